@@ -1,0 +1,17 @@
+"""Scale factors for the I/O edge.  Inside xbarsim every quantity is in SI units (S, ohm, V, A, s, J, m²)."""
+
+KILO, MILLI, MICRO, NANO, PICO, FEMTO = 1e3, 1e-3, 1e-6, 1e-9, 1e-12, 1e-15
+MICROSIEMENS = 1e-6
+SQUARE_MICROMETRE, SQUARE_MILLIMETRE = 1e-12, 1e-6
+
+_PREFIXES = ((1e-18, "a"), (1e-15, "f"), (1e-12, "p"), (1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1.0, ""), (1e3, "k"),
+             (1e6, "M"), (1e9, "G"), (1e12, "T"))
+
+
+def engineering(value, unit, digits=3):
+    """`engineering(2.5e-9, "J")` -> `"2.5 nJ"`: a value with an SI prefix, for messages and tables."""
+    magnitude = abs(value)
+    if magnitude == 0 or magnitude != magnitude or magnitude == float("inf"):
+        return f"{value:g} {unit}"
+    scale, prefix = next(((s, p) for s, p in reversed(_PREFIXES) if magnitude >= s), _PREFIXES[0])
+    return f"{value / scale:.{digits}g} {prefix}{unit}"
