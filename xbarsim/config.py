@@ -1,0 +1,241 @@
+"""A study: the validated configuration of a run.
+
+A study is a TOML file.  Every key has a default, so an empty file is the chip of the defaults below; unknown keys are
+refused.  Keys whose unit is not dimensionless carry it in their name (`_ohm`, `_ns`).  `[[case]]` tables are variants
+of the study: each overrides keys of the base and is run on the same sentences; `[[layer]]` tables override keys for the
+matrices whose name matches a pattern.
+"""
+import fnmatch
+import functools
+import importlib.resources
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xbarsim.errors import ConfigError
+
+Bits = Annotated[int, Field(ge=1, le=16)] | Literal["ideal"]
+Quantile = Annotated[float, Field(gt=0.5, le=1.0)]
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(Table):
+    name: str = Field("all-MiniLM-L6-v2", description="name of a known model, or a checkpoint directory")
+    max_length: int = Field(128, ge=2, le=512, description="tokens per sentence; longer sentences are truncated")
+
+
+class Task(Table):
+    name: str = Field("vader-movie", description="name of a known task, or a TSV, CSV or JSONL file")
+    head: Literal["auto", "cosine", "classifier", "probe"] = "auto"
+    pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"
+    metric: str = Field("auto", description="spearman, pearson, accuracy, f1, matthews; auto: spearman or accuracy")
+    limit: int | None = Field(None, ge=1, description="examples evaluated, the first of the test split; all if absent")
+    probe_examples: int = Field(2000, ge=2, description="training examples behind a logistic head")
+    calibration_examples: int = Field(64, ge=1, description="held-out examples that set converter ranges")
+
+
+class Device(Table):
+    name: str = Field("rram-wan2022", description="name of `xbarsim devices`, or a device file")
+    time_s: float | None = Field(None, ge=0, description="time after programming, s; the device's own if absent")
+
+
+class Mapping(Table):
+    word_lines: int = Field(128, ge=1, le=4096, description="driven rows of a tile")
+    bit_lines: int = Field(128, ge=1, le=4096, description="sensed columns of a tile")
+    encoding: Literal["amplitude", "slices"] = Field(
+        "amplitude", description="one analog level per weight, or weight_bits cut into slices of bits_per_cell")
+    sign: Literal["pair", "offset"] = Field(
+        "pair", description="differential pair of cells, or unsigned weights with a digital offset (slices only)")
+    subtraction: Literal["analog", "digital"] = Field(
+        "analog", description="a pair's currents are subtracted before one ADC conversion, or after two")
+    placement: Literal["twin", "neighbour"] = Field(
+        "twin", description="the cells of one weight on twin tiles, or on neighbouring bit lines of one tile")
+    weight_bits: int = Field(8, ge=2, le=16, description="weight precision of `slices`, sign included")
+    bits_per_cell: int = Field(2, ge=1, le=8, description="bits of one slice")
+    unused: Literal["low", "open"] = Field("low", description="state of the cells that no weight uses")
+    clip: Literal["mse", "quantile", "maximum"] = Field(
+        "mse", description="full-scale weight: least expected square error of clipping and programming, a quantile, max")
+    clip_quantile: Quantile = Field(0.999, description="quantile of |weight| of `clip = quantile`")
+    scale: Literal["matrix", "column"] = Field("matrix", description="one full-scale weight per matrix or per output")
+    gain: Literal["none", "matrix", "column"] = Field("column", description="digital gain from the transfer matrices")
+
+
+class Wires(Table):
+    node: str = Field("32nm", description="a node of data/wires.toml")
+    pitch: Literal["2F", "4F"] = Field("2F", description="cell width along the wires")
+    word_line_resistance_ohm: float | None = Field(None, ge=0, description="per segment; overrides the node")
+    bit_line_resistance_ohm: float | None = Field(None, ge=0, description="per segment; overrides the node")
+    source_resistance_ohm: float = Field(0.0, ge=0, description="driver, in series with the first segment")
+    sense_resistance_ohm: float = Field(0.0, ge=0, description="sense node, in series with the last segment")
+
+    def resistances(self):
+        """(word line, bit line) resistance of one segment in ohm."""
+        nodes = wire_nodes()
+        if self.node not in nodes:
+            raise ConfigError(f"wires.node = {self.node!r} is not known; known nodes: {', '.join(nodes)}")
+        per_segment = nodes[self.node][f"{self.pitch}_ohm"]
+        return tuple(per_segment if given is None else given
+                     for given in (self.word_line_resistance_ohm, self.bit_line_resistance_ohm))
+
+
+class Dac(Table):
+    bits: Bits = Field(8, description="input precision, sign included")
+    encoding: Literal["amplitude", "bit_serial", "pulse_width"] = "amplitude"
+    digit_bits: int = Field(1, ge=1, le=8, description="bits that one bit-serial phase applies")
+    polarity: Literal["signed", "two_phase"] = Field(
+        "signed", description="amplitude and pulse width: signed voltages, or a positive and a negative phase")
+    range: Literal["maximum", "quantile"] = Field("quantile", description="full scale of |input| on calibration data")
+    quantile: Quantile = 0.9999
+    read_time_ns: float = Field(100.0, gt=0, description="time that one phase drives the tile (ISAAC: 100 ns)")
+
+
+class Adc(Table):
+    bits: Bits = 8
+    per: Literal["bit_line", "tile"] = Field("bit_line", description="one full scale per bit line or per tile")
+    range: Literal["maximum", "quantile", "mse", "unit"] = Field(
+        "mse", description="full scale from calibration data, or one LSB per unit of current (slices, bit_serial)")
+    quantile: Quantile = 0.9999
+
+
+class Effects(Table):
+    wires: bool = True
+    programming: bool = True
+    converters: bool = True
+    read_noise: bool = True
+
+
+class Run(Table):
+    batch_examples: int = Field(16, ge=1, description="examples that travel together; part of the result's definition")
+
+
+class LayerOverride(Table):
+    match: str = Field(description="pattern of matrix names, such as `layer.0.*`")
+    mapping: dict[str, Any] = {}
+    dac: dict[str, Any] = {}
+    adc: dict[str, Any] = {}
+    wires: dict[str, Any] = {}
+    effects: dict[str, Any] = {}
+
+
+class Study(Table):
+    name: str = "study"
+    seed: int = Field(20261123, ge=0)
+    model: Model = Model()
+    task: Task = Task()
+    device: Device = Device()
+    mapping: Mapping = Mapping()
+    wires: Wires = Wires()
+    dac: Dac = Dac()
+    adc: Adc = Adc()
+    effects: Effects = Effects()
+    run: Run = Run()
+    layer: tuple[LayerOverride, ...] = ()
+    case: tuple[dict[str, Any], ...] = ({"name": "chip"},)
+
+    def cases(self):
+        """[(name, study)]: the variants to run, each a complete study without cases."""
+        base = self.model_dump(exclude={"case"}, exclude_unset=True)
+        result = []
+        for number, override in enumerate(self.case):
+            override = dict(override)
+            name = override.pop("name", f"case {number + 1}")
+            fixed = {"seed", "model", "task", "run", "case", "layer"} & (override.keys() - {"seed", "layer"})
+            if fixed:
+                raise ConfigError(f"case {name!r} overrides {', '.join(sorted(fixed))}, but all cases of a study share "
+                                  "model, task and batches; write a second study instead")
+            result.append((name, validate(merge(base, override), f"case {name!r}")))
+        names = [name for name, _ in result]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"two cases have the same name: {names}; give each [[case]] its own")
+        return result
+
+    def for_layer(self, matrix):
+        """The study as it applies to one matrix: `[[layer]]` tables that match are merged in, in their order."""
+        matching = [entry for entry in self.layer if fnmatch.fnmatch(matrix, entry.match)]
+        if not matching:
+            return self
+        content = self.model_dump(exclude={"layer", "case"}, exclude_unset=True)
+        for entry in matching:
+            content = merge(content, entry.model_dump(exclude={"match"}, exclude_unset=True))
+        return validate(content, f"[[layer]] tables for {matrix!r}")
+
+
+@functools.cache
+def wire_nodes():
+    """Table of data/wires.toml: node -> resistance of one segment at each pitch."""
+    return tomllib.loads(importlib.resources.files("xbarsim.data").joinpath("wires.toml").read_text())["nodes"]
+
+
+def merge(base, override):
+    """`override` laid over `base`, table by table."""
+    result = dict(base)
+    for key, value in override.items():
+        nested = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merge(result[key], value) if nested else value
+    return result
+
+
+def validate(content, where):
+    """Study of a dictionary; `where` names its origin in the error."""
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + describe(error)) from None
+    study.wires.resistances()
+    if study.mapping.sign == "offset" and study.mapping.encoding != "slices":
+        raise ConfigError(f'{where}: mapping.sign = "offset" needs mapping.encoding = "slices"')
+    if study.dac.encoding == "bit_serial" and study.dac.bits == "ideal":
+        raise ConfigError(f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"')
+    if study.adc.range == "unit" and (study.mapping.encoding != "slices" or study.dac.encoding != "bit_serial"):
+        raise ConfigError(f'{where}: adc.range = "unit" counts unit currents, which only mapping.encoding = "slices" with '
+                          'dac.encoding = "bit_serial" has')
+    return study
+
+
+def describe(error):
+    """One readable line for a pydantic ValidationError: every key, what is wrong with it, what was given."""
+    parts = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-")))
+        if item["type"] == "extra_forbidden":
+            parts.append(f"unknown key {key!r}; remove it or correct its spelling")
+        else:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            parts.append(f"{key} = {item['input']!r}: {message}")
+    return "; ".join(dict.fromkeys(parts))
+
+
+def study_names():
+    """Names of the studies that come with xbarsim."""
+    directory = importlib.resources.files("xbarsim.data").joinpath("studies")
+    return sorted(entry.name.removesuffix(".toml") for entry in directory.iterdir() if entry.name.endswith(".toml"))
+
+
+def study_text(name):
+    """The TOML text of an embedded study."""
+    if name not in study_names():
+        raise ConfigError(f"no study {name!r}: it is neither a file nor one of {', '.join(study_names())}")
+    return importlib.resources.files("xbarsim.data").joinpath("studies", f"{name}.toml").read_text()
+
+
+def load_study(name_or_path="default", overrides=None):
+    """Study of a TOML file or of an embedded name, with a nested dictionary of overrides laid over it.
+
+    Raises
+    ------
+    ConfigError : no such file or name, not TOML, unknown key, value out of range
+    """
+    path = Path(name_or_path)
+    try:
+        text = path.read_text() if path.is_file() else study_text(str(name_or_path))
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name_or_path} is not a TOML file: {error}") from None
+    study = validate(merge(content, overrides or {}), str(name_or_path))
+    study.cases()
+    return study
