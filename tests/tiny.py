@@ -1,0 +1,56 @@
+"""A tiny random BERT directory: everything a real checkpoint has, at a size that runs in milliseconds."""
+import json
+
+import numpy as np
+
+WORDS = ("the a an it is was not very film movie story plot acting good great fine bad dull poor awful man woman dog "
+         "cat plays runs eats sees with and of in on , . ! ##s ##ed ##ing").split()
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+
+
+def tiny_tensors(config, rng, classes=0):
+    """Random float32 tensors under the names that Hugging Face's BertForSequenceClassification writes."""
+    h, f = config["hidden_size"], config["intermediate_size"]
+    shapes = {"bert.embeddings.word_embeddings.weight": (config["vocab_size"], h),
+              "bert.embeddings.position_embeddings.weight": (config["max_position_embeddings"], h),
+              "bert.embeddings.token_type_embeddings.weight": (config["type_vocab_size"], h)}
+    dense, norms = {"bert.pooler.dense": (h, h)}, ["bert.embeddings.LayerNorm"]
+    for i in range(config["num_hidden_layers"]):
+        layer = f"bert.encoder.layer.{i}"
+        dense |= {f"{layer}.attention.self.{name}": (h, h) for name in ("query", "key", "value")}
+        dense |= {f"{layer}.attention.output.dense": (h, h), f"{layer}.intermediate.dense": (f, h),
+                  f"{layer}.output.dense": (h, f)}
+        norms += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
+    if classes:
+        dense["classifier"] = (classes, h)
+    tensors = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    for name, (out, width) in dense.items():
+        tensors[f"{name}.weight"] = rng.standard_normal((out, width)) / np.sqrt(width)
+        tensors[f"{name}.bias"] = 0.1 * rng.standard_normal(out)
+    for name in norms:
+        tensors[f"{name}.weight"] = 1 + 0.1 * rng.standard_normal(h)
+        tensors[f"{name}.bias"] = 0.1 * rng.standard_normal(h)
+    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+
+
+def make_tiny_bert(directory, *, layers=2, hidden=16, heads=4, intermediate=32, positions=32, classes=0, seed=0,
+                   **config):
+    """Write config.json, model.safetensors, tokenizer.json and vocab.txt; returns the directory.
+
+    `classes` > 0 adds a classifier; further keywords go to config.json (for example ``pooling="mean"``).
+    """
+    from safetensors.numpy import save_file
+    from tokenizers.implementations import BertWordPieceTokenizer
+
+    directory.mkdir(parents=True, exist_ok=True)
+    content = {
+        "model_type": "bert", "architectures": ["BertForSequenceClassification" if classes else "BertModel"],
+        "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
+        "intermediate_size": intermediate, "hidden_act": "gelu", "vocab_size": len(VOCABULARY),
+        "max_position_embeddings": positions, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 0,
+    } | ({"num_labels": classes} if classes else {}) | config
+    (directory / "config.json").write_text(json.dumps(content))
+    save_file(tiny_tensors(content, np.random.default_rng(seed), classes), directory / "model.safetensors")
+    (directory / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    BertWordPieceTokenizer(str(directory / "vocab.txt")).save(str(directory / "tokenizer.json"))
+    return directory
