@@ -17,7 +17,7 @@ ORDER = [
     {"circuit", "mapping"},
     {"tile"},
     {"array"},
-    {"checkpoint", "bert", "tasks", "fetch"},
+    {"checkpoint", "bert", "quantize", "tasks", "fetch"},
     {"trace"},
     {"runner"},
     {"components", "chip", "aggregate", "calibrate", "sweep"},

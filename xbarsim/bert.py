@@ -186,9 +186,9 @@ def pool(hidden, attention_mask, pooling, pooler=None):
     raise OutOfRangeError(f"pooling is {pooling!r}; allowed are 'mean', 'cls' and, with the pooler's weights, 'pooler'")
 
 
-def sentence_features(model, hidden, attention_mask):
-    """The sentence vectors (b, h) that the checkpoint is made for: its own pooling, normalised if it says so."""
-    pooling = model.config.pooling
+def sentence_features(model, hidden, attention_mask, pooling="auto"):
+    """Sentence vectors (b, h): "auto" pools as the checkpoint states; normalised if it says so."""
+    pooling = model.config.pooling if pooling == "auto" else pooling
     features = pool(hidden, attention_mask, pooling, model.matrix("pooler") if pooling == "pooler" else None)
     if model.config.normalize:
         features = features / np.linalg.norm(features, axis=1, keepdims=True)
@@ -263,7 +263,7 @@ def pad(token_lists):
     return token_ids, mask
 
 
-def embed(model, token_lists, linear=linear, operations=Operations(), tokens_per_batch=2048,
+def embed(model, token_lists, linear=linear, operations=Operations(), *, pooling="auto", tokens_per_batch=2048,
           threads=None, progress=None):
     """Sentence features (n, h) float32 of token lists, in their order; batches run on a pool of threads.
 
@@ -276,7 +276,7 @@ def embed(model, token_lists, linear=linear, operations=Operations(), tokens_per
     def run(group):
         token_ids, mask = pad([token_lists[k] for k in group])
         hidden = encode(model, token_ids, mask, linear, operations)
-        features[group] = sentence_features(model, hidden, mask)
+        features[group] = sentence_features(model, hidden, mask, pooling)
         return len(group)
 
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads or _cores()) as pool_of_threads:
