@@ -49,7 +49,7 @@ def convert_accumulate(current, inverse_lsb, weight, phase_weight, lowest, highe
 
 
 @jit
-def range_errors(current, scale, highest, lowest, fractions):
+def range_errors(current, scale, lowest, highest, fractions):
     """Mean square conversion error of each bit line for candidate full scales.
 
     current : (s, n) float32 samples; scale : (n,) float32 the largest |current|; fractions : (f,) float32 of `scale`.
@@ -58,11 +58,11 @@ def range_errors(current, scale, highest, lowest, fractions):
     samples, n = current.shape
     error = np.zeros((fractions.size, n))
     for f in range(fractions.size):
+        lsb = scale * fractions[f] / highest
+        inverse = np.where(lsb > 0, 1 / lsb, np.float32(0))
         for s in range(samples):
             for j in range(n):
-                lsb = scale[j] * fractions[f] / highest
-                if lsb > 0:
-                    x = min(max(current[s, j] / lsb, lowest), highest)
-                    difference = ((x + _ROUND) - _ROUND) * lsb - current[s, j]
-                    error[f, j] += difference * difference
+                x = min(max(current[s, j] * inverse[j], lowest), highest)
+                difference = ((x + _ROUND) - _ROUND) * lsb[j] - current[s, j]
+                error[f, j] += difference * difference
     return error / samples

@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xbarsim.errors import ConfigError
@@ -61,7 +62,7 @@ class Mapping(Table):
     clip: Literal["mse", "quantile", "maximum"] = Field(
         "mse", description="full-scale weight: least expected square error of clipping and programming, a quantile, max")
     clip_quantile: Quantile = Field(0.999, description="quantile of |weight| of `clip = quantile`")
-    scale: Literal["matrix", "column"] = Field("matrix", description="one full-scale weight per matrix or per output")
+    scale: Literal["matrix", "column"] = Field("column", description="one full-scale weight per matrix or per output")
     gain: Literal["none", "matrix", "column"] = Field("column", description="digital gain from the transfer matrices")
 
 
@@ -89,7 +90,8 @@ class Dac(Table):
     digit_bits: int = Field(1, ge=1, le=8, description="bits that one bit-serial phase applies")
     polarity: Literal["signed", "two_phase"] = Field(
         "signed", description="amplitude and pulse width: signed voltages, or a positive and a negative phase")
-    range: Literal["maximum", "quantile"] = Field("quantile", description="full scale of |input| on calibration data")
+    range: Literal["mse", "maximum", "quantile"] = Field(
+        "mse", description="full scale from calibration data: least square error of the product, largest, quantile")
     quantile: Quantile = 0.9999
     read_time_ns: float = Field(100.0, gt=0, description="time that one phase drives the tile (ISAAC: 100 ns)")
 
@@ -137,6 +139,10 @@ class Study(Table):
     layer: tuple[LayerOverride, ...] = ()
     case: tuple[dict[str, Any], ...] = ({"name": "chip"},)
 
+    def to_toml(self):
+        """The whole study, defaults included, as TOML."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
     def cases(self):
         """[(name, study)]: the variants to run, each a complete study without cases."""
         base = self.model_dump(exclude={"case"}, exclude_unset=True)
@@ -144,6 +150,8 @@ class Study(Table):
         for number, override in enumerate(self.case):
             override = dict(override)
             name = override.pop("name", f"case {number + 1}")
+            if not isinstance(name, str) or not name.strip() or "/" in name or name.startswith("."):
+                raise ConfigError(f"case name {name!r} must be a non-empty string without '/' that does not start with '.'")
             fixed = {"seed", "model", "task", "run", "case", "layer"} & (override.keys() - {"seed", "layer"})
             if fixed:
                 raise ConfigError(f"case {name!r} overrides {', '.join(sorted(fixed))}, but all cases of a study share "

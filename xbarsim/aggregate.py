@@ -1,0 +1,147 @@
+"""Traces to figures: accuracy with intervals, errors per layer, counted events, energy.  Imports no kernel."""
+import tomllib
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarsim import tasks
+from xbarsim.components import adc, dac, load_component
+from xbarsim.errors import TraceError
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One matrix over all examples of a case.  SNR in dB; attenuation is the mean over its tiles (1: no IR drop)."""
+
+    matrix: str
+    local_snr_db: float
+    accumulated_snr_db: float
+    adc_saturated: float
+    dac_saturated: float
+    attenuation: float
+    attenuation_spread: float
+    clipped_weights: int
+    stuck_cells: int
+    bounded_cells: int
+    tiles: int
+    cells: int
+
+
+@dataclass(frozen=True)
+class PathSummary:
+    """A digital reference or a case: metric with its 95 % interval in natural units, and how many examples it has.
+
+    energy : {part: joule per example}, None for a digital reference; assumed : parts priced without a sourced figure
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    examples: int
+    layers: tuple[LayerSummary, ...] = ()
+    events: dict | None = None
+    energy: dict | None = None
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a trace says."""
+
+    path: str
+    study: str
+    model: str
+    task: str
+    metric: str
+    head: str
+    examples: int
+    tokens: int
+    seed: int
+    complete: bool
+    created: str
+    software_version: str
+    truncated_sentences: int
+    references: tuple[PathSummary, ...]
+    cases: tuple[PathSummary, ...]
+
+
+def summarise(trace):
+    """Summary of a Trace; paths without a finished example are left out.
+
+    Raises
+    ------
+    TraceError : no path has two examples, so nothing can be said
+    """
+    attributes = trace.attributes
+    references = [_path(trace, name, path) for name, path in trace.reference.items() if path.done.sum() > 1]
+    cases = [_path(trace, name, case) for name, case in trace.cases.items() if case.done.sum() > 1]
+    if not references and not cases:
+        raise TraceError(f"{trace.path} holds no evaluated examples: the run stopped before its first batch; run it again")
+    study = tomllib.loads(attributes["study"])
+    return Summary(str(trace.path), study["name"], attributes["model"], attributes["task"], attributes["metric"],
+                   attributes["head"], len(trace.label), int(trace.tokens.sum()), int(attributes["seed"]),
+                   bool(attributes["complete"]), attributes["created"], attributes["software_version"],
+                   int(attributes["truncated_sentences"]), tuple(references), tuple(cases))
+
+
+def _path(trace, name, path):
+    kind, classes = trace.attributes["task_kind"], trace.attributes["classes"]
+    output, target = path.output[path.done], trace.label[path.done]
+    scored = tasks.Task(trace.attributes["task"], kind, (None,) * len(target), target,
+                        tuple(str(k) for k in range(classes)), None, trace.attributes["task_sha256"])
+    predicted = output[:, 0] if kind == "pairs" else output.argmax(axis=1)
+    metric = next(found for found in tasks.metrics(scored, predicted, trace.attributes["seed"])
+                  if found.metric == trace.attributes["metric"])
+    summary = PathSummary(name, metric.value, metric.low, metric.high, len(target))
+    if not hasattr(path, "layers"):
+        return summary
+    tokens = trace.tokens[path.done]
+    layers = tuple(_layer(matrix, layer, tokens) for matrix, layer in path.layers.items())
+    energy, assumed = _energy(path.layers, len(target))
+    events = {event: sum(int(layer.data[event].sum()) for layer in path.layers.values()) / len(target)
+              for event in ("tile_reads", "adc_conversions", "dac_drives", "shift_adds")}
+    return PathSummary(name, metric.value, metric.low, metric.high, len(target), layers, events, energy, assumed)
+
+
+def _layer(matrix, layer, tokens):
+    data, attributes = layer.data, layer.attributes
+    return LayerSummary(
+        matrix, snr_db(data, "local", tokens), snr_db(data, "accumulated", tokens),
+        _share(data["adc_saturations"], data["adc_conversions"]),
+        _share(data["dac_saturations"], tokens * attributes["inputs"]),
+        float(data["attenuation_mean"].mean()), float(data["attenuation_std"].mean()),
+        attributes["clipped_weights"], attributes["stuck_on"] + attributes["stuck_off"], attributes["bounded_cells"],
+        attributes["tiles"], attributes["cells"])
+
+
+def _share(part, whole):
+    return float(part.sum() / max(whole.sum(), 1))
+
+
+def snr_db(data, kind, tokens):
+    """Signal over error power of all examples together, in dB; kind "local" or "accumulated"."""
+    signal = data[f"{kind}_signal_rms"] ** 2 * tokens
+    with np.errstate(divide="ignore"):
+        return float(-10 * np.log10((signal * data[f"{kind}_relative_rms"] ** 2).sum() / signal.sum()))
+
+
+def _energy(layers, examples):
+    """({part: joule per example}, parts with an assumed price): counted events times the component library's energy per
+    action, and the array energy of the circuit solve."""
+    shift_add = load_component("shift-and-add")
+    energy = {"ADC": 0.0, "DAC": 0.0, "array (cells and wires)": 0.0, "shift-and-add": 0.0}
+    assumed = set()
+    for layer in layers.values():
+        data = layer.data
+        energy["array (cells and wires)"] += data["array_energy"].sum()
+        priced = [("shift-and-add", "shift_adds", shift_add)]
+        if layer.attributes["adc_bits"]:
+            priced.append(("ADC", "adc_conversions", adc(layer.attributes["adc_bits"])))
+        if layer.attributes["dac_bits"]:
+            priced.append(("DAC", "dac_drives", dac(layer.attributes["dac_bits"])))
+        for part, event, component in priced:
+            energy[part] += data[event].sum() * component.energy
+            if component.assumed:
+                assumed.add(part)
+    return {part: float(total / examples) for part, total in energy.items()}, tuple(sorted(assumed))

@@ -1,0 +1,272 @@
+"""A weight matrix on crossbar tiles: from digital inputs to digital outputs.
+
+`program_matrix` maps, programs and solves the wires; `calibrate` sets converter ranges and the digital gain from sample
+inputs; `Array.multiply` is the product.  Its chain: inputs are rounded to codes (DAC), applied to the word lines in one
+or several voltage phases, multiplied by the tiles' exact transfer matrices (a GEMM), disturbed by read noise, converted
+per bit line (ADC), weighted and added over phases, slices and row blocks (digital).
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarsim.converters import InputCoder, adc_full_scale, code_range
+from xbarsim.errors import OutOfRangeError, ShapeError
+from xbarsim.kernels.converters import convert_accumulate
+from xbarsim.kernels.counter import add_normal, row_keys
+from xbarsim.mapping import Encoded, Layout, choose_clip, encode, layout_of
+from xbarsim.tile import program_row_block
+
+CALIBRATION_ROWS = 512           # sample inputs behind the ADC ranges
+CURRENT_BUFFER = 2**19           # currents held at once by a thread: 2 MiB of float32
+
+
+@dataclass(frozen=True)
+class ProgrammedMatrix:
+    """A matrix on programmed tiles, before its converters are calibrated.
+
+    A *conversion* is what one ADC result stands for: a slice, whose pair of currents is subtracted before the ADC, or a
+    single plane.  value : (conversions, outputs) weight per siemens; transfer, variance, power : one array per row
+    block, (conversions * outputs, rows) A/V, the same in A²/V² or None without read noise, (rows, rows) W/V².
+    """
+
+    name: str
+    index: int
+    study: object
+    encoded: Encoded
+    layout: Layout
+    value: np.ndarray
+    transfer: tuple
+    variance: tuple | None
+    power: tuple
+    read_voltage: float
+    attenuation_mean: np.ndarray
+    attenuation_std: np.ndarray
+    stuck_on: int
+    stuck_off: int
+    bounded: int
+
+    def fold(self, blocks, value):
+        """(outputs, inputs): the conversions of every row block summed with their digital weights."""
+        conversions, outputs = value.shape
+        return np.concatenate([np.einsum("co,coi->oi", value, block.reshape(conversions, outputs, -1))
+                               for block in blocks], axis=1)
+
+    @property
+    def achieved(self):
+        """(outputs, inputs) float64: the weights that the programmed tiles, wires included, stand for."""
+        return self.fold(self.transfer, self.value) + self.encoded.offset[:, None]
+
+    @property
+    def intended(self):
+        """(outputs, inputs) float64: the clipped and rounded weights that were to be programmed."""
+        return self.encoded.decode(self.encoded.target).T
+
+
+def program_matrix(name, index, weight, moment, study, device):
+    """Map a weight (out, in) onto tiles, program them and solve their wires.
+
+    Parameters
+    ----------
+    name, index : str, int; the index names the random streams
+    moment : (in,), mean square of each input: what the choice of the full-scale weight weighs errors with
+    study : the whole study; its `[[layer]]` overrides for `name` are applied here
+    device : DeviceModel
+
+    Raises
+    ------
+    ShapeError, OutOfRangeError : not a finite matrix
+    """
+    if weight.ndim != 2:
+        raise ShapeError(f"weights of {name} must be a matrix (out, in), got shape {weight.shape}")
+    if not np.isfinite(weight).all():
+        raise OutOfRangeError(f"weights of {name} contain NaN or infinity; the checkpoint is damaged")
+    study = study.for_layer(name)
+    mapping = study.mapping
+    if not study.effects.programming:
+        device = device.with_effects("read_noise")
+    weight = np.asarray(weight, np.float64).T
+    encoded = encode(weight, choose_clip(weight, moment, mapping, device), mapping, device)
+    slices, signs, inputs, outputs = encoded.target.shape
+    layout = layout_of(inputs, outputs, mapping)
+    in_analog = mapping.sign == "pair" and mapping.subtraction == "analog"
+
+    rows = [program_row_block(encoded.target[:, :, layout.rows(block)].reshape(layout.planes, -1, outputs),
+                              layout, device, study, index, block * layout.tiles_per_row_block)
+            for block in range(layout.row_blocks)]
+
+    def conversions(planes, join):
+        planes = planes.reshape(slices, signs, outputs, -1)
+        joined = join(planes[:, 0], planes[:, 1]) if in_analog else planes
+        return joined.reshape(-1, joined.shape[-1]).astype(np.float32)
+
+    noisy = any(row.variance is not None for row in rows)
+    return ProgrammedMatrix(
+        name, index, study, encoded, layout,
+        value=encoded.value[:, 0] if in_analog else encoded.value.reshape(-1, outputs),
+        transfer=tuple(conversions(row.transfer, np.subtract) for row in rows),
+        variance=tuple(conversions(row.variance, np.add) for row in rows) if noisy else None,
+        power=tuple(row.power.astype(np.float32) for row in rows),
+        read_voltage=device.read_voltage,
+        attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
+        attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
+        stuck_on=sum(row.stuck_on for row in rows), stuck_off=sum(row.stuck_off for row in rows),
+        bounded=sum(row.bounded for row in rows))
+
+
+def calibrate(programmed, x):
+    """The Array of a programmed matrix: input range, ADC ranges and digital gain from sample inputs x (s, in).
+
+    Raises
+    ------
+    ShapeError, OutOfRangeError : samples of another width, none, or not finite
+    """
+    study, layout = programmed.study, programmed.layout
+    if x.ndim != 2 or x.shape[1] != layout.inputs or len(x) == 0:
+        raise ShapeError(f"calibration inputs of {programmed.name} must be (samples, {layout.inputs}), got {x.shape}")
+    if not np.isfinite(x).all():
+        raise OutOfRangeError(f"calibration inputs of {programmed.name} contain NaN or infinity")
+    achieved, intended = programmed.achieved, programmed.intended
+    coder = InputCoder.calibrate(x, (intended**2).sum(axis=0), study.dac, programmed.read_voltage,
+                                 ideal=not study.effects.converters)
+    gain = digital_gain(intended, achieved, (x.astype(np.float64) ** 2).mean(axis=0), study.mapping.gain)
+    ideal_adc = not study.effects.converters or study.adc.bits == "ideal"
+    conversions, outputs = programmed.value.shape
+    analog = study.mapping.sign == "pair" and study.mapping.subtraction == "analog"
+    codes = None if ideal_adc else code_range(study.adc.bits, analog or coder.signed_voltages)
+    lsb = ()
+    if not ideal_adc:
+        held, _ = coder.hold(x[:: -(-len(x) // CALIBRATION_ROWS)].astype(np.float32))
+        volts = coder.phases(held)
+        lsb = tuple(adc_lsb(programmed, coder, codes, block, volts[:, :, layout.rows(k)])
+                    for k, block in enumerate(programmed.transfer))
+    folded_variance = None
+    if ideal_adc and programmed.variance is not None:
+        folded_variance = programmed.fold(programmed.variance, programmed.value**2) * gain[:, None] ** 2
+    return Array(
+        programmed, coder, codes, gain, lsb,
+        folded=(achieved * gain[:, None]).astype(np.float32) if ideal_adc else None,
+        folded_variance=None if folded_variance is None else folded_variance.astype(np.float32),
+        input_sum_weight=(programmed.encoded.offset * gain).astype(np.float32),
+        constant=(0 if ideal_adc else -coder.shift * intended.sum(axis=1) * gain) * np.ones(outputs, np.float32))
+
+
+def digital_gain(intended, achieved, moment, mode):
+    """(outputs,) factors that bring achieved weights nearest to the intended ones, in the sense of E[(y - y')²] for
+    independent inputs of second moment `moment` (in,)."""
+    if mode == "none":
+        return np.ones(len(intended))
+    cross, own = (intended * achieved) @ moment, achieved**2 @ moment
+    if mode == "matrix":
+        cross, own = np.full_like(cross, cross.sum()), np.full_like(own, own.sum())
+    usable = own > 0
+    return np.where(usable, cross / np.where(usable, own, 1.0), 1.0)
+
+
+def adc_lsb(programmed, coder, codes, transfer, volts):
+    """(conversions, outputs) ampere per code of one row block, from sample voltages (s, p, rows)."""
+    conversions, outputs = programmed.value.shape
+    adc = programmed.study.adc
+    if adc.range == "unit":
+        unit = programmed.encoded.step * programmed.read_voltage / (2**coder.digit_bits - 1)
+        return np.full((conversions, outputs), unit, np.float32)
+    scale = adc_full_scale(volts.reshape(-1, volts.shape[-1]) @ transfer.T, adc, *codes).reshape(conversions, outputs)
+    if adc.per == "tile":
+        per = programmed.layout.outputs_per_tile
+        for start in range(0, outputs, per):
+            scale[:, start:start + per] = scale[:, start:start + per].max(axis=1, keepdims=True)
+    return scale / np.float32(codes[1])
+
+
+@dataclass(frozen=True)
+class Product:
+    """Result of `Array.multiply` for b input rows.
+
+    output : (b, out) float32
+    dac_saturations, adc_saturations : (b,) int64, inputs and conversions held at the end of their range
+    array_energy : (b,) float64 joule, delivered by the word-line drivers into cells and wires
+    """
+
+    output: np.ndarray
+    dac_saturations: np.ndarray
+    adc_saturations: np.ndarray
+    array_energy: np.ndarray
+
+
+@dataclass(frozen=True)
+class Array:
+    """A calibrated matrix; immutable, so any number of threads may multiply at once.
+
+    coder : InputCoder;  codes : (lowest, highest) ADC code, None for an ideal ADC
+    gain : (outputs,);  lsb : per row block (conversions, outputs) A per code
+    folded, folded_variance : (outputs, inputs), the whole linear chain where the ADC is ideal
+    input_sum_weight : (outputs,), digital weight of the sum of the inputs
+    constant : (outputs,), added to every output: removes what offset binary added to the inputs
+    """
+
+    programmed: ProgrammedMatrix
+    coder: InputCoder
+    codes: tuple | None
+    gain: np.ndarray
+    lsb: tuple
+    folded: np.ndarray | None
+    folded_variance: np.ndarray | None
+    input_sum_weight: np.ndarray
+    constant: np.ndarray
+
+    @property
+    def events_per_row(self):
+        """What one input row costs: dict of counts (tile reads, ADC conversions, DAC drives, shift-and-adds)."""
+        layout, phases = self.programmed.layout, len(self.coder.phase_weight)
+        conversions = phases * layout.row_blocks * self.programmed.value.size
+        return {"tile_reads": phases * layout.tiles, "adc_conversions": conversions, "shift_adds": conversions,
+                "dac_drives": phases * layout.tiles_per_row_block * layout.inputs}
+
+    def multiply(self, x, rows, seed):
+        """Product of inputs x (b, in) float32 with the matrix.
+
+        rows : (b, 2) int64, names of the rows (sentence, token position): with `seed` they alone determine read noise
+        """
+        held, dac_saturations = self.coder.hold(x)
+        energy, saturations = np.zeros(len(x)), np.zeros(len(x), np.int64)
+        output = np.zeros((len(x), self.programmed.layout.outputs), np.float32)
+        phases, conversions = len(self.coder.phase_weight), len(self.programmed.value)
+        step = max(1, CURRENT_BUFFER // (phases * conversions * output.shape[1]))
+        for start in range(0, len(x), step):
+            part = slice(start, start + step)
+            volts = self.coder.phases(held[part])
+            for block in range(self.programmed.layout.row_blocks):
+                driven = np.ascontiguousarray(volts[:, :, self.programmed.layout.rows(block)])
+                energy[part] += self.coder.drive_energy(driven, self.programmed.power[block],
+                                                        self.programmed.study.dac.read_time_ns * 1e-9)
+                if self.codes is not None:
+                    saturations[part] += self._convert(block, driven, rows[part], seed, output[part])
+        if self.codes is None:
+            output = held @ self.folded.T
+            if self.folded_variance is not None:
+                add_normal(output, held**2 @ self.folded_variance.T, self._keys(rows, seed, 0, 0))
+        else:
+            # The sum of the inputs is known digitally; it carries the unsigned offset and the cells' low state.
+            output += (held.sum(axis=1, keepdims=True) + self._shift_sum) * self.input_sum_weight
+        return Product(output + self.constant, dac_saturations, saturations, energy)
+
+    @property
+    def _shift_sum(self):
+        return np.float32(self.coder.shift * self.programmed.layout.inputs)
+
+    def _keys(self, rows, seed, block, phase):
+        names = np.column_stack([np.full(len(rows), self.programmed.index), np.full(len(rows), block),
+                                 np.full(len(rows), phase), rows])
+        return row_keys(np.uint64(seed), names.astype(np.int64))
+
+    def _convert(self, block, driven, rows, seed, output):
+        """Drive one row block with voltages (b, p, m), convert, add to `output`; returns saturations (b,)."""
+        b, phases, m = driven.shape
+        flat = driven.reshape(-1, m)
+        current = flat @ self.programmed.transfer[block].T
+        if self.programmed.variance is not None:
+            keys = np.stack([self._keys(rows, seed, block, p) for p in range(phases)], axis=1).reshape(-1)
+            add_normal(current, flat**2 @ self.programmed.variance[block].T, keys)
+        lsb = self.lsb[block]
+        weight = (self.programmed.value * self.gain * lsb).astype(np.float32)
+        return convert_accumulate(current.reshape(b, phases, *lsb.shape), 1 / lsb, weight, self.coder.phase_weight,
+                                  np.float32(self.codes[0]), np.float32(self.codes[1]), output)

@@ -1,0 +1,194 @@
+"""Weights to conductances, conductances to tiles, and back.
+
+A weight is held by one or several cells, its *planes*: `slices` digits of its magnitude (one analog level with the
+`amplitude` encoding), each a differential pair (sign `pair`) or a single cell (sign `offset`).  Arrays are in the order
+(slice, sign, input, output); the two signs of a pair are (positive, negative).
+
+A matrix of `inputs` rows is cut into row blocks of at most `word_lines` rows.  The cells of a row block lie on tiles of
+word_lines x bit_lines cells: `twin` placement gives every plane tiles of its own; with `neighbour` placement the planes
+of one weight occupy neighbouring bit lines, so a tile holds bit_lines // planes outputs.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarsim.errors import ConfigError, ShapeError
+
+CLIP_QUANTILES = 1 - np.append(np.geomspace(0.1, 1e-4, 13), 0.0)      # candidates of the `mse` criterion
+PROGRAMMING_ROWS = 64            # input rows over which the programming part of that criterion is averaged
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A weight matrix as conductances, and how to read weights back.
+
+    target : (slices, signs, inputs, outputs) siemens
+    value : (slices, signs, outputs), weight per siemens of a slice, negative for the negative cell of a pair
+    offset : (outputs,), weight to add to every decoded weight (removes the low state and the unsigned offset)
+    clip : (outputs,), the full-scale weight
+    clipped : int, weights whose magnitude exceeded it
+    step : float, siemens between two levels of a cell (the whole window for `amplitude`)
+    """
+
+    target: np.ndarray
+    value: np.ndarray
+    offset: np.ndarray
+    clip: np.ndarray
+    clipped: int
+    step: float
+
+    def decode(self, conductance):
+        """Weights (inputs, outputs) that conductances of the shape of `target` stand for."""
+        return np.einsum("sqo,sqio->io", self.value, conductance) + self.offset
+
+
+def slices(mapping):
+    """Digits of one weight: one with `amplitude`, else as many as its magnitude (or unsigned value) has."""
+    if mapping.encoding == "amplitude":
+        return 1
+    bits = mapping.weight_bits - (mapping.sign == "pair")
+    return -(-bits // mapping.bits_per_cell)
+
+
+def encode(weight, clip, mapping, device):
+    """Conductances of a weight matrix.
+
+    Parameters
+    ----------
+    weight : (inputs, outputs), the transpose of a checkpoint's (out, in)
+    clip : (outputs,) full-scale weights, positive
+    """
+    low, window = device.conductance_min, device.conductance_max - device.conductance_min
+    clipped = int(np.count_nonzero(np.abs(weight) > clip))
+    held = hold(weight, clip, mapping)
+    if mapping.encoding == "amplitude":
+        magnitude = np.abs(held) / clip
+        target = np.stack([np.where(held > 0, magnitude, 0.0), np.where(held < 0, magnitude, 0.0)])[None]
+        value = np.stack([clip, -clip])[None] / window
+        offset, step = np.zeros_like(clip), window
+    else:
+        highest = 2 ** (mapping.weight_bits - 1) - 1
+        base = 2**mapping.bits_per_cell
+        step = window / (base - 1)
+        code = np.rint(held * (highest / clip)).astype(np.int64)
+        if mapping.sign == "pair":
+            unsigned, offset = np.stack([np.maximum(code, 0), np.maximum(-code, 0)]), np.zeros_like(clip)
+        else:
+            unsigned, offset = (code + highest + 1)[None], -(highest + 1) * clip / highest
+        digits = np.arange(slices(mapping))
+        target = unsigned // base ** digits[:, None, None, None] % base / (base - 1)
+        signs = np.array([1.0, -1.0])[: unsigned.shape[0]]
+        value = (base ** digits[:, None, None].astype(float) * signs[:, None] * clip / highest) / step
+    return Encoded(low + window * target, value, offset - low * value.sum(axis=(0, 1)), clip, clipped, step)
+
+
+def hold(weight, clip, mapping):
+    """Weights (inputs, outputs) as the encoding can state them: clipped and, with `slices`, rounded."""
+    clipped = np.clip(weight, -clip, clip)
+    if mapping.encoding == "amplitude":
+        return clipped
+    highest = 2 ** (mapping.weight_bits - 1) - 1
+    return np.rint(clipped * (highest / clip)) * (clip / highest)
+
+
+def choose_clip(weight, moment, mapping, device):
+    """Full-scale weight of every output column, (outputs,): equal ones with `scale = "matrix"`.
+
+    With `clip = "mse"` it is the quantile of |weight| (of the matrix, or of each column) with the least expected square
+    error of the product y = x W, for independent inputs of second moment `moment` (inputs,):
+    sum_i moment_i ((held_ij - w_ij)² + sum over the cells of the weight of value² σ(target)²), that is what clipping and
+    rounding change plus what programming adds.  Inputs are weighted because a few of them are far larger than the rest
+    in a transformer, and a clipped weight behind such an input costs most.
+    """
+    magnitude = np.abs(weight)
+    by_matrix = mapping.scale == "matrix"
+    axis = None if by_matrix else 0
+    largest = np.broadcast_to(magnitude.max(axis=axis), weight.shape[1])
+    largest = np.where(largest > 0, largest, 1.0)             # an all-zero matrix or column has no scale of its own
+    if mapping.clip == "maximum":
+        return largest
+    quantiles = [mapping.clip_quantile] if mapping.clip == "quantile" else CLIP_QUANTILES
+    candidates = np.quantile(magnitude, quantiles, axis=axis).reshape(len(quantiles), -1)
+    candidates = np.where(candidates > 0, candidates, largest)
+    if mapping.clip == "quantile":
+        return candidates[0]
+    sample = weight[:: -(-len(weight) // PROGRAMMING_ROWS)]
+    errors = []
+    for clip in candidates:
+        encoded = encode(sample, clip, mapping, device)
+        programming = np.einsum("sqo,sqio->io", encoded.value**2, device.programming_sigma(encoded.target) ** 2)
+        error = moment @ (hold(weight, clip, mapping) - weight) ** 2 + moment.sum() * programming.mean(axis=0)
+        errors.append(np.full_like(error, error.sum()) if by_matrix else error)
+    return candidates[np.argmin(errors, axis=0), np.arange(weight.shape[1])]
+
+
+def layout_of(inputs, outputs, mapping):
+    """Layout of a matrix of this shape under the study's mapping."""
+    planes = slices(mapping) * (2 if mapping.sign == "pair" else 1)
+    return Layout(inputs, outputs, planes, mapping.word_lines, mapping.bit_lines, mapping.placement)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the cells of one matrix lie on tiles."""
+
+    inputs: int
+    outputs: int
+    planes: int
+    word_lines: int
+    bit_lines: int
+    placement: str
+
+    def __post_init__(self):
+        if min(self.inputs, self.outputs) < 1:
+            raise ShapeError(f"a matrix needs at least one input and one output, got {self.inputs} x {self.outputs}")
+        if self.placement == "neighbour" and self.planes > self.bit_lines:
+            raise ConfigError(f"{self.planes} cells per weight do not fit on mapping.bit_lines = {self.bit_lines}; use more "
+                              'bit lines, more bits per cell, or placement = "twin"')
+
+    @property
+    def row_blocks(self):
+        return -(-self.inputs // self.word_lines)
+
+    @property
+    def outputs_per_tile(self):
+        return self.bit_lines if self.placement == "twin" else self.bit_lines // self.planes
+
+    @property
+    def column_blocks(self):
+        return -(-self.outputs // self.outputs_per_tile)
+
+    @property
+    def tiles_per_row_block(self):
+        return self.column_blocks * (self.planes if self.placement == "twin" else 1)
+
+    @property
+    def tiles(self):
+        return self.row_blocks * self.tiles_per_row_block
+
+    def rows(self, block):
+        """Slice of the inputs of a row block."""
+        return slice(block * self.word_lines, min((block + 1) * self.word_lines, self.inputs))
+
+    def to_tiles(self, planes, unused):
+        """(planes, rows, outputs) of one row block -> (tiles, word_lines, bit_lines), padded with `unused`."""
+        width = self.column_blocks * self.outputs_per_tile
+        padded = np.full((self.planes, self.word_lines, width), unused, dtype=planes.dtype)
+        padded[:, : planes.shape[1], : self.outputs] = planes
+        blocks = padded.reshape(self.planes, self.word_lines, self.column_blocks, self.outputs_per_tile)
+        if self.placement == "twin":
+            return np.ascontiguousarray(blocks.transpose(2, 0, 1, 3)).reshape(-1, self.word_lines, self.bit_lines)
+        tiles = np.full((self.column_blocks, self.word_lines, self.bit_lines), unused, dtype=planes.dtype)
+        tiles[:, :, : self.outputs_per_tile * self.planes] = blocks.transpose(2, 1, 3, 0).reshape(
+            self.column_blocks, self.word_lines, -1)
+        return tiles
+
+    def from_tiles(self, tiles, rows):
+        """(tiles, bit_lines, word_lines) of one row block -> (planes, outputs, rows): `to_tiles` for transfer matrices."""
+        per = self.outputs_per_tile
+        if self.placement == "twin":
+            blocks = tiles.reshape(self.column_blocks, self.planes, per, self.word_lines).transpose(1, 0, 2, 3)
+        else:
+            blocks = tiles[:, : per * self.planes].reshape(self.column_blocks, per, self.planes, self.word_lines)
+            blocks = blocks.transpose(2, 0, 1, 3)
+        return blocks.reshape(self.planes, -1, self.word_lines)[:, : self.outputs, :rows]

@@ -1,0 +1,114 @@
+"""Summaries as text, CSV and JSON."""
+import csv
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+from xbarsim.units import engineering
+
+KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
+
+
+def render(summary):
+    """The table that `xbarsim run` and `xbarsim report` print."""
+    lines = [f"{summary.model} on {summary.task}: {summary.examples} examples, {summary.tokens:,} tokens, "
+             f"head {summary.head}, study {summary.study!r}, seed {summary.seed}"]
+    if not summary.complete:
+        lines.append("INCOMPLETE: the run was interrupted; figures cover the examples that were finished.")
+    if summary.truncated_sentences:
+        lines.append(f"{summary.truncated_sentences} sentences were cut to the model's or the study's maximum length.")
+    lines += ["", f"{'path':<28}{summary.metric + ' x 100':>16}   {'95 % interval':<18}{'examples':>8}"]
+    names = {"float32": "float32", "int8": "INT8 digital"}
+    for path in summary.references:
+        lines.append(_metric_row(names[path.name], path))
+    lines += [_metric_row(f"analog: {path.name}", path) for path in summary.cases]
+    for case in summary.cases[:1]:
+        lines += ["", *_layer_grid(case), "", *_hardware(case)]
+    lines += [f"trace  {summary.path}"]
+    return "\n".join(lines)
+
+
+def _metric_row(name, path):
+    interval = f"{100 * path.low:.2f} .. {100 * path.high:.2f}"
+    return f"{name:<28}{100 * path.value:>16.2f}   {interval:<18}{path.examples:>8}"
+
+
+def _layer_grid(case):
+    """Local SNR of every matrix, one line per encoder layer."""
+    grid = {}
+    for layer in case.layers:
+        _, number, kind = layer.matrix.split(".")
+        grid.setdefault(int(number), {})[kind] = layer
+    lines = [f"local SNR in dB of each matrix on {case.name!r} (last: accumulated SNR after the layer)",
+             f"{'layer':<7}" + "".join(f"{kind:>18}" for kind in KINDS) + f"{'accumulated':>14}"]
+    for number, row in sorted(grid.items()):
+        cells = "".join(f"{row[kind].local_snr_db:>18.1f}" for kind in KINDS)
+        lines.append(f"{number:<7}{cells}{row['output'].accumulated_snr_db:>14.1f}")
+    return lines
+
+
+def _hardware(case):
+    tiles, cells = sum(layer.tiles for layer in case.layers), sum(layer.cells for layer in case.layers)
+
+    def total(name):
+        return sum(getattr(layer, name) for layer in case.layers)
+
+    def worst(name):
+        return max(getattr(layer, name) for layer in case.layers)
+
+    attenuation = min(layer.attenuation for layer in case.layers)
+    energy = sum(case.energy.values())
+    parts = ", ".join(f"{part} {engineering(joule, 'J')}{' (assumed price)' if part in case.assumed else ''}"
+                      for part, joule in sorted(case.energy.items(), key=lambda item: -item[1]))
+    events = ", ".join(f"{count:,.0f} {event.replace('_', ' ')}" for event, count in case.events.items())
+    return [
+        f"tiles  {tiles:,} with {cells:,} cells; clipped weights {total('clipped_weights'):,}, stuck cells "
+        f"{total('stuck_cells'):,}, cells held at a physical bound {total('bounded_cells'):,}",
+        f"range  ADC conversions saturated at most {100 * worst('adc_saturated'):.2f} % in a matrix, inputs "
+        f"{100 * worst('dac_saturated'):.2f} %; strongest mean IR drop {100 * (1 - attenuation):.2f} %",
+        f"energy {engineering(energy, 'J')} per inference of the matrix products: {parts}",
+        f"events {events} per inference",
+        "       attention products, softmax, layer norm, GELU, buffers and data movement are digital and not counted",
+    ]
+
+
+def write_files(summaries, directory):
+    """Write report.json, paths.csv and layers.csv for several summaries; returns the three paths."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    as_json, paths, layers = (directory / name for name in ("report.json", "paths.csv", "layers.csv"))
+    as_json.write_text(json.dumps([to_json(summary) for summary in summaries], indent=1) + "\n")
+    with paths.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trace", "study", "model", "task", "metric", "path", "value", "low", "high", "examples",
+                         "energy_j_per_example"])
+        for summary in summaries:
+            for path in (*summary.references, *summary.cases):
+                energy = "" if path.energy is None else sum(path.energy.values())
+                writer.writerow([summary.path, summary.study, summary.model, summary.task, summary.metric, path.name,
+                                 path.value, path.low, path.high, path.examples, energy])
+    with layers.open("w", newline="") as file:
+        writer = csv.writer(file)
+        fields = None
+        for summary in summaries:
+            for case in summary.cases:
+                for layer in case.layers:
+                    row = dataclasses.asdict(layer)
+                    if fields is None:
+                        fields = list(row)
+                        writer.writerow(["trace", "case", *fields])
+                    writer.writerow([summary.path, case.name, *(row[field] for field in fields)])
+    return as_json, paths, layers
+
+
+def to_json(summary):
+    """A Summary as plain JSON values; an infinite SNR (no error at all) becomes null."""
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return plain(dataclasses.asdict(summary))

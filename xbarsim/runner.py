@@ -1,0 +1,263 @@
+"""A study becomes a trace: activations of a real model through programmed, calibrated arrays.
+
+Sentences travel in batches of fixed composition on a pool of threads, each with BLAS on one thread, so results do not
+depend on the number of threads.
+"""
+import contextlib
+import itertools
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numba
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from xbarsim import bert, fetch, quantize, tasks
+from xbarsim.array import calibrate, program_matrix
+from xbarsim.checkpoint import load_bert, load_tokenizer
+from xbarsim.device import load_device
+from xbarsim.errors import ConfigError
+from xbarsim.mapping import layout_of
+from xbarsim.trace import TraceWriter
+
+CALIBRATION_TOKENS = 2048        # token vectors per matrix behind ranges and gains
+
+
+def silent(description, total):
+    """Progress that shows nothing.  `progress(description, total)` returns the function `done(k)` to call on the way."""
+    return lambda k: None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Tokenised examples of a task.
+
+    tokens : list of token id arrays, `parts` consecutive ones per example (2 for pairs)
+    pooling : how a sentence's hidden states become its features, see `bert.sentence_features`
+    """
+
+    tokens: list
+    parts: int = 1
+    pooling: str = "auto"
+
+    def __len__(self):
+        return len(self.tokens) // self.parts
+
+    @property
+    def token_counts(self):
+        """(n,) tokens of each example."""
+        return np.array([len(t) for t in self.tokens]).reshape(-1, self.parts).sum(axis=1)
+
+    def batches(self, size):
+        """Slices of examples, in order."""
+        return [slice(start, min(start + size, len(self))) for start in range(0, len(self), size)]
+
+    def of(self, batch):
+        """Token lists of a slice of examples."""
+        return self.tokens[batch.start * self.parts:batch.stop * self.parts]
+
+
+@contextlib.contextmanager
+def worker_threads(count):
+    """A pool of `count` threads (all cores if None), BLAS on one thread inside, Numba's own pool set to the same."""
+    count = count or numba.config.NUMBA_DEFAULT_NUM_THREADS
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    try:
+        with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(count) as pool:
+            try:
+                yield pool
+            except BaseException:
+                pool.shutdown(cancel_futures=True)          # an interrupted run stops at once, not after all batches
+                raise
+    finally:
+        numba.set_num_threads(before)
+
+
+def calibration_inputs(model, examples, batch_size, pool):
+    """{matrix: (samples, in) float32}: inputs of every matrix on the float32 path, at most CALIBRATION_TOKENS rows,
+    spread evenly over the calibration examples."""
+    def capture(batch):
+        seen = {}
+
+        def linear(name, x, weight, bias, rows):
+            seen[name] = x
+            return bert.linear(name, x, weight, bias, rows)
+
+        bert.encode(model, *bert.pad(examples.of(batch)), linear)
+        return seen
+
+    batches = list(pool.map(capture, examples.batches(batch_size)))
+    stride = -(-int(examples.token_counts.sum()) // CALIBRATION_TOKENS)
+    return {name: np.concatenate([batch[name] for batch in batches])[::stride] for name in batches[0]}
+
+
+def digital_features(model, examples, batch_size, pool, linear=bert.linear, progress=silent, description=""):
+    """Yields (batch, features (sentences, hidden)) of a digital path; `linear` is the product of the path."""
+    def run(batch):
+        token_ids, mask = bert.pad(examples.of(batch))
+        return bert.sentence_features(model, bert.encode(model, token_ids, mask, linear), mask, examples.pooling)
+
+    done = progress(description, len(examples))
+    batches = examples.batches(batch_size)
+    for batch, features in zip(batches, pool.map(run, batches), strict=True):
+        yield batch, features
+        done(batch.stop - batch.start)
+
+
+def program_arrays(model, study, device, inputs, progress=silent, description="tiles programmed"):
+    """{matrix: Array} of all encoder matrices of a model, programmed and calibrated on `inputs` {matrix: samples}.
+
+    Tiles are solved in parallel inside; the bytes in flight are those of one row block of tiles.
+    """
+    arrays = {}
+    weights = {name: model.matrix(name)[0] for name in bert.matrix_names(model.config)}
+    tiles = sum(layout_of(*weight.shape[::-1], study.for_layer(name).mapping).tiles for name, weight in weights.items())
+    done = progress(description, tiles)
+    for index, (name, weight) in enumerate(weights.items()):
+        moment = (inputs[name].astype(np.float64) ** 2).mean(axis=0)
+        arrays[name] = calibrate(program_matrix(name, index, weight, moment, study, device), inputs[name])
+        done(arrays[name].programmed.layout.tiles)
+    return arrays
+
+
+def layer_attributes(array):
+    """(attributes, {data set: (tiles,)}) of a matrix for the trace."""
+    programmed, layout, study = array.programmed, array.programmed.layout, array.programmed.study
+    ideal = not study.effects.converters
+    attributes = {
+        "inputs": layout.inputs, "outputs": layout.outputs, "tiles": layout.tiles,
+        "cells": layout.tiles * layout.word_lines * layout.bit_lines,
+        "clipped_weights": programmed.encoded.clipped, "stuck_on": programmed.stuck_on,
+        "stuck_off": programmed.stuck_off, "bounded_cells": programmed.bounded,
+        "adc_bits": 0 if ideal or study.adc.bits == "ideal" else study.adc.bits,
+        "dac_bits": 0 if ideal or study.dac.bits == "ideal" else study.dac.bits}
+    return attributes, {"attenuation_mean": programmed.attenuation_mean, "attenuation_std": programmed.attenuation_std}
+
+
+def error_statistics(output, reference, starts):
+    """{relative_rms, snr_db, cosine, maximum, signal_rms: (examples,)} of rows (t, out) grouped by `starts`.
+
+    starts : (examples,) first row of each example; rows of one example are consecutive
+    """
+    difference = (output - reference).astype(np.float64)
+    reference, output = reference.astype(np.float64), output.astype(np.float64)
+
+    def total(rows):
+        return np.add.reduceat(rows, starts)
+
+    error, signal = total((difference**2).sum(axis=1)), total((reference**2).sum(axis=1))
+    own, cross = total((output**2).sum(axis=1)), total((output * reference).sum(axis=1))
+    values = total(np.full(len(output), output.shape[1], np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.sqrt(error / signal)
+        return {"relative_rms": relative, "snr_db": -20 * np.log10(relative), "cosine": cross / np.sqrt(own * signal),
+                "maximum": np.maximum.reduceat(np.abs(difference).max(axis=1), starts),
+                "signal_rms": np.sqrt(signal / values)}
+
+
+def run_batch(model, arrays, examples, batch, seed):
+    """One batch through the float32 path and the arrays.
+
+    Returns
+    -------
+    features : (sentences, hidden) of the analog path
+    layers : {matrix: {data set: (examples,)}} for the trace
+    """
+    token_ids, mask = bert.pad(examples.of(batch))
+    first_sentence = batch.start * examples.parts
+    float32, layers = {}, {}
+
+    def keep(name, x, weight, bias, rows):
+        float32[name] = bert.linear(name, x, weight, bias, rows)
+        return float32[name]
+
+    def analog(name, x, weight, bias, rows):
+        product = arrays[name].multiply(x, rows + [first_sentence, 0], seed)
+        output = product.output + bias
+        example = rows[:, 0] // examples.parts
+        starts = np.searchsorted(example, np.arange(batch.stop - batch.start))
+        digital = bert.linear(name, x, weight, bias, rows)
+        data = {f"local_{key}": value for key, value in error_statistics(output, digital, starts).items()}
+        data |= {f"accumulated_{key}": value
+                 for key, value in error_statistics(output, float32[name], starts).items()}
+        tokens = np.diff(np.append(starts, len(example)))
+        data |= {event: count * tokens for event, count in arrays[name].events_per_row.items()}
+        data |= {key: np.add.reduceat(getattr(product, key), starts)
+                 for key in ("dac_saturations", "adc_saturations", "array_energy")}
+        layers[name] = data
+        return output
+
+    bert.encode(model, token_ids, mask, keep)
+    hidden = bert.encode(model, token_ids, mask, analog)
+    return bert.sentence_features(model, hidden, mask, examples.pooling), layers
+
+
+def run_case(writer, name, study, model, device, examples, inputs, head, pool, progress=silent):
+    """Program, calibrate and evaluate one case; its part of the trace grows batch by batch.
+
+    head : function (sentence features (examples * parts, hidden)) -> outputs (examples, k)
+    """
+    arrays = program_arrays(model, study, device, inputs, progress, f"{name}: tiles programmed")
+    writer.add_case(name, study.to_toml(), {matrix: layer_attributes(array) for matrix, array in arrays.items()})
+    batches = examples.batches(study.run.batch_examples)
+    done = progress(f"{name}: examples evaluated", len(examples))
+    results = pool.map(lambda batch: run_batch(model, arrays, examples, batch, study.seed), batches)
+    for batch, (features, layers) in zip(batches, results, strict=True):
+        writer.write(f"cases/{name}", batch, head(features), layers)
+        done(batch.stop - batch.start)
+
+
+def run_study(study, directory="runs", threads=None, progress=silent):
+    """Run every case of a study on its examples; returns the path of the trace in `directory`.
+
+    Whatever was evaluated before an error or an interruption stays in the trace.
+    """
+    cases = [(name, case, load_device(case.device.name)) for name, case in study.cases()]
+    model_directory = fetch.locate(study.model.name, "model")
+    model, tokenizer = load_bert(model_directory), load_tokenizer(model_directory)
+    length = min(study.model.max_length, model.config.max_tokens)
+    task = tasks.load_task(study.task.name)
+    parts = 2 if task.kind == "pairs" else 1
+    head, scored = tasks.choose_head(model, tokenizer, task, study.task.head, max_length=length,
+                                     pooling=study.task.pooling, probe_examples=study.task.probe_examples,
+                                     threads=threads, progress=progress)
+    metric = tasks.METRICS[task.kind][0] if study.task.metric == "auto" else study.task.metric
+    if metric not in tasks.METRICS[task.kind]:
+        raise ConfigError(f"task.metric = {metric!r} does not fit task {task.name!r} of kind {task.kind}; allowed are "
+                          f"auto, {', '.join(tasks.METRICS[task.kind])}")
+    scored = scored.limited(study.task.limit)
+    calibration = Examples(tasks.tokenize(tokenizer, task.calibration(study.task.calibration_examples).texts(), length))
+    lists = tasks.tokenize(tokenizer, scored.texts(), length)
+    examples = Examples(lists, parts, study.task.pooling)
+    size = study.run.batch_examples
+
+    def outputs(features):
+        return head.outputs(features).reshape(len(features) // parts, -1)
+
+    with worker_threads(threads) as pool, TraceWriter(
+            trace_path(directory, study.name), labels=scored.targets, label_unit="score" if parts == 2 else "class",
+            tokens=examples.token_counts, outputs=1 if parts == 2 else len(head.weight),
+            seed=study.seed, study=study.to_toml(), model=str(study.model.name), model_sha256=model.sha256,
+            task=task.name, task_sha256=task.sha256, task_kind=task.kind, metric=metric, head=head.kind,
+            classes=len(scored.classes), truncated_sentences=lists.truncated) as writer:
+        inputs = calibration_inputs(model, calibration, size, pool)
+        ranges = {name: float(np.abs(x).max()) for name, x in inputs.items()}
+        for path, linear in (("float32", bert.linear), ("int8", quantize.int8_linear(model, ranges))):
+            writer.add_reference(path)
+            for batch, features in digital_features(model, examples, size, pool, linear, progress, f"{path} reference"):
+                writer.write(f"reference/{path}", batch, outputs(features))
+        for name, case, device in cases:
+            run_case(writer, name, case, model, device, examples, inputs, outputs, pool, progress)
+    return writer.path
+
+
+def trace_path(directory, name):
+    """A path in `directory` that does not exist yet: NAME.h5, NAME-2.h5, ..."""
+    directory, stem = Path(directory), re.sub(r"[^\w.-]+", "-", name) or "study"
+    numbers = itertools.chain([""], (f"-{k}" for k in itertools.count(2)))
+    return next(path for path in (directory / f"{stem}{number}.h5" for number in numbers) if not path.exists())
+
+

@@ -1,0 +1,191 @@
+"""The trace of a run: one HDF5 file, written batch by batch, readable at any moment.
+
+Layout (n examples; every data set has an attribute `unit`)::
+
+    /                     attributes: format, version, software_version, created, seed, study (TOML), model, model_sha256,
+                          task, task_sha256, metric, head, complete
+    /examples/label       (n,) class or score;  /examples/tokens (n,) tokens of the example
+    /reference/<path>     float32 and int8: output (n, k), done (n,)
+    /cases/<case>         attributes: study (TOML of this case); output (n, k), done (n,)
+    /cases/<case>/layers/<matrix>
+                          attributes: inputs, outputs, tiles, cells, clipped_weights, stuck_on, stuck_off, bounded_cells,
+                          adc_bits, dac_bits (0: ideal)
+        local_*           error of this matrix alone: analog output against the float32 product of the same input
+        accumulated_*     analog output against the output of the float32 path
+                          relative_rms, snr_db, cosine, maximum, signal_rms: (n,)
+        dac_saturations, adc_saturations, tile_reads, adc_conversions, dac_drives, shift_adds: (n,) counts
+        array_energy      (n,) joule delivered by the word-line drivers
+        attenuation_mean, attenuation_std: (tiles,) achieved current over the current without wire resistance
+
+All data sets have their final size from the start and are filled in place; `done` marks the examples that are there.  A
+killed run therefore leaves a valid file with everything that had been flushed.
+"""
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from xbarsim import __version__
+from xbarsim.errors import TraceError
+
+FORMAT, VERSION = "xbarsim-trace", 1
+ERRORS = {"relative_rms": "1", "snr_db": "dB", "cosine": "1", "maximum": "unit of the output",
+          "signal_rms": "unit of the output"}
+COUNTS = ("dac_saturations", "adc_saturations", "tile_reads", "adc_conversions", "dac_drives", "shift_adds")
+LAYER_DATA = ({f"{kind}_{name}": unit for kind in ("local", "accumulated") for name, unit in ERRORS.items()}
+              | {name: "1" for name in COUNTS} | {"array_energy": "J"})
+
+
+class TraceWriter:
+    """Writes one trace; use as a context manager.  `complete` is set only when the block ends without an error."""
+
+    def __init__(self, path, *, labels, label_unit, tokens, outputs, **attributes):
+        """
+        path : file to create; its directory is made
+        labels, tokens : (n,);  outputs : int, numbers per example (classes of a head, 1 for a pair's score)
+        attributes : root attributes beside those of the format (study, model, task, ...)
+        """
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.examples, self.outputs = len(labels), outputs
+        try:
+            self.file = h5py.File(self.path, "w-")
+        except OSError as error:
+            raise TraceError(f"cannot create the trace {self.path}: {error}; choose another --out directory") from None
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        root = {"format": FORMAT, "version": VERSION, "software_version": __version__, "created": now, "complete": False}
+        self.file.attrs.update(root | attributes)
+        self._array("examples/label", np.asarray(labels), label_unit)
+        self._array("examples/tokens", np.asarray(tokens), "1")
+        self.file.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if kind is None:
+            self.file.attrs["complete"] = True
+        self.file.close()
+
+    def _array(self, name, data, unit):
+        dataset = self.file.create_dataset(name, data=data, track_times=False)
+        dataset.attrs["unit"] = unit
+        return dataset
+
+    def _outputs(self, group):
+        self._array(f"{group}/output", np.full((self.examples, self.outputs), np.nan, np.float32), "1")
+        self._array(f"{group}/done", np.zeros(self.examples, np.uint8), "1")
+
+    def add_reference(self, name):
+        """Make room for a digital path (`float32`, `int8`)."""
+        self._outputs(f"reference/{name}")
+        self.file.flush()
+
+    def add_case(self, name, study, layers):
+        """Make room for a case.  layers : {matrix: (attributes, {per-tile data set: (tiles,) array})}."""
+        number = len(self.file.get("cases", ()))
+        self._outputs(f"cases/{name}")
+        self.file[f"cases/{name}"].attrs.update({"study": study, "number": number})
+        for number, (matrix, (attributes, tiles)) in enumerate(layers.items()):
+            group = f"cases/{name}/layers/{matrix}"
+            for data, unit in LAYER_DATA.items():
+                empty = np.zeros(self.examples, np.int64) if data in COUNTS else np.full(self.examples, np.nan)
+                self._array(f"{group}/{data}", empty, unit)
+            for data, values in tiles.items():
+                self._array(f"{group}/{data}", values, "1")
+            self.file[group].attrs.update(attributes | {"number": number})
+        self.file.flush()
+
+    def write(self, path, where, output, layers=None):
+        """Fill the examples `where` (slice) of `reference/NAME` or `cases/NAME`.
+
+        output : (examples, k);  layers : {matrix: {data set of LAYER_DATA: (examples,)}}
+        """
+        group = self.file[path]
+        for matrix, data in (layers or {}).items():
+            for name, values in data.items():
+                group[f"layers/{matrix}/{name}"][where] = values
+        group["output"][where] = output
+        group["done"][where] = 1
+        self.file.flush()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One matrix of a case as read from a trace: `attributes`, and `data` {name: (done examples,) or (tiles,)}."""
+
+    attributes: dict
+    data: dict
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A path's outputs: output (n, k) float32 and done (n,) bool."""
+
+    output: np.ndarray
+    done: np.ndarray
+
+
+@dataclass(frozen=True)
+class Case(Outputs):
+    study: str
+    layers: dict
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A whole trace in memory."""
+
+    path: Path
+    attributes: dict
+    label: np.ndarray
+    tokens: np.ndarray
+    reference: dict
+    cases: dict
+
+
+def read_trace(path):
+    """Trace of a file.
+
+    Raises
+    ------
+    TraceError : missing, truncated, not a trace of ours, or of another version
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TraceError(f"no trace at {path}")
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = {key: value.item() if isinstance(value, np.generic) else value
+                          for key, value in file.attrs.items()}
+            if attributes.get("format") != FORMAT:
+                raise TraceError(f"{path} is an HDF5 file, but not a trace of xbarsim")
+            if attributes["version"] != VERSION:
+                raise TraceError(f"{path} is a trace of version {attributes['version']}; this xbarsim reads version "
+                                 f"{VERSION}: install the xbarsim that wrote it ({attributes['software_version']})")
+            reference = {name: _outputs(group) for name, group in file.get("reference", {}).items()}
+            cases = {name: _case(group) for name, group in _in_order(file.get("cases", {}))}
+            return Trace(path, attributes, file["examples/label"][:], file["examples/tokens"][:], reference, cases)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise TraceError(f"{path} cannot be read as a trace ({error}); it is truncated or not HDF5: run the study "
+                         "again") from None
+
+
+def _outputs(group):
+    return Outputs(group["output"][:], group["done"][:].astype(bool))
+
+
+def _case(group):
+    done = group["done"][:].astype(bool)
+    layers = {}
+    for name, layer in _in_order(group["layers"]):
+        data = {key: dataset[:][done] if key in LAYER_DATA else dataset[:] for key, dataset in layer.items()}
+        layers[name] = Layer({key: value.item() for key, value in layer.attrs.items()}, data)
+    return Case(group["output"][:], done, group.attrs["study"], layers)
+
+
+def _in_order(group):
+    """(name, group) pairs in the order in which they were written."""
+    return sorted(group.items(), key=lambda item: item[1].attrs["number"])
