@@ -15,7 +15,7 @@ ORDER = [
     {"config"},
     {"device"},
     {"circuit", "mapping"},
-    {"tile"},
+    {"tile", "converters"},
     {"array"},
     {"checkpoint", "bert", "quantize", "tasks", "fetch"},
     {"trace"},

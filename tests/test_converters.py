@@ -1,0 +1,132 @@
+"""DAC phases and ADC codes against plain integer arithmetic."""
+import numpy as np
+import pytest
+
+from xbarsim.config import Adc, Dac
+from xbarsim.converters import InputCoder, adc_full_scale, code_range
+from xbarsim.kernels.converters import convert_accumulate
+from xbarsim.kernels.counter import add_normal, row_keys
+
+CODERS = [("amplitude", "signed", 1), ("amplitude", "two_phase", 1), ("pulse_width", "two_phase", 1),
+          ("bit_serial", "signed", 1), ("bit_serial", "signed", 2), ("bit_serial", "signed", 3)]
+
+
+def coder_of(encoding, polarity, digit_bits, bits=8, full_scale=3.0):
+    return InputCoder(encoding, polarity, digit_bits, bits, full_scale, read_voltage=0.2)
+
+
+@pytest.mark.parametrize("kind", CODERS)
+@pytest.mark.parametrize("bits", [2, 5, 8])
+def test_phases_and_weights_restore_the_held_input(kind, bits):
+    coder = coder_of(*kind, bits=bits)
+    x = np.random.default_rng(0).uniform(-3, 3, (50, 9)).astype(np.float32)
+    held, outside = coder.hold(x)
+    assert not outside.any()
+    assert np.abs(held - x).max() <= coder.lsb * 0.501
+    volts = coder.phases(held)
+    assert np.abs(volts).max() <= 0.2 * (1 + 1e-6)
+    if not coder.signed_voltages:
+        assert volts.min() >= 0
+    restored = np.einsum("bpi,p->bi", volts, coder.phase_weight) - coder.shift
+    np.testing.assert_allclose(restored, held, atol=3e-6)
+
+
+def test_bit_serial_phases_are_the_bits_of_twos_complement():
+    coder = coder_of("bit_serial", "signed", 1, bits=4, full_scale=7.0)
+    volts = coder.phases(np.array([[-7.0, -1, 0, 5]], np.float32))
+    bits = (volts[0] > 0.1).astype(int)                      # (p, inputs), least significant first
+    expected = [[code >> p & 1 for code in (-7 & 15, -1 & 15, 0, 5)] for p in range(4)]
+    np.testing.assert_array_equal(bits, expected)
+
+
+def test_inputs_beyond_full_scale_are_held_and_counted():
+    held, outside = coder_of("amplitude", "signed", 1).hold(np.array([[3.1, -9, 0.5], [1, 2, 3]], np.float32))
+    np.testing.assert_array_equal(outside, [2, 0])
+    np.testing.assert_allclose(held[0, :2], [3, -3], rtol=1e-6)
+
+
+def test_drive_energy_is_the_quadratic_form_and_pulse_width_its_diagonal():
+    rng = np.random.default_rng(3)
+    power = rng.uniform(0, 1e-6, (6, 6))
+    power = (power + power.T).astype(np.float32)
+    held = rng.uniform(-3, 3, (4, 6)).astype(np.float32)
+    amplitude, pulse = coder_of("amplitude", "signed", 1), coder_of("pulse_width", "signed", 1)
+    volts = held * 0.2 / 3
+    expected = [1e-7 * v @ power @ v for v in volts]
+    np.testing.assert_allclose(amplitude.drive_energy(amplitude.phases(held), power, 1e-7), expected, rtol=1e-5)
+    expected = [1e-7 * sum(0.2**2 * abs(x) / 3 * power[i, i] for i, x in enumerate(row)) for row in held]
+    np.testing.assert_allclose(pulse.drive_energy(pulse.phases(held), power, 1e-7), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_conversion_equals_rounding_and_adding_in_plain_loops(signed):
+    rng = np.random.default_rng(4)
+    b, p, c, n = 3, 2, 2, 7
+    lowest, highest = code_range(5, signed)
+    current = rng.normal(0, 20, (b, p, c, n)).astype(np.float32)
+    inverse = rng.uniform(0.5, 1.5, (c, n)).astype(np.float32)
+    weight, phase = rng.normal(size=(c, n)).astype(np.float32), rng.normal(size=p).astype(np.float32)
+    out = np.zeros((b, n), np.float32)
+    saturated = convert_accumulate(current, inverse, weight, phase, np.float32(lowest), np.float32(highest), out)
+    expected, count = np.zeros((b, n)), np.zeros(b)
+    for i in range(b):
+        for k in range(p):
+            for m in range(c):
+                for j in range(n):
+                    code = round(float(current[i, k, m, j] * inverse[m, j]))
+                    held = min(max(code, lowest), highest)
+                    count[i] += held != code
+                    expected[i, j] += held * float(weight[m, j]) * float(phase[k])
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(saturated, count)
+    assert count.sum() > 0
+
+
+def test_full_scale_criteria():
+    rng = np.random.default_rng(5)
+    current = rng.standard_normal((2000, 3)).astype(np.float32)
+    current[0] = 40.0                                          # an outlier that a good range ignores
+    largest = adc_full_scale(current, Adc(range="maximum"), -15, 15)
+    np.testing.assert_allclose(largest, 40)
+    quantile = adc_full_scale(current, Adc(range="quantile", quantile=0.99), -15, 15)
+    np.testing.assert_allclose(quantile, np.quantile(np.abs(current), 0.99, axis=0), rtol=1e-6)
+
+    def error(scale):
+        lsb = scale / 15
+        return ((np.clip(np.round(current[:, 0] / lsb), -15, 15) * lsb - current[:, 0]) ** 2).mean()
+
+    best = adc_full_scale(current, Adc(range="mse"), -15, 15)[0]
+    assert error(best) < error(largest[0])
+    candidates = 40 * np.geomspace(0.15, 1, 17)
+    assert error(best) == pytest.approx(min(map(error, candidates)), rel=1e-4)
+
+
+def test_input_range_weighs_inputs_by_their_weights():
+    """An outlier input behind large weights keeps its range; behind vanishing weights it is given up."""
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((400, 10)).astype(np.float32)
+    x[:, 0] *= 10
+    important, negligible = np.ones(10), np.ones(10)
+    important[0], negligible[0] = 100.0, 1e-9
+    dac = Dac(bits=4)
+    wide = InputCoder.calibrate(x, important, dac, 0.2, ideal=False).full_scale
+    narrow = InputCoder.calibrate(x, negligible, dac, 0.2, ideal=False).full_scale
+    assert narrow < 0.5 * wide
+
+
+def test_normal_deviates_have_the_stated_law_and_depend_on_their_key_alone():
+    from scipy.stats import kstest
+
+    rows = np.column_stack([np.arange(500), np.arange(500) % 7]).astype(np.int64)
+    keys = row_keys(np.uint64(11), rows)
+    variance = np.full((500, 101), 4.0, np.float32)
+    whole = np.zeros((500, 101), np.float32)
+    add_normal(whole, variance, keys)
+    assert kstest(whole.ravel() / 2, "norm").pvalue > 0.01
+    assert abs(np.corrcoef(whole[:, :-1].ravel(), whole[:, 1:].ravel())[0, 1]) < 0.02
+    assert abs(np.corrcoef(whole[:-1].ravel(), whole[1:].ravel())[0, 1]) < 0.02
+    part = np.zeros((200, 101), np.float32)
+    add_normal(part, variance[:200], row_keys(np.uint64(11), rows[300:]))
+    np.testing.assert_array_equal(part, whole[300:])
+    other = row_keys(np.uint64(12), rows)
+    assert not np.intersect1d(other, keys).size

@@ -1,0 +1,112 @@
+"""Weights to conductances and tiles, and back."""
+import numpy as np
+import pytest
+
+from xbarsim.config import Mapping
+from xbarsim.errors import ConfigError
+from xbarsim.mapping import CLIP_QUANTILES, choose_clip, encode, hold, layout_of
+
+ENCODINGS = [("amplitude", "pair"), ("slices", "pair"), ("slices", "offset")]
+
+
+class Window:
+    """A device as the mapping sees it: a window, and a constant programming error."""
+
+    conductance_min, conductance_max = 1e-6, 40e-6
+
+    def __init__(self, sigma=0.0):
+        self.sigma = sigma
+
+    def programming_sigma(self, target):
+        return np.full(target.shape, self.sigma)
+
+
+@pytest.fixture()
+def weight():
+    return np.random.default_rng(1).standard_t(4, size=(150, 37)) * 0.05
+
+
+@pytest.mark.parametrize(("encoding", "sign"), ENCODINGS)
+@pytest.mark.parametrize("scale", ["matrix", "column"])
+def test_decoding_the_targets_gives_the_held_weights(weight, encoding, sign, scale):
+    mapping = Mapping(encoding=encoding, sign=sign, scale=scale, clip="quantile", clip_quantile=0.99)
+    clip = choose_clip(weight, np.ones(150), mapping, Window())
+    encoded = encode(weight, clip, mapping, Window())
+    np.testing.assert_allclose(encoded.decode(encoded.target), hold(weight, clip, mapping), rtol=0, atol=1e-14)
+    assert encoded.target.min() >= Window.conductance_min * (1 - 1e-12)
+    assert encoded.target.max() <= Window.conductance_max * (1 + 1e-12)
+    assert encoded.clipped == np.count_nonzero(np.abs(weight) > clip) > 0
+
+
+def test_sliced_weights_are_the_rounded_integers(weight):
+    """An oracle in plain integers: 8-bit codes, base-4 digits, one pair of cells per digit."""
+    mapping = Mapping(encoding="slices", clip="maximum", scale="matrix", bits_per_cell=2)
+    encoded = encode(weight, choose_clip(weight, np.ones(150), mapping, Window()), mapping, Window())
+    lsb = np.abs(weight).max() / 127
+    for i, j in [(0, 0), (3, 9), (149, 36), (77, 20)]:
+        code = round(weight[i, j] / lsb)
+        for s in range(4):
+            digit = abs(code) // 4**s % 4
+            level = 1e-6 + digit * 13e-6
+            positive, negative = encoded.target[s, :, i, j]
+            assert (positive if code > 0 else negative) == pytest.approx(level, rel=1e-12)
+            assert (negative if code > 0 else positive) == pytest.approx(1e-6, rel=1e-12)
+
+
+def test_mse_clip_is_the_best_candidate_by_brute_force(weight):
+    moment = np.random.default_rng(2).uniform(0, 2, 150)
+    device, mapping = Window(1e-6), Mapping(scale="matrix", clip="mse")
+    chosen = choose_clip(weight, moment, mapping, device)[0]
+
+    def error(clip):
+        scale = clip / 39e-6
+        return (moment @ (np.clip(weight, -clip, clip) - weight) ** 2).sum() + moment.sum() * 37 * 2 * (scale * 1e-6) ** 2
+
+    candidates = np.quantile(np.abs(weight), CLIP_QUANTILES)
+    assert chosen == pytest.approx(min(candidates, key=error), rel=1e-12)
+    assert chosen < np.abs(weight).max()
+
+
+def test_without_programming_error_nothing_is_clipped_away(weight):
+    mapping = Mapping(scale="column")
+    np.testing.assert_array_equal(choose_clip(weight, np.ones(150), mapping, Window()), np.abs(weight).max(axis=0))
+
+
+def test_an_important_input_keeps_its_outlier_weight(weight):
+    weight[7] *= 20
+    moment = np.ones(150)
+    mapping, device = Mapping(scale="matrix"), Window(1e-6)
+    plain = choose_clip(weight, moment, mapping, device)[0]
+    moment[7] = 1e4
+    assert choose_clip(weight, moment, mapping, device)[0] > 2 * plain
+
+
+@pytest.mark.parametrize("scale", ["matrix", "column"])
+def test_zero_columns_have_a_scale(scale):
+    weight = np.zeros((5, 3))
+    weight[:, 1] = 0.5
+    encoded = encode(weight, choose_clip(weight, np.ones(5), Mapping(scale=scale), Window(1e-6)), Mapping(), Window())
+    np.testing.assert_allclose(encoded.decode(encoded.target), weight, atol=1e-15)
+
+
+@pytest.mark.parametrize(("encoding", "sign"), ENCODINGS)
+@pytest.mark.parametrize("placement", ["twin", "neighbour"])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (16, 16), (40, 37), (17, 5)])
+def test_tiles_hold_every_cell_once(encoding, sign, placement, inputs, outputs):
+    mapping = Mapping(encoding=encoding, sign=sign, placement=placement, word_lines=16, bit_lines=12)
+    layout = layout_of(inputs, outputs, mapping)
+    cells = np.arange(1.0, layout.planes * inputs * outputs + 1).reshape(layout.planes, inputs, outputs)
+    seen = []
+    for block in range(layout.row_blocks):
+        planes = cells[:, layout.rows(block)]
+        tiles = layout.to_tiles(planes, 0.0)
+        assert tiles.shape == (layout.tiles_per_row_block, 16, 12)
+        seen.append(tiles[tiles > 0])
+        back = layout.from_tiles(tiles.transpose(0, 2, 1), planes.shape[1])
+        np.testing.assert_array_equal(back, planes.transpose(0, 2, 1))
+    np.testing.assert_array_equal(np.sort(np.concatenate(seen)), cells.ravel())
+
+
+def test_more_cells_than_bit_lines_is_refused():
+    with pytest.raises(ConfigError, match="bit_lines"):
+        layout_of(4, 4, Mapping(encoding="slices", placement="neighbour", bit_lines=4))
