@@ -1,0 +1,99 @@
+"""The exact transfer matrix against dense nodal analysis, closed forms and conservation laws."""
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from reference import dense_solve, dense_transfer
+
+from xbarsim.kernels.transfer import transfer_matrix
+
+SHAPES = [(1, 1), (1, 9), (9, 1), (5, 7), (16, 16), (17, 33), (33, 17), (20, 40), (34, 34)]
+
+
+def network(m, n, seed, open_share=0.1):
+    """Random conductances and random resistances of every segment."""
+    rng = np.random.default_rng([m, n, seed])
+    g = 10 ** rng.uniform(-6, -3, (m, n))
+    g[rng.random((m, n)) < open_share] = 0
+    return g, 10 ** rng.uniform(-1, 2, (m, n)), 10 ** rng.uniform(-1, 2, (m, n))
+
+
+@pytest.mark.parametrize(("m", "n"), SHAPES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_dense_nodal_analysis_agrees(m, n, seed):
+    g, r_word, r_bit = network(m, n, seed)
+    exact = dense_transfer(g, r_word, r_bit)
+    transfer, _ = transfer_matrix(g, r_word, r_bit)
+    # dense elimination of 2 m n nodes itself loses two or three digits here
+    np.testing.assert_allclose(transfer, exact, rtol=0, atol=1e-11 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (5, 7), (40, 37), (70, 3)])
+def test_without_wires_the_transfer_matrix_is_the_conductances(m, n):
+    g, _, _ = network(m, n, 2)
+    zero = np.zeros((m, n))
+    transfer, power = transfer_matrix(g, zero, zero)
+    np.testing.assert_allclose(transfer, g.T, rtol=1e-13, atol=1e-18)
+    np.testing.assert_allclose(power, np.diag(g.sum(axis=1)), rtol=1e-13, atol=1e-15 * g.max())
+
+
+def test_one_cell_is_three_resistors_in_series():
+    transfer, power = transfer_matrix(np.array([[1e-3]]), np.array([[7.0]]), np.array([[11.0]]))
+    np.testing.assert_allclose([transfer[0, 0], power[0, 0]], 1 / 1018, rtol=1e-14)
+
+
+def test_a_shorted_cell_leaves_the_wires():
+    transfer, _ = transfer_matrix(np.array([[np.inf]]), np.array([[7.0]]), np.array([[11.0]]))
+    np.testing.assert_allclose(transfer[0, 0], 1 / 18, rtol=1e-14)
+
+
+def test_a_uniform_word_line_is_the_ladder_of_continued_fractions():
+    """One word line of 50 equal cells on ideal bit lines: input conductance by the ladder recursion."""
+    g, r, n = 2e-4, 3.0, 50
+    conductance = 0.0
+    for _ in range(n):
+        conductance = 1 / (r + 1 / (conductance + g))
+    _, power = transfer_matrix(np.full((1, n), g), np.full((1, n), r), np.zeros((1, n)))
+    np.testing.assert_allclose(power[0, 0], conductance, rtol=1e-13)
+
+
+def test_reading_the_array_transposed_is_reciprocal():
+    """Driving the bit lines and sensing the word lines of the mirrored array gives the transposed matrix."""
+    g, r_word, r_bit = network(45, 38, 3)
+    transfer, _ = transfer_matrix(g, r_word, r_bit)
+    mirrored, _ = transfer_matrix(g.T[::-1, ::-1], r_bit.T[::-1, ::-1], r_word.T[::-1, ::-1])
+    np.testing.assert_allclose(mirrored, transfer.T[::-1, ::-1], rtol=0, atol=1e-12 * transfer.max())
+
+
+@pytest.mark.parametrize(("m", "n"), [(6, 9), (33, 20)])
+def test_power_is_what_cells_and_wires_dissipate(m, n):
+    g, r_word, r_bit = network(m, n, 4)
+    v = np.random.default_rng(5).uniform(-0.2, 0.2, m)
+    w, u, current = dense_solve(g, r_word, r_bit, v)
+    cells = (g * (w - u) ** 2).sum()
+    left, below = np.column_stack([v, w[:, :-1]]), np.vstack([u[1:], np.zeros(n)])
+    wires = ((left - w) ** 2 / r_word).sum() + ((u - below) ** 2 / r_bit).sum()
+    transfer, power = transfer_matrix(g, r_word, r_bit)
+    np.testing.assert_allclose(v @ power @ v, cells + wires, rtol=1e-10)
+    np.testing.assert_allclose(transfer @ v, current, rtol=0, atol=1e-11 * np.abs(current).max())
+    # what enters on the left leaves at the bottom
+    np.testing.assert_allclose((power @ v).sum(), current.sum(), rtol=0, atol=1e-10 * np.abs(current).max())
+
+
+@pytest.mark.parametrize("r", [1.0, 100.0])
+def test_float32_is_good_to_the_fifth_digit(r):
+    rng = np.random.default_rng(6)
+    g = rng.uniform(1e-6, 1e-4, (96, 80))
+    wires = np.full(g.shape, r)
+    exact, _ = transfer_matrix(g, wires, wires)
+    single, power = transfer_matrix(g.astype(np.float32), wires, wires)
+    assert single.dtype == power.dtype == np.float32
+    assert np.abs(single - exact).max() < 1e-5 * exact.max()
+
+
+def test_threads_do_not_change_a_bit():
+    g, r_word, r_bit = network(40, 50, 7)
+    alone, _ = transfer_matrix(g, r_word, r_bit)
+    with ThreadPoolExecutor(2) as pool:
+        for transfer, _ in pool.map(lambda _: transfer_matrix(g, r_word, r_bit), range(8)):
+            np.testing.assert_array_equal(transfer, alone)
