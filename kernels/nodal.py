@@ -1,0 +1,328 @@
+"""All node voltages of a resistive crossbar for any terminal voltages and injected currents.
+
+Nodal equations for the voltages w of the word-line nodes and u of the bit-line nodes, both (m, n):
+
+    [[Tw + D, -D], [-D, Tb + D]] [w, u] = [source, injection]
+
+D holds the cell conductances, Tw and Tb the chains of wires, one tridiagonal matrix per line.  Eliminating u leaves
+S = (Tw + D) - D (Tb + D)^-1 D, symmetric positive definite, solved by conjugate gradients preconditioned by
+M = Tw + D: each iteration is one sweep along every word line and one along every bit line.  M p is carried along with
+each search direction p, so that Tw and Tb are never applied, only solved with, and a line is solved in its
+*resistance form*: passing a segment r turns the conductance y seen so far into y / (1 + r y).  In that form r = 0 (one
+node in effect), r = inf (a break, an open end) and g = 0 are ordinary values, nothing is ever subtracted, and a node
+joined to its terminal without resistance is held at the terminal's voltage exactly.  A piece of line that nothing
+connects is at 0 V.
+
+Kernels name: g conductance of the cells (m, n); r_word (m, n + 1) the segments of each word line, from its left
+terminal (source resistance included) to its right terminal; r_bit (m + 1, n) those of each bit line, from top to
+bottom; a *chain* (k, lanes) holds one line per column, so that all lines are swept side by side in contiguous memory.
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from xbarsim.kernels._jit import jit
+
+_SUM_IN_ANY_ORDER = {"reassoc", "nsz", "contract"}      # vectorised reductions; NaN and infinities keep their meaning
+
+
+@jit
+def _factor(load, r, forward, backward, last):
+    """Factorise one chain per column into `forward`, `backward` (k, lanes) and `last` (lanes,), see `_sweep`.
+
+    load : (k, lanes) S, from each node to anywhere but its neighbours; r : (k + 1, lanes) ohm, terminals outermost.
+    A node that a terminal holds gets coefficients 0: in the sweep it neither moves nor passes anything on.
+    """
+    k, lanes = load.shape
+    for lane in range(lanes):
+        held_from = k                                     # nodes from here on are held by the terminal at the end
+        while held_from > 0 and r[held_from, lane] == 0:
+            held_from -= 1
+        held = r[0, lane] == 0                            # by the terminal at the start
+        y = load[0, lane] + (0.0 if held else 1 / r[0, lane])
+        for j in range(1, k + 1):
+            a, b = 0.0, 0.0
+            if held or j > held_from:
+                held = held and r[j, lane] == 0
+                y = 1 / r[j, lane] if r[j, lane] > 0 else 0.0
+            elif r[j, lane] == np.inf:
+                b = 1 / y if y > 0 else 0.0
+                y = 0.0
+            else:
+                a = 1 / (1 + r[j, lane] * y)
+                b = r[j, lane] * a
+                y *= a
+            if j < k:
+                forward[j, lane], backward[j, lane] = a, b
+                y += load[j, lane]
+            else:
+                last[lane] = b                            # the far terminal is at 0 V: what is left of the sweep
+
+
+@jit
+def _sweep(factors, x):
+    """Solve every chain in place: currents into the nodes become node voltages.  x : (k, lanes)."""
+    forward, backward, last = factors
+    k, lanes = x.shape
+    for j in range(1, k):
+        for lane in range(lanes):
+            x[j, lane] += forward[j, lane] * x[j - 1, lane]
+    for lane in range(lanes):
+        x[k - 1, lane] *= last[lane]
+    for j in range(k - 1, 0, -1):
+        for lane in range(lanes):
+            x[j - 1, lane] = forward[j, lane] * x[j, lane] + backward[j, lane] * x[j - 1, lane]
+
+
+@jit
+def _terminals(r, first, last, current, voltage):
+    """Currents that the terminals feed into the nodes next to them, voltages of the nodes that they hold; in place."""
+    k, lanes = current.shape
+    for lane in range(lanes):
+        for j in range(k):
+            current[j, lane] = voltage[j, lane] = 0.0
+        j = k
+        while j > 0 and r[j, lane] == 0:
+            j -= 1
+            voltage[j, lane] = last[lane]
+        if j > 0:
+            current[j - 1, lane] = last[lane] / r[j, lane]
+        j = 0
+        while j < k and r[j, lane] == 0:
+            voltage[j, lane] = first[lane]
+            j += 1
+        if j < k:
+            current[j, lane] += first[lane] / r[j, lane]
+
+
+@jit
+def _combine(x, a, y, b, z):
+    """x = a y + b z, elementwise in one dimension."""
+    for k in range(x.size):
+        x[k] = a * y[k] + b * z[k]
+
+
+@jit
+def _times_transpose(g, x, out):
+    """out = g * x.T in 4 x 4 blocks.  g, out : (m, n); x : (n, m)."""
+    m, n = g.shape
+    whole_m, whole_n = m - m % 4, n - n % 4
+    for i in range(0, whole_m, 4):
+        for j in range(0, whole_n, 4):
+            for a in range(4):
+                for b in range(4):
+                    out[i + a, j + b] = g[i + a, j + b] * x[j + b, i + a]
+    for i in range(m):
+        for j in range(whole_n if i < whole_m else 0, n):
+            out[i, j] = g[i, j] * x[j, i]
+
+
+@jit(fastmath=_SUM_IN_ANY_ORDER)
+def _dot(x, y):
+    total = 0.0
+    for k in range(x.size):
+        total += x[k] * y[k]
+    return total
+
+
+@jit(fastmath=_SUM_IN_ANY_ORDER)
+def _peak(x, y):
+    """Largest |x y|."""
+    largest = 0.0
+    for k in range(x.size):
+        largest = max(largest, abs(x[k] * y[k]))
+    return largest
+
+
+@jit
+def _largest_current(g, left, right, top, bottom):
+    """Largest current of a cell at ideal wires that one terminal can cause."""
+    m, n = g.shape
+    largest = 0.0
+    for i in range(m):
+        word = max(abs(left[i]), abs(right[i]))
+        for j in range(n):
+            largest = max(largest, g[i, j] * max(word, abs(top[j]), abs(bottom[j])))
+    return largest
+
+
+@jit
+def _relax(g_word, word, source, lift, u, w):
+    """Word-line voltages w (n, m) that answer to bit-line voltages u (m, n)."""
+    _times_transpose(g_word, u, w)
+    _combine(w.ravel(), 1.0, w.ravel(), 1.0, source.ravel())
+    _sweep(word, w)
+    _combine(w.ravel(), 1.0, w.ravel(), 1.0, lift.ravel())
+
+
+@jit
+def _solve(g, g_word, r_word, r_bit, word, bit, left, right, top, bottom, inject_word, inject_bit, tolerance, limit,
+           w_out, u_out, scale, iterations, residual):
+    """See `node_voltages`; the word-line side is (n, m) throughout; `scale` comes in as largest injection."""
+    m, n = g.shape
+    word_space, bit_space = np.zeros((7, n, m)), np.empty((3, m, n))
+    r, z, image = word_space[0], word_space[1], word_space[2]
+    p, m_p = word_space[3], word_space[4]                                   # a direction, and M times it
+    source, lift = word_space[5], word_space[6]
+    q, bit_source, bit_lift = bit_space[0], bit_space[1], bit_space[2]
+    for s in range(left.shape[0]):
+        w, u = w_out[s], u_out[s]
+        _terminals(r_word, left[s], right[s], source, lift)
+        _terminals(r_bit, top[s], bottom[s], bit_source, bit_lift)
+        scale[s] = max(scale[s], _largest_current(g, left[s], right[s], top[s], bottom[s]))
+        if inject_word.size:
+            _combine(source.ravel(), 1.0, source.ravel(), 1.0, inject_word[s].ravel())
+            _combine(bit_source.ravel(), 1.0, bit_source.ravel(), 1.0, inject_bit[s].ravel())
+        _relax(g_word, word, source, lift, bit_lift, w)
+        _relax(g, bit, bit_source, bit_lift, w, u)
+        _combine(q.ravel(), 1.0, u.ravel(), -1.0, bit_lift.ravel())
+        _times_transpose(g_word, q, r)
+        rz_before = np.inf
+        while True:
+            _combine(z.ravel(), 1.0, r.ravel(), 0.0, r.ravel())
+            _sweep(word, z)
+            # z is what one more relaxation would add to w: g z is the KCL residual that it would leave.
+            if _peak(g_word.ravel(), z.ravel()) <= tolerance * scale[s] or iterations[s] == limit:
+                break
+            rz = _dot(r.ravel(), z.ravel())
+            _combine(p.ravel(), 1.0, z.ravel(), rz / rz_before, p.ravel())
+            _combine(m_p.ravel(), 1.0, r.ravel(), rz / rz_before, m_p.ravel())
+            _times_transpose(g, p, q)
+            _sweep(bit, q)
+            _times_transpose(g_word, q, image)
+            _combine(image.ravel(), 1.0, m_p.ravel(), -1.0, image.ravel())
+            step = rz / _dot(p.ravel(), image.ravel())
+            _combine(w.ravel(), 1.0, w.ravel(), step, p.ravel())
+            _combine(r.ravel(), 1.0, r.ravel(), -step, image.ravel())
+            rz_before = rz
+            iterations[s] += 1
+        # One relaxation without the recurrences: the residual belongs to the very voltages that are returned.
+        _relax(g, bit, bit_source, bit_lift, w, q)
+        _relax(g_word, word, source, lift, q, w)
+        _relax(g, bit, bit_source, bit_lift, w, u)
+        _combine(q.ravel(), 1.0, q.ravel(), -1.0, u.ravel())
+        residual[s] = _peak(g.ravel(), q.ravel())
+
+
+def _chain(load, r):
+    factors = np.zeros(load.shape), np.zeros(load.shape), np.zeros(load.shape[1])
+    _factor(load, r, *factors)
+    return factors
+
+
+class Network(NamedTuple):
+    """What depends on the network alone, precomputed for any number of inputs; see `factor`."""
+
+    g: np.ndarray                 # (m, n), shorts replaced by a finite conductance
+    g_word: np.ndarray            # (n, m)
+    r_word: np.ndarray            # (n + 1, m)
+    r_bit: np.ndarray             # (m + 1, n)
+    word: tuple                   # factorised chains
+    bit: tuple
+    shorts: tuple                 # rows and columns of the k shorted cells
+    short_response: np.ndarray    # (k, k) ohm, voltage across each per current through each; its Cholesky factor
+
+
+def factor(g, r_word, r_bit, load_word=0.0, load_bit=0.0):
+    """Precompute a `Network` for `node_voltages`.
+
+    Parameters
+    ----------
+    g : (m, n) S; inf is a short, allowed where the two nodes are not both joined to their neighbours without resistance
+    r_word : (m, n + 1) ohm; r_bit : (m + 1, n) ohm; 0 and inf included
+    load_word, load_bit : (m, n) S, further conductance from each node to ground
+
+    Notes
+    -----
+    O(m n).  A short is a finite conductance beside a current source whose current makes the cell's voltage vanish:
+    k shorts cost k more solves here, and each later solve is done twice.
+    """
+    shorts = np.nonzero(np.isinf(g))
+    g, r_bit = np.array(g), np.ascontiguousarray(r_bit)
+    if shorts[0].size:
+        finite, wires = g[np.isfinite(g)], np.concatenate((r_word.ravel(), r_bit.ravel()))
+        wires = wires[np.isfinite(wires) & (wires > 0)]
+        g[shorts] = finite.max() if finite.size and finite.max() > 0 else 1 / wires.mean()
+    g_word, r_word = np.ascontiguousarray(g.T), np.ascontiguousarray(r_word.T)
+    network = Network(g, g_word, r_word, r_bit, _chain(g_word + np.transpose(load_word), r_word),
+                      _chain(g + load_bit, r_bit), shorts, np.empty((0, 0)))
+    count = shorts[0].size
+    if count == 0:
+        return network
+    response = np.empty((count, count))
+    for k in range(count):
+        w, u, *_ = _node_voltages(network, *_no_terminals(g, 1), *_through_shorts(network, np.eye(count)[k:k + 1]),
+                                  1e-14, None)
+        response[k] = -(w - u)[0][shorts]
+    return network._replace(short_response=np.linalg.cholesky((response + response.T) / 2))
+
+
+def _no_terminals(g, batch):
+    m, n = g.shape
+    return np.zeros((batch, m)), np.zeros((batch, m)), np.zeros((batch, n)), np.zeros((batch, n))
+
+
+def _through_shorts(network, current):
+    """Currents (b, k) through the shorts as injections into word-line and bit-line nodes, (b, m, n) each."""
+    inject = np.zeros((len(current), *network.g.shape))
+    inject[:, *network.shorts] = current
+    return -inject, inject
+
+
+def _node_voltages(network, left, right, top, bottom, inject_word, inject_bit, tolerance, limit):
+    """`node_voltages` of the finite conductances alone: w, u, iterations, residual in ampere, scale in ampere."""
+    g = network.g
+    m, n = g.shape
+    batch = len(left)
+    w, u = np.empty((batch, n, m)), np.empty((batch, m, n))
+    iterations, residual, scale = np.zeros(batch, np.int64), np.zeros(batch), np.zeros(batch)
+    if inject_word is None:
+        inject_word = inject_bit = np.empty((0, m, n))
+    else:
+        scale[:] = np.maximum(abs(inject_word).max(axis=(1, 2)), abs(inject_bit).max(axis=(1, 2)))
+    _solve(*network[:6], left, right, top, bottom, np.ascontiguousarray(inject_word.transpose(0, 2, 1)),
+           np.ascontiguousarray(inject_bit), tolerance, 50 + 10 * (m + n) if limit is None else limit,
+           w, u, scale, iterations, residual)
+    residual[~np.isfinite(u).all(axis=(1, 2))] = np.inf
+    return np.ascontiguousarray(w.transpose(0, 2, 1)), u, iterations, residual, scale
+
+
+def node_voltages(network, left, right, top, bottom, inject_word=None, inject_bit=None, tolerance=1e-12, limit=None):
+    """Node voltages and cell currents for a batch of terminal voltages and injected currents.
+
+    Parameters
+    ----------
+    network : the result of `factor`
+    left, right : (b, m) V at the ends of the word lines; top, bottom : (b, n) V at the ends of the bit lines;
+        values at open ends (r = inf) must be 0
+    inject_word, inject_bit : (b, m, n) A into the nodes, both or neither
+    tolerance : largest KCL residual over the largest current of a cell at ideal wires (or injected current)
+    limit : int, largest number of iterations; 50 + 10 (m + n) if None
+
+    Returns
+    -------
+    w, u : (b, m, n) V
+    current : (b, m, n) A through the cells, from word line to bit line
+    iterations : (b,) int64
+    residual : (b,), KCL residual of w and u over the largest current of a cell at ideal wires.  It sits on the
+        word-line nodes; the bit lines are solved with these very w.  Above `tolerance` the iteration stopped early.
+
+    Notes
+    -----
+    O(m n) per iteration; some sqrt(r g m n) iterations where r g m n is above 1.
+    """
+    inject = inject_word, inject_bit
+    terminals = left, right, top, bottom
+    w, u, iterations, residual, scale = _node_voltages(network, *terminals, *inject, tolerance, limit)
+    current = network.g * (w - u)
+    rows, columns = network.shorts
+    if rows.size:
+        lower = network.short_response
+        through = np.linalg.solve(lower.T, np.linalg.solve(lower, (w - u)[:, rows, columns].T)).T
+        extra = _node_voltages(network, *_no_terminals(network.g, len(w)), *_through_shorts(network, through),
+                               tolerance, limit)
+        w, u, iterations, residual = w + extra[0], u + extra[1], iterations + extra[2], residual + extra[3]
+        scale = np.maximum(scale, extra[4])
+        current = network.g * (w - u)
+        current[:, rows, columns] += through
+    return w, u, current, iterations, np.divide(residual, scale, out=residual, where=scale > 0)

@@ -1,0 +1,332 @@
+"""`Crossbar`: one memristor array as a circuit person sees it.
+
+    V0 --[Rs]--[Rw]--w00----[Rw]--w01-- (open)      Rw, Rb  resistance of a word-line, bit-line segment
+                      |            |                Rs, Rx  source resistance, sense resistance
+                    [G00]        [G01]              w, u    word-line nodes, bit-line nodes
+                      |            |
+                     u00          u01               The first cell is one segment away from the source, the last
+                      :            :                cell of a bit line one segment away from its sense amplifier,
+                     [Rb]         [Rb]              which holds the terminal at 0 V or at a given bias.  The bit
+                      :            :                lines (:) pass under the word lines.
+    V1 --[Rs]--[Rw]--w10----[Rw]--w11-- (open)
+                      |            |                Word line i is row i of the conductances, bit line j column j;
+                    [G10]        [G11]              word lines end at "left" and "right" terminals, bit lines at
+                      |            |                "top" and "bottom" ones.
+                     u10          u11
+                      :            :
+                   [Rb + Rx]    [Rb + Rx]
+                      :            :
+                   bias, I0     bias, I1
+"""
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from xbarsim.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
+from xbarsim.kernels import nodal
+
+_CHUNK = 1 << 22                     # node voltages held at once where many solutions are reduced as they come
+
+
+def _array(name, value, unit, shapes, remedy="", infinite=False):
+    """`value` as a float64 array of one of `shapes` ({shape: meaning}), checked to be finite and not negative."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"{name}: {error}; give numbers in {unit}") from None
+    if array.shape not in shapes:
+        allowed = ", ".join(f"{shape} {meaning}" for shape, meaning in shapes.items())
+        raise ShapeError(f"{name} has shape {array.shape}; allowed: {allowed}")
+    wrong = np.isnan(array) | (array < 0) | (np.isinf(array) & (not infinite))
+    if wrong.any():
+        where = np.argwhere(wrong)[0]
+        at = f" at {tuple(int(k) for k in where)}" if array.ndim else ""
+        raise OutOfRangeError(f"{name} is {array[tuple(where)]:g} {unit}{at}; "
+                              f"allowed: 0 {unit} {'to infinity' if infinite else 'or more, finite'}{remedy}")
+    return array
+
+
+def _choice(name, value, allowed):
+    if value not in allowed:
+        raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
+    return value
+
+
+def _lines(name, value, count):
+    """A mask of lines from a mask or a list of indices."""
+    array = np.asarray(value)
+    if array.dtype == bool:
+        if array.shape != (count,):
+            raise ShapeError(f"{name} is a mask of shape {array.shape}; allowed: ({count},), or a list of line numbers")
+        return array
+    mask = np.zeros(count, dtype=bool)
+    if array.size:
+        if not np.issubdtype(array.dtype, np.integer) or array.ndim != 1:
+            raise ShapeError(f"{name} must be a mask ({count},) or a list of line numbers, not {value!r}")
+        if array.min() < 0 or array.max() >= count:
+            raise OutOfRangeError(f"{name} names line {array.min() if array.min() < 0 else array.max()}; "
+                                  f"allowed: 0 to {count - 1}")
+        mask[array] = True
+    return mask
+
+
+def _segments(name, value, end_name, end_resistance, ends, floating, lines, cells, default_end):
+    """(lines, cells + 1) resistances from terminal to terminal, infinite at ends that are not connected."""
+    first, last = ends
+    shapes = {(): "for all", (lines,): "per line", (lines, cells + 1): "per segment from terminal to terminal"}
+    if ends == default_end:
+        shapes[lines, cells] = "per segment, one on the terminal's side of each cell"
+    remedy = "; declare a line that is not connected as floating"
+    resistance = _array(name, value, "ohm", shapes, remedy)
+    end_resistance = _array(end_name, end_resistance, "ohm", {(): "for all", (lines,): "per line"}, remedy)
+    segments = np.empty((lines, cells + 1))
+    if resistance.shape == (lines, cells):
+        segments[:, :cells] = resistance
+    else:
+        segments[:] = resistance[:, None] if resistance.ndim == 1 else resistance
+    segments[:, 0] = np.where(floating, np.inf, segments[:, 0] + end_resistance) if first else np.inf
+    segments[:, cells] = np.where(floating, np.inf, segments[:, cells] + end_resistance) if last else np.inf
+    return segments
+
+
+def _line_currents(segments, injected):
+    """Current in every segment of the lines, in the direction of growing index.
+
+    segments : (lines, cells + 1) ohm; injected : (b, lines, cells) A, flowing into the nodes from the cells.
+    Terminals of one line are at the same voltage.  Returns (b, lines, cells + 1) A.
+    """
+    first, last = np.isfinite(segments[:, 0]), np.isfinite(segments[:, -1])
+    behind = np.cumsum(segments[:, :-1], axis=1)                   # from the first terminal to each node
+    total = segments.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(total[:, None] > 0, 1 - behind / total[:, None], 0.5)  # leaving through the first terminal
+    share = np.where((first & last)[:, None], share, (first & ~last)[:, None].astype(float))
+    current = np.empty((*injected.shape[:2], segments.shape[1]))
+    current[..., 0] = -(share * injected).sum(axis=2)
+    np.cumsum(injected, axis=2, out=current[..., 1:])
+    current[..., 1:] += current[..., :1]
+    current[:, ~last, -1] = 0.0
+    return current
+
+
+@dataclass(frozen=True)
+class Solution:
+    """State of a crossbar for a batch of b inputs; for one input vector the axis b is absent everywhere.
+
+    Attributes
+    ----------
+    output_current : (b, n) A into the sense amplifiers of the bit lines (transposed: (b, m), of the word lines)
+    input_current : (b, m) A drawn from the sources of the word lines (transposed: (b, n))
+    word_line_voltage, bit_line_voltage : (b, m, n) V
+    cell_current : (b, m, n) A from word line to bit line
+    residual : (b,) largest violation of Kirchhoff's current law at a node, over the largest cell current at ideal wires
+    iterations : (b,) iterations of the linear solver; Newton steps where cells are not ohmic
+    """
+
+    output_current: np.ndarray
+    input_current: np.ndarray
+    word_line_voltage: np.ndarray
+    bit_line_voltage: np.ndarray
+    cell_current: np.ndarray
+    residual: np.ndarray
+    iterations: np.ndarray
+    _crossbar: "Crossbar" = field(repr=False)
+    _terminals: tuple = field(repr=False)                          # (b, m) word-line and (b, n) bit-line voltages
+
+    @property
+    def cell_voltage(self):
+        """(b, m, n) V across the cells, word line minus bit line."""
+        return self.word_line_voltage - self.bit_line_voltage
+
+    def _lines(self):
+        xb = self._crossbar
+        cell = self.cell_current.reshape(-1, *xb.conductance.shape)
+        return (_line_currents(xb.word_segments, -cell),
+                _line_currents(xb.bit_segments.T, cell.transpose(0, 2, 1)).transpose(0, 2, 1))
+
+    @property
+    def word_line_current(self):
+        """(b, m, n + 1) A in the word-line segments, from left to right."""
+        return self._lines()[0].reshape(*self.residual.shape, *self._crossbar.word_segments.shape)
+
+    @property
+    def bit_line_current(self):
+        """(b, m + 1, n) A in the bit-line segments, from top to bottom."""
+        return self._lines()[1].reshape(*self.residual.shape, *self._crossbar.bit_segments.shape)
+
+    @property
+    def cell_power(self):
+        """(b,) W dissipated in the cells."""
+        return (self.cell_voltage * self.cell_current).sum(axis=(-2, -1))
+
+    @property
+    def wire_power(self):
+        """(b,) W dissipated in wires, source and sense resistances."""
+        xb = self._crossbar
+        total = sum((np.where(np.isfinite(r), r, 0) * i ** 2).sum(axis=(1, 2))
+                    for r, i in zip((xb.word_segments, xb.bit_segments), self._lines(), strict=True))
+        return total.reshape(self.residual.shape)
+
+    @property
+    def power(self):
+        """(b,) W delivered by all terminals: cell_power + wire_power, from the terminal currents alone."""
+        word, bit = self._terminals
+        into_word, out_of_bit = self.cell_current.sum(axis=-1), self.cell_current.sum(axis=-2)
+        return (word * into_word).sum(axis=-1) - (bit * out_of_bit).sum(axis=-1)
+
+
+class Crossbar:
+    """A crossbar of resistive cells with its wires, drivers and sense amplifiers.
+
+    Parameters
+    ----------
+    conductance : (m, n) S, m word lines by n bit lines; 0 is an open cell, inf a shorted one (where the word line or
+        the bit line has resistance on both sides of the cell)
+    word_line_resistance, bit_line_resistance : ohm per segment: a scalar, one value per line, one per segment ((m, n):
+        the segment left of each cell, below each cell), or every segment from terminal to terminal ((m, n + 1) and
+        (m + 1, n); those beyond an open end are ignored)
+    source_resistance, sense_resistance : ohm at each connected end of a word line, of a bit line: scalar or per line
+    drive : "left", "right" or "both": connected ends of the word lines
+    sense : "bottom", "top" or "both": connected ends of the bit lines
+    floating_word_lines, floating_bit_lines : mask or list of lines that are connected nowhere
+    transposed : drive the bit lines and sense the word lines: the same circuit, the same terminal resistances, but
+        inputs are voltages of the n bit-line terminals and outputs currents of the m word-line terminals
+
+    A line without resistance is one node.  Nothing is changed after construction: attributes are read-only arrays.
+
+    Raises
+    ------
+    ShapeError, OutOfRangeError, ConfigError : an argument that is no such thing; the message says what is allowed
+    """
+
+    def __init__(self, conductance, word_line_resistance=1.0, bit_line_resistance=1.0, source_resistance=0.0,
+                 sense_resistance=0.0, *, drive="left", sense="bottom", floating_word_lines=(), floating_bit_lines=(),
+                 transposed=False):
+        shape = np.shape(conductance)
+        if len(shape) != 2 or 0 in shape:
+            raise ShapeError(f"conductance has shape {shape}; allowed: (m, n) word lines by bit lines, at least 1 each")
+        g = _array("conductance", conductance, "S", {shape: ""}, " (inf for a short)", infinite=True)
+        m, n = shape
+        drive = _choice("drive", drive, ("left", "right", "both"))
+        sense = _choice("sense", sense, ("bottom", "top", "both"))
+        self.floating_word_lines = _lines("floating_word_lines", floating_word_lines, m)
+        self.floating_bit_lines = _lines("floating_bit_lines", floating_bit_lines, n)
+        word = _segments("word_line_resistance", word_line_resistance, "source_resistance", source_resistance,
+                         (drive != "right", drive != "left"), self.floating_word_lines, m, n, (True, False))
+        bit = _bit_segments(bit_line_resistance, sense_resistance, sense, self.floating_bit_lines, m, n)
+        ideal_word = np.minimum(word[:, :-1], word[:, 1:]) == 0
+        ideal_bit = np.minimum(bit[:-1], bit[1:]) == 0
+        bad = np.argwhere(np.isinf(g) & ideal_word & ideal_bit)
+        if bad.size:
+            raise OutOfRangeError(f"conductance is inf S at {tuple(map(int, bad[0]))}, between a word line and a bit "
+                                  "line without resistance; allowed where one of them has resistance on both sides of the "
+                                  "cell: give the wires a resistance or the short a conductance")
+        self.conductance, self.word_segments, self.bit_segments = g.copy(), word, bit
+        self.transposed = bool(transposed)
+        for array in (self.conductance, word, bit, self.floating_word_lines, self.floating_bit_lines):
+            array.setflags(write=False)
+
+    @property
+    def shape(self):
+        """(m, n): word lines, bit lines."""
+        return self.conductance.shape
+
+    @cached_property
+    def _network(self):
+        return nodal.factor(self.conductance, self.word_segments, self.bit_segments)
+
+    def _terminal_voltages(self, input_voltage, bias_voltage):
+        """(b, m) word-line and (b, n) bit-line terminal voltages, 0 at floating lines; True for one input."""
+        m, n = self.shape
+        inputs, outputs = (n, m) if self.transposed else (m, n)
+        v = _voltages("input_voltage", input_voltage, {(inputs,): "one input"}, inputs)
+        bias = _voltages("bias_voltage", bias_voltage, {(): "for all", (outputs,): "per sensed line"}, outputs)
+        single = v.ndim == 1 and bias.ndim < 2
+        v, bias = np.atleast_2d(v), np.atleast_1d(bias)
+        if bias.ndim == 2 and len(v) > 1 and len(bias) > 1 and len(v) != len(bias):
+            raise ShapeError(f"bias_voltage is a batch of {len(bias)}, input_voltage one of {len(v)}; they must agree")
+        batch = max(len(v), len(bias) if bias.ndim == 2 else 1)
+        v, bias = np.broadcast_to(v, (batch, inputs)), np.broadcast_to(bias, (batch, outputs))
+        word, bit = (bias, v) if self.transposed else (v, bias)
+        return np.where(self.floating_word_lines, 0.0, word), np.where(self.floating_bit_lines, 0.0, bit), single
+
+    def _ends(self, word, bit):
+        """Terminal voltages at the (left, right, top, bottom) ends, 0 at ends that are not connected."""
+        ends = ((self.word_segments[:, 0], word), (self.word_segments[:, -1], word),
+                (self.bit_segments[0], bit), (self.bit_segments[-1], bit))
+        return tuple(np.where(np.isfinite(segment), voltage, 0.0) for segment, voltage in ends)
+
+    def solve(self, input_voltage, bias_voltage=0.0, tolerance=1e-12):
+        """All voltages and currents for given terminal voltages.
+
+        Parameters
+        ----------
+        input_voltage : (m,) or (b, m) V of the driven lines (transposed: n for m); ignored at floating lines
+        bias_voltage : V at the sense amplifiers: scalar (0 is virtual ground), per sensed line, or (b, sensed lines)
+        tolerance : largest KCL residual at a node over the largest cell current at ideal wires
+
+        Returns
+        -------
+        Solution
+
+        Raises
+        ------
+        ConvergenceError : the tolerance was not reached; carries the Solution, residual and iterations
+
+        Notes
+        -----
+        Conjugate gradients with exact solves along every line (`kernels/nodal.py`): O(m n) per iteration.
+        """
+        word, bit, single = self._terminal_voltages(input_voltage, bias_voltage)
+        state = nodal.node_voltages(self._network, *self._ends(word, bit), tolerance=tolerance)
+        solution = self._solution(*state, word, bit, single)
+        worst = float(np.max(solution.residual))
+        if not worst <= tolerance:
+            raise ConvergenceError(
+                f"node voltages reached a KCL residual of {worst:.1e} of the largest cell current in "
+                f"{np.max(solution.iterations)} iterations; wanted {tolerance:.1e}: raise the tolerance, or check "
+                "resistances and conductances for values many orders of magnitude apart",
+                iterate=solution, residual=worst, iterations=int(np.max(solution.iterations)))
+        return solution
+
+    def _solution(self, w, u, current, iterations, residual, word, bit, single):
+        from_word = np.where(self.floating_word_lines, 0.0, current.sum(axis=2))
+        into_bit = np.where(self.floating_bit_lines, 0.0, current.sum(axis=1))
+        output, drawn = (-from_word, -into_bit) if self.transposed else (into_bit, from_word)
+        arrays = output, drawn, w, u, current, residual, iterations
+        terminals = word, bit
+        if single:
+            arrays, terminals = tuple(a[0] for a in arrays), tuple(a[0] for a in terminals)
+        return Solution(*arrays, self, terminals)
+
+    def transfer_matrix(self):
+        """(n, m) S: current into each sensed line per volt on each driven line (transposed: (m, n))."""
+        m, n = self.shape
+        inputs = n if self.transposed else m
+        chunk = max(1, _CHUNK // (m * n))
+        columns = [self.solve(np.eye(chunk, inputs, start)[:inputs - start]).output_current
+                   for start in range(0, inputs, chunk)]
+        return np.ascontiguousarray(np.concatenate(columns).T)
+
+
+def _bit_segments(resistance, sense_resistance, sense, floating, m, n):
+    """`_segments` of the bit lines, (m + 1, n): the same from bottom to top, seen upside down."""
+    value = np.asarray(resistance)
+    flipped = value[::-1].T if value.ndim == 2 else value
+    segments = _segments("bit_line_resistance", flipped, "sense_resistance", sense_resistance,
+                         (sense != "top", sense != "bottom"), floating, n, m, (True, False))
+    return np.ascontiguousarray(segments.T[::-1])
+
+
+def _voltages(name, value, shapes, lines):
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise ShapeError(f"{name} must be numbers in V, not {array.dtype}")
+    if array.shape not in shapes and not (array.ndim == 2 and array.shape[1] == lines and len(array)):
+        allowed = ", ".join(f"{shape} {meaning}" for shape, meaning in shapes.items())
+        raise ShapeError(f"{name} has shape {array.shape}; allowed: {allowed}, (b, {lines}) a batch")
+    if not np.isfinite(array).all():
+        where = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+        raise OutOfRangeError(f"{name} is {array[where]:g} V at {where}; allowed: finite voltages")
+    return array.astype(np.float64)
