@@ -129,7 +129,7 @@ def snr_db(data, kind, tokens):
 def _energy(layers, examples):
     """({part: joule per example}, parts with an assumed price): counted events times the component library's energy per
     action, and the array energy of the circuit solve."""
-    shift_add = load_component("shift-and-add")
+    shift_add = load_component("shift-and-add-32nm")
     energy = {"ADC": 0.0, "DAC": 0.0, "array (cells and wires)": 0.0, "shift-and-add": 0.0}
     assumed = set()
     for layer in layers.values():

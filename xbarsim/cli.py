@@ -1,5 +1,8 @@
 """The command line.  Commands parse, call one function of the library and print; nothing is computed here."""
+import json
 import sys
+from pathlib import Path
+from typing import Annotated
 
 try:
     import typer
@@ -8,6 +11,7 @@ except ImportError:  # pragma: no cover - exercised by the wheel test
 
 from xbarsim import __version__
 from xbarsim.errors import XbarsimError
+from xbarsim.units import MEGA
 
 app = typer.Typer(
     name="xbarsim",
@@ -28,6 +32,117 @@ def _print_version(wanted: bool):
 def _root(version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True,
                                        help="Print the version and leave.")):
     pass
+
+
+@app.command("run")
+def _run(
+    study: Annotated[str, typer.Argument(help="A study file, or the name of an embedded study.")] = "default",
+    model: Annotated[str | None, typer.Option(help="A known model, a checkpoint directory, or owner/name.")] = None,
+    task: Annotated[str | None, typer.Option(help="A known task, or a CSV, TSV or JSONL file.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Examples to evaluate.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of programming, noise and intervals.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the trace.")] = Path("runs"),
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; all cores if absent. Never changes a result.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+):
+    """Run a study: program the arrays, push the task through them, write a trace, print the table."""
+    from xbarsim import config
+
+    overrides = {"model": {"name": model}, "task": {"name": task, "limit": limit}}
+    overrides = {table: {key: value for key, value in values.items() if value is not None}
+                 for table, values in overrides.items()} | ({} if seed is None else {"seed": seed})
+    chosen = config.load_study(study, overrides)
+    from xbarsim import runner
+
+    path = runner.run_study(chosen, out, threads, _progress)
+    _report([path], None, as_json)
+
+
+@app.command("report")
+def _report_command(
+    traces: Annotated[list[Path], typer.Argument(help="Traces of `xbarsim run`.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write report.json, paths.csv, layers.csv.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON.")] = False,
+):
+    """Print the tables of one or several traces again, and write them as CSV and JSON."""
+    _report(traces, out, as_json)
+
+
+@app.command("study")
+def _study(name: Annotated[str | None, typer.Argument(help="An embedded study; a list of them if absent.")] = None):
+    """Print an embedded study, to be copied and changed."""
+    from xbarsim import config
+
+    print("\n".join(config.study_names()) if name is None else config.study_text(name), end="\n" if name is None else "")
+
+
+def _report(paths, directory, as_json):
+    from xbarsim import aggregate, report
+    from xbarsim.trace import read_trace
+
+    summaries = [aggregate.summarise(read_trace(path)) for path in paths]
+    if as_json:
+        print(json.dumps([report.to_json(summary) for summary in summaries], indent=1))
+    else:
+        print("\n\n".join(report.render(summary) for summary in summaries))
+    if directory is not None:
+        written = report.write_files(summaries, directory)
+        print("written: " + ", ".join(map(str, written)), file=sys.stderr)
+
+
+@app.command("fetch")
+def _fetch(
+    name: Annotated[str | None, typer.Argument(help="A known model or task.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="Show what is known, and whether it is here.")] = False,
+    source: Annotated[Path | None, typer.Option("--from", metavar="DIRECTORY", help="Take the package files or the "
+                                                "unpacked files from a directory instead of the network.")] = None,
+):
+    """Bring a named model or task into the per-user cache and verify it."""
+    from xbarsim import fetch
+
+    if name is not None:
+        print(fetch.fetch(name, source))
+    elif show:
+        rows = [(key, kind, entry["licence"], f"{fetch.download_size(entry) / MEGA:.1f} MB", fetch.source_of(entry),
+                 "here" if fetch.is_present(kind, key) else "-", entry["description"])
+                for kind, key, entry in fetch.known()]
+        _print_table(("name", "kind", "licence", "download", "source", "cache", "what"), rows)
+    else:
+        raise typer.BadParameter("give the NAME of a model or task, or --list")
+
+
+@app.command("evaluate")
+def _evaluate(
+    model: Annotated[str, typer.Argument(help="A known model, a checkpoint directory, or owner/name on the hub.")],
+    task: Annotated[str, typer.Argument(help="A known task, or a CSV, TSV or JSONL file.")],
+    reference: Annotated[str, typer.Option(help="float32, or int8 for weights and activations of 8 bits.")] = "float32",
+    limit: Annotated[int | None, typer.Option(min=1, help="Examples to score, evenly spread; all if absent.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+):
+    """Score a checkpoint on a task without any hardware: the digital reference."""
+    from xbarsim import tasks
+
+    result = tasks.evaluate_files(model, task, reference, limit=limit, progress=_progress)
+    if as_json:
+        print(json.dumps(result.as_dict(), indent=2))
+        return
+    print(f"{model} on {task}, {reference}, head: {result.head}"
+          + (f"; {result.truncated} sentences truncated" if result.truncated else ""))
+    _print_table(("metric", "value", "95 % interval", "n"),
+                 [(m.metric, f"{m.value:.4f}", f"{m.low:.4f} to {m.high:.4f}", str(m.n)) for m in result.metrics])
+
+
+def _progress(description, total):
+    """A progress bar on a terminal; returns its `update`."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=description, unit="sentence", disable=None, leave=False).update
+
+
+def _print_table(header, rows):
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def main():

@@ -52,6 +52,12 @@ def download_size(entry):
     return sum(package["size"] for package in registry()["archive"][entry["archive"]])
 
 
+def source_of(entry):
+    """The packages that an entry comes from, for a table."""
+    packages = registry()["archive"][entry["archive"]]
+    return packages[0]["requirement"] + (f" and {len(packages) - 1} more parts" if packages[1:] else "")
+
+
 def is_present(kind, name):
     """Whether a named model or task lies in the cache (its hashes are checked by `fetch`)."""
     directory = _place(kind, name)

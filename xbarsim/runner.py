@@ -60,20 +60,15 @@ class Examples:
 
 
 @contextlib.contextmanager
-def worker_threads(count):
-    """A pool of `count` threads (all cores if None), BLAS on one thread inside, Numba's own pool set to the same."""
-    count = count or numba.config.NUMBA_DEFAULT_NUM_THREADS
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
-    try:
-        with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(count) as pool:
-            try:
-                yield pool
-            except BaseException:
-                pool.shutdown(cancel_futures=True)          # an interrupted run stops at once, not after all batches
-                raise
-    finally:
-        numba.set_num_threads(before)
+def worker_threads(count=None):
+    """A pool of `count` threads (all cores if None) with BLAS on one thread inside."""
+    with (threadpool_limits(limits=1, user_api="blas"),
+          ThreadPoolExecutor(count or numba.config.NUMBA_DEFAULT_NUM_THREADS) as pool):
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(cancel_futures=True)              # an interrupted run stops at once, not after all batches
+            raise
 
 
 def calibration_inputs(model, examples, batch_size, pool):
@@ -107,19 +102,26 @@ def digital_features(model, examples, batch_size, pool, linear=bert.linear, prog
         done(batch.stop - batch.start)
 
 
-def program_arrays(model, study, device, inputs, progress=silent, description="tiles programmed"):
+def program_arrays(model, study, device, inputs, pool, progress=silent, description="tiles programmed"):
     """{matrix: Array} of all encoder matrices of a model, programmed and calibrated on `inputs` {matrix: samples}.
 
-    Tiles are solved in parallel inside; the bytes in flight are those of one row block of tiles.
+    Every thread of `pool` works on a matrix of its own, row block by row block.
     """
-    arrays = {}
-    weights = {name: model.matrix(name)[0] for name in bert.matrix_names(model.config)}
-    tiles = sum(layout_of(*weight.shape[::-1], study.for_layer(name).mapping).tiles for name, weight in weights.items())
-    done = progress(description, tiles)
-    for index, (name, weight) in enumerate(weights.items()):
+    names = bert.matrix_names(model.config)
+    weights = [model.matrix(name)[0] for name in names]
+    layouts = [layout_of(*weight.shape[::-1], study.for_layer(name).mapping)
+               for name, weight in zip(names, weights, strict=True)]
+
+    def build(index):
+        name = names[index]
         moment = (inputs[name].astype(np.float64) ** 2).mean(axis=0)
-        arrays[name] = calibrate(program_matrix(name, index, weight, moment, study, device), inputs[name])
-        done(arrays[name].programmed.layout.tiles)
+        return calibrate(program_matrix(name, index, weights[index], moment, study, device), inputs[name])
+
+    done = progress(description, sum(layout.tiles for layout in layouts))
+    arrays = {}
+    for name, array in zip(names, pool.map(build, range(len(names))), strict=True):
+        arrays[name] = array
+        done(array.programmed.layout.tiles)
     return arrays
 
 
@@ -200,7 +202,7 @@ def run_case(writer, name, study, model, device, examples, inputs, head, pool, p
 
     head : function (sentence features (examples * parts, hidden)) -> outputs (examples, k)
     """
-    arrays = program_arrays(model, study, device, inputs, progress, f"{name}: tiles programmed")
+    arrays = program_arrays(model, study, device, inputs, pool, progress, f"{name}: tiles programmed")
     writer.add_case(name, study.to_toml(), {matrix: layer_attributes(array) for matrix, array in arrays.items()})
     batches = examples.batches(study.run.batch_examples)
     done = progress(f"{name}: examples evaluated", len(examples))

@@ -17,11 +17,12 @@ import csv
 import hashlib
 import io
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from xbarsim import bert, fetch, quantize
+from xbarsim import bert, checkpoint, fetch, quantize
 from xbarsim.errors import OutOfRangeError, ShapeError, TaskError
 
 FIRST = ("sentence1", "sentence_1", "sentence_a", "text1")
@@ -385,8 +386,9 @@ def fit_logistic(features, targets, classes, c=PROBE_C):
         gradient = c * (np.exp(logits - norm) - truth).T @ x + penalised * w
         return loss, gradient.ravel()
 
-    found = minimize(objective, np.zeros(classes * x.shape[1]), jac=True, method="L-BFGS-B",
-                     options={"maxiter": 1000, "ftol": 1e-10, "gtol": 1e-5 * c})
+    with threadpool_limits(limits=1, user_api="blas"):   # the same bits on any machine load, and faster at this size
+        found = minimize(objective, np.zeros(classes * x.shape[1]), jac=True, method="L-BFGS-B",
+                         options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-6 * c})
     w = found.x.reshape(classes, -1).astype(np.float32)
     return w[:, :-1], w[:, -1]
 
@@ -510,6 +512,11 @@ class Evaluation:
     head: str
     truncated: int
 
+    def as_dict(self):
+        """The main metric's fields, then every metric under "metrics", head and truncated, for JSON."""
+        everything = [asdict(metric) for metric in self.metrics]
+        return everything[0] | {"metrics": everything, "head": self.head, "truncated": self.truncated}
+
 
 def evaluate(model, tokenizer, task, reference="float32", *, head="auto", limit=None, seed=0, calibration_examples=64,
              probe_examples=2000, threads=None, progress=None):
@@ -531,3 +538,11 @@ def evaluate(model, tokenizer, task, reference="float32", *, head="auto", limit=
     done = progress and progress(f"{reference} sentences", len(tokens))
     features = bert.embed(model, tokens, linear, threads=threads, progress=done)
     return Evaluation(metrics(scored, chosen.predict(features), seed), chosen.kind, tokens.truncated)
+
+
+def evaluate_files(model, task, reference="float32", *, limit=None, progress=None):
+    """`evaluate` by names or paths: `model` as in `fetch.locate`, `task` as in `load_task`."""
+    task = load_task(task)                                # a wrong name is told before the weights are fetched
+    directory = fetch.locate(model, "model")
+    return evaluate(checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory), task, reference, limit=limit,
+                    progress=progress)

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.kernels.transfer import transfer_tiles
+from xbarsim.kernels.transfer import transfer_matrix
 
 PROGRAMMING = 0          # purposes of random streams: spawn_key = (matrix, tile, purpose)
 
@@ -75,5 +75,12 @@ def solve_wires(conductance, study):
     source, sense = study.wires.source_resistance_ohm, study.wires.sense_resistance_ohm
     if not study.effects.wires or (word, bit, source, sense) == (0, 0, 0, 0):
         return conductance.transpose(0, 2, 1), np.diag(conductance.sum(axis=(0, 2)))
-    transfer, power = transfer_tiles(conductance, word, bit, source, sense, True)
-    return transfer, power.sum(axis=0)
+    tiles, m, n = conductance.shape
+    r_word, r_bit = np.full((m, n), word), np.full((m, n), bit)
+    r_word[:, 0] += source
+    r_bit[-1] += sense
+    transfer, power = np.empty((tiles, n, m)), np.zeros((m, m))
+    for t in range(tiles):
+        transfer[t], drawn = transfer_matrix(conductance[t], r_word, r_bit)
+        power += drawn
+    return transfer, power

@@ -1,6 +1,6 @@
 """Scale factors for the I/O edge.  Inside xbarsim every quantity is in SI units (S, ohm, V, A, s, J, m²)."""
 
-KILO, MILLI, MICRO, NANO, PICO, FEMTO = 1e3, 1e-3, 1e-6, 1e-9, 1e-12, 1e-15
+MEGA, KILO, MILLI, MICRO, NANO, PICO, FEMTO = 1e6, 1e3, 1e-3, 1e-6, 1e-9, 1e-12, 1e-15
 MICROSIEMENS = 1e-6
 SQUARE_MICROMETRE, SQUARE_MILLIMETRE = 1e-12, 1e-6
 

@@ -1,0 +1,233 @@
+"""Device models: a conductance window, programming error, stuck cells and read noise, from a TOML file.
+
+A file states each quantity with its unit in the key and a `source`.  Presets come with xbarsim (`device_names()`); any
+path to a file of the same form works in their place.
+"""
+import dataclasses
+import functools
+import importlib.resources
+import tomllib
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from xbarsim.config import Table, describe
+from xbarsim.errors import ConfigError, OutOfRangeError
+from xbarsim.units import MICROSIEMENS, engineering
+
+EFFECTS = ("programming", "stuck", "read_noise")
+
+
+class Read(Table):
+    voltage_v: float = Field(gt=0, le=5)
+    source: str
+
+
+class Conductance(Table):
+    minimum_us: float = Field(ge=0)
+    maximum_us: float = Field(gt=0)
+    valid_range_us: tuple[float, float]
+    source: str
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        low, high = self.valid_range_us
+        if not low <= self.minimum_us < self.maximum_us <= high:
+            raise ValueError(f"the window {self.minimum_us:g} to {self.maximum_us:g} µS must be increasing and lie in "
+                             f"valid_range_us, {low:g} to {high:g} µS")
+        return self
+
+
+class Sigma(Table):
+    time_s: float = Field(gt=0)
+    polynomial_us: tuple[float, ...] = Field(min_length=1)
+
+
+class Programming(Table):
+    scale_us: float = Field(gt=0)
+    sigma: tuple[Sigma, ...] = Field(min_length=1)
+    source: str
+
+    @model_validator(mode="after")
+    def _increasing(self):
+        times = [entry.time_s for entry in self.sigma]
+        if times != sorted(set(times)):
+            raise ValueError(f"times of programming.sigma must increase, got {times} s")
+        return self
+
+
+class Stuck(Table):
+    on_rate: float = Field(0.0, ge=0, le=1)
+    off_rate: float = Field(0.0, ge=0, le=1)
+    source: str
+
+    @model_validator(mode="after")
+    def _together(self):
+        if self.on_rate + self.off_rate > 1:
+            raise ValueError("on_rate + off_rate must not exceed 1")
+        return self
+
+
+class ReadNoise(Table):
+    relative_sigma: float = Field(ge=0, le=1)
+    source: str
+
+
+class DeviceFile(Table):
+    description: str
+    read: Read
+    conductance: Conductance
+    programming: Programming | None = None
+    stuck: Stuck | None = None
+    read_noise: ReadNoise | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Programmed:
+    """Result of one write: conductance as asked for; cells stuck on or off; cells whose error would have taken them
+    below 0 S and that were held there."""
+
+    conductance: np.ndarray
+    stuck_on: int
+    stuck_off: int
+    bounded: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceModel:
+    """A device with the effects that are switched on; immutable."""
+
+    name: str
+    file: DeviceFile
+    effects: frozenset
+
+    @property
+    def conductance_min(self):
+        """Low end of the window, S."""
+        return self.file.conductance.minimum_us * MICROSIEMENS
+
+    @property
+    def conductance_max(self):
+        """High end of the window, S."""
+        return self.file.conductance.maximum_us * MICROSIEMENS
+
+    @property
+    def read_voltage(self):
+        """Volt that the largest input puts on a word line."""
+        return self.file.read.voltage_v
+
+    def with_effects(self, *names):
+        """The same device with only these of its effects (`EFFECTS`); without arguments it is exact."""
+        for name in names:
+            if name not in EFFECTS:
+                raise ConfigError(f"{name!r} is not an effect of a device; effects are {', '.join(EFFECTS)}")
+        return dataclasses.replace(self, effects=self.effects & frozenset(names))
+
+    def without(self, *names):
+        """The same device without these effects."""
+        self.with_effects(*names)
+        return dataclasses.replace(self, effects=self.effects - frozenset(names))
+
+    def programming_sigma(self, target, time=None):
+        """Standard deviation in S of the achieved conductance, element by element of `target` (S).
+
+        time : s after programming; the first stated time if None.  Between two stated times the standard deviation is
+        linear in log(time).
+
+        Raises
+        ------
+        OutOfRangeError : a time outside the stated ones, a target outside the valid range
+        """
+        target = np.asarray(target, float)
+        self._check_target(target)
+        if "programming" not in self.effects or self.file.programming is None:
+            return np.zeros(target.shape)
+        model = self.file.programming
+        x = target * (1 / (model.scale_us * MICROSIEMENS))
+        times = np.array([entry.time_s for entry in model.sigma])
+        time = times[0] if time is None else time
+        if not times[0] <= time <= times[-1]:
+            raise OutOfRangeError(f"time after programming is {time:g} s; device {self.name} is stated from {times[0]:g} "
+                                  f"to {times[-1]:g} s: choose device.time_s in this range or another device")
+        later = min(int(np.searchsorted(times, time)), len(times) - 1)
+        sigma = np.polynomial.polynomial.polyval(x, model.sigma[later].polynomial_us)
+        if time < times[later]:
+            share = np.log(times[later] / time) / np.log(times[later] / times[later - 1])
+            sigma += share * (np.polynomial.polynomial.polyval(x, model.sigma[later - 1].polynomial_us) - sigma)
+        return np.maximum(sigma, 0.0) * MICROSIEMENS
+
+    def program(self, target, seed, *, time=None):
+        """Write conductances.
+
+        Parameters
+        ----------
+        target : (..., m, n) S, inside the valid range
+        seed : numpy.random.SeedSequence; alone decides the errors
+        time : s after programming, see `programming_sigma`
+
+        Returns
+        -------
+        Programmed
+        """
+        sigma = self.programming_sigma(target, time)
+        rng = np.random.Generator(np.random.PCG64(seed))
+        achieved = np.array(target, float)
+        bounded = stuck_on = stuck_off = 0
+        if sigma.any():
+            achieved += sigma * rng.standard_normal(achieved.shape)
+            negative = achieved < 0
+            bounded = int(np.count_nonzero(negative))
+            achieved[negative] = 0.0
+        if "stuck" in self.effects and self.file.stuck is not None:
+            draw = rng.random(achieved.shape)
+            on = draw < self.file.stuck.on_rate
+            off = ~on & (draw < self.file.stuck.on_rate + self.file.stuck.off_rate)
+            achieved[on], achieved[off] = self.conductance_max, self.conductance_min
+            stuck_on, stuck_off = int(np.count_nonzero(on)), int(np.count_nonzero(off))
+        return Programmed(achieved, stuck_on, stuck_off, bounded)
+
+    def read_noise_sigma(self, conductance):
+        """Standard deviation in S of one read, element by element of `conductance` (S)."""
+        if "read_noise" not in self.effects or self.file.read_noise is None:
+            return np.zeros(np.shape(conductance))
+        return self.file.read_noise.relative_sigma * np.asarray(conductance)
+
+    def _check_target(self, target):
+        low, high = (bound * MICROSIEMENS for bound in self.file.conductance.valid_range_us)
+        # one part in 1e9 of rounding when codes become conductances
+        outside = ~((target >= low - 1e-9 * high) & (target <= high * (1 + 1e-9)))
+        if outside.any():
+            worst = target.ravel()[np.argmax(outside.ravel())]
+            raise OutOfRangeError(f"target conductance {engineering(worst, 'S')} is outside the valid range of device "
+                                  f"{self.name}, {engineering(low, 'S')} to {engineering(high, 'S')}")
+
+
+def device_names():
+    """Names of the devices that come with xbarsim."""
+    entries = importlib.resources.files("xbarsim.data").joinpath("devices").iterdir()
+    return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
+
+
+@functools.cache
+def load_device(name_or_path):
+    """DeviceModel of a preset's name or of a device file.
+
+    Raises
+    ------
+    ConfigError : unknown name, not TOML, unknown or missing key, value out of range
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        source, name = path, path.stem
+    elif str(name_or_path) in device_names():
+        source, name = importlib.resources.files("xbarsim.data").joinpath("devices", f"{name_or_path}.toml"), path.name
+    else:
+        raise ConfigError(f"no device {str(name_or_path)!r}: it is neither a file nor one of {', '.join(device_names())}")
+    try:
+        file = DeviceFile.model_validate(tomllib.loads(source.read_text()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"device file {name_or_path} is not TOML: {error}") from None
+    except ValidationError as error:
+        raise ConfigError(f"device file {name_or_path}: {describe(error)}") from None
+    return DeviceModel(name, file, frozenset(EFFECTS))
