@@ -63,8 +63,8 @@ def _places(h1, w1, right1, top1, h2, w2, right2, top2, vertical):
     """Where the ports of two blocks go when they are joined: (to_first, to_second, pairs, kept).
 
     A block of h x w cells lists its ports as (left h, bottom w, right h or 0, top w or 0).  Horizontally `first` is the
-    left block, joined at its right; vertically `first` is the lower block, joined at its top.  Places from `kept` on are
-    the joined pairs.
+    left block, joined at its right; vertically `first` is the lower block, joined at its top.  Places from `kept` on
+    are the joined pairs.
     """
     to_first, to_second = np.empty(h1 + w1 + right1 + top1, np.int64), np.empty(h2 + w2 + right2 + top2, np.int64)
     if vertical:
@@ -238,7 +238,7 @@ def _quadrant(lanes, k, h, w, right, top):
 def _block(g, r_word, r_bit, row, rows, column, columns):
     """W of the cells [row : row + rows, column : column + columns]; ports at the open right and top edges are dropped.
 
-    Runs in the interpreter: a tile of 128 x 128 makes some 80 calls of the compiled parts, and no recursion is compiled.
+    Runs in the interpreter: a tile of 128 x 128 makes some 80 calls of the compiled parts, no recursion is compiled.
     """
     m, n = g.shape
     leaf = 2 * BASE

@@ -60,7 +60,8 @@ def test_mse_clip_is_the_best_candidate_by_brute_force(weight):
 
     def error(clip):
         scale = clip / 39e-6
-        return (moment @ (np.clip(weight, -clip, clip) - weight) ** 2).sum() + moment.sum() * 37 * 2 * (scale * 1e-6) ** 2
+        clipping = (moment @ (np.clip(weight, -clip, clip) - weight) ** 2).sum()
+        return clipping + moment.sum() * 37 * 2 * (scale * 1e-6) ** 2
 
     candidates = np.quantile(np.abs(weight), CLIP_QUANTILES)
     assert chosen == pytest.approx(min(candidates, key=error), rel=1e-12)

@@ -77,7 +77,8 @@ def summarise(trace):
     references = [_path(trace, name, path) for name, path in trace.reference.items() if path.done.sum() > 1]
     cases = [_path(trace, name, case) for name, case in trace.cases.items() if case.done.sum() > 1]
     if not references and not cases:
-        raise TraceError(f"{trace.path} holds no evaluated examples: the run stopped before its first batch; run it again")
+        raise TraceError(f"{trace.path} holds no evaluated examples: the run stopped before its first batch; "
+                         "run it again")
     study = tomllib.loads(attributes["study"])
     return Summary(str(trace.path), study["name"], attributes["model"], attributes["task"], attributes["metric"],
                    attributes["head"], len(trace.label), int(trace.tokens.sum()), int(attributes["seed"]),

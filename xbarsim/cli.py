@@ -42,7 +42,7 @@ def _run(
     limit: Annotated[int | None, typer.Option(min=1, help="Examples to evaluate.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of programming, noise and intervals.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the trace.")] = Path("runs"),
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; all cores if absent. Never changes a result.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="All cores if absent. Changes no result.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ):
     """Run a study: program the arrays, push the task through them, write a trace, print the table."""
@@ -61,7 +61,7 @@ def _run(
 @app.command("report")
 def _report_command(
     traces: Annotated[list[Path], typer.Argument(help="Traces of `xbarsim run`.")],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write report.json, paths.csv, layers.csv.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write report.json, paths.csv, layers.csv.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON.")] = False,
 ):
     """Print the tables of one or several traces again, and write them as CSV and JSON."""
@@ -73,7 +73,7 @@ def _study(name: Annotated[str | None, typer.Argument(help="An embedded study; a
     """Print an embedded study, to be copied and changed."""
     from xbarsim import config
 
-    print("\n".join(config.study_names()) if name is None else config.study_text(name), end="\n" if name is None else "")
+    print("\n".join(config.study_names()) if name is None else config.study_text(name).rstrip())
 
 
 def _report(paths, directory, as_json):

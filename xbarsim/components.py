@@ -1,4 +1,4 @@
-"""The component library: energy per action, area and delay of every block beside the cells, from data/components/*.toml.
+"""The component library: energy per action, area and delay of every block beside the cells (data/components/*.toml).
 
 Units in the files are those of the keys (pJ, µm², ns, µW, nm); a `Component` is in SI units.  A value listed under
 `assumed` has no published figure; its `<key>_range` is what a report should sweep.
@@ -19,7 +19,7 @@ _SCALE = {"energy": ("energy_pj", PICO), "area": ("area_um2", SQUARE_MICROMETRE)
 class Component:
     """One block at one node.
 
-    energy : J per `action`; area : m²; delay : s or None; leakage : W; node : m; bits : resolution or word width, or None
+    energy : J per `action`; area : m²; delay : s or None; leakage : W; node : m; bits : resolution, word width or None
     assumed : names of the quantities without a published figure; ranges : {quantity: (low, high)} in SI units
     """
 
@@ -74,8 +74,8 @@ def load_component(name):
 def adc(bits):
     """The converter of `bits` bits: flash up to 3, SAR above.
 
-    Beyond the library's highest resolution every further bit doubles energy and area (a constant Walden figure of merit),
-    which counts as assumed.
+    Beyond the highest resolution every further bit doubles energy and area (a constant Walden figure of merit), which
+    counts as assumed.
     """
     return _of_bits("adc", "-flash-" if bits < 4 else "-sar-", bits)
 

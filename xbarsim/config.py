@@ -60,7 +60,7 @@ class Mapping(Table):
     bits_per_cell: int = Field(2, ge=1, le=8, description="bits of one slice")
     unused: Literal["low", "open"] = Field("low", description="state of the cells that no weight uses")
     clip: Literal["mse", "quantile", "maximum"] = Field(
-        "mse", description="full-scale weight: least expected square error of clipping and programming, a quantile, max")
+        "mse", description="full-scale weight: least expected square error with programming, a quantile, largest")
     clip_quantile: Quantile = Field(0.999, description="quantile of |weight| of `clip = quantile`")
     scale: Literal["matrix", "column"] = Field("column", description="one full-scale weight per matrix or per output")
     gain: Literal["none", "matrix", "column"] = Field("column", description="digital gain from the transfer matrices")
@@ -151,7 +151,7 @@ class Study(Table):
             override = dict(override)
             name = override.pop("name", f"case {number + 1}")
             if not isinstance(name, str) or not name.strip() or "/" in name or name.startswith("."):
-                raise ConfigError(f"case name {name!r} must be a non-empty string without '/' that does not start with '.'")
+                raise ConfigError(f"case name {name!r} must be a string without '/', not empty, not starting with '.'")
             fixed = {"seed", "model", "task", "run", "case", "layer"} & (override.keys() - {"seed", "layer"})
             if fixed:
                 raise ConfigError(f"case {name!r} overrides {', '.join(sorted(fixed))}, but all cases of a study share "
@@ -200,7 +200,7 @@ def validate(content, where):
     if study.dac.encoding == "bit_serial" and study.dac.bits == "ideal":
         raise ConfigError(f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"')
     if study.adc.range == "unit" and (study.mapping.encoding != "slices" or study.dac.encoding != "bit_serial"):
-        raise ConfigError(f'{where}: adc.range = "unit" counts unit currents, which only mapping.encoding = "slices" with '
+        raise ConfigError(f'{where}: adc.range = "unit" counts unit currents, which only encoding = "slices" with '
                           'dac.encoding = "bit_serial" has')
     return study
 

@@ -96,7 +96,7 @@ def choose_clip(weight, moment, mapping, device):
 
     With `clip = "mse"` it is the quantile of |weight| (of the matrix, or of each column) with the least expected square
     error of the product y = x W, for independent inputs of second moment `moment` (inputs,):
-    sum_i moment_i ((held_ij - w_ij)² + sum over the cells of the weight of value² σ(target)²), that is what clipping and
+    sum_i moment_i ((held_ij - w_ij)² + sum over the cells of the weight of value² σ(target)²), what clipping and
     rounding change plus what programming adds.  Inputs are weighted because a few of them are far larger than the rest
     in a transformer, and a clipped weight behind such an input costs most.
     """
@@ -143,8 +143,8 @@ class Layout:
         if min(self.inputs, self.outputs) < 1:
             raise ShapeError(f"a matrix needs at least one input and one output, got {self.inputs} x {self.outputs}")
         if self.placement == "neighbour" and self.planes > self.bit_lines:
-            raise ConfigError(f"{self.planes} cells per weight do not fit on mapping.bit_lines = {self.bit_lines}; use more "
-                              'bit lines, more bits per cell, or placement = "twin"')
+            raise ConfigError(f"{self.planes} cells per weight do not fit on mapping.bit_lines = {self.bit_lines}; use "
+                              'more bit lines, more bits per cell, or placement = "twin"')
 
     @property
     def row_blocks(self):
@@ -184,7 +184,7 @@ class Layout:
         return tiles
 
     def from_tiles(self, tiles, rows):
-        """(tiles, bit_lines, word_lines) of one row block -> (planes, outputs, rows): `to_tiles` for transfer matrices."""
+        """(tiles, bit_lines, word_lines) of a row block -> (planes, outputs, rows): `to_tiles` of transfer matrices."""
         per = self.outputs_per_tile
         if self.placement == "twin":
             blocks = tiles.reshape(self.column_blocks, self.planes, per, self.word_lines).transpose(1, 0, 2, 3)

@@ -26,7 +26,7 @@ CALIBRATION_TOKENS = 2048        # token vectors per matrix behind ranges and ga
 
 
 def silent(description, total):
-    """Progress that shows nothing.  `progress(description, total)` returns the function `done(k)` to call on the way."""
+    """Progress that shows nothing.  `progress(description, total)` returns a function `done(k)` to call on the way."""
     return lambda k: None
 
 

@@ -2,14 +2,14 @@
 
 Layout (n examples; every data set has an attribute `unit`)::
 
-    /                     attributes: format, version, software_version, created, seed, study (TOML), model, model_sha256,
-                          task, task_sha256, metric, head, complete
+    /                     attributes: format, version, software_version, created, seed, study (TOML), model,
+                          model_sha256, task, task_sha256, metric, head, complete
     /examples/label       (n,) class or score;  /examples/tokens (n,) tokens of the example
     /reference/<path>     float32 and int8: output (n, k), done (n,)
     /cases/<case>         attributes: study (TOML of this case); output (n, k), done (n,)
     /cases/<case>/layers/<matrix>
-                          attributes: inputs, outputs, tiles, cells, clipped_weights, stuck_on, stuck_off, bounded_cells,
-                          adc_bits, dac_bits (0: ideal)
+                          attributes: inputs, outputs, tiles, cells, clipped_weights, stuck_on, stuck_off,
+                          bounded_cells, adc_bits, dac_bits (0: ideal)
         local_*           error of this matrix alone: analog output against the float32 product of the same input
         accumulated_*     analog output against the output of the float32 path
                           relative_rms, snr_db, cosine, maximum, signal_rms: (n,)
@@ -54,8 +54,9 @@ class TraceWriter:
             self.file = h5py.File(self.path, "w-")
         except OSError as error:
             raise TraceError(f"cannot create the trace {self.path}: {error}; choose another --out directory") from None
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        root = {"format": FORMAT, "version": VERSION, "software_version": __version__, "created": now, "complete": False}
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        root = {"format": FORMAT, "version": VERSION, "software_version": __version__, "created": now,
+                "complete": False}
         self.file.attrs.update(root | attributes)
         self._array("examples/label", np.asarray(labels), label_unit)
         self._array("examples/tokens", np.asarray(tokens), "1")
