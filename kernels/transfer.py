@@ -7,16 +7,17 @@ A rectangular block of cells has four kinds of ports, kept in the order (left, b
 ports are given a voltage and answer with the current that enters; right and top ports are given the current that leaves
 and answer with the voltage.  In these variables the matrix W of a block is symmetric (reciprocity), its voltage-driven
 part positive and its current-driven part negative semidefinite, and r = 0 (ideal wire) and g = 0 (open device) are
-ordinary values.
+ordinary values.  Only the lower triangle of W is stored.
 
 Joining a right (or top) port y of one block with a left (or bottom) port x of another eliminates two variables,
 
     [[W_yy, W_yx - 1], [W_xy - 1, W_xx]],
 
-whose determinant is -(c a + (1 - W_xy)²) with c = -W_yy >= 0, a = W_xx >= 0: no pivoting is needed.  Blocks of up to
-BASE cells are joined wire by wire, LANES sibling blocks side by side; larger ones with matrix products,
+whose determinant is -(c a + (1 - W_xy)²) with c = -W_yy >= 0, a = W_xx >= 0: no pivoting is needed.  There are three
+ways to do it, by size: wire by wire for LANES blocks side by side (up to SMALL cells a side), wire by wire within one
+block (up to LEAF), and with matrix products (above),
 
-    S = (I + C A)^-1,   W_11 += Eᵀ A S E,   W_12 = (S E)ᵀ F,   W_22 -= Fᵀ S C F,
+    V = (I + A C)^-1 A E,   Z = (I + A C)^-1 F,   W_11 += Eᵀ V,   W_12 = Eᵀ Z,   W_22 -= Fᵀ C Z,
 
 where C = -W_1[y, y], A = W_2[x, x], E = W_1[y, kept], F = W_2[x, kept].  Cost O(n³) for an n x n tile.
 """
@@ -24,38 +25,11 @@ import numpy as np
 
 from xbarsim.kernels._jit import jit
 
-BASE = 16                # cells along the side of a block that is joined wire by wire
-LANES = 4                # such blocks side by side: the quadrants of a 2 BASE x 2 BASE leaf
-
-
-@jit
-def _join_lanes(first, to_first, second, to_second, pairs, kept, work):
-    """Join `pairs` wires of LANES pairs of blocks.
-
-    first, second : (N, N, LANES), lower triangles; to_first, to_second : where each port goes in `work`.
-    The first `kept` places of `work` are the ports of the result; then follow the pairs (y, x), y even.
-    Leaves the result in the lower triangle of work[:kept, :kept].
-    """
-    size = kept + 2 * pairs
-    work[:size, :size] = 0
-    for source, to in ((first, to_first), (second, to_second)):
-        for p in range(to.size):
-            for q in range(p + 1):
-                i, j = max(to[p], to[q]), min(to[p], to[q])
-                for k in range(LANES):
-                    work[i, j, k] = source[p, q, k]
-    left_y, left_x = np.empty(LANES, work.dtype), np.empty(LANES, work.dtype)
-    for pair in range(pairs - 1, -1, -1):
-        y, x = kept + 2 * pair, kept + 2 * pair + 1
-        for i in range(y):
-            for k in range(LANES):
-                coupling = work[x, y, k] - 1
-                determinant = work[y, y, k] * work[x, x, k] - coupling * coupling
-                left_y[k] = (work[x, x, k] * work[y, i, k] - coupling * work[x, i, k]) / determinant
-                left_x[k] = (work[y, y, k] * work[x, i, k] - coupling * work[y, i, k]) / determinant
-            for j in range(i + 1):
-                for k in range(LANES):
-                    work[i, j, k] -= left_y[k] * work[y, j, k] + left_x[k] * work[x, j, k]
+LANES = 32               # blocks that are joined side by side, one per SIMD lane, as long as they are small
+SMALL = 4                # cells along the side of such a block
+LEAF = 64                # cells along the side of a block that is joined wire by wire
+PANEL = 8                # variables (half as many wires) that are eliminated in one pass over the rest of a block
+STRIPE = 128             # rows of a symmetric product that are computed at once, up to the diagonal
 
 
 @jit
@@ -64,7 +38,7 @@ def _places(h1, w1, right1, top1, h2, w2, right2, top2, vertical):
 
     A block of h x w cells lists its ports as (left h, bottom w, right h or 0, top w or 0).  Horizontally `first` is the
     left block, joined at its right; vertically `first` is the lower block, joined at its top.  Places from `kept` on
-    are the joined pairs.
+    are the joined pairs (y, x).
     """
     to_first, to_second = np.empty(h1 + w1 + right1 + top1, np.int64), np.empty(h2 + w2 + right2 + top2, np.int64)
     if vertical:
@@ -102,181 +76,314 @@ def _places(h1, w1, right1, top1, h2, w2, right2, top2, vertical):
     return to_first, to_second, h1, kept
 
 
-@jit
-def _base_blocks(g, r_word, r_bit, row, column):
-    """The quadrants of the 2 BASE x 2 BASE cells from (row, column) on: (4 BASE, 4 BASE, LANES), lower triangles.
+# ---------------------------------------------------------------- many small blocks, one per lane
 
-    Cells beyond the array are open with ideal wires.
+@jit(fastmath={"contract"})
+def _join_lanes(first, second, vertical, side, work, left):
+    """Join blocks of side x side (vertical: side x 2 side) cells with all their ports, lane by lane; the result, of
+    `kept` ports, is left in work[:kept, :kept].  first, second : (N, N, lanes);  left : (2, ports, lanes) scratch."""
+    w = 2 * side if vertical else side
+    to_first, to_second, pairs, kept = _places(side, w, side, w, side, w, side, w, vertical)
+    lanes = first.shape[2]
+    for p in range(kept + 2 * pairs):
+        for q in range(p + 1):
+            for k in range(lanes):
+                work[p, q, k] = 0
+    for block in range(2):
+        source, to = (second, to_second) if block else (first, to_first)
+        for p in range(to.size):
+            for q in range(p + 1):
+                entry, value = work[max(to[p], to[q]), min(to[p], to[q])], source[p, q]
+                for k in range(lanes):
+                    entry[k] = value[k]
+    for pair in range(pairs - 1, -1, -1):
+        y, x = kept + 2 * pair, kept + 2 * pair + 1
+        own_y, own_x, coupling = work[y, y], work[x, x], work[x, y]
+        for i in range(y):
+            with_y, with_x, from_y, from_x = work[y, i], work[x, i], left[0, i], left[1, i]
+            for k in range(lanes):
+                c = coupling[k] - 1
+                scale = 1 / (own_y[k] * own_x[k] - c * c)
+                from_y[k] = (own_x[k] * with_y[k] - c * with_x[k]) * scale
+                from_x[k] = (own_y[k] * with_x[k] - c * with_y[k]) * scale
+        for i in range(y):
+            from_y, from_x = left[0, i], left[1, i]
+            for j in range(i + 1):
+                entry, with_y, with_x = work[i, j], work[y, j], work[x, j]
+                for k in range(lanes):
+                    entry[k] -= from_y[k] * with_y[k] + from_x[k] * with_x[k]
+    return kept
+
+
+@jit
+def _small_blocks(g, r_word, r_bit, row, rows, column, columns):
+    """The blocks of SMALL x SMALL cells of an area: (block rows, block columns, 4 SMALL, 4 SMALL), lower triangles.
+
+    Cells beyond the area are open, with ideal wires.
     """
-    m, n = g.shape
-    blocks = np.zeros((BASE, BASE, 4, 4, LANES), g.dtype)
-    for i in range(BASE):
-        for j in range(BASE):
-            for k in range(LANES):
-                p, q = row + i + BASE * (k // 2), column + j + BASE * (k % 2)
-                cell = blocks[i, j, :, :, k]
-                h = word = bit = g.dtype.type(0)
-                if p < m and q < n:
-                    word, bit = r_word[p, q], r_bit[p, q]
-                    if g[p, q] == np.inf:
-                        h = 1 / (word + bit)
-                    else:
-                        h = g[p, q] / (1 + g[p, q] * (word + bit))
-                cell[0, 0] = cell[1, 1] = h                       # left, bottom
-                cell[1, 0] = -h
-                cell[2, 0], cell[2, 1] = 1 - word * h, word * h   # right
-                cell[2, 2] = -word * (1 - word * h)
-                cell[3, 0], cell[3, 1] = bit * h, 1 - bit * h     # top
-                cell[3, 2] = -word * bit * h
-                cell[3, 3] = -bit * (1 - bit * h)
-    work = np.empty((8 * BASE, 8 * BASE, LANES), g.dtype)
-    side = 1
-    while side < BASE:
+    block_rows, block_columns = (rows + SMALL - 1) // SMALL, (columns + SMALL - 1) // SMALL
+    result = np.empty((block_rows, block_columns, 4 * SMALL, 4 * SMALL), g.dtype)
+    work = np.empty((8 * SMALL, 8 * SMALL, LANES), g.dtype)
+    left = np.empty((2, 8 * SMALL, LANES), g.dtype)
+    for start in range(0, block_rows * block_columns, LANES):
+        blocks = np.zeros((SMALL, SMALL, 4, 4, LANES), g.dtype)
+        for k in range(min(LANES, block_rows * block_columns - start)):
+            first_row, first_column = (start + k) // block_columns * SMALL, (start + k) % block_columns * SMALL
+            for i in range(SMALL):
+                for j in range(SMALL):
+                    h = word = bit = g.dtype.type(0)
+                    if first_row + i < rows and first_column + j < columns:
+                        p, q = row + first_row + i, column + first_column + j
+                        word, bit = r_word[p, q], r_bit[p, q]
+                        if g[p, q] == np.inf:
+                            h = 1 / (word + bit)
+                        else:
+                            h = g[p, q] / (1 + g[p, q] * (word + bit))
+                    cell = blocks[i, j, :, :, k]
+                    cell[0, 0] = cell[1, 1] = h                       # left, bottom
+                    cell[1, 0] = -h
+                    cell[2, 0], cell[2, 1] = 1 - word * h, word * h   # right
+                    cell[2, 2] = -word * (1 - word * h)
+                    cell[3, 0], cell[3, 1] = bit * h, 1 - bit * h     # top
+                    cell[3, 2] = -word * bit * h
+                    cell[3, 3] = -bit * (1 - bit * h)
+        side = 1
+        while side < SMALL:
+            for vertical in (False, True):
+                high, wide = blocks.shape[0], blocks.shape[1]
+                ports = 8 * side if vertical else 6 * side
+                if vertical:
+                    high //= 2
+                else:
+                    wide //= 2
+                merged = np.empty((high, wide, ports, ports, LANES), g.dtype)
+                for i in range(high):
+                    for j in range(wide):
+                        if vertical:
+                            _join_lanes(blocks[2 * i + 1, j], blocks[2 * i, j], vertical, side, work, left)
+                        else:
+                            _join_lanes(blocks[i, 2 * j], blocks[i, 2 * j + 1], vertical, side, work, left)
+                        for p in range(ports):
+                            for q in range(p + 1):
+                                for k in range(LANES):
+                                    merged[i, j, p, q, k] = work[p, q, k]
+                blocks = merged
+            side *= 2
+        for k in range(min(LANES, block_rows * block_columns - start)):
+            place = result[(start + k) // block_columns, (start + k) % block_columns]
+            for p in range(4 * SMALL):
+                for q in range(p + 1):
+                    place[p, q] = blocks[0, 0, p, q, k]
+    return result
+
+
+# ---------------------------------------------------------------- blocks up to LEAF, wire by wire
+
+@jit(fastmath={"contract"})
+def _eliminate(work, kept, pairs, left):
+    """Eliminate the pairs behind the first `kept` rows of a lower triangle.  left : (PANEL, ports) scratch."""
+    top = kept + 2 * pairs
+    while top > kept:
+        low = max(kept, top - PANEL)
+        for y in range(top - 2, low - 1, -2):
+            with_y, with_x, from_y, from_x = work[y], work[y + 1], left[y - low], left[y - low + 1]
+            coupling = with_x[y] - 1
+            scale = 1 / (with_y[y] * with_x[y + 1] - coupling * coupling)
+            own_x, cross, own_y = with_x[y + 1] * scale, coupling * scale, with_y[y] * scale
+            for i in range(y):
+                from_y[i] = own_x * with_y[i] - cross * with_x[i]
+                from_x[i] = own_y * with_x[i] - cross * with_y[i]
+            for i in range(low, y):
+                entry, a, b = work[i], from_y[i], from_x[i]
+                for j in range(i + 1):
+                    entry[j] -= a * with_y[j] + b * with_x[j]
+        if top - low == PANEL:
+            y0, y1, y2, y3 = work[low], work[low + 1], work[low + 2], work[low + 3]
+            y4, y5, y6, y7 = work[low + 4], work[low + 5], work[low + 6], work[low + 7]
+            for i in range(low):
+                entry = work[i]
+                a, b, c, d, e, f, g, h = (left[0, i], left[1, i], left[2, i], left[3, i],
+                                          left[4, i], left[5, i], left[6, i], left[7, i])
+                for j in range(i + 1):
+                    entry[j] -= (a * y0[j] + b * y1[j] + c * y2[j] + d * y3[j]
+                                 + e * y4[j] + f * y5[j] + g * y6[j] + h * y7[j])
+        else:
+            for i in range(low):
+                entry = work[i]
+                for q in range(top - low):
+                    a, y = left[q, i], work[low + q]
+                    for j in range(i + 1):
+                        entry[j] -= a * y[j]
+        top = low
+
+
+@jit
+def _place(source, to, work):
+    for p in range(to.size):
+        for q in range(p + 1):
+            work[max(to[p], to[q]), min(to[p], to[q])] = source[p, q]
+
+
+@jit
+def _leaf(g, r_word, r_bit, row, rows, column, columns, right, top):
+    """W of at most LEAF x LEAF cells, without the ports at the right and the top edge unless `right`, `top` are 1."""
+    blocks = _small_blocks(g, r_word, r_bit, row, rows, column, columns)
+    # Beyond an uneven edge a block has fewer cells, or fewer ports: drop what belongs to no cell, and open ends.
+    heights, widths = np.full(blocks.shape[0], SMALL), np.full(blocks.shape[1], SMALL)
+    heights[-1], widths[-1] = rows - SMALL * (blocks.shape[0] - 1), columns - SMALL * (blocks.shape[1] - 1)
+    rights, tops = np.ones(blocks.shape[1], np.int64), np.ones(blocks.shape[0], np.int64)
+    rights[-1], tops[0] = right, top
+    size = 2 * (rows + columns) + 2 * max(rows, columns)
+    work, left = np.empty((size, size), g.dtype), np.empty((PANEL, size), g.dtype)
+    ports = np.empty(4 * SMALL, np.int64)
+    for i in range(heights.size):
+        for j in range(widths.size):
+            if heights[i] < SMALL or widths[j] < SMALL or rights[j] == 0 or tops[i] == 0:
+                count = 0
+                for kind, length in enumerate((heights[i], widths[j], heights[i] * rights[j], widths[j] * tops[i])):
+                    for k in range(length):
+                        ports[count] = kind * SMALL + k
+                        count += 1
+                for p in range(count):
+                    for q in range(p + 1):
+                        blocks[i, j, p, q] = blocks[i, j, ports[p], ports[q]]
+    while heights.size > 1 or widths.size > 1:
         for vertical in (False, True):
-            w = 2 * side if vertical else side
-            to_first, to_second, pairs, kept = _places(side, w, side, w, side, w, side, w, vertical)
-            rows, columns = blocks.shape[0], blocks.shape[1]
-            if vertical:
-                rows //= 2
-            else:
-                columns //= 2
-            merged = np.empty((rows, columns, kept, kept, LANES), g.dtype)
-            for i in range(rows):
-                for j in range(columns):
+            lines = heights if vertical else widths
+            joined = lines[::2].copy()
+            joined[:lines.size // 2] += lines[1::2]
+            high, wide = (joined, widths) if vertical else (heights, joined)
+            new_rights, new_tops = (rights, tops[::2].copy()) if vertical else (rights[1::2].copy(), tops)
+            if not vertical and lines.size % 2:
+                new_rights = np.append(new_rights, rights[-1:])
+            ports_at_most = 2 * (high.max() + wide.max())
+            merged = np.empty((high.size, wide.size, ports_at_most, ports_at_most), g.dtype)
+            for i in range(high.size):
+                for j in range(wide.size):
                     if vertical:
-                        _join_lanes(blocks[2 * i + 1, j], to_first, blocks[2 * i, j], to_second, pairs, kept, work)
+                        i1, j1, i2, j2 = 2 * i + 1, j, 2 * i, j
                     else:
-                        _join_lanes(blocks[i, 2 * j], to_first, blocks[i, 2 * j + 1], to_second, pairs, kept, work)
+                        i1, j1, i2, j2 = i, 2 * j, i, 2 * j + 1
+                    if i1 >= heights.size or j2 >= widths.size:                   # nothing to join with
+                        i1 = min(i1, i2)
+                        count = (heights[i1] * (1 + rights[j1]) + widths[j1] * (1 + tops[i1]))
+                        for p in range(count):
+                            for q in range(p + 1):
+                                merged[i, j, p, q] = blocks[i1, j1, p, q]
+                        continue
+                    to_first, to_second, pairs, kept = _places(
+                        heights[i1], widths[j1], heights[i1] * rights[j1], widths[j1] * tops[i1],
+                        heights[i2], widths[j2], heights[i2] * rights[j2], widths[j2] * tops[i2], vertical)
+                    for p in range(kept + 2 * pairs):
+                        for q in range(p + 1):
+                            work[p, q] = 0
+                    _place(blocks[i1, j1], to_first, work)
+                    _place(blocks[i2, j2], to_second, work)
+                    _eliminate(work, kept, pairs, left)
                     for p in range(kept):
-                        merged[i, j, p, :p + 1] = work[p, :p + 1]
-            blocks = merged
-        side *= 2
+                        for q in range(p + 1):
+                            merged[i, j, p, q] = work[p, q]
+            blocks, heights, widths, rights, tops = merged, high, wide, new_rights, new_tops
     return blocks[0, 0]
 
 
+# ---------------------------------------------------------------- larger blocks, by matrix products
+
 @jit
-def _product(a, b):
-    return np.dot(a, b)
+def _split(to, kept, last, pairs):
+    """Ports of a block that stay, those of places last[0] <= place < last[1] behind the others, those joined, in the
+    order of the pairs, and how many the others are."""
+    stay, joined = np.empty(to.size - pairs, np.int64), np.empty(pairs, np.int64)
+    count = 0
+    for behind in (False, True):
+        for p in range(to.size):
+            if to[p] < kept and (last[0] <= to[p] < last[1]) == behind:
+                stay[count] = p
+                count += 1
+    others = 0
+    for p in range(to.size):
+        if to[p] >= kept:
+            joined[(to[p] - kept) // 2] = p
+        elif not last[0] <= to[p] < last[1]:
+            others += 1
+    return stay, joined, others
 
 
 @jit
-def _join(first, to_first, second, to_second, pairs, kept):
-    """Join two blocks by matrix products: (N1, N1) and (N2, N2) full symmetric matrices -> (kept, kept)."""
-    n1, n2 = to_first.size - pairs, to_second.size - pairs
-    kept_first, kept_second = np.empty(n1, np.int64), np.empty(n2, np.int64)
-    joined_first, joined_second = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
-    p = 0
-    for i in range(to_first.size):
-        if to_first[i] < kept:
-            kept_first[p] = i
-            p += 1
-        else:
-            joined_first[(to_first[i] - kept) // 2] = i
-    p = 0
-    for i in range(to_second.size):
-        if to_second[i] < kept:
-            kept_second[p] = i
-            p += 1
-        else:
-            joined_second[(to_second[i] - kept) // 2] = i
-    minus_c, a = np.empty((pairs, pairs), first.dtype), np.empty((pairs, pairs), first.dtype)
-    e, f = np.empty((pairs, n1), first.dtype), np.empty((pairs, n2), first.dtype)
-    for i in range(pairs):
-        for j in range(pairs):
-            minus_c[i, j] = first[joined_first[i], joined_first[j]]
-            a[i, j] = second[joined_second[i], joined_second[j]]
-        for j in range(n1):
-            e[i, j] = first[joined_first[i], kept_first[j]]
-        for j in range(n2):
-            f[i, j] = second[joined_second[i], kept_second[j]]
-    matrix = -_product(minus_c, a)
-    for i in range(pairs):
-        matrix[i, i] += 1
-    right = np.empty((pairs, n1 + n2), first.dtype)
-    right[:, :n1] = e
-    right[:, n1:] = _product(minus_c, f)                  # -C F
-    solved = np.linalg.solve(matrix, right)
-    u, v = solved[:, :n1].copy(), solved[:, n1:].copy()
-    own_first = _product(e.T.copy(), _product(a, u))
-    own_second = _product(f.T.copy(), v)
-    cross = _product(u.T.copy(), f)
-    result = np.empty((kept, kept), first.dtype)
-    for i in range(n1):
-        p = kept_first[i]
-        for j in range(n1):
-            result[to_first[p], to_first[kept_first[j]]] = first[p, kept_first[j]] + own_first[i, j]
-        for j in range(n2):
-            q = to_second[kept_second[j]]
-            result[to_first[p], q] = cross[i, j]
-            result[q, to_first[p]] = cross[i, j]
-    for i in range(n2):
-        p = kept_second[i]
-        for j in range(n2):
-            result[to_second[p], to_second[kept_second[j]]] = second[p, kept_second[j]] + own_second[i, j]
+def _gather(w, rows, columns):
+    result = np.empty((rows.size, columns.size), w.dtype)
+    for i in range(rows.size):
+        for j in range(columns.size):
+            p, q = rows[i], columns[j]
+            result[i, j] = w[max(p, q), min(p, q)]
     return result
 
 
 @jit
-def _quadrant(lanes, k, h, w, right, top):
-    """Block of lane k, cropped to h x w cells and to the ports in use, as a full symmetric matrix."""
-    ports = np.empty(h + w + right + top, np.int64)
-    for i in range(h):
-        ports[i] = i
-    for j in range(w):
-        ports[h + j] = BASE + j
-    for i in range(right):
-        ports[h + w + i] = 2 * BASE + i
-    for j in range(top):
-        ports[h + w + right + j] = 3 * BASE + j
-    block = np.empty((ports.size, ports.size), lanes.dtype)
-    for i in range(ports.size):
-        for j in range(i + 1):
-            block[i, j] = block[j, i] = lanes[max(ports[i], ports[j]), min(ports[i], ports[j]), k]
-    return block
+def _add_symmetric(result, w, stay, to, left, right, others, sign):
+    """result = w + sign left rightᵀ between the ports `stay` of w, up to the diagonal; columns from `others` on are
+    left out.  left, right : (ports, pairs)."""
+    for start in range(0, stay.size, STRIPE):
+        stop = min(start + STRIPE, stay.size)
+        columns = min(stop, others)
+        product = np.dot(left[start:stop], right[:columns].T)
+        for i in range(start, stop):
+            p = stay[i]
+            for j in range(min(i + 1, columns)):
+                q = stay[j]
+                result[max(to[p], to[q]), min(to[p], to[q])] = w[max(p, q), min(p, q)] + sign * product[i - start, j]
+
+
+@jit
+def _join(first, to_first, second, to_second, pairs, kept, sensed):
+    """Join two blocks.  Entries between places sensed[0] <= place < sensed[1] (of bottom ports that stay at 0 V) are
+    not wanted and left undefined."""
+    stay1, joined1, others1 = _split(to_first, kept, sensed, pairs)
+    stay2, joined2, others2 = _split(to_second, kept, sensed, pairs)
+    a = _gather(second, joined2, joined2)
+    c = -_gather(first, joined1, joined1)
+    e, f = _gather(first, stay1, joined1), _gather(second, stay2, joined2)
+    system = np.dot(a, c)
+    for i in range(pairs):
+        system[i, i] += 1
+    inverse = np.linalg.inv(system)
+    v, z = np.dot(e[:others1], np.dot(inverse, a).T), np.dot(f, inverse.T)
+    result = np.empty((kept, kept), first.dtype)
+    _add_symmetric(result, first, stay1, to_first, e, v, others1, 1)
+    _add_symmetric(result, second, stay2, to_second, np.dot(f, c), z, others2, -1)
+    cross = np.dot(z, e.T)
+    for i in range(stay2.size):
+        p = to_second[stay2[i]]
+        for j in range(stay1.size):
+            q = to_first[stay1[j]]
+            result[max(p, q), min(p, q)] = cross[i, j]
+    return result
 
 
 def _block(g, r_word, r_bit, row, rows, column, columns):
     """W of the cells [row : row + rows, column : column + columns]; ports at the open right and top edges are dropped.
 
-    Runs in the interpreter: a tile of 128 x 128 makes some 80 calls of the compiled parts, no recursion is compiled.
+    Runs in the interpreter: a tile of 128 x 128 makes seven calls of the compiled parts; no recursion is compiled.
     """
-    m, n = g.shape
-    leaf = 2 * BASE
-    right = 0 if column + columns == n else 1
+    right = 0 if column + columns == g.shape[1] else 1
     top = 0 if row == 0 else 1
-    if rows <= leaf and columns <= leaf:
-        lanes = _base_blocks(g, r_word, r_bit, row, column)
-        h, w = min(rows, BASE), min(columns, BASE)
-        h2, w2 = rows - h, columns - w
-        middle = 1 if w2 > 0 else right
-        upper = _quadrant(lanes, 0, h, w, h * middle, w * top)
-        if w2 > 0:
-            other = _quadrant(lanes, 1, h, w2, h * right, w2 * top)
-            to_first, to_second, pairs, kept = _places(h, w, h, w * top, h, w2, h * right, w2 * top, False)
-            upper = _join(upper, to_first, other, to_second, pairs, kept)
-        if h2 == 0:
-            return upper
-        lower = _quadrant(lanes, 2, h2, w, h2 * middle, w)
-        if w2 > 0:
-            other = _quadrant(lanes, 3, h2, w2, h2 * right, w2)
-            to_first, to_second, pairs, kept = _places(h2, w, h2, w, h2, w2, h2 * right, w2, False)
-            lower = _join(lower, to_first, other, to_second, pairs, kept)
-        to_first, to_second, pairs, kept = _places(h2, columns, h2 * right, columns,
-                                                   h, columns, h * right, columns * top, True)
-        return _join(lower, to_first, upper, to_second, pairs, kept)
+    if rows <= LEAF and columns <= LEAF:
+        return _leaf(g, r_word, r_bit, row, rows, column, columns, right, top)
     if rows > columns:
-        half = leaf * ((rows + leaf - 1) // leaf // 2)
-        lower = _block(g, r_word, r_bit, row + half, rows - half, column, columns)
-        upper = _block(g, r_word, r_bit, row, half, column, columns)
-        to_first, to_second, pairs, kept = _places(rows - half, columns, (rows - half) * right, columns,
-                                                   half, columns, half * right, columns * top, True)
-        return _join(lower, to_first, upper, to_second, pairs, kept)
-    half = leaf * ((columns + leaf - 1) // leaf // 2)
-    first = _block(g, r_word, r_bit, row, rows, column, half)
-    second = _block(g, r_word, r_bit, row, rows, column + half, columns - half)
-    to_first, to_second, pairs, kept = _places(rows, half, rows, half * top,
-                                               rows, columns - half, rows * right, (columns - half) * top, False)
-    return _join(first, to_first, second, to_second, pairs, kept)
+        half = LEAF * ((rows + LEAF - 1) // LEAF // 2)
+        first = _block(g, r_word, r_bit, row + half, rows - half, column, columns)
+        second = _block(g, r_word, r_bit, row, half, column, columns)
+        places = _places(rows - half, columns, (rows - half) * right, columns,
+                         half, columns, half * right, columns * top, True)
+    else:
+        half = LEAF * ((columns + LEAF - 1) // LEAF // 2)
+        first = _block(g, r_word, r_bit, row, rows, column, half)
+        second = _block(g, r_word, r_bit, row, rows, column + half, columns - half)
+        places = _places(rows, half, rows, half * top,
+                         rows, columns - half, rows * right, (columns - half) * top, False)
+    to_first, to_second, pairs, kept = places
+    sensed = (rows, rows + columns) if row + rows == g.shape[0] else (0, 0)
+    return _join(first, to_first, second, to_second, pairs, kept, sensed)
 
 
 def transfer_matrix(g, r_word, r_bit):
@@ -298,4 +405,5 @@ def transfer_matrix(g, r_word, r_bit):
     g = np.ascontiguousarray(g)
     m, n = g.shape
     w = _block(g, np.ascontiguousarray(r_word, g.dtype), np.ascontiguousarray(r_bit, g.dtype), 0, m, 0, n)
-    return -w[m:, :m], w[:m, :m]
+    power = np.tril(w[:m, :m])
+    return -w[m:m + n, :m], power + np.tril(power, -1).T
