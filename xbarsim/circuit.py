@@ -25,6 +25,7 @@ import numpy as np
 
 from xbarsim.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
 from xbarsim.kernels import nodal
+from xbarsim.kernels import transfer as merge
 
 _CHUNK = 1 << 22                     # node voltages held at once where many solutions are reduced as they come
 
@@ -220,8 +221,8 @@ class Crossbar:
         bad = np.argwhere(np.isinf(g) & ideal_word & ideal_bit)
         if bad.size:
             raise OutOfRangeError(f"conductance is inf S at {tuple(map(int, bad[0]))}, between a word line and a bit "
-                                  "line without resistance; allowed where one of them has resistance on both sides of the "
-                                  "cell: give the wires a resistance or the short a conductance")
+                                  "line without resistance; allowed where one of them has resistance on both sides of "
+                                  "the cell: give the wires a resistance or the short a conductance")
         self.conductance, self.word_segments, self.bit_segments = g.copy(), word, bit
         self.transposed = bool(transposed)
         for array in (self.conductance, word, bit, self.floating_word_lines, self.floating_bit_lines):
@@ -300,14 +301,37 @@ class Crossbar:
             arrays, terminals = tuple(a[0] for a in arrays), tuple(a[0] for a in terminals)
         return Solution(*arrays, self, terminals)
 
+    @property
+    def _merges(self):
+        """Whether the arrangement is that of `kernels/transfer.py`: left to bottom, every line connected."""
+        word, bit, shorted = self.word_segments, self.bit_segments, np.isinf(self.conductance)
+        return (np.isfinite(word[:, 0]).all() and np.isfinite(bit[-1]).all() and np.isinf(word[:, -1]).all()
+                and np.isinf(bit[0]).all() and not (shorted & (word[:, :-1] + bit[1:] == 0)).any())
+
     def transfer_matrix(self):
-        """(n, m) S: current into each sensed line per volt on each driven line (transposed: (m, n))."""
+        """(n, m) S: current into each sensed line per volt on each driven line (transposed: (m, n)).
+
+        By port merging (`kernels/transfer.py`) for word lines driven at the left and bit lines sensed at the bottom, or
+        the transposed use of them; one solution per driven line for any other arrangement.
+        """
+        if self._merges:
+            transfer, _ = merge.transfer_matrix(self.conductance, self.word_segments[:, :-1], self.bit_segments[1:])
+            return np.ascontiguousarray(transfer.T if self.transposed else transfer)          # reciprocity
+        return np.ascontiguousarray(self._columns("output_current").T)
+
+    def power_matrix(self):
+        """(m, m) S, symmetric (transposed: (n, n)): v @ power_matrix @ v watts are drawn, sensing at 0 V."""
+        if self._merges and not self.transposed:
+            return merge.transfer_matrix(self.conductance, self.word_segments[:, :-1], self.bit_segments[1:])[1]
+        return np.ascontiguousarray(self._columns("input_current").T)
+
+    def _columns(self, what):
+        """(inputs, ...) of one attribute of the solutions for 1 V on one driven line after the other."""
         m, n = self.shape
         inputs = n if self.transposed else m
         chunk = max(1, _CHUNK // (m * n))
-        columns = [self.solve(np.eye(chunk, inputs, start)[:inputs - start]).output_current
-                   for start in range(0, inputs, chunk)]
-        return np.ascontiguousarray(np.concatenate(columns).T)
+        return np.concatenate([getattr(self.solve(np.eye(chunk, inputs, start)[:inputs - start]), what)
+                               for start in range(0, inputs, chunk)])
 
 
 def _bit_segments(resistance, sense_resistance, sense, floating, m, n):

@@ -1,0 +1,172 @@
+"""Arrays: exact where everything is ideal, wires against dense nodal analysis, converters and noise as stated."""
+import numpy as np
+import pytest
+from reference import dense_solve, dense_transfer
+
+from xbarsim.array import calibrate, program_matrix
+from xbarsim.config import validate
+from xbarsim.device import load_device
+from xbarsim.errors import OutOfRangeError, ShapeError
+
+IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
+
+
+def study(**tables):
+    tables.setdefault("device", {"name": "ideal"})
+    return validate(tables, "test")
+
+
+def build(study, inputs=37, outputs=21, seed=0, samples=200, device=None):
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal((outputs, inputs)).astype(np.float32)
+    x = rng.standard_normal((samples, inputs)).astype(np.float32)
+    device = device or load_device(study.device.name)
+    programmed = program_matrix("layer.0.query", 0, weight, (x.astype(float) ** 2).mean(axis=0), study, device)
+    return weight, x, calibrate(programmed, x)
+
+
+def names(count, first=0):
+    return np.column_stack([np.arange(first, first + count), np.zeros(count, int)])
+
+
+ENCODINGS = [{}, {"placement": "neighbour"}, {"subtraction": "digital"},
+             {"encoding": "slices", "weight_bits": 16, "bits_per_cell": 4},
+             {"encoding": "slices", "weight_bits": 16, "bits_per_cell": 8, "sign": "offset"}]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_ideal_arrays_are_the_matrix(encoding):
+    """Several row and column blocks with remainders; 16-bit slices round at 2^-15 of the full scale."""
+    mapping = {"word_lines": 16, "bit_lines": 12, "clip": "maximum", "gain": "none"} | encoding
+    weight, x, array = build(study(mapping=mapping, effects=IDEAL))
+    tolerance = 1e-5 if encoding.get("encoding") != "slices" else 3e-4
+    expected = x @ weight.T
+    np.testing.assert_allclose(array.multiply(x, names(len(x)), 1).output, expected,
+                               atol=tolerance * abs(expected).max())
+    assert array.programmed.layout.row_blocks == 3
+
+
+def test_wires_are_those_of_dense_nodal_analysis():
+    """Every tile of the programmed matrix is solved again by stamping; pairs on twin tiles, 2 row and 2 column blocks."""
+    chosen = study(mapping={"word_lines": 8, "bit_lines": 6, "clip": "maximum", "scale": "matrix", "gain": "none"},
+                   effects=IDEAL | {"wires": True},
+                   wires={"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 25.0,
+                          "source_resistance_ohm": 100.0, "sense_resistance_ohm": 60.0})
+    weight, x, array = build(chosen, inputs=13, outputs=9)
+    low, high = 1e-6, 40e-6
+    full = abs(weight).max()
+    effective = np.zeros((9, 13))
+    for first_row in (0, 8):
+        for first_column in (0, 6):
+            for sign in (1, -1):
+                g = np.full((8, 6), low)                                     # unused cells are low
+                part = np.maximum(sign * weight[first_column:first_column + 6, first_row:first_row + 8].T, 0) / full
+                g[:part.shape[0], :part.shape[1]] += part * (high - low)
+                r_word, r_bit = np.full(g.shape, 40.0), np.full(g.shape, 25.0)
+                r_word[:, 0] += 100.0
+                r_bit[-1] += 60.0
+                transfer = dense_transfer(g, r_word, r_bit)[:part.shape[1], :part.shape[0]]
+                effective[first_column:first_column + 6, first_row:first_row + 8] += sign * transfer
+    effective *= full / (high - low)
+    expected = x @ effective.T
+    np.testing.assert_allclose(array.multiply(x, names(len(x)), 1).output, expected, atol=2e-5 * abs(expected).max())
+    assert abs(effective - weight).max() > 0.01 * full                       # the wires do something
+
+
+def test_array_energy_is_what_cells_and_wires_dissipate():
+    chosen = study(mapping={"word_lines": 8, "bit_lines": 8, "clip": "maximum", "scale": "matrix"},
+                   effects=IDEAL | {"wires": True},
+                   wires={"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 25.0},
+                   dac={"range": "maximum", "bits": "ideal", "read_time_ns": 50.0})
+    weight, x, array = build(chosen, inputs=8, outputs=8)
+    volts = 0.2 * x[0] / abs(x).max()
+    power = 0.0
+    for sign in (1, -1):
+        g = 1e-6 + np.maximum(sign * weight.T, 0) / abs(weight).max() * 39e-6
+        w, u, current = dense_solve(g, np.full((8, 8), 40.0), np.full((8, 8), 25.0), volts)
+        power += (volts * (volts - w[:, 0]) / 40.0).sum()
+    product = array.multiply(x[:1], names(1), 1)
+    np.testing.assert_allclose(product.array_energy, power * 50e-9, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("dac", "adc"), [
+    ({"bits": 8}, {"bits": 8}), ({"bits": 6, "polarity": "two_phase"}, {"bits": 9}),
+    ({"bits": 8, "encoding": "bit_serial"}, {"bits": 8}), ({"bits": 8, "encoding": "pulse_width"}, {"bits": 8})])
+def test_converters_cost_what_their_resolution_says(dac, adc):
+    """Error power of a whole chain against uniform rounding of inputs and outputs, within a factor of four."""
+    chosen = study(mapping={"word_lines": 64, "bit_lines": 32, "clip": "maximum", "gain": "none"},
+                   effects=IDEAL | {"converters": True}, dac=dac, adc=adc)
+    weight, x, array = build(chosen, samples=500)
+    exact = x @ weight.T
+    error = array.multiply(x, names(len(x)), 1).output - exact
+    input_step = 2 * abs(x).max() / 2 ** dac["bits"]
+    output_step = 2 * abs(exact).max() / 2 ** adc["bits"]
+    expected = np.sqrt(input_step ** 2 / 12 * (weight ** 2).sum(axis=1).mean() + output_step ** 2 / 12)
+    assert expected / 4 < error.std() < 4 * expected
+
+
+def test_saturations_are_counted():
+    chosen = study(effects=IDEAL | {"converters": True}, dac={"range": "quantile", "quantile": 0.9},
+                   adc={"range": "quantile", "quantile": 0.9}, mapping={"clip": "maximum"})
+    _, x, array = build(chosen)
+    product = array.multiply(10 * x, names(len(x)), 1)
+    assert product.dac_saturations.sum() > 0.7 * x.size
+    assert array.multiply(x / 100, names(len(x)), 1).dac_saturations.sum() == 0
+    held = array.multiply(x, names(len(x)), 1)
+    assert 0.005 * held.output.size < held.adc_saturations.sum() < 0.2 * held.output.size
+
+
+def test_read_noise_has_the_stated_variance_and_belongs_to_the_token(tmp_path):
+    """var(y) = Σ x² σ²(G) of both cells of a pair, in weight units; without wires."""
+    file = tmp_path / "noisy.toml"
+    file.write_text('description = "test"\n[read]\nvoltage_v = 0.2\nsource = "test"\n[conductance]\nminimum_us = 1.0\n'
+                    'maximum_us = 40.0\nvalid_range_us = [0.0, 50.0]\nsource = "test"\n'
+                    '[read_noise]\nrelative_sigma = 0.05\nsource = "test"\n')
+    chosen = study(device={"name": str(file)}, effects=IDEAL | {"read_noise": True},
+                   mapping={"clip": "maximum", "scale": "matrix", "gain": "none"})
+    weight, x, array = build(chosen)
+    many = np.repeat(x[:1], 4000, axis=0)
+    output = array.multiply(many, names(4000), 1).output
+    scale = abs(weight).max() / 39e-6
+    cells = (1e-6 + np.maximum(weight, 0) / scale) ** 2 + (1e-6 + np.maximum(-weight, 0) / scale) ** 2
+    expected = 0.05 * scale * np.sqrt(cells @ x[0] ** 2)
+    np.testing.assert_allclose(output.std(axis=0), expected, rtol=0.06)
+    np.testing.assert_allclose(output.mean(axis=0), weight @ x[0], atol=5 * expected.max() / np.sqrt(4000))
+    # the same tokens in another batch, other tokens, another seed
+    alone = array.multiply(many[:7], names(7, first=100), 1).output       # equal but for rounding in the GEMM
+    np.testing.assert_allclose(alone, output[100:107], atol=1e-5)
+    assert abs(output[100:107] - output[:7]).min() > 1e-5
+    assert (array.multiply(many[:7], names(7), 2).output != output[:7]).all()
+
+
+def test_programming_depends_on_the_seed_alone():
+    chosen = study(device={"name": "rram-wan2022"}, mapping={"word_lines": 16, "bit_lines": 16})
+    first, again = build(chosen)[2].programmed, build(chosen)[2].programmed
+    np.testing.assert_array_equal(first.achieved, again.achieved)
+    other = build(chosen.model_copy(update={"seed": 5}))[2].programmed
+    assert (first.achieved != other.achieved).mean() > 0.99
+
+
+def test_layer_overrides_reach_their_matrix_only():
+    chosen = study(effects=IDEAL | {"converters": True}, layer=[{"match": "layer.0.*", "adc": {"bits": 3}}])
+    assert build(chosen)[2].codes[1] == 3
+    assert chosen.for_layer("layer.1.query").adc.bits == 8
+
+
+def test_events_of_one_row():
+    chosen = study(mapping={"word_lines": 16, "bit_lines": 12})
+    _, _, array = build(chosen)                                  # 37 x 21: 3 row blocks, 2 column blocks, pairs on twins
+    assert array.events_per_row == {"tile_reads": 12, "adc_conversions": 63, "shift_adds": 63, "dac_drives": 4 * 37}
+
+
+def test_bad_matrices_and_samples_are_refused():
+    chosen, device = study(), load_device("ideal")
+    with pytest.raises(ShapeError, match="must be a matrix"):
+        program_matrix("layer.0.query", 0, np.zeros(3), np.ones(3), chosen, device)
+    with pytest.raises(OutOfRangeError, match="NaN or infinity"):
+        program_matrix("layer.0.query", 0, np.full((2, 3), np.nan), np.ones(3), chosen, device)
+    programmed = build(chosen)[2].programmed
+    with pytest.raises(ShapeError, match=r"must be \(samples, 37\)"):
+        calibrate(programmed, np.zeros((4, 36), np.float32))
+    with pytest.raises(OutOfRangeError, match="NaN"):
+        calibrate(programmed, np.full((4, 37), np.nan, np.float32))
