@@ -1,0 +1,191 @@
+"""The whole chain on a tiny random BERT: ideal arrays, reproducibility, interrupted runs, the trace."""
+import csv
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import tomli_w
+from tiny import make_tiny_bert
+
+from xbarsim import aggregate, report, runner
+from xbarsim.config import load_study
+from xbarsim.errors import ConfigError, TraceError
+from xbarsim.trace import read_trace
+
+SENTENCES = ["the film was good .", "a bad movie , dull acting", "great plot and fine story", "the cat eats it",
+             "awful , awful film !", "the woman sees a dog in the story", "poor acting", "it was not great",
+             "a man runs", "the dog plays with it"]
+IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A tiny classifier and a task file with train and test sentences."""
+    directory = tmp_path_factory.mktemp("place")
+    make_tiny_bert(directory / "model", classes=2)
+    rows = [f"{sentence}\t{k % 2}\t{'train' if k < 4 else 'test'}" for k, sentence in enumerate(SENTENCES * 3)]
+    (directory / "task.tsv").write_text("sentence\tlabel\tsplit\n" + "\n".join(rows) + "\n")
+    return directory
+
+
+def tiny_study(place, **tables):
+    """A study of 16 x 16 tiles; `tables` replace those of the file."""
+    content = {"name": "tiny", "model": {"name": str(place / "model")}, "task": {"name": str(place / "task.tsv")},
+               "mapping": {"word_lines": 16, "bit_lines": 16}, "run": {"batch_examples": 4}} | tables
+    (place / "study.toml").write_text(tomli_w.dumps(content))
+    return load_study(place / "study.toml")
+
+
+CASES = [{"name": "chip"}, {"name": "ideal", "effects": IDEAL}]
+
+
+@pytest.fixture(scope="module")
+def trace_path(place):
+    return runner.run_study(tiny_study(place, case=CASES), place / "runs", threads=2)
+
+
+def data_of(path):
+    """Every data set of a file, by name."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[:]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def test_ideal_arrays_reproduce_float32(trace_path):
+    data = data_of(trace_path)
+    exact = data["reference/float32/output"]
+    np.testing.assert_allclose(data["cases/ideal/output"], exact, atol=1e-5 * abs(exact).max())
+    assert max(data[f"cases/ideal/layers/layer.{i}.output/local_relative_rms"].max() for i in range(2)) < 1e-5
+    assert abs(data["cases/chip/output"] - exact).max() > 1e-3 * abs(exact).max()
+
+
+def test_same_bits_for_any_number_of_threads_and_again(place, trace_path):
+    again = runner.run_study(tiny_study(place, case=CASES), place / "again", threads=1)
+    first, second = data_of(trace_path), data_of(again)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+def test_another_seed_is_another_chip(place, trace_path):
+    other = data_of(runner.run_study(tiny_study(place, seed=7), place / "other"))
+    assert (other["cases/chip/output"] != data_of(trace_path)["cases/chip/output"]).any()
+    np.testing.assert_array_equal(other["reference/float32/output"], data_of(trace_path)["reference/float32/output"])
+
+
+def test_memory_equals_the_file_and_every_array_has_a_unit(trace_path):
+    trace, data = read_trace(trace_path), data_of(trace_path)
+    assert trace.attributes["complete"] and trace.attributes["format"] == "xbarsim-trace"
+    np.testing.assert_array_equal(trace.label, data["examples/label"])
+    np.testing.assert_array_equal(trace.cases["chip"].output, data["cases/chip/output"])
+    for matrix, layer in trace.cases["chip"].layers.items():
+        for name, values in layer.data.items():
+            np.testing.assert_array_equal(values, data[f"cases/chip/layers/{matrix}/{name}"])
+    with h5py.File(trace_path) as file:
+        missing = []
+        file.visititems(lambda name, item: missing.append(name)
+                        if isinstance(item, h5py.Dataset) and "unit" not in item.attrs else None)
+    assert not missing
+
+
+def test_errors_and_events_of_the_report_are_those_of_the_raw_file(trace_path):
+    summary, data = aggregate.summarise(read_trace(trace_path)), data_of(trace_path)
+    chip = summary.cases[0]
+    correct = data["cases/chip/output"].argmax(axis=1) == data["examples/label"]
+    assert chip.value == correct.mean() and chip.examples == len(correct)
+    layer = next(layer for layer in chip.layers if layer.matrix == "layer.1.output")
+    raw = "cases/chip/layers/layer.1.output/"
+    tokens = data["examples/tokens"]
+    signal = (data[raw + "local_signal_rms"] ** 2 * tokens).sum()
+    error = ((data[raw + "local_relative_rms"] * data[raw + "local_signal_rms"]) ** 2 * tokens).sum()
+    assert layer.local_snr_db == pytest.approx(10 * np.log10(signal / error))
+    conversions = sum(data[f"cases/chip/layers/{m.matrix}/adc_conversions"].sum() for m in chip.layers)
+    assert chip.events["adc_conversions"] == pytest.approx(conversions / len(tokens))
+    # 16 and 32 wide matrices on 16 x 16 tiles: 4 of 16 x 16, one 16 -> 32, one 32 -> 16; conversions per token
+    per_token = 2 * (4 * 16 + 32 + 2 * 16)
+    assert conversions == per_token * tokens.sum()
+    assert chip.energy["ADC"] == pytest.approx(conversions / len(tokens) * 1.6667e-12)
+
+
+def test_text_csv_and_json_say_the_same(trace_path, tmp_path):
+    summary = aggregate.summarise(read_trace(trace_path))
+    text = report.render(summary)
+    as_json, paths, layers = report.write_files([summary], tmp_path)
+    content = json.loads(as_json.read_text())[0]
+    rows = list(csv.DictReader(paths.open()))
+    assert [row["path"] for row in rows] == ["float32", "int8", "chip", "ideal"]
+    for row, path in zip(rows[2:], content["cases"], strict=True):
+        assert float(row["value"]) == path["value"] and f"{100 * path['value']:.2f}" in text
+    assert len(list(csv.DictReader(layers.open()))) == 2 * 12
+
+
+def test_an_interrupted_run_keeps_what_it_had(place, monkeypatch):
+    calls = []
+
+    def failing(model, arrays, examples, batch, seed, real=runner.run_batch):
+        calls.append(batch)
+        if batch.start >= 8:
+            raise KeyboardInterrupt
+        return real(model, arrays, examples, batch, seed)
+
+    monkeypatch.setattr(runner, "run_batch", failing)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_study(tiny_study(place), place / "broken", threads=1)
+    trace = read_trace(place / "broken" / "tiny.h5")
+    assert not trace.attributes["complete"]
+    assert trace.cases["chip"].done.tolist() == [True] * 8 + [False] * (len(trace.label) - 8)
+    summary = aggregate.summarise(trace)
+    assert summary.cases[0].examples == 8 and "INCOMPLETE" in report.render(summary)
+
+
+def test_a_killed_process_leaves_a_readable_file(place):
+    code = ("import os, time\n"
+            "from xbarsim import runner\nfrom xbarsim.config import load_study\n"
+            "real = runner.run_batch\n"
+            "def kill(model, arrays, examples, batch, seed):\n"
+            "    if batch.start >= 8:\n"
+            "        time.sleep(1)                       # the batches before are being written\n"
+            "        os._exit(9)\n"
+            "    return real(model, arrays, examples, batch, seed)\n"
+            "runner.run_batch = kill\n"
+            f"runner.run_study(load_study({str(place / 'study.toml')!r}), {str(place / 'killed')!r}, threads=1)\n")
+    tiny_study(place)
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    trace = read_trace(place / "killed" / "tiny.h5")
+    assert trace.cases["chip"].done.sum() == 8 and not trace.attributes["complete"]
+
+
+def test_files_that_are_no_trace_of_ours(trace_path, tmp_path):
+    with pytest.raises(TraceError, match="no trace at"):
+        read_trace(tmp_path / "nowhere.h5")
+    (tmp_path / "cut.h5").write_bytes(trace_path.read_bytes()[:5000])
+    with pytest.raises(TraceError, match="truncated or not HDF5"):
+        read_trace(tmp_path / "cut.h5")
+    with h5py.File(tmp_path / "foreign.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(TraceError, match="not a trace of xbarsim"):
+        read_trace(tmp_path / "foreign.h5")
+    (tmp_path / "old.h5").write_bytes(trace_path.read_bytes())
+    with h5py.File(tmp_path / "old.h5", "a") as file:
+        file.attrs["version"] = 0
+    with pytest.raises(TraceError, match="version 0; this xbarsim reads version 1"):
+        read_trace(tmp_path / "old.h5")
+
+
+def test_a_metric_that_does_not_fit_is_refused_before_anything_runs(place):
+    with pytest.raises(ConfigError, match="task.metric = 'spearman' does not fit"):
+        runner.run_study(tiny_study(place, task={"name": str(place / "task.tsv"), "metric": "spearman"}), place / "x")
+    assert not (place / "x").exists()
+
+
+def test_a_report_loads_no_kernel(trace_path):
+    code = ("import sys; from xbarsim.cli import main; sys.argv = ['xbarsim', 'report', sys.argv[1]]\n"
+            "try: main()\nexcept SystemExit: pass\n"
+            "assert not {'numba', 'xbarsim.kernels'} & set(sys.modules), 'kernels were loaded'")
+    done = subprocess.run([sys.executable, "-c", code, str(trace_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
