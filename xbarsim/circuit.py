@@ -140,6 +140,12 @@ class Solution:
         """(b, m, n) V across the cells, word line minus bit line."""
         return self.word_line_voltage - self.bit_line_voltage
 
+    @property
+    def terminal_voltage(self):
+        """(b, m, n) V between the terminals of a cell's word line and bit line: its voltage if wires were ideal."""
+        word, bit = self._terminals
+        return word[..., :, None] - bit[..., None, :]
+
     def _lines(self):
         xb = self._crossbar
         cell = self.cell_current.reshape(-1, *xb.conductance.shape)

@@ -62,10 +62,17 @@ def _run(
 def _report_command(
     traces: Annotated[list[Path], typer.Argument(help="Traces of `xbarsim run`.")],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write report.json, paths.csv, layers.csv.")] = None,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the SNR per layer (.png, .pdf, .svg).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON.")] = False,
 ):
-    """Print the tables of one or several traces again, and write them as CSV and JSON."""
-    _report(traces, out, as_json)
+    """Print the tables of one or several traces again, and write them as CSV, JSON or a picture."""
+    summaries = _report(traces, out, as_json)
+    if picture is not None:
+        from xbarsim import plots
+
+        for number, summary in enumerate(summaries):
+            name = picture if len(summaries) == 1 else picture.with_stem(f"{picture.stem}-{number + 1}")
+            print(f"written: {plots.layer_snr(summary, name)}", file=sys.stderr)
 
 
 @app.command("study")
@@ -88,6 +95,7 @@ def _report(paths, directory, as_json):
     if directory is not None:
         written = report.write_files(summaries, directory)
         print("written: " + ", ".join(map(str, written)), file=sys.stderr)
+    return summaries
 
 
 @app.command("fetch")

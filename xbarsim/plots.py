@@ -1,0 +1,103 @@
+"""Pictures of results.  Needs matplotlib (the extra `plot`); every function takes plain results and writes one file."""
+from pathlib import Path
+
+import numpy as np
+
+from xbarsim.errors import ConfigError, OutOfRangeError
+
+
+def _figure(width, height, **options):
+    """(figure, axes) that belong to no window and no global state."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ConfigError("pictures need matplotlib: pip install 'xbarsim[plot]'") from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(**options)
+
+
+def _save(figure, path):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        figure.savefig(path, dpi=150)
+    except ValueError as error:                                   # an unknown suffix
+        raise ConfigError(f"{path}: {error}; choose a suffix such as .png, .pdf or .svg") from None
+    return path
+
+
+def layer_snr(summary, path):
+    """SNR of every matrix in execution order, one line per case: of the matrix alone, and accumulated up to it.
+
+    summary : aggregate.Summary;  path : file to write (.png, .pdf, .svg)
+    """
+    cases = [case for case in summary.cases if case.layers]
+    if not cases:
+        raise OutOfRangeError(f"{summary.path} has no case with layers: there is nothing to draw")
+    figure, (local, accumulated) = _figure(10, 6, nrows=2, sharex=True)
+    names = [layer.matrix for layer in cases[0].layers]
+    for case in cases:
+        for axes, kind in ((local, "local_snr_db"), (accumulated, "accumulated_snr_db")):
+            values = np.array([getattr(layer, kind) for layer in case.layers])
+            axes.plot(np.where(np.isfinite(values), values, np.nan), marker="o", markersize=3, linewidth=1, label=case.name)
+    for axes, title in ((local, "each matrix alone: analog against float32 for the same input"),
+                        (accumulated, "accumulated: against the float32 path")):
+        axes.set_title(f"{title}", loc="left", fontsize=10)
+        axes.set_ylabel("SNR (dB)")
+        axes.grid(alpha=0.3)
+    for start in range(6, len(names), 6):
+        for axes in (local, accumulated):
+            axes.axvline(start - 0.5, color="0.7", linewidth=0.8)
+    figure.legend(*local.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    accumulated.set_xticks(range(len(names)), [name.removeprefix("layer.") for name in names], rotation=90, fontsize=7)
+    figure.suptitle(f"{summary.model} on {summary.task}, study {summary.study!r}, {summary.examples} examples")
+    return _save(figure, path)
+
+
+def _map(matrix, title, unit, path, scale=1.0):
+    figure, axes = _figure(5.5, 4.5)
+    image = axes.imshow(np.asarray(matrix) * scale, aspect="auto", interpolation="nearest", cmap="viridis")
+    axes.set(title=title, xlabel="bit line", ylabel="word line")
+    figure.colorbar(image, label=unit)
+    return _save(figure, path)
+
+
+def voltage_map(solution, path):
+    """Voltage across every cell of one solution of `Crossbar.solve` (one input vector)."""
+    return _map(_single(solution).cell_voltage, "voltage across the cells", "V", path)
+
+
+def current_map(solution, path):
+    """Current through every cell of one solution."""
+    return _map(_single(solution).cell_current, "current through the cells", "µA", path, 1e6)
+
+
+def ir_drop_map(solution, path):
+    """Difference between the voltage of the terminals of its lines and that across a cell, in percent of the terminals'.
+
+    White where both lines are at the same voltage.
+    """
+    applied = _single(solution).terminal_voltage
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lost = np.where(applied == 0, np.nan, 1 - solution.cell_voltage / applied)
+    return _map(lost, "voltage lost in wires, drivers and sense nodes", "%", path, 100)
+
+
+def attenuation(crossbar, path):
+    """Transfer matrix over conductance, against the position of the cell: word lines (lines) along the bit lines (axis)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = crossbar.transfer_matrix().T / crossbar.conductance
+    figure, axes = _figure(6, 4)
+    m = len(share)
+    for row in sorted({0, m // 4, m // 2, 3 * m // 4, m - 1}):
+        axes.plot(share[row], label=f"word line {row}")
+    axes.set(xlabel="bit line", ylabel="transfer / conductance", title="attenuation against position")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return _save(figure, path)
+
+
+def _single(solution):
+    if solution.cell_voltage.ndim != 2:
+        raise OutOfRangeError(f"the solution holds a batch of {len(solution.cell_voltage)} inputs; solve for one vector")
+    return solution
