@@ -13,6 +13,7 @@ ORDER = [
     {"kernels"},
     {"errors", "units"},
     {"config"},
+    {"cells"},
     {"device"},
     {"circuit", "mapping"},
     {"tile", "converters"},

@@ -23,8 +23,9 @@ from functools import cached_property
 
 import numpy as np
 
+from xbarsim import cells
 from xbarsim.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
-from xbarsim.kernels import nodal
+from xbarsim.kernels import newton, nodal
 from xbarsim.kernels import transfer as merge
 
 _CHUNK = 1 << 22                     # node voltages held at once where many solutions are reduced as they come
@@ -199,6 +200,9 @@ class Crossbar:
     floating_word_lines, floating_bit_lines : mask or list of lines that are connected nowhere
     transposed : drive the bit lines and sense the word lines: the same circuit, the same terminal resistances, but
         inputs are voltages of the n bit-line terminals and outputs currents of the m word-line terminals
+    cell : `cells.Sinh`, `Polynomial` or `Table`: the curve of the memristors, whose conductance at 0 V is `conductance`;
+        None for ohmic ones
+    access : `cells.Selector` or `Transistor` in series with every memristor; None for none
 
     A line without resistance is one node.  Nothing is changed after construction: attributes are read-only arrays.
 
@@ -209,7 +213,7 @@ class Crossbar:
 
     def __init__(self, conductance, word_line_resistance=1.0, bit_line_resistance=1.0, source_resistance=0.0,
                  sense_resistance=0.0, *, drive="left", sense="bottom", floating_word_lines=(), floating_bit_lines=(),
-                 transposed=False):
+                 transposed=False, cell=None, access=None):
         shape = np.shape(conductance)
         if len(shape) != 2 or 0 in shape:
             raise ShapeError(f"conductance has shape {shape}; allowed: (m, n) word lines by bit lines, at least 1 each")
@@ -230,7 +234,13 @@ class Crossbar:
                                   "line without resistance; allowed where one of them has resistance on both sides of "
                                   "the cell: give the wires a resistance or the short a conductance")
         self.conductance, self.word_segments, self.bit_segments = g.copy(), word, bit
-        self.transposed = bool(transposed)
+        self.transposed, self.cell, self.access = bool(transposed), cell, access
+        if cell is not None and not isinstance(cell, cells.MEMRISTORS):
+            raise ConfigError(f"cell is {cell!r}; allowed: None, {', '.join(k.__name__ for k in cells.MEMRISTORS)}")
+        if access is not None and not isinstance(access, cells.ACCESS):
+            raise ConfigError(f"access is {access!r}; allowed: None, {', '.join(k.__name__ for k in cells.ACCESS)}")
+        if not self.ohmic and np.isinf(g).any():
+            raise OutOfRangeError("conductance is inf S where cells are not ohmic; allowed: 0 S or more, finite")
         for array in (self.conductance, word, bit, self.floating_word_lines, self.floating_bit_lines):
             array.setflags(write=False)
 
@@ -238,6 +248,11 @@ class Crossbar:
     def shape(self):
         """(m, n): word lines, bit lines."""
         return self.conductance.shape
+
+    @property
+    def ohmic(self):
+        """Whether every cell is a resistor, so that the array is linear."""
+        return self.cell is None and self.access is None
 
     @cached_property
     def _network(self):
@@ -264,7 +279,7 @@ class Crossbar:
                 (self.bit_segments[0], bit), (self.bit_segments[-1], bit))
         return tuple(np.where(np.isfinite(segment), voltage, 0.0) for segment, voltage in ends)
 
-    def solve(self, input_voltage, bias_voltage=0.0, tolerance=1e-12):
+    def solve(self, input_voltage, bias_voltage=0.0, tolerance=1e-12, steps=100):
         """All voltages and currents for given terminal voltages.
 
         Parameters
@@ -272,6 +287,7 @@ class Crossbar:
         input_voltage : (m,) or (b, m) V of the driven lines (transposed: n for m); ignored at floating lines
         bias_voltage : V at the sense amplifiers: scalar (0 is virtual ground), per sensed line, or (b, sensed lines)
         tolerance : largest KCL residual at a node over the largest cell current at ideal wires
+        steps : largest number of Newton steps, where cells are not ohmic
 
         Returns
         -------
@@ -283,10 +299,14 @@ class Crossbar:
 
         Notes
         -----
-        Conjugate gradients with exact solves along every line (`kernels/nodal.py`): O(m n) per iteration.
+        Conjugate gradients with exact solves along every line (`kernels/nodal.py`): O(m n) per iteration.  Around them,
+        where cells are not ohmic, damped Newton steps (`kernels/newton.py`).
         """
         word, bit, single = self._terminal_voltages(input_voltage, bias_voltage)
-        state = nodal.node_voltages(self._network, *self._ends(word, bit), tolerance=tolerance)
+        if self.ohmic:
+            state = nodal.node_voltages(self._network, *self._ends(word, bit), tolerance=tolerance)
+        else:
+            state = self._newton(word, bit, tolerance, steps)
         solution = self._solution(*state, word, bit, single)
         worst = float(np.max(solution.residual))
         if not worst <= tolerance:
@@ -296,6 +316,21 @@ class Crossbar:
                 "resistances and conductances for values many orders of magnitude apart",
                 iterate=solution, residual=worst, iterations=int(np.max(solution.iterations)))
         return solution
+
+    def _newton(self, word, bit, tolerance, steps):
+        """As `nodal.node_voltages`, one input after the other."""
+        ends, solved = self._ends(word, bit), []
+        for k in range(len(word)):
+            high, low = max(word[k].max(), bit[k].max(), 0.0), min(word[k].min(), bit[k].min(), 0.0)
+            for part in (self.cell, self.access):
+                if part is not None and high - low > part.maximum_voltage:
+                    raise OutOfRangeError(f"terminals are {high - low:.3g} V apart; allowed for {part!r}: up to "
+                                          f"{part.maximum_voltage:.3g} V")
+            currents = cells.evaluator(self.cell, self.access, self.conductance, high - low)
+            start = word[k][:, None] - bit[k]
+            solved.append(newton.solve_cells(currents, start, self.word_segments, self.bit_segments,
+                                             tuple(end[k:k + 1] for end in ends), tolerance, steps))
+        return tuple(np.array(part) for part in zip(*solved, strict=True))
 
     def _solution(self, w, u, current, iterations, residual, word, bit, single):
         from_word = np.where(self.floating_word_lines, 0.0, current.sum(axis=2))
@@ -320,6 +355,7 @@ class Crossbar:
         By port merging (`kernels/transfer.py`) for word lines driven at the left and bit lines sensed at the bottom, or
         the transposed use of them; one solution per driven line for any other arrangement.
         """
+        self._require_ohmic()
         if self._merges:
             transfer, _ = merge.transfer_matrix(self.conductance, self.word_segments[:, :-1], self.bit_segments[1:])
             return np.ascontiguousarray(transfer.T if self.transposed else transfer)          # reciprocity
@@ -327,9 +363,14 @@ class Crossbar:
 
     def power_matrix(self):
         """(m, m) S, symmetric (transposed: (n, n)): v @ power_matrix @ v watts are drawn, sensing at 0 V."""
+        self._require_ohmic()
         if self._merges and not self.transposed:
             return merge.transfer_matrix(self.conductance, self.word_segments[:, :-1], self.bit_segments[1:])[1]
         return np.ascontiguousarray(self._columns("input_current").T)
+
+    def _require_ohmic(self):
+        if not self.ohmic:
+            raise ConfigError("an array of nonlinear cells has no transfer matrix: use solve(input_voltage)")
 
     def _columns(self, what):
         """(inputs, ...) of one attribute of the solutions for 1 V on one driven line after the other."""

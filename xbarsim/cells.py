@@ -1,0 +1,200 @@
+"""Nonlinear cells: I-V curves of memristors and of what is in series with them.
+
+`Crossbar(conductance, cell=Sinh(0.6), access=Transistor(...))`: `conductance` is that of the memristors at 0 V, `cell`
+the shape of their curve, `access` what each shares its cell with: nothing (1R), a transistor (1T1R), a selector (1S1R).
+V is the voltage from word line to bit line.  The same equations are written into netlists (`Crossbar.to_spice`).
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarsim.errors import OutOfRangeError, ShapeError
+from xbarsim.kernels import cells as kernel
+
+
+def _positive(name, value, unit, zero=False):
+    if not (np.ndim(value) == 0 and np.isfinite(value) and (value > 0 or zero and value == 0)):
+        raise OutOfRangeError(f"{name} is {value!r} {unit}; allowed: {'0 or more' if zero else 'above 0'}, finite")
+    return float(value)
+
+
+def _number(value):
+    return f"({value!r})" if value < 0 else repr(value)
+
+
+@dataclass(frozen=True)
+class Sinh:
+    """I = G v0 sinh(V / v0): tunnelling or hopping through a barrier; v0 = `voltage_scale` in V."""
+
+    voltage_scale: float
+
+    def __post_init__(self):
+        object.__setattr__(self, "voltage_scale", _positive("voltage_scale", self.voltage_scale, "V"))
+
+    @property
+    def maximum_voltage(self):
+        """V: where the exponential leaves the floating-point range."""
+        return 700 * self.voltage_scale
+
+    def curve(self):
+        return kernel.SINH, np.array([self.voltage_scale])
+
+    def spice(self, conductance, voltage):
+        """Current in ampere as an ngspice expression of the voltage expression."""
+        v0 = self.voltage_scale
+        return f"{conductance * v0!r}*sinh({voltage}/{v0!r})"
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """I = G (V + c2 V² + c3 V³ + ...) up to +-`maximum_voltage`, in which range it must not fall.
+
+    coefficients : (c2, c3, ...) in 1/V, 1/V², ...; maximum_voltage : V
+    """
+
+    coefficients: tuple
+    maximum_voltage: float
+
+    def __post_init__(self):
+        c = np.asarray(self.coefficients, dtype=float)
+        if c.ndim != 1 or not c.size or not np.isfinite(c).all():
+            raise ShapeError(f"coefficients are {self.coefficients!r}; allowed: finite numbers (c2, c3, ...)")
+        top = _positive("maximum_voltage", self.maximum_voltage, "V")
+        slope = np.polynomial.Polynomial([1.0, *(c * np.arange(2, c.size + 2))])
+        turning = slope.deriv().roots()
+        where = np.array([-top, top, *turning.real[(abs(turning.imag) < 1e-9) & (abs(turning.real) < top)]])
+        if slope(where).min() < 0:
+            raise OutOfRangeError(f"the polynomial falls at {where[slope(where).argmin()]:.3g} V, within "
+                                  f"maximum_voltage {top:g} V; allowed: a curve that does not fall: lower the range")
+        object.__setattr__(self, "coefficients", tuple(c.tolist()))
+        object.__setattr__(self, "maximum_voltage", top)
+
+    def curve(self):
+        return kernel.POLYNOMIAL, np.array(self.coefficients)
+
+    def spice(self, conductance, voltage):
+        """Current in ampere as an ngspice expression of the voltage expression."""
+        powers = "*(".join(f"{_number(c)}+{voltage}" for c in self.coefficients[:-1])
+        inner = f"{powers}*{_number(self.coefficients[-1])}" if powers else _number(self.coefficients[-1])
+        return f"{conductance!r}*{voltage}*(1+{voltage}*({inner}{')' * (len(self.coefficients) - 2)}))"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A measured curve, linear between its points: I = G f(V), f(V) = current / (slope at 0 V).
+
+    voltage : (k,) V, increasing, on both sides of 0; current : (k,) A, not falling, 0 at 0 V
+    """
+
+    voltage: tuple
+    current: tuple
+
+    def __post_init__(self):
+        v, i = np.asarray(self.voltage, dtype=float), np.asarray(self.current, dtype=float)
+        if v.ndim != 1 or v.shape != i.shape or v.size < 2 or not (np.isfinite(v).all() and np.isfinite(i).all()):
+            raise ShapeError(f"voltage {v.shape} and current {i.shape} of a table; allowed: two or more finite points each")
+        if not (np.all(np.diff(v) > 0) and np.all(np.diff(i) >= 0) and v[0] < 0 < v[-1]):
+            raise OutOfRangeError("table: allowed are voltages that increase from below 0 V to above it, and currents that "
+                                  "do not fall")
+        if np.interp(0.0, v, i) != 0:
+            raise OutOfRangeError(f"table: current {np.interp(0.0, v, i):g} A at 0 V; allowed: 0 A, add the point (0, 0)")
+        if self._slope(v, i) == 0:
+            raise OutOfRangeError("table: no current next to 0 V, where its slope is the conductance; allowed: above 0")
+        object.__setattr__(self, "voltage", tuple(v.tolist()))
+        object.__setattr__(self, "current", tuple(i.tolist()))
+
+    @staticmethod
+    def _slope(v, i):
+        """Slope at 0 V, S: of the piece above where 0 V is a point."""
+        k = np.searchsorted(v, 0.0, side="right")
+        return (i[k] - i[k - 1]) / (v[k] - v[k - 1])
+
+    @property
+    def maximum_voltage(self):
+        """V: the nearer end of the table."""
+        return min(-self.voltage[0], self.voltage[-1])
+
+    def curve(self):
+        v, i = np.array(self.voltage), np.array(self.current)
+        return kernel.TABLE, np.concatenate((v, i / self._slope(v, i)))
+
+    def spice(self, conductance, voltage):
+        """Current in ampere as an ngspice expression of the voltage expression."""
+        _, points = self.curve()
+        pairs = ",".join(f"{v!r},{f!r}" for v, f in points.reshape(2, -1).T.tolist())
+        return f"{conductance!r}*pwl({voltage},{pairs})"
+
+
+@dataclass(frozen=True)
+class Selector:
+    """A two-terminal selector in series, I = g v0 sinh(V / v0): `conductance` g at 0 V in S, `voltage_scale` v0 in V."""
+
+    conductance: float
+    voltage_scale: float
+
+    def __post_init__(self):
+        object.__setattr__(self, "conductance", _positive("conductance of the selector", self.conductance, "S"))
+        object.__setattr__(self, "voltage_scale", _positive("voltage_scale", self.voltage_scale, "V"))
+
+    def curve(self):
+        return *Sinh(self.voltage_scale).curve(), self.conductance
+
+    @property
+    def maximum_voltage(self):
+        """V: where the exponential leaves the floating-point range."""
+        return 700 * self.voltage_scale
+
+    def spice(self, voltage):
+        """Current in ampere as an ngspice expression of the voltage expression."""
+        return Sinh(self.voltage_scale).spice(self.conductance, voltage)
+
+
+@dataclass(frozen=True)
+class Transistor:
+    """An access transistor in series (SPICE level 1), its gate held at a fixed overdrive above its lower terminal.
+
+    I = (V - V² / 2 Vo) (1 + lambda V) / R up to V = Vo, then (Vo / 2) (1 + lambda V) / R, and odd in V.
+
+    on_resistance : R, ohm at 0 V; overdrive_voltage : Vo = gate-source minus threshold voltage, V;
+    channel_length_modulation : lambda, 1/V
+    """
+
+    on_resistance: float
+    overdrive_voltage: float
+    channel_length_modulation: float = 0.0
+
+    maximum_voltage = np.inf
+
+    def __post_init__(self):
+        object.__setattr__(self, "on_resistance", _positive("on_resistance", self.on_resistance, "ohm"))
+        object.__setattr__(self, "overdrive_voltage", _positive("overdrive_voltage", self.overdrive_voltage, "V"))
+        object.__setattr__(self, "channel_length_modulation",
+                           _positive("channel_length_modulation", self.channel_length_modulation, "1/V", zero=True))
+
+    def curve(self):
+        return (kernel.TRANSISTOR, np.array([self.overdrive_voltage, self.channel_length_modulation]),
+                1 / self.on_resistance)
+
+    def spice(self, voltage):
+        """Current in ampere as an ngspice expression of the voltage expression."""
+        on, over, factor = 1 / self.on_resistance, self.overdrive_voltage, self.channel_length_modulation
+        triode = f"min(abs({voltage}),{over!r})"
+        return f"{on!r}*sgn({voltage})*({triode}-{triode}*{triode}/{2 * over!r})*(1+{factor!r}*abs({voltage}))"
+
+
+MEMRISTORS, ACCESS = (Sinh, Polynomial, Table), (Selector, Transistor)
+
+
+def evaluator(cell, access, conductance, limit):
+    """The function of cell voltages (m, n) V to currents (m, n) A and slopes (m, n) S that `newton.solve_cells` wants."""
+    kind, p = (kernel.OHMIC, np.empty(0)) if cell is None else cell.curve()
+    access_kind, access_p, access_c = (kernel.OHMIC, np.empty(0), np.inf) if access is None else access.curve()
+    c = np.ascontiguousarray(conductance).ravel()
+
+    def currents(v):
+        current, slope = np.empty(c.size), np.empty(c.size)
+        kernel.cell_currents(kind, p, access_kind, access_p, access_c, c, np.ascontiguousarray(v).ravel(), limit,
+                             current, slope)
+        return current.reshape(v.shape), slope.reshape(v.shape)
+
+    return currents
