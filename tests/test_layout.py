@@ -13,7 +13,7 @@ ORDER = [
     {"kernels"},
     {"errors", "units"},
     {"config"},
-    {"cells"},
+    {"cells", "spice"},
     {"device"},
     {"circuit", "mapping"},
     {"tile", "converters"},

@@ -20,10 +20,11 @@
 """
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from xbarsim import cells
+from xbarsim import cells, spice
 from xbarsim.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
 from xbarsim.kernels import newton, nodal
 from xbarsim.kernels import transfer as merge
@@ -331,6 +332,18 @@ class Crossbar:
             solved.append(newton.solve_cells(currents, start, self.word_segments, self.bit_segments,
                                              tuple(end[k:k + 1] for end in ends), tolerance, steps))
         return tuple(np.array(part) for part in zip(*solved, strict=True))
+
+    def to_spice(self, path, input_voltage, bias_voltage=0.0):
+        """Write a netlist of the array with one input that ngspice runs as it is (`ngspice -b path`); returns the path.
+
+        It prints the current of every terminal; node names are those of `spice.netlist`.
+        """
+        word, bit, single = self._terminal_voltages(input_voltage, bias_voltage)
+        if not single:
+            raise ShapeError(f"a netlist holds one input vector, got a batch of {len(word)}")
+        path = Path(path)
+        path.write_text(spice.netlist(self, word[0], bit[0]))
+        return path
 
     def _solution(self, w, u, current, iterations, residual, word, bit, single):
         from_word = np.where(self.floating_word_lines, 0.0, current.sum(axis=2))
