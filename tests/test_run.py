@@ -154,7 +154,7 @@ def test_a_killed_process_leaves_a_readable_file(place):
             "runner.run_batch = kill\n"
             f"runner.run_study(load_study({str(place / 'study.toml')!r}), {str(place / 'killed')!r}, threads=1)\n")
     tiny_study(place)
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 9
     trace = read_trace(place / "killed" / "tiny.h5")
     assert trace.cases["chip"].done.sum() == 8 and not trace.attributes["complete"]
 
@@ -186,6 +186,6 @@ def test_a_report_loads_no_kernel(trace_path):
     code = ("import sys; from xbarsim.cli import main; sys.argv = ['xbarsim', 'report', sys.argv[1]]\n"
             "try: main()\nexcept SystemExit: pass\n"
             "assert not {'numba', 'xbarsim.kernels'} & set(sys.modules), 'kernels were loaded'")
-    done = subprocess.run([sys.executable, "-c", code, str(trace_path)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code, str(trace_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "accuracy" in done.stdout
