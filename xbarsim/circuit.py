@@ -26,7 +26,7 @@ import numpy as np
 
 from xbarsim import cells, spice
 from xbarsim.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
-from xbarsim.kernels import newton, nodal
+from xbarsim.kernels import newton, nodal, transient
 from xbarsim.kernels import transfer as merge
 
 _CHUNK = 1 << 22                     # node voltages held at once where many solutions are reduced as they come
@@ -185,6 +185,24 @@ class Solution:
         return (word * into_word).sum(axis=-1) - (bit * out_of_bit).sum(axis=-1)
 
 
+@dataclass(frozen=True)
+class Settling:
+    """Response of the outputs to a step of the inputs at time 0.
+
+    Attributes
+    ----------
+    time : (t,) s, 0 included;  output_current : (t, n) A into the sense amplifiers
+    final_current : (n,) A;  settling_time : (n,) s, after which each output stays within the tolerance
+    elmore_delay : (n,) s, first moment of the response (nan where the final current is 0)
+    """
+
+    time: np.ndarray
+    output_current: np.ndarray
+    final_current: np.ndarray
+    settling_time: np.ndarray
+    elmore_delay: np.ndarray
+
+
 class Crossbar:
     """A crossbar of resistive cells with its wires, drivers and sense amplifiers.
 
@@ -333,6 +351,98 @@ class Crossbar:
                                              tuple(end[k:k + 1] for end in ends), tolerance, steps))
         return tuple(np.array(part) for part in zip(*solved, strict=True))
 
+    def sensitivity(self, input_voltage, output_weight=None, bias_voltage=0.0):
+        """Derivative of the outputs with respect to every conductance.
+
+        Parameters
+        ----------
+        input_voltage : (m,) V;  bias_voltage : as in `solve`, for one input
+        output_weight : (n,); the derivative of output_weight @ output_current; None for every output by itself
+
+        Returns
+        -------
+        (m, n) A/S for a weight, (outputs, m, n) without
+
+        Notes
+        -----
+        The adjoint: a cell's voltage times its voltage when the weights drive the sense amplifiers and all inputs are at
+        0 V.  One solution per output, or one altogether for a weight.
+        """
+        self._require_ohmic()
+        forward = self.solve(input_voltage, bias_voltage)
+        if forward.residual.ndim:
+            raise ShapeError(f"sensitivities are those of one input vector, got a batch of {len(forward.residual)}")
+        m, n = self.shape
+        inputs, outputs = (n, m) if self.transposed else (m, n)
+        weight = np.eye(outputs) if output_weight is None else _voltages(
+            "output_weight", output_weight, {(outputs,): "one weight per output"}, outputs)
+        adjoint = self.solve(np.zeros(inputs), weight[None] if weight.ndim == 1 else weight)
+        result = -forward.cell_voltage * adjoint.cell_voltage
+        return result[0] if weight.ndim == 1 else result
+
+    def output_noise(self, input_voltage, conductance_sigma, bias_voltage=0.0):
+        """(outputs,) A: standard deviation of the outputs for independent small fluctuations of the cells.
+
+        conductance_sigma : S, standard deviation of each cell, a scalar or (m, n)
+        """
+        sigma = _array("conductance_sigma", conductance_sigma, "S", {(): "for all", self.shape: "per cell"})
+        return np.sqrt((self.sensitivity(input_voltage, None, bias_voltage) ** 2 * sigma ** 2).sum(axis=(1, 2)))
+
+    def settle(self, input_voltage, word_line_capacitance, bit_line_capacitance, cell_capacitance=0.0, *, within=1e-3,
+               accuracy=1e-4):
+        """Transient of the outputs after the inputs step from 0 V to `input_voltage`.
+
+        Parameters
+        ----------
+        input_voltage : (m,) V
+        word_line_capacitance, bit_line_capacitance, cell_capacitance : F of each node to ground, and across each cell:
+            scalar or (m, n)
+        within : tolerance of `settling_time` as a share of the largest final current, for instance half an LSB over
+            full scale
+        accuracy : estimated error of a step, as a share of the largest input voltage
+
+        Returns
+        -------
+        Settling
+
+        Raises
+        ------
+        ConfigError : not the standard arrangement (left to bottom, all lines connected, ohmic), or a resistance of 0 ohm
+        """
+        self._require_ohmic()
+        word, bit, single = self._terminal_voltages(input_voltage, 0.0)
+        if not single:
+            raise ShapeError(f"settling is that of one input vector, got a batch of {len(word)}")
+        if self.transposed or not self._merges or min(self.word_segments.min(), self.bit_segments.min()) == 0:
+            raise ConfigError("settling needs word lines driven at the left, bit lines sensed at the bottom and resistances "
+                              "above 0 ohm")
+        if not (0 < within < 1 and 0 < accuracy < 1):
+            raise OutOfRangeError(f"within is {within!r} and accuracy {accuracy!r}; allowed: between 0 and 1")
+        shapes = {(): "for all", self.shape: "per cell"}
+        capacitance = tuple(np.broadcast_to(_array(name, value, "F", shapes), self.shape) for name, value in (
+            ("word_line_capacitance", word_line_capacitance), ("bit_line_capacitance", bit_line_capacitance),
+            ("cell_capacitance", cell_capacitance)))
+        if not (capacitance[0] > 0).all() or not (capacitance[1] > 0).all():
+            raise OutOfRangeError("word_line_capacitance or bit_line_capacitance is 0 F; allowed: above 0 F at every node")
+        steady, ends = self.solve(input_voltage), self._ends(word, bit)
+        final, sense = steady.output_current, self.bit_segments[-1]
+        network = self.conductance, self.word_segments, self.bit_segments, capacitance, ends
+        state = steady.word_line_voltage, steady.bit_line_voltage
+        _, moment = transient.first_moments(*network, state)
+        largest, highest = abs(final).max(), abs(np.asarray(input_voltage)).max()
+        time, current = [0.0], [np.zeros_like(final)]
+        if largest > 0:
+            delay = abs(moment[-1] / sense).max() / largest
+            for now, _, u in transient.steps(*network, state, accuracy * highest, 1e-3 * delay):
+                time.append(now)
+                current.append(u[-1] / sense)
+                if now > 2 * delay and abs(current[-1] - final).max() <= 0.1 * within * largest:
+                    break
+        time, current = np.array(time), np.array(current)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            elmore = np.where(final == 0, np.nan, moment[-1] / sense / final)
+        return Settling(time, current, final, _settling_times(time, abs(current - final), within * largest), elmore)
+
     def to_spice(self, path, input_voltage, bias_voltage=0.0):
         """Write a netlist of the array with one input that ngspice runs as it is (`ngspice -b path`); returns the path.
 
@@ -392,6 +502,18 @@ class Crossbar:
         chunk = max(1, _CHUNK // (m * n))
         return np.concatenate([getattr(self.solve(np.eye(chunk, inputs, start)[:inputs - start]), what)
                                for start in range(0, inputs, chunk)])
+
+
+def _settling_times(time, distance, tolerance):
+    """(n,) s after which each column of distance (t, n) stays within the tolerance; linear in its logarithm between."""
+    result = np.zeros(distance.shape[1])
+    for k, column in enumerate(distance.T):
+        outside = np.flatnonzero(column > tolerance)
+        if outside.size:
+            before = outside[-1]
+            a, b = np.log(column[before]), np.log(max(column[before + 1], 1e-3 * tolerance))
+            result[k] = time[before] + (time[before + 1] - time[before]) * (a - np.log(tolerance)) / (a - b)
+    return result
 
 
 def _bit_segments(resistance, sense_resistance, sense, floating, m, n):
