@@ -1,4 +1,7 @@
 """Crossbar: published outputs, dense nodal analysis of arbitrary arrangements, conservation laws, error messages."""
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -60,6 +63,23 @@ def test_published_outputs_of_a_four_by_five_array():
     expected = [0.060570196651101, 0.059327610716748, 0.056348738829253, 0.053352354575102]
     np.testing.assert_allclose(current, expected, rtol=1e-12)
     np.testing.assert_allclose(xb.transfer_matrix() @ np.arange(5.0), expected, rtol=1e-12)
+
+
+FROZEN = json.loads(Path(__file__).with_name("ngspice_cases.json").read_text())
+
+
+def _name(case):
+    return "{word_lines}x{bit_lines}-{word_line_ohm}-{bit_line_ohm}".format(**case)
+
+
+@pytest.mark.parametrize("case", FROZEN, ids=_name)
+def test_outputs_frozen_from_ngspice(case):
+    """Resistances 10, 20, ... ohm row by row, word lines at 0, 1, 2, ... V (a single one at 1 V)."""
+    m, n = case["word_lines"], case["bit_lines"]
+    xb = Crossbar(1 / (10.0 * np.arange(1, m * n + 1).reshape(m, n)), case["word_line_ohm"], case["bit_line_ohm"])
+    v = np.arange(float(m)) if m > 1 else np.ones(1)
+    np.testing.assert_allclose(xb.solve(v).output_current, case["output_a"], rtol=1e-10)
+    np.testing.assert_allclose(xb.transfer_matrix() @ v, case["output_a"], rtol=1e-10)
 
 
 @pytest.mark.parametrize("drive", ["left", "right", "both"])

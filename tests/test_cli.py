@@ -3,6 +3,8 @@ import json
 import subprocess
 import sys
 
+import h5py
+import numpy as np
 import pytest
 from tiny import make_tiny_bert
 from typer.testing import CliRunner
@@ -10,10 +12,9 @@ from typer.testing import CliRunner
 from xbarsim import cli
 
 
-def xbarsim(*arguments, monkeypatch=None):
-    """(status, output, error) of a call."""
-    result = CliRunner().invoke(cli.app, list(map(str, arguments)))
-    return result
+def xbarsim(*arguments):
+    """Result of a call: exit_code, stdout, output."""
+    return CliRunner().invoke(cli.app, list(map(str, arguments)))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,38 @@ def test_lists(place):
     assert 'name = "default"' in xbarsim("study", "default").stdout
 
 
+def test_solve_reads_and_writes_all_formats(tmp_path):
+    g, v = 1 / np.arange(10.0, 201.0, 10.0).reshape(5, 4), np.arange(5.0)
+    np.save(tmp_path / "g.npy", g)
+    np.savetxt(tmp_path / "v.csv", v)
+    with h5py.File(tmp_path / "g.h5", "w") as file:
+        file["a/g"], file["b"] = g, v
+    expected = [0.060570196651101, 0.059327610716748, 0.056348738829253, 0.053352354575102]
+    for source in ("g.npy", "g.h5:a/g"):
+        done = xbarsim("solve", tmp_path / source, "--input", tmp_path / "v.csv", "--bit-line", 2)
+        np.testing.assert_allclose([float(cell) for cell in done.stdout.split(",")], expected, rtol=1e-12)
+    done = xbarsim("solve", tmp_path / "g.npy", "--input", tmp_path / "v.csv", "--bit-line", 2, "--out", tmp_path / "o.h5",
+                   "--spice", tmp_path / "o.cir", "--picture", tmp_path / "o.png")
+    assert done.exit_code == 0, done.output
+    with h5py.File(tmp_path / "o.h5") as file:
+        np.testing.assert_allclose(file["output_current"][:], expected, rtol=1e-12)
+        assert file["power"].attrs["unit"] == "W"
+    assert (tmp_path / "o.cir").read_text().startswith("* crossbar") and (tmp_path / "o.png").stat().st_size > 5000
+    done = xbarsim("solve", tmp_path / "g.npy", "--bit-line", 2, "--out", tmp_path / "t.npy",
+                   "--picture", tmp_path / "t.png")
+    np.testing.assert_allclose(np.load(tmp_path / "t.npy") @ v, expected, rtol=1e-12)
+
+
+def test_devices():
+    assert "rram-wan2022" in xbarsim("devices").stdout
+    assert "polynomial_us" in xbarsim("devices", "rram-wan2022").stdout
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
+    (("solve", "none.npy"), "none.npy: no such file"),
+    (("solve", "BADCSV"), "line 2: not numbers"),
+    (("solve", "pairs.tsv"), "allowed: .npy"),
+    (("devices", "unobtainium"), "unobtainium"),
     (("run", "nowhere.toml"), "nowhere.toml"),
     (("run", "BAD"), "mapping.word_line"),
     (("run", "NEGATIVE"), "wires.word_line_resistance_ohm"),
@@ -65,8 +97,10 @@ def test_lists(place):
 ])
 def test_mistakes_get_one_clear_line(place, arguments, message):
     (place / "bad.toml").write_text("[mapping]\nword_line = 16\n")
+    (place / "bad.csv").write_text("1,2\n3,x\n")
     (place / "negative.toml").write_text("[wires]\nword_line_resistance_ohm = -1.0\n")
     names = {"BAD": place / "bad.toml", "NEGATIVE": place / "negative.toml", "MODEL": place / "model",
+             "BADCSV": place / "bad.csv",
              "pairs.tsv": place / "pairs.tsv"}
     command = [sys.executable, "-m", "xbarsim.cli", *(str(names.get(word, word)) for word in arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=place)

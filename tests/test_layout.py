@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     {"kernels"},
     {"errors", "units"},
+    {"arrays"},
     {"config"},
     {"cells", "spice"},
     {"device"},

@@ -1,4 +1,7 @@
 """Sensitivities and noise by brute force; settling against a dense matrix exponential and closed forms."""
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 from reference import stamped
@@ -12,7 +15,8 @@ from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
 def array(m=6, n=5, seed=0, **options):
     rng = np.random.default_rng(seed)
     g = rng.uniform(1e-5, 1e-3, (m, n))
-    options = {"word_line_resistance": rng.uniform(5, 50, (m, n)), "bit_line_resistance": rng.uniform(5, 50, (m, n))} | options
+    options = {"word_line_resistance": rng.uniform(5, 50, (m, n)),
+               "bit_line_resistance": rng.uniform(5, 50, (m, n))} | options
     return g, rng.uniform(-1, 1, n if options.get("transposed") else m), options
 
 
@@ -29,7 +33,8 @@ def test_sensitivities_are_finite_differences(options):
         up, down = g.copy(), g.copy()
         up[i, j] += h
         down[i, j] -= h
-        slope = (Crossbar(up, **options).solve(v).output_current - Crossbar(down, **options).solve(v).output_current) / (2 * h)
+        high, low = (Crossbar(changed, **options).solve(v).output_current for changed in (up, down))
+        slope = (high - low) / (2 * h)
         np.testing.assert_allclose(every[:, i, j], slope, rtol=0, atol=1e-6 * abs(every).max())
 
 
@@ -88,3 +93,26 @@ def test_what_is_refused():
         xb.sensitivity(np.ones((3, 2)))
     with pytest.raises(ConfigError, match="nonlinear"):
         Crossbar(np.full((2, 2), 1e-4), cell=Sinh(0.3)).sensitivity([1, 1])
+
+
+@pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
+def test_ngspice_sees_the_same_transient(tmp_path):
+    """`.tran` of the netlist with capacitors added, at ten times."""
+    g, v, options = array(4, 3)
+    xb = Crossbar(g, **options)
+    settling = xb.settle(v, 2e-15, 3e-15, 1e-15, within=1e-2, accuracy=1e-6)
+    end = settling.time[-1]
+    lines = xb.to_spice(tmp_path / "net.cir", v).read_text().splitlines()
+    cut = lines.index(".control")
+    capacitors = [f"C{kind}{i}_{j} {kind}{i}_{j} 0 {value} ic=0" for i in range(4) for j in range(3)
+                  for kind, value in (("w", 2e-15), ("u", 3e-15))]
+    capacitors += [f"Cc{i}_{j} w{i}_{j} u{i}_{j} 1e-15 ic=0" for i in range(4) for j in range(3)]
+    control = [".control", "set numdgt=12", f"tran {end / 4000} {end} 0 {end / 4000} uic",
+               *(f"wrdata out{j} i(vbit{j})" for j in range(3)), ".endc", ".end"]
+    (tmp_path / "tran.cir").write_text("\n".join(lines[:cut] + capacitors + control) + "\n")
+    subprocess.run(["ngspice", "-b", "tran.cir"], cwd=tmp_path, capture_output=True, check=False)
+    for j in range(3):
+        time, current = np.loadtxt(tmp_path / f"out{j}").T
+        at = np.linspace(0.05, 0.95, 10) * end
+        ours = np.interp(at, settling.time, settling.output_current[:, j])
+        np.testing.assert_allclose(ours, np.interp(at, time, current), atol=2e-3 * abs(settling.final_current).max())

@@ -140,6 +140,70 @@ def _evaluate(
                  [(m.metric, f"{m.value:.4f}", f"{m.low:.4f} to {m.high:.4f}", str(m.n)) for m in result.metrics])
 
 
+@app.command("solve")
+def _solve(
+    conductance: Annotated[str, typer.Argument(help="(m, n) S: .npy, .csv or .h5 (FILE:DATASET).")],
+    voltage: Annotated[str | None, typer.Option("--input", help="(m,) or (b, m) V; the transfer matrix if absent.")] = None,
+    word_line: Annotated[float, typer.Option(help="Word-line resistance per segment, ohm.")] = 1.0,
+    bit_line: Annotated[float, typer.Option(help="Bit-line resistance per segment, ohm.")] = 1.0,
+    source: Annotated[float, typer.Option(help="Source resistance, ohm.")] = 0.0,
+    sense: Annotated[float, typer.Option(help="Sense resistance, ohm.")] = 0.0,
+    drive: Annotated[str, typer.Option(help="left, right or both: driven ends of the word lines.")] = "left",
+    sensed: Annotated[str, typer.Option(help="bottom, top or both: sensed ends of the bit lines.")] = "bottom",
+    transposed: Annotated[bool, typer.Option(help="Drive the bit lines and sense the word lines.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the currents (.npy, .csv) or all (.h5).")] = None,
+    spice: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a netlist for ngspice.")] = None,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the IR drop (one input), or the "
+                                                 "attenuation (no input).")] = None,
+):
+    """Solve one crossbar: output currents for input voltages, or the transfer matrix."""
+    from xbarsim.arrays import read_array, write_arrays
+    from xbarsim.circuit import Crossbar
+
+    xb = Crossbar(read_array(conductance), word_line, bit_line, source, sense, drive=drive, sense=sensed,
+                  transposed=transposed)
+    if voltage is None:
+        solution, arrays = None, {"transfer_matrix": (xb.transfer_matrix(), "S")}
+        if spice is not None:
+            raise typer.BadParameter("--spice needs --input: a netlist holds one input vector")
+    else:
+        volts = read_array(voltage)
+        solution = xb.solve(volts)
+        arrays = {"output_current": (solution.output_current, "A"), "input_current": (solution.input_current, "A"),
+                  "word_line_voltage": (solution.word_line_voltage, "V"), "power": (solution.power, "W"),
+                  "bit_line_voltage": (solution.bit_line_voltage, "V"), "cell_power": (solution.cell_power, "W")}
+        if spice is not None:
+            print(f"written: {xb.to_spice(spice, volts)}", file=sys.stderr)
+    if out is not None:
+        print(f"written: {write_arrays(out, arrays)}", file=sys.stderr)
+    else:
+        import numpy as np
+
+        for row in np.atleast_2d(next(iter(arrays.values()))[0]):
+            print(",".join(f"{value:.17g}" for value in row))
+    if picture is not None:
+        from xbarsim import plots
+
+        drawn = plots.attenuation(xb, picture) if solution is None else plots.ir_drop_map(solution, picture)
+        print(f"written: {drawn}", file=sys.stderr)
+
+
+@app.command("devices")
+def _devices(
+    name: Annotated[str | None, typer.Argument(help="A device or a device file; a list of devices if absent.")] = None,
+):
+    """List the devices that come with xbarsim, or print the file of one."""
+    from xbarsim import device
+
+    if name is not None:
+        print(device.device_text(name).rstrip())
+        return
+    files = {known: device.load_device(known).file for known in device.device_names()}
+    _print_table(("name", "window (µS)", "what"), [
+        (known, f"{file.conductance.minimum_us:g} to {file.conductance.maximum_us:g}", file.description)
+        for known, file in files.items()])
+
+
 def _progress(description, total):
     """A progress bar on a terminal; returns its `update`."""
     from tqdm import tqdm

@@ -217,17 +217,27 @@ def load_device(name_or_path):
     ------
     ConfigError : unknown name, not TOML, unknown or missing key, value out of range
     """
-    path = Path(name_or_path)
-    if path.is_file():
-        source, name = path, path.stem
-    elif str(name_or_path) in device_names():
-        source, name = importlib.resources.files("xbarsim.data").joinpath("devices", f"{name_or_path}.toml"), path.name
-    else:
-        raise ConfigError(f"no device {str(name_or_path)!r}: it is neither a file nor one of {', '.join(device_names())}")
+    text = device_text(name_or_path)
     try:
-        file = DeviceFile.model_validate(tomllib.loads(source.read_text()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        file = DeviceFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"device file {name_or_path} is not TOML: {error}") from None
     except ValidationError as error:
         raise ConfigError(f"device file {name_or_path}: {describe(error)}") from None
-    return DeviceModel(name, file, frozenset(EFFECTS))
+    return DeviceModel(Path(name_or_path).stem if Path(name_or_path).is_file() else str(name_or_path), file,
+                       frozenset(EFFECTS))
+
+
+def device_text(name_or_path):
+    """The TOML text of a preset or of a device file."""
+    path = Path(name_or_path)
+    if path.is_file():
+        source = path
+    elif str(name_or_path) in device_names():
+        source = importlib.resources.files("xbarsim.data").joinpath("devices", f"{name_or_path}.toml")
+    else:
+        raise ConfigError(f"no device {str(name_or_path)!r}: it is neither a file nor one of {', '.join(device_names())}")
+    try:
+        return source.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"device file {name_or_path} is not readable text: {error}") from None
