@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from reference import dense_solve, dense_transfer
 
+from xbarsim import Crossbar
 from xbarsim.kernels.transfer import transfer_matrix
 
-SHAPES = [(1, 1), (1, 9), (9, 1), (5, 7), (16, 16), (17, 33), (33, 17), (20, 40), (34, 34)]
+SHAPES = [(1, 1), (1, 9), (9, 1), (5, 7), (16, 16), (17, 33), (33, 17), (20, 40), (34, 34), (150, 5), (5, 150), (70, 15)]
 
 
 def network(m, n, seed, open_share=0.1):
@@ -26,6 +27,18 @@ def test_dense_nodal_analysis_agrees(m, n, seed):
     transfer, _ = transfer_matrix(g, r_word, r_bit)
     # dense elimination of 2 m n nodes itself loses two or three digits here
     np.testing.assert_allclose(transfer, exact, rtol=0, atol=1e-11 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize(("m", "n"), [(70, 131), (200, 66), (129, 129)])
+def test_merges_in_both_directions_agree_with_conjugate_gradients(m, n):
+    """Beyond what dense elimination can hold: three columns of the transfer matrix, and power, by another solver."""
+    g, r_word, r_bit = network(m, n, 8)
+    transfer, power = transfer_matrix(g, r_word, r_bit)
+    driven = [0, m // 2, m - 1]
+    solution = Crossbar(g, r_word, r_bit).solve(np.eye(m)[driven])
+    scale = np.abs(transfer).max()
+    np.testing.assert_allclose(transfer[:, driven], solution.output_current.T, rtol=0, atol=1e-11 * scale)
+    np.testing.assert_allclose(power[driven], solution.input_current, rtol=0, atol=1e-11 * np.abs(power).max())
 
 
 @pytest.mark.parametrize(("m", "n"), [(1, 1), (5, 7), (40, 37), (70, 3)])
