@@ -15,6 +15,7 @@ ORDER = [
     {"arrays"},
     {"config"},
     {"cells", "spice"},
+    {"devicefile"},
     {"device"},
     {"circuit", "mapping"},
     {"tile", "converters"},

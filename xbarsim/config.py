@@ -213,8 +213,10 @@ def describe(error):
         if item["type"] == "extra_forbidden":
             parts.append(f"unknown key {key!r}; remove it or correct its spelling")
         else:
-            message = item["msg"][0].lower() + item["msg"][1:]
-            parts.append(f"{key} = {item['input']!r}: {message}")
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[:1].lower() + message[1:]
+            given = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"     # a table is too long to repeat
+            parts.append(f"{key}{given}: {message}")
     return "; ".join(dict.fromkeys(parts))
 
 

@@ -10,77 +10,14 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from xbarsim.config import Table, describe
+from xbarsim.config import describe
+from xbarsim.devicefile import DeviceFile
 from xbarsim.errors import ConfigError, OutOfRangeError
 from xbarsim.units import MICROSIEMENS, engineering
 
 EFFECTS = ("programming", "stuck", "read_noise")
-
-
-class Read(Table):
-    voltage_v: float = Field(gt=0, le=5)
-    source: str
-
-
-class Conductance(Table):
-    minimum_us: float = Field(ge=0)
-    maximum_us: float = Field(gt=0)
-    valid_range_us: tuple[float, float]
-    source: str
-
-    @model_validator(mode="after")
-    def _ordered(self):
-        low, high = self.valid_range_us
-        if not low <= self.minimum_us < self.maximum_us <= high:
-            raise ValueError(f"the window {self.minimum_us:g} to {self.maximum_us:g} µS must be increasing and lie in "
-                             f"valid_range_us, {low:g} to {high:g} µS")
-        return self
-
-
-class Sigma(Table):
-    time_s: float = Field(gt=0)
-    polynomial_us: tuple[float, ...] = Field(min_length=1)
-
-
-class Programming(Table):
-    scale_us: float = Field(gt=0)
-    sigma: tuple[Sigma, ...] = Field(min_length=1)
-    source: str
-
-    @model_validator(mode="after")
-    def _increasing(self):
-        times = [entry.time_s for entry in self.sigma]
-        if times != sorted(set(times)):
-            raise ValueError(f"times of programming.sigma must increase, got {times} s")
-        return self
-
-
-class Stuck(Table):
-    on_rate: float = Field(0.0, ge=0, le=1)
-    off_rate: float = Field(0.0, ge=0, le=1)
-    source: str
-
-    @model_validator(mode="after")
-    def _together(self):
-        if self.on_rate + self.off_rate > 1:
-            raise ValueError("on_rate + off_rate must not exceed 1")
-        return self
-
-
-class ReadNoise(Table):
-    relative_sigma: float = Field(ge=0, le=1)
-    source: str
-
-
-class DeviceFile(Table):
-    description: str
-    read: Read
-    conductance: Conductance
-    programming: Programming | None = None
-    stuck: Stuck | None = None
-    read_noise: ReadNoise | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +107,10 @@ class DeviceModel:
         -------
         Programmed
         """
+        simulated = {"description", "read", "conductance", "programming", "stuck", "read_noise"}
+        if self.file.model_fields_set - simulated or self.file.programming and self.file.programming.model != "gaussian":
+            raise ConfigError(f"device {self.name}: only [programming] of model gaussian, [stuck] and the relative_sigma of "
+                              "[read_noise] are simulated so far; remove the other tables")
         sigma = self.programming_sigma(target, time)
         rng = np.random.Generator(np.random.PCG64(seed))
         achieved = np.array(target, float)

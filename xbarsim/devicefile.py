@@ -1,0 +1,415 @@
+"""The device file: tables of measured or published quantities, each with its unit in the key and its `source`.
+
+docs/devices.md explains every table and its equation; `device.DeviceModel` computes with them.  Only `description`,
+`[read]` and `[conductance]` are required: a table that is absent is an effect that the device does not have.
+"""
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+import tomli_w
+from pydantic import BeforeValidator, Field, model_serializer, model_validator
+
+from xbarsim.config import Table
+
+Rate = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Numbers = tuple[Finite, ...]
+
+
+def _increasing(name, values, unit=""):
+    if list(values) != sorted(set(values)):
+        raise ValueError(f"{name} must increase, got {', '.join(f'{value:g}' for value in values)} {unit}".rstrip())
+
+
+def _keys_of(table, choice, needed, optional=()):
+    """Refuse a table whose `choice` (a key such as `model`) lacks a key it needs or has one it does not use."""
+    others = {key for keys in needed.values() for key in keys} | {key for keys in dict(optional).values() for key in keys}
+    chosen = getattr(table, choice)
+    for key in needed[chosen]:
+        if getattr(table, key) in (None, ()):
+            raise ValueError(f'{choice} = "{chosen}" needs the key {key}')
+    unused = sorted(others - set(needed[chosen]) - set(dict(optional).get(chosen, ())))
+    given = [key for key in unused if getattr(table, key) not in (None, ())]
+    if given:
+        raise ValueError(f'{choice} = "{chosen}" does not use {", ".join(given)}; remove it or choose another {choice}')
+
+
+class Read(Table):
+    voltage_v: float = Field(gt=0, le=5)
+    source: str
+
+
+class Conductance(Table):
+    """The window that a mapping uses; what its values are valid for; bounds that physics sets (none above if absent)."""
+
+    minimum_us: float = Field(ge=0)
+    maximum_us: float = Field(gt=0)
+    valid_range_us: tuple[float, float]
+    bounds_us: tuple[NotNegative, float] = (0.0, math.inf)
+    levels_us: Numbers = Field((), description="the only conductances a write aims at; all if absent")
+    source: str
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        low, high = self.valid_range_us
+        if not low <= self.minimum_us < self.maximum_us <= high:
+            raise ValueError(f"the window {self.minimum_us:g} to {self.maximum_us:g} µS must be increasing and lie in "
+                             f"valid_range_us, {low:g} to {high:g} µS")
+        bottom, top = self.bounds_us
+        if not bottom <= self.minimum_us < self.maximum_us <= top:
+            raise ValueError(f"the window {self.minimum_us:g} to {self.maximum_us:g} µS must lie in bounds_us, "
+                             f"{bottom:g} to {top:g} µS")
+        _increasing("levels_us", self.levels_us, "µS")
+        if self.levels_us and not (len(self.levels_us) > 1 and self.minimum_us <= self.levels_us[0]
+                                   and self.levels_us[-1] <= self.maximum_us):
+            raise ValueError(f"levels_us must be two or more values from {self.minimum_us:g} to {self.maximum_us:g} µS")
+        return self
+
+
+def _constant(value):
+    """A bare number stands for `{ law = "constant", value = number }`."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {"law": "constant", "value": value}
+    if not isinstance(value, (dict, _Law)):
+        raise ValueError('allowed: a number, or a table such as { law = "log", scale_us = ..., offset = ..., slope = ... }')
+    return value
+
+
+class _Law(Table):
+    """A number that depends on the conductance, x = conductance / scale_us; held between `minimum` and `maximum`.
+
+    constant: value;  log: offset + slope ln x;  power: coefficient x^exponent;  table: linear between points.
+    """
+
+    law: Literal["constant", "log", "power", "table"]
+    value: Finite | None = None
+    scale_us: Positive | None = None
+    offset: Finite | None = None
+    slope: Finite | None = None
+    coefficient: Finite | None = None
+    exponent: Finite | None = None
+    conductance_us: Numbers = ()
+    values: Numbers = ()
+    minimum: Finite | None = None
+    maximum: Finite | None = None
+
+    @model_validator(mode="after")
+    def _complete(self):
+        limits = ("minimum", "maximum")
+        _keys_of(self, "law", {"constant": ("value",), "log": ("scale_us", "offset", "slope"),
+                               "power": ("scale_us", "coefficient", "exponent"), "table": ("conductance_us", "values")},
+                 {"log": limits, "power": limits, "table": limits})
+        _increasing("conductance_us", self.conductance_us, "µS")
+        if len(self.conductance_us) != len(self.values):
+            raise ValueError(f"conductance_us has {len(self.conductance_us)} numbers, values has {len(self.values)}")
+        if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:
+            raise ValueError(f"minimum = {self.minimum:g} is above maximum = {self.maximum:g}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _plain(self, handler):
+        return self.value if self.law == "constant" else handler(self)
+
+    def __call__(self, conductance_us):
+        """The law at conductances in µS, element by element; the limit of the law at 0 S."""
+        g = np.asarray(conductance_us, float)
+        if self.law == "constant":
+            return np.full(g.shape, self.value)
+        if self.law == "table":
+            result = np.interp(g, self.conductance_us, self.values)
+        else:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                x = g / self.scale_us
+                result = self.offset + self.slope * np.log(x) if self.law == "log" else self.coefficient * x**self.exponent
+        return np.clip(result, self.minimum, self.maximum) if (self.minimum, self.maximum) != (None, None) else result
+
+
+Law = Annotated[_Law, BeforeValidator(_constant)]
+
+
+class Sigma(Table):
+    """Standard deviation of the achieved conductance, `time_s` after programming: a polynomial in target / scale_us,
+    lowest order first, or a table, linear between its points."""
+
+    time_s: Positive | None = None
+    polynomial_us: Numbers = ()
+    target_us: Numbers = ()
+    sigma_us: tuple[NotNegative, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_form(self):
+        if bool(self.polynomial_us) == bool(self.target_us) or len(self.target_us) != len(self.sigma_us):
+            raise ValueError("give either polynomial_us, or target_us and sigma_us of the same length")
+        _increasing("target_us", self.target_us, "µS")
+        return self
+
+
+class Programming(Table):
+    """Error of a write.  `sigma` is always the standard deviation of the whole distribution, tails included."""
+
+    model: Literal["gaussian", "student", "mixture", "bounded"] = "gaussian"
+    scale_us: Positive | None = None
+    sigma: tuple[Sigma, ...] = ()
+    degrees_of_freedom: float | None = Field(None, gt=2, le=1e6)
+    tail_fraction: float | None = Field(None, gt=0, lt=1)
+    tail_factor: float | None = Field(None, gt=1, le=1000)
+    half_width_us: Positive | None = None
+    bias_us: Finite = Field(0.0, description="mean of achieved minus target")
+    source: str
+
+    @model_validator(mode="after")
+    def _complete(self):
+        _keys_of(self, "model", {"gaussian": ("sigma",), "student": ("sigma", "degrees_of_freedom"),
+                                 "mixture": ("sigma", "tail_fraction", "tail_factor"), "bounded": ("half_width_us",)})
+        times = [entry.time_s for entry in self.sigma]
+        if len(times) > 1 and None in times:
+            raise ValueError("several programming.sigma need a time_s each")
+        if None not in times:
+            _increasing("times of programming.sigma", times, "s")
+        if any(entry.polynomial_us for entry in self.sigma) and self.scale_us is None:
+            raise ValueError("polynomial_us needs the key scale_us, what a target is divided by")
+        return self
+
+
+class Write(Table):
+    """Pulses that write a cell, to count their time and energy: one per cell, or as many as [write_verify] takes."""
+
+    pulse_voltage_v: Positive | None = None
+    pulse_time_ns: Positive
+    pulse_energy_pj: Positive | None = Field(None, description="of one pulse; voltage² x conductance x time if absent")
+    source: str
+
+    @model_validator(mode="after")
+    def _energy(self):
+        if (self.pulse_energy_pj is None) == (self.pulse_voltage_v is None):
+            raise ValueError("give either pulse_energy_pj, or pulse_voltage_v, from which and the conductance it follows")
+        return self
+
+
+class WriteVerify(Table):
+    """Write as a process: pulses up or down until the cell reads within `tolerance_us` of its target.
+
+    A pulse changes the conductance by step exp(-nonlinearity u) (1 + step_relative_sigma N(0, 1)), u the share of the
+    window that the cell has already moved in that direction.
+    """
+
+    step_up_us: Positive
+    step_down_us: Positive
+    nonlinearity_up: NotNegative = 0.0
+    nonlinearity_down: NotNegative = 0.0
+    step_relative_sigma: NotNegative = 0.0
+    read_sigma_us: NotNegative = Field(0.0, description="noise of the verify read")
+    tolerance_us: Positive
+    maximum_pulses: int = Field(ge=1, le=100_000)
+    start_us: NotNegative | None = Field(None, description="before the first pulse; the window's minimum if absent")
+    source: str
+
+
+class Spread(Table):
+    """Factors 1 + sigma N(0, 1): one that a cell keeps through all its writes, one that every write draws anew."""
+
+    device_to_device_relative_sigma: Rate = 0.0
+    cycle_to_cycle_relative_sigma: Rate = 0.0
+    source: str
+
+
+def _valid_time(table):
+    first, last = table.valid_time_s
+    if not 0 < first < last:
+        raise ValueError(f"valid_time_s must be two increasing times above 0 s, got {first:g} and {last:g}")
+
+
+class Relaxation(Table):
+    """Shift of the conductance after a write: mean and variance are straight lines in log10(time / 1 s)."""
+
+    variance_offset_us2: Finite = Field(description="at 1 s")
+    variance_slope_us2: Finite = Field(description="per decade of time")
+    mean_offset_us: Finite = 0.0
+    mean_slope_us: Finite = 0.0
+    valid_time_s: tuple[float, float]
+    source: str
+
+    @model_validator(mode="after")
+    def _never_negative(self):
+        _valid_time(self)
+        worst = min(self.variance_offset_us2 + self.variance_slope_us2 * math.log10(time) for time in self.valid_time_s)
+        if worst < 0:
+            raise ValueError(f"the variance is {worst:g} µS² within valid_time_s; allowed: 0 or more")
+        return self
+
+
+class Drift(Table):
+    """g (time / reference_s)^-nu, nu of each cell normal with this mean and standard deviation."""
+
+    reference_s: Positive
+    nu_mean: Law
+    nu_sigma: Law = Field(0.0, validate_default=True)
+    valid_time_s: tuple[float, float]
+    source: str
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        _valid_time(self)
+        return self
+
+
+class Flicker(Table):
+    """1/f noise: S_G(f) = (amplitude G)² / f, integrated over the band of a read."""
+
+    amplitude: Law
+    frequency_low_hz: Positive | None = Field(None, description="1 / (time after programming) if absent")
+    frequency_high_hz: Positive | None = Field(None, description="1 / (2 x read time) if absent")
+    source: str
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        low, high = self.frequency_low_hz, self.frequency_high_hz
+        if None not in (low, high) and low >= high:
+            raise ValueError(f"frequency_low_hz = {low:g} must be below frequency_high_hz = {high:g}")
+        return self
+
+
+class Telegraph(Table):
+    """Two states (1 - relative_amplitude) apart, exponential dwell times; the written conductance is the mean of both."""
+
+    relative_amplitude: Law = Field(description="1 - low state / high state")
+    dwell_high_s: Positive
+    dwell_low_s: Positive
+    cell_fraction: Rate = 1.0
+    source: str
+
+
+class ReadNoise(Table):
+    """`relative_sigma` is white: a new value at every read."""
+
+    relative_sigma: Rate = 0.0
+    flicker: Flicker | None = None
+    telegraph: Telegraph | None = None
+    source: str
+
+
+class Temperature(Table):
+    """Arrhenius: G(T) = G exp(-Ea / k (1 / T - 1 / Tref)); time runs faster by the same factor of the retention energy."""
+
+    reference_k: Positive
+    activation_energy_ev: Finite = Field(0.0, description="of the conductance")
+    retention_activation_energy_ev: NotNegative = Field(0.0, description="of relaxation and drift")
+    valid_range_k: tuple[Positive, Positive]
+    source: str
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        low, high = self.valid_range_k
+        if not low <= self.reference_k <= high:
+            raise ValueError(f"reference_k = {self.reference_k:g} must lie in valid_range_k, {low:g} to {high:g} K")
+        return self
+
+
+class IV(Table):
+    """Curve of a cell, I = G f(V), G the conductance at 0 V."""
+
+    model: Literal["sinh", "polynomial", "table"]
+    v0_v: Positive | None = None
+    coefficients: Numbers = Field((), description="c2 in 1/V, c3 in 1/V², ...")
+    voltage_v: Numbers = ()
+    current_ua: Numbers = ()
+    valid_voltage_v: Positive
+    source: str
+
+    @model_validator(mode="after")
+    def _complete(self):
+        _keys_of(self, "model", {"sinh": ("v0_v",), "polynomial": ("coefficients",), "table": ("voltage_v", "current_ua")})
+        return self
+
+
+class Access(Table):
+    """What is in series with every cell: a transistor (SPICE level 1) or a selector, I = g v0 sinh(V / v0)."""
+
+    model: Literal["transistor", "selector"]
+    on_resistance_ohm: Positive | None = None
+    overdrive_v: Positive | None = None
+    channel_length_modulation_per_v: NotNegative | None = None
+    conductance_us: Positive | None = None
+    v0_v: Positive | None = None
+    source: str
+
+    @model_validator(mode="after")
+    def _complete(self):
+        _keys_of(self, "model", {"transistor": ("on_resistance_ohm", "overdrive_v"), "selector": ("conductance_us", "v0_v")},
+                 {"transistor": ("channel_length_modulation_per_v",)})
+        return self
+
+
+class Stuck(Table):
+    """Rates of cells, and of whole lines, that no write moves; they sit at the ends of the window if not told."""
+
+    on_rate: Rate = 0.0
+    off_rate: Rate = 0.0
+    word_line_on_rate: Rate = 0.0
+    word_line_off_rate: Rate = 0.0
+    bit_line_on_rate: Rate = 0.0
+    bit_line_off_rate: Rate = 0.0
+    on_us: NotNegative | None = None
+    off_us: NotNegative | None = None
+    source: str
+
+    @model_validator(mode="after")
+    def _together(self):
+        for kind in ("", "word_line_", "bit_line_"):
+            if getattr(self, f"{kind}on_rate") + getattr(self, f"{kind}off_rate") > 1:
+                raise ValueError(f"{kind}on_rate + {kind}off_rate must not exceed 1")
+        return self
+
+
+class ReadDisturb(Table):
+    """Every read brings a cell nearer to one end of the window: by 1 - exp(-rate_per_read x reads) of its distance."""
+
+    rate_per_read: NotNegative
+    toward: Literal["minimum", "maximum"]
+    source: str
+
+
+class Endurance(Table):
+    cycles: Positive = Field(description="writes that a cell stands")
+    source: str
+
+
+class DeviceFile(Table):
+    description: str
+    read: Read
+    conductance: Conductance
+    programming: Programming | None = None
+    write: Write | None = None
+    write_verify: WriteVerify | None = None
+    spread: Spread | None = None
+    relaxation: Relaxation | None = None
+    drift: Drift | None = None
+    read_noise: ReadNoise | None = None
+    temperature: Temperature | None = None
+    iv: IV | None = None
+    access: Access | None = None
+    stuck: Stuck | None = None
+    read_disturb: ReadDisturb | None = None
+    endurance: Endurance | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.programming is not None and self.write_verify is not None:
+            raise ValueError("[programming] states the result of a write and [write_verify] its process; give one of them")
+        if self.programming is not None and len(self.programming.sigma) > 1 and (self.relaxation or self.drift):
+            raise ValueError("several times of [[programming.sigma]] already hold what [relaxation] or [drift] add; give "
+                             "the sigma of the write alone")
+        bottom, top = self.conductance.bounds_us
+        values = [("stuck.on_us", self.stuck.on_us), ("stuck.off_us", self.stuck.off_us)] if self.stuck else []
+        values += [("write_verify.start_us", self.write_verify.start_us)] if self.write_verify else []
+        for name, value in values:
+            if value is not None and not bottom <= value <= top:
+                raise ValueError(f"{name} = {value:g} µS must lie in conductance.bounds_us, {bottom:g} to {top:g} µS")
+        return self
+
+    def to_toml(self):
+        """The file as TOML, without what was not set."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True, exclude_defaults=True))
