@@ -90,6 +90,8 @@ def test_devices():
     (("run", "NEGATIVE"), "wires.word_line_resistance_ohm"),
     (("run", "--model", "gpt5"), "gpt5"),
     (("run", "--task", "nothing.tsv"), "nothing.tsv"),
+    (("run", "--model", "MODEL", "--task", "pairs.tsv", "--out", "pairs.tsv"), "choose another --out directory"),
+    (("evaluate", "MODEL", "pairs.json"), "one object on each line"),
     (("report", "nowhere.h5"), "no trace at nowhere.h5"),
     (("fetch", "unknown-name"), "unknown-name"),
     (("evaluate", "MODEL", "pairs.tsv", "--reference", "int4"), "int4"),
@@ -99,6 +101,7 @@ def test_mistakes_get_one_clear_line(place, arguments, message):
     (place / "bad.toml").write_text("[mapping]\nword_line = 16\n")
     (place / "bad.csv").write_text("1,2\n3,x\n")
     (place / "negative.toml").write_text("[wires]\nword_line_resistance_ohm = -1.0\n")
+    (place / "pairs.json").write_text('{\n"sentence1": []\n}\n')
     names = {"BAD": place / "bad.toml", "NEGATIVE": place / "negative.toml", "MODEL": place / "model",
              "BADCSV": place / "bad.csv",
              "pairs.tsv": place / "pairs.tsv"}

@@ -39,7 +39,7 @@ def _run(
     study: Annotated[str, typer.Argument(help="A study file, or the name of an embedded study.")] = "default",
     model: Annotated[str | None, typer.Option(help="A known model, a checkpoint directory, or owner/name.")] = None,
     task: Annotated[str | None, typer.Option(help="A known task, or a CSV, TSV or JSONL file.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Examples to evaluate.")] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Examples to evaluate, evenly spread; all if absent.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of programming, noise and intervals.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the trace.")] = Path("runs"),
     threads: Annotated[int | None, typer.Option(min=1, help="All cores if absent. Changes no result.")] = None,
@@ -124,7 +124,7 @@ def _evaluate(
     model: Annotated[str, typer.Argument(help="A known model, a checkpoint directory, or owner/name on the hub.")],
     task: Annotated[str, typer.Argument(help="A known task, or a CSV, TSV or JSONL file.")],
     reference: Annotated[str, typer.Option(help="float32, or int8 for weights and activations of 8 bits.")] = "float32",
-    limit: Annotated[int | None, typer.Option(min=1, help="Examples to score, evenly spread; all if absent.")] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Examples to score, evenly spread; all if absent.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ):
     """Score a checkpoint on a task without any hardware: the digital reference."""
@@ -208,7 +208,7 @@ def _progress(description, total):
     """A progress bar on a terminal; returns its `update`."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=description, unit="sentence", disable=None, leave=False).update
+    return tqdm(total=total, desc=description, unit="", disable=None, leave=False).update
 
 
 def _print_table(header, rows):
@@ -218,10 +218,10 @@ def _print_table(header, rows):
 
 
 def main():
-    """Entry point: errors of ours become one line on standard error and exit status 2."""
+    """Entry point: errors of ours and of the file system become one line on standard error and exit status 2."""
     try:
         app()
-    except XbarsimError as error:
+    except (XbarsimError, OSError) as error:
         print(f"xbarsim: error: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -35,7 +35,7 @@ class Task(Table):
     head: Literal["auto", "cosine", "classifier", "probe"] = "auto"
     pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"
     metric: str = Field("auto", description="spearman, pearson, accuracy, f1, matthews; auto: spearman or accuracy")
-    limit: int | None = Field(None, ge=1, description="examples evaluated, the first of the test split; all if absent")
+    limit: int | None = Field(None, ge=2, description="examples evaluated, evenly spread over the test split; all if absent")
     probe_examples: int = Field(2000, ge=2, description="training examples behind a logistic head")
     calibration_examples: int = Field(64, ge=1, description="held-out examples that set converter ranges")
 

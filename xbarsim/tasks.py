@@ -150,7 +150,8 @@ def _json_rows(path, text):
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise TaskError(f"{path}, line {number}: not JSON ({error})") from None
+                raise TaskError(f"{path}, line {number}: not JSON ({error}); a task in JSON holds one object on each "
+                                "line") from None
             if not isinstance(row, dict):
                 raise TaskError(f"{path}, line {number}: not a JSON object with named columns")
             yield number, row

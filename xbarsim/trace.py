@@ -48,9 +48,9 @@ class TraceWriter:
         attributes : root attributes beside those of the format (study, model, task, ...)
         """
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.examples, self.outputs = len(labels), outputs
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = h5py.File(self.path, "w-")
         except OSError as error:
             raise TraceError(f"cannot create the trace {self.path}: {error}; choose another --out directory") from None
