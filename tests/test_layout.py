@@ -20,7 +20,7 @@ ORDER = [
     {"circuit", "mapping"},
     {"tile", "converters"},
     {"array"},
-    {"checkpoint", "bert", "quantize", "tasks", "fetch"},
+    {"checkpoint", "bert", "quantize", "functions", "tasks", "fetch"},
     {"trace"},
     {"runner"},
     {"components", "chip", "aggregate", "calibrate", "sweep"},

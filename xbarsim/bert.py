@@ -91,7 +91,7 @@ def relu(name, x):
     return np.maximum(x, 0)
 
 
-_ACTIVATIONS = {"gelu": gelu, "gelu_new": gelu_tanh, "gelu_pytorch_tanh": gelu_tanh, "relu": relu}
+ACTIVATIONS = {"gelu": gelu, "gelu_new": gelu_tanh, "gelu_pytorch_tanh": gelu_tanh, "relu": relu}
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def encode(model, token_ids, attention_mask, linear=linear, operations=Operation
     b, s = mask.shape
     width = config.hidden // config.heads
     epsilon = config.layer_norm_epsilon
-    activate = operations.gelu or _ACTIVATIONS[config.activation]
+    activate = operations.gelu or ACTIVATIONS[config.activation]
 
     def dense(name, x):                                           # (t, in) -> (t, out)
         return linear(name, x, *model.matrix(name), rows)

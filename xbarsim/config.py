@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from xbarsim.errors import ConfigError
 
@@ -111,6 +111,62 @@ class Effects(Table):
     read_noise: bool = True
 
 
+def _power_of_two(value):
+    if value & (value - 1):
+        raise ValueError("allowed are powers of two")
+    return value
+
+
+Entries = Annotated[int, Field(ge=1, le=65536), AfterValidator(_power_of_two)]
+
+
+class Pieces(Table):
+    """A nonlinear function of the function unit, see xbarsim.functions."""
+
+    unit: Literal["float", "table", "polynomial"] = Field(
+        "float", description="float32 reference; a table of `entries` values; `entries` pieces of a polynomial")
+    range: float = Field(1.0, gt=0, le=16, description="full scale over the largest value seen in calibration")
+    entries: Entries = Field(64, description="values of the table, or pieces of the polynomial; a power of two")
+    degree: int = Field(2, ge=1, le=4, description="of the polynomial")
+
+
+class Softmax(Pieces):
+    input_bits: int = Field(10, ge=2, le=20, description="scores, sign included")
+    entry_bits: int = Field(16, ge=2, le=20, description="table entries or coefficients, and the exponentials")
+    accumulator_bits: int = Field(24, ge=2, le=32, description="sum of the exponentials")
+    seed_entries: Entries = Field(64, description="table behind the reciprocal of the sum")
+    seed_bits: int = Field(8, ge=2, le=22, description="its entries; at most reciprocal_bits")
+    newton_steps: int = Field(1, ge=0, le=4, description="improvements of the reciprocal")
+    reciprocal_bits: int = Field(16, ge=2, le=22, description="fractional bits of the reciprocal")
+    output_bits: int = Field(8, ge=1, le=20, description="probabilities, unsigned; the largest code is 1")
+
+
+class LayerNorm(Table):
+    """Layer normalisation: exact integer sums, the reciprocal root by a table and Newton steps."""
+
+    unit: Literal["float", "table"] = Field("float", description="float32 reference, or integers with a table")
+    range: float = Field(1.0, gt=0, le=16, description="full scale over the largest value seen in calibration")
+    input_bits: int = Field(16, ge=2, le=20, description="sign included")
+    seed_entries: Entries = Field(32, description="table behind the reciprocal root, per unit of a mantissa in [1, 4)")
+    seed_bits: int = Field(8, ge=2, le=28, description="its entries; at most reciprocal_bits")
+    newton_steps: int = Field(1, ge=0, le=4, description="improvements of the reciprocal root")
+    reciprocal_bits: int = Field(16, ge=2, le=28, description="fractional bits of the root and the normalised values")
+    scale_bits: int = Field(12, ge=2, le=20, description="scale of each element, sign included")
+    output_bits: int = Field(16, ge=2, le=20, description="sign included")
+
+
+class Gelu(Pieces):
+    input_bits: int = Field(10, ge=2, le=20, description="sign included")
+    entry_bits: int = Field(12, ge=2, le=32, description="table entries or coefficients, sign included")
+    output_bits: int = Field(8, ge=2, le=20, description="sign included")
+
+
+class Functions(Table):
+    softmax: Softmax = Softmax()
+    layer_norm: LayerNorm = LayerNorm()
+    gelu: Gelu = Gelu()
+
+
 class Run(Table):
     batch_examples: int = Field(16, ge=1, description="examples that travel together; part of the result's definition")
 
@@ -122,6 +178,7 @@ class LayerOverride(Table):
     adc: dict[str, Any] = {}
     wires: dict[str, Any] = {}
     effects: dict[str, Any] = {}
+    functions: dict[str, Any] = {}
 
 
 class Study(Table):
@@ -135,6 +192,7 @@ class Study(Table):
     dac: Dac = Dac()
     adc: Adc = Adc()
     effects: Effects = Effects()
+    functions: Functions = Functions()
     run: Run = Run()
     layer: tuple[LayerOverride, ...] = ()
     case: tuple[dict[str, Any], ...] = ({"name": "chip"},)
@@ -202,6 +260,15 @@ def validate(content, where):
     if study.adc.range == "unit" and (study.mapping.encoding != "slices" or study.dac.encoding != "bit_serial"):
         raise ConfigError(f'{where}: adc.range = "unit" counts unit currents, which only encoding = "slices" with '
                           'dac.encoding = "bit_serial" has')
+    for name in ("softmax", "layer_norm"):
+        function = getattr(study.functions, name)
+        if function.seed_bits > function.reciprocal_bits:
+            raise ConfigError(f"{where}: functions.{name}.seed_bits = {function.seed_bits} is more than reciprocal_bits = "
+                              f"{function.reciprocal_bits}; allowed: at most as many")
+    if study.functions.softmax.entry_bits > study.functions.softmax.accumulator_bits:
+        raise ConfigError(f"{where}: functions.softmax.accumulator_bits = {study.functions.softmax.accumulator_bits} do not "
+                          f"hold one exponential of entry_bits = {study.functions.softmax.entry_bits}; allowed: at least as "
+                          "many")
     return study
 
 
