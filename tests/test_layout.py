@@ -2,6 +2,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,14 +46,25 @@ def imported_modules(path):
                 yield parts[1]
 
 
-MODULES = [p for p in sorted((ROOT / "xbarsim").glob("*.py")) if p.stem != "__init__"]
+def place(path):
+    """Name in the order of a module, or of the sub-package that it belongs to."""
+    return path.stem if path.parent.name == "xbarsim" else path.parent.name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+MODULES = [p for p in sorted((ROOT / "xbarsim").rglob("*.py")) if place(p) != "__init__"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT / "xbarsim").with_suffix("")))
 def test_imports_go_one_way(path):
-    assert path.stem in RANK, f"{path.name} has no place in the order"
+    assert place(path) in RANK, f"{path.name} has no place in the order"
     for name in imported_modules(path):
-        assert RANK[name] <= RANK[path.stem], f"{path.stem} imports {name}"
+        assert RANK[name] <= RANK[place(path)], f"{path.stem} imports {name}"
+
+
+def test_every_package_is_in_the_wheel():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {".".join(p.parent.relative_to(ROOT).parts) for p in (ROOT / "xbarsim").rglob("__init__.py")}
+    assert folders | {"xbarsim.kernels", "xbarsim.data"} == set(listed)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "kernels").glob("*.py")), ids=lambda p: p.stem)

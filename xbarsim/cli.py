@@ -10,6 +10,7 @@ except ImportError:  # pragma: no cover - exercised by the wheel test
     sys.exit("The command line of xbarsim needs typer and pydantic: pip install 'xbarsim[cli]'")
 
 from xbarsim import __version__
+from xbarsim.calibrate import KINDS as CALIBRATIONS
 from xbarsim.errors import XbarsimError
 from xbarsim.units import MEGA
 
@@ -202,6 +203,40 @@ def _devices(
     _print_table(("name", "window (µS)", "what"), [
         (known, f"{file.conductance.minimum_us:g} to {file.conductance.maximum_us:g}", file.description)
         for known, file in files.items()])
+
+
+@app.command("calibrate")
+def _calibrate(
+    kind: Annotated[str, typer.Argument(help=f"What was measured: {', '.join(CALIBRATIONS)}.")],
+    files: Annotated[list[Path], typer.Argument(help="CSV or TSV, plain or gzipped.")],
+    column: Annotated[list[str] | None, typer.Option(metavar="NAME=HEADER[:UNIT]", help="Which column is what, where the "
+                                                     "header does not say; a number where there is none.")] = None,
+    where: Annotated[list[str] | None, typer.Option(metavar="HEADER=VALUE", help="Rows to keep; VALUE may be "
+                                                    "LOW..HIGH.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a device file (.toml); needs --base.")] = None,
+    base: Annotated[str | None, typer.Option(metavar="DEVICE", help="Device that the fit is laid over.")] = None,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw data and fit (.png, .pdf, .svg).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the fit as JSON.")] = False,
+):
+    """Fit a device's parameters to measurements, and write a device file that `xbarsim run` takes."""
+    from xbarsim import calibrate
+
+    result = calibrate.calibrate_files(kind, files, _pairs("--column", column), _pairs("--where", where))
+    print(json.dumps(result.to_json(), indent=1) if as_json else result.render())
+    if picture is not None:
+        from xbarsim import plots
+
+        print(f"written: {plots.calibration(result, picture)}", file=sys.stderr)
+    if out is not None:
+        print(f"written: {calibrate.write_device(result, out, base, files)}", file=sys.stderr)
+
+
+def _pairs(option, texts):
+    """{name: value} of "name=value" texts."""
+    for text in texts or ():
+        if not all(text.partition("=")):
+            raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint=option)
+    return {name: value for name, _, value in (text.partition("=") for text in texts or ())}
 
 
 def _progress(description, total):

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from xbarsim.errors import ConfigError, OutOfRangeError
+from xbarsim.units import prefixed
 
 
 def _figure(width, height, **options):
@@ -94,6 +95,33 @@ def attenuation(crossbar, path):
     axes.set(xlabel="bit line", ylabel="transfer / conductance", title="attenuation against position")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
+    return _save(figure, path)
+
+
+def calibration(result, path):
+    """Data and fit of a `calibrate.FitResult`, one panel for each of its curves."""
+    if not result.curves:
+        raise OutOfRangeError(f"this {result.kind} fit has no curve to draw")
+    count = len(result.curves)
+    figure, panels = _figure(min(6 * count, 18), 4.2, ncols=count, squeeze=False)
+    for axes, (title, curve) in zip(panels[0], result.curves.items(), strict=True):
+        for direction, (name, unit), pick in (("x", curve.x, 0), ("y", curve.y, 1)):
+            values = [abs(np.asarray(pair[pick])).max(initial=0) for pair in (*curve.data.values(), *curve.fit.values())]
+            scale, text = (1.0, unit) if direction == "x" and curve.log_x else prefixed(max(values), unit)
+            getattr(axes, f"set_{direction}label")(f"{name} ({text})" if text else name)
+            if direction == "x":
+                x_scale = scale
+        for label, (x, y) in curve.data.items():
+            few = len(x) <= 500
+            axes.plot(np.asarray(x) / x_scale, np.asarray(y) / scale, "o", markersize=4 if few else 2,
+                      alpha=0.7 if few else 0.3, label=label)
+        for label, (x, y) in curve.fit.items():
+            axes.plot(np.asarray(x) / x_scale, np.asarray(y) / scale, linewidth=1.5, label=label)
+        axes.set_xscale("log" if curve.log_x else "linear")
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.suptitle(f"{result.kind}: {result.model}", fontsize=10)
     return _save(figure, path)
 
 

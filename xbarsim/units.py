@@ -15,3 +15,13 @@ def engineering(value, unit, digits=3):
         return f"{value:g} {unit}"
     scale, prefix = next(((s, p) for s, p in reversed(_PREFIXES) if magnitude >= s), _PREFIXES[0])
     return f"{value / scale:.{digits}g} {prefix}{unit}"
+
+
+def prefixed(value, unit):
+    """(scale, text): the SI prefix that suits a value, such as (1e-6, "µS"); ("S²" squares it, (1e-12, "µS²"))."""
+    power = 2 if unit.endswith("²") else 1
+    magnitude = abs(value) ** (1 / power)
+    if not unit or unit == "1" or "/" in unit or not 0 < magnitude < float("inf"):
+        return 1.0, "" if unit == "1" else unit
+    scale, prefix = next(((s, p) for s, p in reversed(_PREFIXES) if magnitude >= s), _PREFIXES[0])
+    return scale ** power, prefix + unit

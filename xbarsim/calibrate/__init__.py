@@ -1,0 +1,41 @@
+"""Device parameters from measurements: `fit_iv(voltage, current) -> FitResult` and so on.
+
+The functions are pure: arrays in SI units in, a `FitResult` out.  `calibrate_files` is the same from files: it reads the
+columns that a kind of measurement needs, fits, and says what it read.  A kind is a module with `from_files`.
+"""
+import importlib
+
+from xbarsim.errors import ConfigError
+
+# kind of `xbarsim calibrate` -> module with from_files(paths, columns, where) -> FitResult; the first line of its
+# docstring is what the help says
+KINDS = {}
+
+_EXPORTS = {"FitResult": "result", "Parameter": "result", "device_toml": "devices", "write_device": "devices"}
+__all__ = [*_EXPORTS, "KINDS", "calibrate_files"]
+
+
+def __getattr__(name):
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(f"xbarsim.calibrate.{_EXPORTS[name]}"), name)
+    raise AttributeError(f"module 'xbarsim.calibrate' has no attribute {name!r}")
+
+
+def calibrate_files(kind, paths, columns=None, where=None):
+    """FitResult of measurement files.
+
+    Parameters
+    ----------
+    kind : one of `KINDS`;  paths : one or more files
+    columns : {name of a column of the kind: "header", "header:unit" or "number:unit"}; the rest is guessed from headers
+    where : {header: value or "low..high"}: rows to keep
+
+    Raises
+    ------
+    ConfigError : unknown kind, a file that cannot be used (with the number of the line)
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"no kind of calibration {kind!r}; kinds are {', '.join(KINDS)}")
+    if not paths:
+        raise ConfigError(f"calibrate {kind}: no file given")
+    return importlib.import_module(f"xbarsim.calibrate.{KINDS[kind]}").from_files(paths, columns or {}, where or {})

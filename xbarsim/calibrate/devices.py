@@ -1,0 +1,54 @@
+"""Device files of fits: the tables that a fit determines, laid over a device that states the rest."""
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from xbarsim.config import describe
+from xbarsim.device import device_text
+from xbarsim.devicefile import DeviceFile
+from xbarsim.errors import ConfigError
+
+# One of these states the result of a write, the other its process: a fit of one takes the place of the other.
+_INSTEAD = {"programming": "write_verify", "write_verify": "programming"}
+
+
+def device_toml(result, base, source):
+    """TOML text of device `base` (a name or a file) with the tables of a FitResult in the place of its own.
+
+    source : where the measurement is from; written into every fitted table
+
+    Raises
+    ------
+    ConfigError : the fit determines no table; no base; a combination that is not a device
+    """
+    if not result.device:
+        reasons = "; ".join(f"{p.name}: {p.reason}" for p in result.parameters if not p.identified)
+        raise ConfigError(f"this {result.kind} fit gives no table of a device file" + (f" ({reasons})" if reasons else ""))
+    if base is None:
+        raise ConfigError(f"a {result.kind} fit gives [{'], ['.join(result.device)}] of a device file, not its read voltage "
+                          "and window; name a device that has them with --base, such as --base ideal, and check them")
+    content = tomllib.loads(device_text(base))
+    for name, table in result.device.items():
+        content.pop(_INSTEAD.get(name), None)
+        content[name] = _sourced(table, source)
+    content["description"] = f"{Path(str(base)).stem} with {', '.join(result.device)} from {source}"
+    try:
+        return DeviceFile.model_validate(content).to_toml()
+    except ValidationError as error:
+        raise ConfigError(f"the {result.kind} fit over device {base}: {describe(error)}; choose another --base") from None
+
+
+def write_device(result, path, base, files):
+    """Write `device_toml` of a fit to measurement `files`; returns the path."""
+    path = Path(path)
+    text = device_toml(result, base, f"xbarsim calibrate {result.kind} {' '.join(Path(file).name for file in files)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _sourced(table, source):
+    """The table, and those within [read_noise], with their `source`."""
+    nested = {key: _sourced(table[key], source) for key in ("flicker", "telegraph") if key in table}
+    return {**table, **nested, "source": source}

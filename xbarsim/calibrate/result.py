@@ -1,0 +1,126 @@
+"""What a fit returns: parameters with 90 % intervals, how well they describe the data, what else would, and a device file.
+
+Values are in SI units.  A parameter that the data do not determine has no value: it carries the reason instead.
+"""
+import dataclasses
+import math
+
+import numpy as np
+
+from xbarsim.errors import OutOfRangeError
+from xbarsim.units import prefixed
+
+CONFIDENCE = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One fitted quantity; make it with `known` or `unknown`."""
+
+    name: str
+    unit: str
+    value: float | None
+    low: float | None
+    high: float | None
+    identified: bool
+    reason: str
+
+    @classmethod
+    def known(cls, name, unit, value, low, high):
+        """A value with its 90 % interval, SI."""
+        value, low, high = float(value), float(low), float(high)
+        if not (math.isfinite(value) and math.isfinite(low) and math.isfinite(high) and low <= high):
+            raise OutOfRangeError(f"parameter {name} is {value} {unit} with the interval {low} to {high}: not finite and "
+                                  "ordered, so it is not identified")
+        return cls(name, unit, value, low, high, True, "")
+
+    @classmethod
+    def unknown(cls, name, unit, reason):
+        """A quantity that the data leave open, and why."""
+        return cls(name, unit, None, None, None, False, reason)
+
+    def __str__(self):
+        if not self.identified:
+            return f"not identified: {self.reason}"
+        scale, unit = prefixed(self.value or self.high, self.unit)
+        value, low, high = (f"{v / scale:.4g}" for v in (self.value, self.low, self.high))
+        return f"{value} {unit}".rstrip().ljust(20) + f"{low} .. {high}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One panel of the picture of a fit: points of the data and lines of the fit, in SI units.
+
+    x, y : (name, unit);  data, fit : {label: (x values, y values)};  log_x : a logarithmic axis
+    """
+
+    x: tuple
+    y: tuple
+    data: dict
+    fit: dict
+    log_x: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """One model fitted to one set of data.
+
+    `fit.conductance` is the Parameter of that name.
+
+    kind : kind of calibration;  model : name and equation;  points : data behind the fit
+    goodness : named measures, dimensionless or in the unit that the name ends in
+    aic : Akaike's criterion, comparable within `alternatives` only
+    alternatives : FitResults of the other models that were tried, best first; `better()` is the one with a lower AIC
+    notes : what a user must know;  inputs : what was read, from where, in which unit
+    curves : {title of a panel: Curve};  device : tables of a device file, in that file's units
+    """
+
+    kind: str
+    model: str
+    parameters: tuple
+    points: int
+    goodness: dict
+    aic: float
+    alternatives: tuple = ()
+    notes: tuple = ()
+    inputs: tuple = ()
+    curves: dict = dataclasses.field(default_factory=dict)
+    device: dict = dataclasses.field(default_factory=dict)
+
+    def __getattr__(self, name):
+        if not name.startswith("_"):
+            for parameter in self.parameters:
+                if parameter.name == name:
+                    return parameter
+        raise AttributeError(f"this fit has no parameter {name!r}")
+
+    def better(self):
+        """The alternative with the lowest AIC, if it is below that of this model; else None."""
+        return next((other for other in self.alternatives if other.aic < self.aic), None)
+
+    def to_json(self):
+        """Plain JSON values; numbers that are not finite become null."""
+        return _plain(dataclasses.asdict(self))
+
+    def render(self):
+        """The text that `xbarsim calibrate` prints."""
+        lines = [f"{self.kind}: {self.model}", *(f"read  {line}" for line in self.inputs), ""]
+        width = max((len(p.name) for p in self.parameters), default=0) + 2
+        lines += [f"{'parameter':<{width}}{'value':<20}90 % interval"]
+        lines += [f"{p.name:<{width}}{p}" for p in self.parameters]
+        lines += ["", f"fit   {self.points:,} points; " + "; ".join(f"{k.replace('_', ' ')} {v:.4g}"
+                                                                  for k, v in self.goodness.items())]
+        if self.alternatives:
+            others = ", ".join(f"{other.model} {other.aic - self.aic:+.1f}" for other in self.alternatives)
+            lines.append(f"AIC   against this model (lower is better): {others}")
+        return "\n".join(lines + [f"note  {note}" for note in self.notes])
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
