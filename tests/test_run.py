@@ -126,11 +126,11 @@ def test_text_csv_and_json_say_the_same(trace_path, tmp_path):
 def test_an_interrupted_run_keeps_what_it_had(place, monkeypatch):
     calls = []
 
-    def failing(model, arrays, examples, batch, seed, real=runner.run_batch):
+    def failing(model, arrays, units, examples, batch, seed, real=runner.run_batch):
         calls.append(batch)
         if batch.start >= 8:
             raise KeyboardInterrupt
-        return real(model, arrays, examples, batch, seed)
+        return real(model, arrays, units, examples, batch, seed)
 
     monkeypatch.setattr(runner, "run_batch", failing)
     with pytest.raises(KeyboardInterrupt):
@@ -146,11 +146,11 @@ def test_a_killed_process_leaves_a_readable_file(place):
     code = ("import os, time\n"
             "from xbarsim import runner\nfrom xbarsim.config import load_study\n"
             "real = runner.run_batch\n"
-            "def kill(model, arrays, examples, batch, seed):\n"
+            "def kill(model, arrays, units, examples, batch, seed):\n"
             "    if batch.start >= 8:\n"
             "        time.sleep(1)                       # the batches before are being written\n"
             "        os._exit(9)\n"
-            "    return real(model, arrays, examples, batch, seed)\n"
+            "    return real(model, arrays, units, examples, batch, seed)\n"
             "runner.run_batch = kill\n"
             f"runner.run_study(load_study({str(place / 'study.toml')!r}), {str(place / 'killed')!r}, threads=1)\n")
     tiny_study(place)
@@ -189,3 +189,24 @@ def test_a_report_loads_no_kernel(trace_path):
     done = subprocess.run([sys.executable, "-P", "-c", code, str(trace_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "accuracy" in done.stdout
+
+
+def test_functions_are_traced_like_matrices(place):
+    tables = {"softmax": {"unit": "table", "input_bits": 12, "output_bits": 12}, "gelu": {"unit": "table", "range": 0.5}}
+    cases = [{"name": "narrow", "effects": IDEAL, "functions": tables}, {"name": "float", "effects": IDEAL}]
+    path = runner.run_study(tiny_study(place, case=cases), place / "functions", threads=2)
+    summary = aggregate.summarise(read_trace(path))
+    narrow, exact = summary.cases
+    assert [found.operation for found in narrow.operations] == [
+        f"layer.{i}.{name}" for i in range(2) for name in ("attention_softmax", "gelu")]
+    assert exact.operations == ()
+    assert all(10 < found.local_snr_db < 80 for found in narrow.operations)
+    held = {found.operation: found.saturations for found in narrow.operations}
+    assert held["layer.0.gelu"] > 0 and held["layer.0.attention_softmax"] == 0
+    # In the first layer the input is that of the float path, so that both kinds of error are the same there.
+    data, first = data_of(path), "cases/narrow/operations/layer.0.attention_softmax/"
+    np.testing.assert_allclose(data[first + "local_relative_rms"], data[first + "accumulated_relative_rms"], rtol=1e-3)
+    assert "worst local SNR" in report.render(summary)
+    alone = runner.run_study(tiny_study(place, case=cases, run={"batch_examples": 1}), place / "functions", threads=1)
+    counts = "cases/narrow/operations/layer.0.gelu/saturations"
+    np.testing.assert_array_equal(data[counts], data_of(alone)[counts])

@@ -28,6 +28,16 @@ class LayerSummary:
 
 
 @dataclass(frozen=True)
+class OperationSummary:
+    """One step without weight matrix over all examples of a case; saturations : codes held at their range, per example."""
+
+    operation: str
+    local_snr_db: float
+    accumulated_snr_db: float
+    saturations: float
+
+
+@dataclass(frozen=True)
 class PathSummary:
     """A digital reference or a case: metric with its 95 % interval in natural units, and how many examples it has.
 
@@ -43,6 +53,7 @@ class PathSummary:
     events: dict | None = None
     energy: dict | None = None
     assumed: tuple[str, ...] = ()
+    operations: tuple[OperationSummary, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,11 @@ def _path(trace, name, path):
     energy, assumed = _energy(path.layers, len(target))
     events = {event: sum(int(layer.data[event].sum()) for layer in path.layers.values()) / len(target)
               for event in ("tile_reads", "adc_conversions", "dac_drives", "shift_adds")}
-    return PathSummary(name, metric.value, metric.low, metric.high, len(target), layers, events, energy, assumed)
+    operations = tuple(
+        OperationSummary(operation, snr_db(found.data, "local", tokens), snr_db(found.data, "accumulated", tokens),
+                         float(found.data["saturations"].mean()))
+        for operation, found in path.operations.items())
+    return PathSummary(name, metric.value, metric.low, metric.high, len(target), layers, events, energy, assumed, operations)
 
 
 def _layer(matrix, layer, tokens):

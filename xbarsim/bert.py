@@ -107,6 +107,15 @@ class Operations:
     layer_norm: Callable = layer_norm
     gelu: Callable | None = None
 
+    @classmethod
+    def of(cls, config):
+        """The float32 operations of a checkpoint, its activation included."""
+        return cls(gelu=ACTIVATIONS[config.activation])
+
+    def map(self, wrap):
+        """Every operation replaced by `wrap(operation)`."""
+        return Operations(*map(wrap, (self.product, self.softmax, self.layer_norm, self.gelu)))
+
 
 # ---------------------------------------------------------------- the forward pass
 

@@ -1,6 +1,6 @@
 """Softmax, layer normalisation and GELU in the precision of a digital function unit.
 
-`ranges_of` and `record` note the range of every function on held-out sentences; `build` makes integer functions of the
+`record` notes the range of every function on held-out sentences; `build` makes integer functions of the
 tables `[functions.*]` of a study; `operations` hands them to `bert.encode`.  A function rounds its float input to codes
 of a static full scale, computes with integers alone (`kernels/functions.py`) and scales the result.  Codes that leave
 their range are held at its end and counted.
@@ -12,6 +12,7 @@ Softmax: the LSB of a score is ln 2 / 2^f, so that an exponential is a table of 
 "Softermax", DAC 2021).  Layer normalisation: integer sums, reciprocal root by table and Newton (as Kim et al., "I-BERT",
 ICML 2021, with a table for the start).  GELU: max(x, 0) plus an even remainder that vanishes beyond |x| = 6.
 """
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -214,37 +215,23 @@ class Gelu:
 
 # ---------------------------------------------------------------- into the forward pass
 
-def record(ranges, activation):
-    """Operations of the float path that note {function: (largest |input|, largest |output|)} in `ranges`.
-
-    activation : see `bert.ACTIVATIONS`
-    """
+def record(ranges, config):
+    """Operations of the float path that note {function: (largest |input|, largest |output|)} in `ranges`."""
     def noted(function):
         def run(name, x, *arguments):
             y = function(name, x, *arguments)
             counted = np.broadcast_to(arguments[0], x.shape) if function is bert.softmax else True
-            before = ranges.get(name, (0.0, 0.0))
-            ranges[name] = tuple(max(old, float(np.abs(values).max(initial=0, where=counted)))
-                                 for old, values in zip(before, (x, y), strict=True))
+            ranges[name] = tuple(float(np.abs(values).max(initial=0, where=counted)) for values in (x, y))
             return y
 
         return run
 
-    return bert.Operations(softmax=noted(bert.softmax), layer_norm=noted(bert.layer_norm), gelu=noted(activation))
-
-
-def ranges_of(model, token_lists, threads=None):
-    """{function: (largest |input|, largest |output|)} of the float path over the calibration sentences."""
-    found = []
-    activation = bert.ACTIVATIONS[model.config.activation]
-    for batch in bert.batches(token_lists):
-        found.append({})
-        bert.encode(model, *bert.pad([token_lists[k] for k in batch]), operations=record(found[-1], activation))
-    return widest(found)
+    operations = bert.Operations.of(config)
+    return dataclasses.replace(operations.map(noted), product=operations.product)
 
 
 def widest(ranges):
-    """One dictionary of ranges that covers all of a list of them (batches)."""
+    """One dictionary of ranges that covers all of a list of them (one per batch)."""
     return {name: tuple(np.max([part[name] for part in ranges], axis=0).tolist()) for name in ranges[0]}
 
 
@@ -272,21 +259,20 @@ def build(study, model, ranges):
     return result
 
 
-def operations(functions, activation, observe=None, product=bert.product):
-    """The Operations of `bert.encode` with `functions` of `build`; the float functions where there is none.
+def operations(functions, config, observe):
+    """The Operations of `bert.encode` with `functions` in place of the float32 operations of the same names.
 
-    observe : function (name, output, reference, saturations), called after every integer function with the float result
-        for the same input and the counted saturations (output.shape[:-1])
+    functions : {name: function of an operation's arguments -> (output, saturations (output.shape[:-1]))}, see `build`
+    observe : function (name, output, reference, saturations), called after each with the float result for the same input
     """
     def injected(reference):
-        def run(name, x, *arguments):
+        def run(name, *arguments):
             if name not in functions:
-                return reference(name, x, *arguments)
-            output, saturations = functions[name](x, *arguments)
-            if observe is not None:
-                observe(name, output, reference(name, x, *arguments), saturations)
+                return reference(name, *arguments)
+            output, saturations = functions[name](*arguments)
+            observe(name, output, reference(name, *arguments), saturations)
             return output
 
         return run
 
-    return bert.Operations(product, injected(bert.softmax), injected(bert.layer_norm), injected(activation))
+    return bert.Operations.of(config).map(injected)

@@ -24,7 +24,7 @@ def render(summary):
         lines.append(_metric_row(names[path.name], path))
     lines += [_metric_row(f"analog: {path.name}", path) for path in summary.cases]
     for case in summary.cases[:1]:
-        lines += ["", *_layer_grid(case), "", *_hardware(case)]
+        lines += ["", *_layer_grid(case), *_operations(case), "", *_hardware(case)]
     lines += [f"trace  {summary.path}"]
     return "\n".join(lines)
 
@@ -48,6 +48,18 @@ def _layer_grid(case):
     return lines
 
 
+def _operations(case):
+    """Errors of the steps without weight matrix, one line per kind: the worst of the layers."""
+    kinds = {}
+    for found in case.operations:
+        kinds.setdefault(found.operation.split(".")[-1], []).append(found)
+    if not kinds:
+        return []
+    return ["", f"{'operation':<22}{'worst local SNR in dB':>22}{'accumulated':>14}{'saturations per example':>26}"] + [
+        f"{kind:<22}{min(k.local_snr_db for k in found):>22.1f}{min(k.accumulated_snr_db for k in found):>14.1f}"
+        f"{sum(k.saturations for k in found):>26.1f}" for kind, found in kinds.items()]
+
+
 def _hardware(case):
     tiles, cells = sum(layer.tiles for layer in case.layers), sum(layer.cells for layer in case.layers)
 
@@ -69,7 +81,7 @@ def _hardware(case):
         f"{100 * worst('dac_saturated'):.2f} %; strongest mean IR drop {100 * (1 - attenuation):.2f} %",
         f"energy {engineering(energy, 'J')} per inference of the matrix products: {parts}",
         f"events {events} per inference",
-        "       attention products, softmax, layer norm, GELU, buffers and data movement are digital and not counted",
+        "       attention products, softmax, layer norm, GELU, buffers and data movement are not counted",
     ]
 
 

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xbarsim import bert, fetch, quantize, tasks
+from xbarsim import bert, fetch, functions, quantize, tasks
 from xbarsim.array import calibrate, program_matrix
 from xbarsim.checkpoint import load_bert, load_tokenizer
 from xbarsim.device import load_device
@@ -72,21 +72,27 @@ def worker_threads(count=None):
 
 
 def calibration_inputs(model, examples, batch_size, pool):
-    """{matrix: (samples, in) float32}: inputs of every matrix on the float32 path, at most CALIBRATION_TOKENS rows,
-    spread evenly over the calibration examples."""
+    """What held-out examples say about the float32 path.
+
+    Returns
+    -------
+    {matrix: (samples, in) float32} : inputs of every matrix, at most CALIBRATION_TOKENS rows spread evenly
+    {function: (largest |input|, largest |output|)}
+    """
     def capture(batch):
-        seen = {}
+        seen, ranges = {}, {}
 
         def linear(name, x, weight, bias, rows):
             seen[name] = x
             return bert.linear(name, x, weight, bias, rows)
 
-        bert.encode(model, *bert.pad(examples.of(batch)), linear)
-        return seen
+        bert.encode(model, *bert.pad(examples.of(batch)), linear, functions.record(ranges, model.config))
+        return seen, ranges
 
-    batches = list(pool.map(capture, examples.batches(batch_size)))
+    batches, ranges = zip(*pool.map(capture, examples.batches(batch_size)), strict=True)
     stride = -(-int(examples.token_counts.sum()) // CALIBRATION_TOKENS)
-    return {name: np.concatenate([batch[name] for batch in batches])[::stride] for name in batches[0]}
+    inputs = {name: np.concatenate([batch[name] for batch in batches])[::stride] for name in batches[0]}
+    return inputs, functions.widest(ranges)
 
 
 def digital_features(model, examples, batch_size, pool, linear=bert.linear, progress=silent, description=""):
@@ -160,17 +166,31 @@ def error_statistics(output, reference, starts):
                 "signal_rms": np.sqrt(signal / values)}
 
 
-def run_batch(model, arrays, examples, batch, seed):
+def token_rows(x, mask):
+    """An operation's (t, n) results of the real tokens: x (t, ...), or (b, heads, s, ...) with mask (b, s)."""
+    return x if x.ndim < 3 else x.swapaxes(1, 2)[mask].reshape(np.count_nonzero(mask), -1)
+
+
+def run_batch(model, arrays, units, examples, batch, seed):
     """One batch through the float32 path and the arrays.
+
+    units : {operation: function}, see `functions.operations`
 
     Returns
     -------
     features : (sentences, hidden) of the analog path
-    layers : {matrix: {data set: (examples,)}} for the trace
+    layers : {matrix: {data set: (examples,)}} for the trace;  operations : the same of `units`
     """
     token_ids, mask = bert.pad(examples.of(batch))
+    starts = np.searchsorted(np.argwhere(mask)[:, 0] // examples.parts, np.arange(batch.stop - batch.start))
+    tokens = np.diff(np.append(starts, np.count_nonzero(mask)))
     first_sentence = batch.start * examples.parts
-    float32, layers = {}, {}
+    float32, layers, operations = {}, {}, {}
+
+    def errors(name, output, digital):
+        """Against the float32 result for the same input, and against that of the float32 path."""
+        return {f"{kind}_{key}": value for kind, reference in (("local", digital), ("accumulated", float32[name]))
+                for key, value in error_statistics(output, reference, starts).items()}
 
     def keep(name, x, weight, bias, rows):
         float32[name] = bert.linear(name, x, weight, bias, rows)
@@ -179,36 +199,47 @@ def run_batch(model, arrays, examples, batch, seed):
     def analog(name, x, weight, bias, rows):
         product = arrays[name].multiply(x, rows + [first_sentence, 0], seed)
         output = product.output + bias
-        example = rows[:, 0] // examples.parts
-        starts = np.searchsorted(example, np.arange(batch.stop - batch.start))
-        digital = bert.linear(name, x, weight, bias, rows)
-        data = {f"local_{key}": value for key, value in error_statistics(output, digital, starts).items()}
-        data |= {f"accumulated_{key}": value
-                 for key, value in error_statistics(output, float32[name], starts).items()}
-        tokens = np.diff(np.append(starts, len(example)))
+        data = errors(name, output, bert.linear(name, x, weight, bias, rows))
         data |= {event: count * tokens for event, count in arrays[name].events_per_row.items()}
         data |= {key: np.add.reduceat(getattr(product, key), starts)
                  for key in ("dac_saturations", "adc_saturations", "array_energy")}
         layers[name] = data
         return output
 
-    bert.encode(model, token_ids, mask, keep)
-    hidden = bert.encode(model, token_ids, mask, analog)
-    return bert.sentence_features(model, hidden, mask, examples.pooling), layers
+    def kept(operation):
+        def run(name, *arguments):
+            output = operation(name, *arguments)
+            if name in units:
+                float32[name] = token_rows(output, mask)
+            return output
+
+        return run
+
+    def observe(name, output, reference, saturations):
+        held = token_rows(saturations[..., None], mask).sum(axis=1)
+        operations[name] = errors(name, token_rows(output, mask), token_rows(reference, mask)) | {
+            "saturations": np.add.reduceat(held, starts)}
+
+    bert.encode(model, token_ids, mask, keep, bert.Operations.of(model.config).map(kept))
+    hidden = bert.encode(model, token_ids, mask, analog, functions.operations(units, model.config, observe))
+    return bert.sentence_features(model, hidden, mask, examples.pooling), layers, operations
 
 
-def run_case(writer, name, study, model, device, examples, inputs, head, pool, progress=silent):
+def run_case(writer, name, study, model, device, examples, inputs, ranges, head, pool, progress=silent):
     """Program, calibrate and evaluate one case; its part of the trace grows batch by batch.
+
+    inputs, ranges : see `calibration_inputs`
 
     head : function (sentence features (examples * parts, hidden)) -> outputs (examples, k)
     """
     arrays = program_arrays(model, study, device, inputs, pool, progress, f"{name}: tiles programmed")
-    writer.add_case(name, study.to_toml(), {matrix: layer_attributes(array) for matrix, array in arrays.items()})
+    units = functions.build(study, model, ranges)
+    writer.add_case(name, study.to_toml(), {matrix: layer_attributes(array) for matrix, array in arrays.items()}, units)
     batches = examples.batches(study.run.batch_examples)
     done = progress(f"{name}: examples evaluated", len(examples))
-    results = pool.map(lambda batch: run_batch(model, arrays, examples, batch, study.seed), batches)
-    for batch, (features, layers) in zip(batches, results, strict=True):
-        writer.write(f"cases/{name}", batch, head(features), layers)
+    results = pool.map(lambda batch: run_batch(model, arrays, units, examples, batch, study.seed), batches)
+    for batch, (features, layers, operations) in zip(batches, results, strict=True):
+        writer.write(f"cases/{name}", batch, head(features), layers, operations)
         done(batch.stop - batch.start)
 
 
@@ -245,14 +276,14 @@ def run_study(study, directory="runs", threads=None, progress=silent):
             seed=study.seed, study=study.to_toml(), model=str(study.model.name), model_sha256=model.sha256,
             task=task.name, task_sha256=task.sha256, task_kind=task.kind, metric=metric, head=head.kind,
             classes=len(scored.classes), truncated_sentences=lists.truncated) as writer:
-        inputs = calibration_inputs(model, calibration, size, pool)
-        ranges = {name: float(np.abs(x).max()) for name, x in inputs.items()}
-        for path, linear in (("float32", bert.linear), ("int8", quantize.int8_linear(model, ranges))):
+        inputs, ranges = calibration_inputs(model, calibration, size, pool)
+        input_ranges = {name: float(np.abs(x).max()) for name, x in inputs.items()}
+        for path, linear in (("float32", bert.linear), ("int8", quantize.int8_linear(model, input_ranges))):
             writer.add_reference(path)
             for batch, features in digital_features(model, examples, size, pool, linear, progress, f"{path} reference"):
                 writer.write(f"reference/{path}", batch, outputs(features))
         for name, case, device in cases:
-            run_case(writer, name, case, model, device, examples, inputs, outputs, pool, progress)
+            run_case(writer, name, case, model, device, examples, inputs, ranges, outputs, pool, progress)
     return writer.path
 
 

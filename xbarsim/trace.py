@@ -16,6 +16,10 @@ Layout (n examples; every data set has an attribute `unit`)::
         dac_saturations, adc_saturations, tile_reads, adc_conversions, dac_drives, shift_adds: (n,) counts
         array_energy      (n,) joule delivered by the word-line drivers
         attenuation_mean, attenuation_std: (tiles,) achieved current over the current without wire resistance
+    /cases/<case>/operations/<name>
+                          a step without weight matrix that is not left in float32 (`layer.0.attention_softmax`):
+        local_*, accumulated_*   as of a matrix
+        saturations              (n,) codes held at the end of their range
 
 All data sets have their final size from the start and are filled in place; `done` marks the examples that are there.  A
 killed run therefore leaves a valid file with everything that had been flushed.
@@ -36,6 +40,8 @@ ERRORS = {"relative_rms": "1", "snr_db": "dB", "cosine": "1", "maximum": "unit o
 COUNTS = ("dac_saturations", "adc_saturations", "tile_reads", "adc_conversions", "dac_drives", "shift_adds")
 LAYER_DATA = ({f"{kind}_{name}": unit for kind in ("local", "accumulated") for name, unit in ERRORS.items()}
               | {name: "1" for name in COUNTS} | {"array_energy": "J"})
+OPERATION_DATA = ({name: unit for name, unit in LAYER_DATA.items() if name.startswith(("local_", "accumulated_"))}
+                  | {"saturations": "1"})
 
 
 class TraceWriter:
@@ -84,30 +90,44 @@ class TraceWriter:
         self._outputs(f"reference/{name}")
         self.file.flush()
 
-    def add_case(self, name, study, layers):
-        """Make room for a case.  layers : {matrix: (attributes, {per-tile data set: (tiles,) array})}."""
+    def add_case(self, name, study, layers, operations=()):
+        """Make room for a case.
+
+        layers : {matrix: (attributes, {per-tile data set: (tiles,) array})};  operations : names
+        """
         number = len(self.file.get("cases", ()))
         self._outputs(f"cases/{name}")
         self.file[f"cases/{name}"].attrs.update({"study": study, "number": number})
         for number, (matrix, (attributes, tiles)) in enumerate(layers.items()):
             group = f"cases/{name}/layers/{matrix}"
-            for data, unit in LAYER_DATA.items():
-                empty = np.zeros(self.examples, np.int64) if data in COUNTS else np.full(self.examples, np.nan)
-                self._array(f"{group}/{data}", empty, unit)
+            self._empty(group, LAYER_DATA)
             for data, values in tiles.items():
                 self._array(f"{group}/{data}", values, "1")
             self.file[group].attrs.update(attributes | {"number": number})
+        self.file.require_group(f"cases/{name}/operations")
+        for number, operation in enumerate(operations):
+            group = f"cases/{name}/operations/{operation}"
+            self._empty(group, OPERATION_DATA)
+            self.file[group].attrs["number"] = number
         self.file.flush()
 
-    def write(self, path, where, output, layers=None):
+    def _empty(self, group, data):
+        for name, unit in data.items():
+            counts = name in (*COUNTS, "saturations")
+            empty = np.zeros(self.examples, np.int64) if counts else np.full(self.examples, np.nan)
+            self._array(f"{group}/{name}", empty, unit)
+
+    def write(self, path, where, output, layers=None, operations=None):
         """Fill the examples `where` (slice) of `reference/NAME` or `cases/NAME`.
 
         output : (examples, k);  layers : {matrix: {data set of LAYER_DATA: (examples,)}}
+        operations : {name: {data set of OPERATION_DATA: (examples,)}}
         """
         group = self.file[path]
-        for matrix, data in (layers or {}).items():
-            for name, values in data.items():
-                group[f"layers/{matrix}/{name}"][where] = values
+        for kind, entries in (("layers", layers or {}), ("operations", operations or {})):
+            for entry, data in entries.items():
+                for name, values in data.items():
+                    group[f"{kind}/{entry}/{name}"][where] = values
         group["output"][where] = output
         group["done"][where] = 1
         self.file.flush()
@@ -115,7 +135,7 @@ class TraceWriter:
 
 @dataclass(frozen=True)
 class Layer:
-    """One matrix of a case as read from a trace: `attributes`, and `data` {name: (done examples,) or (tiles,)}."""
+    """One matrix or operation of a case as read from a trace: `attributes`, `data` {name: (done examples,) or (tiles,)}."""
 
     attributes: dict
     data: dict
@@ -133,6 +153,7 @@ class Outputs:
 class Case(Outputs):
     study: str
     layers: dict
+    operations: dict
 
 
 @dataclass(frozen=True)
@@ -180,11 +201,12 @@ def _outputs(group):
 
 def _case(group):
     done = group["done"][:].astype(bool)
-    layers = {}
-    for name, layer in _in_order(group["layers"]):
-        data = {key: dataset[:][done] if key in LAYER_DATA else dataset[:] for key, dataset in layer.items()}
-        layers[name] = Layer({key: value.item() for key, value in layer.attrs.items()}, data)
-    return Case(group["output"][:], done, group.attrs["study"], layers)
+    layers, operations = (
+        {name: Layer({key: value.item() for key, value in layer.attrs.items()},
+                     {key: dataset[:][done] if key in LAYER_DATA | OPERATION_DATA else dataset[:]
+                      for key, dataset in layer.items()})
+         for name, layer in _in_order(group.get(kind, {}))} for kind in ("layers", "operations"))
+    return Case(group["output"][:], done, group.attrs["study"], layers, operations)
 
 
 def _in_order(group):
