@@ -11,7 +11,8 @@ from xbarsim.errors import TraceError
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One matrix over all examples of a case.  SNR in dB; attenuation is the mean over its tiles (1: no IR drop)."""
+    """One matrix over all examples of a case.  SNR in dB; attenuation is the mean over its tiles (1: no IR drop);
+    write_energy is in joule, None where the device states none."""
 
     matrix: str
     local_snr_db: float
@@ -25,6 +26,8 @@ class LayerSummary:
     bounded_cells: int
     tiles: int
     cells: int
+    write_pulses: int
+    write_energy: float | None
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def _layer(matrix, layer, tokens):
         _share(data["dac_saturations"], tokens * attributes["inputs"]),
         float(data["attenuation_mean"].mean()), float(data["attenuation_std"].mean()),
         attributes["clipped_weights"], attributes["stuck_on"] + attributes["stuck_off"], attributes["bounded_cells"],
-        attributes["tiles"], attributes["cells"])
+        attributes["tiles"], attributes["cells"], attributes.get("write_pulses", 0), attributes.get("write_energy"))
 
 
 def _share(part, whole):

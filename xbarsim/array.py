@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.converters import InputCoder, adc_full_scale, code_range
+from xbarsim.device import Counts
 from xbarsim.errors import OutOfRangeError, ShapeError
 from xbarsim.kernels.converters import convert_accumulate
 from xbarsim.kernels.counter import add_normal, row_keys
@@ -41,9 +42,7 @@ class ProgrammedMatrix:
     read_voltage: float
     attenuation_mean: np.ndarray
     attenuation_std: np.ndarray
-    stuck_on: int
-    stuck_off: int
-    bounded: int
+    counts: Counts
 
     def fold(self, blocks, value):
         """(outputs, inputs): the conversions of every row block summed with their digital weights."""
@@ -82,8 +81,7 @@ def program_matrix(name, index, weight, moment, study, device):
         raise OutOfRangeError(f"weights of {name} contain NaN or infinity; the checkpoint is damaged")
     study = study.for_layer(name)
     mapping = study.mapping
-    if not study.effects.programming:
-        device = device.with_effects("read_noise")
+    device = device.in_study(study)
     weight = np.asarray(weight, np.float64).T
     encoded = encode(weight, choose_clip(weight, moment, mapping, device), mapping, device)
     slices, signs, inputs, outputs = encoded.target.shape
@@ -109,8 +107,7 @@ def program_matrix(name, index, weight, moment, study, device):
         read_voltage=device.read_voltage,
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
-        stuck_on=sum(row.stuck_on for row in rows), stuck_off=sum(row.stuck_off for row in rows),
-        bounded=sum(row.bounded for row in rows))
+        counts=sum((row.counts for row in rows), Counts()))
 
 
 def calibrate(programmed, x):

@@ -24,17 +24,23 @@ def _number(value):
 
 @dataclass(frozen=True)
 class Sinh:
-    """I = G v0 sinh(V / v0): tunnelling or hopping through a barrier; v0 = `voltage_scale` in V."""
+    """I = G v0 sinh(V / v0): tunnelling or hopping through a barrier; v0 = `voltage_scale` in V.
+
+    valid_voltage : V, up to which the curve was measured; no limit by default
+    """
 
     voltage_scale: float
+    valid_voltage: float = np.inf
 
     def __post_init__(self):
         object.__setattr__(self, "voltage_scale", _positive("voltage_scale", self.voltage_scale, "V"))
+        if self.valid_voltage != np.inf:
+            object.__setattr__(self, "valid_voltage", _positive("valid_voltage", self.valid_voltage, "V"))
 
     @property
     def maximum_voltage(self):
-        """V: where the exponential leaves the floating-point range."""
-        return 700 * self.voltage_scale
+        """V: where the curve was measured up to, or where the exponential leaves the floating-point range."""
+        return min(self.valid_voltage, 700 * self.voltage_scale)
 
     def curve(self):
         return kernel.SINH, np.array([self.voltage_scale])

@@ -42,7 +42,11 @@ class Task(Table):
 
 class Device(Table):
     name: str = Field("rram-wan2022", description="name of `xbarsim devices`, or a device file")
-    time_s: float | None = Field(None, ge=0, description="time after programming, s; the device's own if absent")
+    time_s: float | None = Field(None, gt=0, description="time after programming; the device's earliest if absent")
+    temperature_k: float | None = Field(None, gt=0, description="the reference temperature of the device if absent")
+    write: int = Field(0, ge=0, description="writes before this one: another number is another write of the same cells")
+    reads: int = Field(0, ge=0, description="reads of every cell since the write, for read disturb")
+    outside_range: Literal["error", "warn"] = Field("error", description="where the device states no valid values")
 
 
 class Mapping(Table):
@@ -105,10 +109,21 @@ class Adc(Table):
 
 
 class Effects(Table):
+    """What is simulated.  `programming` and `read_noise` also switch the effects below them that are not given."""
+
     wires: bool = True
-    programming: bool = True
     converters: bool = True
-    read_noise: bool = True
+    programming: bool = Field(True, description="error of the write")
+    levels: bool | None = Field(None, description="the device's levels; as `programming` if absent, like those that follow")
+    spread: bool | None = Field(None, description="device to device, cycle to cycle")
+    relaxation: bool | None = None
+    drift: bool | None = None
+    read_disturb: bool | None = None
+    temperature: bool | None = None
+    stuck: bool | None = Field(None, description="stuck cells and lines")
+    read_noise: bool = Field(True, description="white read noise")
+    flicker: bool | None = Field(None, description="1/f noise; as `read_noise` if absent")
+    telegraph: bool | None = Field(None, description="as `read_noise` if absent")
 
 
 def _power_of_two(value):

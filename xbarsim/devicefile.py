@@ -105,6 +105,10 @@ class _Law(Table):
         _increasing("conductance_us", self.conductance_us, "µS")
         if len(self.conductance_us) != len(self.values):
             raise ValueError(f"conductance_us has {len(self.conductance_us)} numbers, values has {len(self.values)}")
+        if self.law == "log" and None in (self.minimum, self.maximum) or self.law == "power" and self.exponent < 0 \
+                and self.maximum is None:
+            raise ValueError(f'law = "{self.law}" has no value at 0 µS; give '
+                             + ("minimum and maximum" if self.law == "log" else "maximum"))
         if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:
             raise ValueError(f"minimum = {self.minimum:g} is above maximum = {self.maximum:g}")
         return self
@@ -402,6 +406,25 @@ class DeviceFile(Table):
         if self.programming is not None and len(self.programming.sigma) > 1 and (self.relaxation or self.drift):
             raise ValueError("several times of [[programming.sigma]] already hold what [relaxation] or [drift] add; give "
                              "the sigma of the write alone")
+        if self.write_verify is not None and self.spread is not None and self.spread.device_to_device_relative_sigma:
+            raise ValueError("[write_verify] reads every cell until it is right, which leaves no spread between devices; "
+                             "remove spread.device_to_device_relative_sigma")
+        low, high = self.conductance.minimum_us, self.conductance.maximum_us
+        for entry in self.programming.sigma if self.programming else ():
+            if entry.target_us and not entry.target_us[0] <= low < high <= entry.target_us[-1]:
+                raise ValueError(f"programming.sigma: target_us must cover the window, {low:g} to {high:g} µS")
+        if self.iv is not None and self.iv.valid_voltage_v < self.read.voltage_v:
+            raise ValueError(f"iv.valid_voltage_v = {self.iv.valid_voltage_v:g} is below read.voltage_v = "
+                             f"{self.read.voltage_v:g}; lower the read voltage")
+        noise, laws = self.read_noise, [("drift.nu_sigma", self.drift.nu_sigma, math.inf)] if self.drift else []
+        if noise is not None and noise.flicker is not None:
+            laws.append(("read_noise.flicker.amplitude", noise.flicker.amplitude, math.inf))
+        if noise is not None and noise.telegraph is not None:
+            laws.append(("read_noise.telegraph.relative_amplitude", noise.telegraph.relative_amplitude, 0.999))
+        for name, law, most in laws:
+            values = law(np.linspace(low, high, 1001))
+            if not 0 <= values.min() <= values.max() <= most:
+                raise ValueError(f"{name} is {values.min():g} to {values.max():g} in the window; allowed: 0 to {most:g}")
         bottom, top = self.conductance.bounds_us
         values = [("stuck.on_us", self.stuck.on_us), ("stuck.off_us", self.stuck.off_us)] if self.stuck else []
         values += [("write_verify.start_us", self.write_verify.start_us)] if self.write_verify else []

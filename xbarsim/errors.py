@@ -17,6 +17,10 @@ class OutOfRangeError(XbarsimError, ValueError):
     """A value outside its physical or stated valid range (NaN and infinities included)."""
 
 
+class ValidRangeWarning(UserWarning):
+    """A condition outside the range for which a device file states its values, where the study asked for a warning."""
+
+
 class ConvergenceError(XbarsimError, RuntimeError):
     """A solver that stopped short of its tolerance.
 

@@ -70,6 +70,9 @@ def _hardware(case):
         return max(getattr(layer, name) for layer in case.layers)
 
     attenuation = min(layer.attenuation for layer in case.layers)
+    joules = [layer.write_energy for layer in case.layers if layer.write_energy is not None]
+    writing = [f"write  {total('write_pulses'):,} pulses program all cells once"
+               + (f", {engineering(sum(joules), 'J')}" if joules else "")] if total("write_pulses") else []
     energy = sum(case.energy.values())
     parts = ", ".join(f"{part} {engineering(joule, 'J')}{' (assumed price)' if part in case.assumed else ''}"
                       for part, joule in sorted(case.energy.items(), key=lambda item: -item[1]))
@@ -77,6 +80,7 @@ def _hardware(case):
     return [
         f"tiles  {tiles:,} with {cells:,} cells; clipped weights {total('clipped_weights'):,}, stuck cells "
         f"{total('stuck_cells'):,}, cells held at a physical bound {total('bounded_cells'):,}",
+        *writing,
         f"range  ADC conversions saturated at most {100 * worst('adc_saturated'):.2f} % in a matrix, inputs "
         f"{100 * worst('dac_saturated'):.2f} %; strongest mean IR drop {100 * (1 - attenuation):.2f} %",
         f"energy {engineering(energy, 'J')} per inference of the matrix products: {parts}",

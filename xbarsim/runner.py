@@ -134,14 +134,17 @@ def program_arrays(model, study, device, inputs, pool, progress=silent, descript
 def layer_attributes(array):
     """(attributes, {data set: (tiles,)}) of a matrix for the trace."""
     programmed, layout, study = array.programmed, array.programmed.layout, array.programmed.study
-    ideal = not study.effects.converters
+    ideal, counts = not study.effects.converters, programmed.counts
     attributes = {
         "inputs": layout.inputs, "outputs": layout.outputs, "tiles": layout.tiles,
         "cells": layout.tiles * layout.word_lines * layout.bit_lines,
-        "clipped_weights": programmed.encoded.clipped, "stuck_on": programmed.stuck_on,
-        "stuck_off": programmed.stuck_off, "bounded_cells": programmed.bounded,
+        "clipped_weights": programmed.encoded.clipped, "stuck_on": counts.stuck_on, "stuck_off": counts.stuck_off,
+        "bounded_cells": counts.bounded, "rounded_cells": counts.rounded, "unverified_cells": counts.unverified,
+        "write_pulses": counts.pulses,
         "adc_bits": 0 if ideal or study.adc.bits == "ideal" else study.adc.bits,
         "dac_bits": 0 if ideal or study.dac.bits == "ideal" else study.dac.bits}
+    if counts.write_energy is not None:
+        attributes["write_energy"] = counts.write_energy
     return attributes, {"attenuation_mean": programmed.attenuation_mean, "attenuation_std": programmed.attenuation_std}
 
 
@@ -249,6 +252,8 @@ def run_study(study, directory="runs", threads=None, progress=silent):
     Whatever was evaluated before an error or an interruption stays in the trace.
     """
     cases = [(name, case, load_device(case.device.name)) for name, case in study.cases()]
+    for _, case, device in cases:
+        device.in_study(case)                             # conditions outside the device's range: before anything runs
     model_directory = fetch.locate(study.model.name, "model")
     model, tokenizer = load_bert(model_directory), load_tokenizer(model_directory)
     length = min(study.model.max_length, model.config.max_tokens)

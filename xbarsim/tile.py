@@ -3,9 +3,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xbarsim.device import Counts, Streams
 from xbarsim.kernels.transfer import transfer_matrix
-
-PROGRAMMING = 0          # purposes of random streams: spawn_key = (matrix, tile, purpose)
+from xbarsim.units import NANO
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class TileRow:
     variance : (planes, outputs, rows) float64 or None, A² of read noise per V² of a word line
     power : (rows, rows) float64, watt drawn from the word-line drivers of all tiles: v @ power @ v
     attenuation_mean, attenuation_std : (tiles,), transfer / conductance over the cells that conduct
-    stuck_on, stuck_off, bounded : int, cells stuck, and cells that programming would have left outside physical bounds
+    counts : what happened in the write
     """
 
     transfer: np.ndarray
@@ -24,9 +24,7 @@ class TileRow:
     power: np.ndarray
     attenuation_mean: np.ndarray
     attenuation_std: np.ndarray
-    stuck_on: int
-    stuck_off: int
-    bounded: int
+    counts: Counts
 
 
 def program_row_block(target, layout, device, study, matrix, first_tile):
@@ -36,37 +34,32 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
     ----------
     target : (planes, rows, outputs) siemens
     layout : mapping.Layout
-    device : DeviceModel with the study's effects applied
+    device : DeviceModel with the effects and under the conditions of the study
     study : the study of this matrix (wires, effects, mapping, seed)
     matrix, first_tile : int, name the random streams: results do not depend on the order of programming
     """
     rows = target.shape[1]
     unused = device.conductance_min if study.mapping.unused == "low" else 0.0
     tiles = layout.to_tiles(target, unused)
-    achieved, stuck_on, stuck_off, bounded = np.empty_like(tiles), 0, 0, 0
-    for t, tile in enumerate(tiles):
-        seed = np.random.SeedSequence(study.seed, spawn_key=(matrix, first_tile + t, PROGRAMMING))
-        programmed = device.program(tile, seed, time=study.device.time_s)
-        achieved[t] = programmed.conductance
-        stuck_on, stuck_off = stuck_on + programmed.stuck_on, stuck_off + programmed.stuck_off
-        bounded += programmed.bounded
+    streams = Streams(study.seed, matrix, first_tile)
+    programmed = device.program(tiles, streams)
+    achieved = programmed.conductance
     if study.mapping.unused == "open":
         achieved[tiles == 0] = 0.0                                 # no device there: nothing to program
     transfer, power = solve_wires(achieved, study)
     with np.errstate(divide="ignore", invalid="ignore"):
         attenuation = transfer / achieved.transpose(0, 2, 1)       # nan at open cells
     variance = None
-    if study.effects.read_noise:
-        sigma = device.read_noise_sigma(achieved)
-        if np.any(sigma):
-            # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its signal is.
-            variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * np.nan_to_num(attenuation) ** 2, rows)
+    sigma = device.read_noise_sigma(achieved, streams, study.dac.read_time_ns * NANO)
+    if np.any(sigma):
+        # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its signal is.
+        variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * np.nan_to_num(attenuation) ** 2, rows)
     conducting = np.isfinite(attenuation)
     count = np.maximum(conducting.sum(axis=(1, 2)), 1)
     mean = np.where(conducting, attenuation, 0).sum(axis=(1, 2)) / count
     std = np.sqrt(np.where(conducting, (attenuation - mean[:, None, None]) ** 2, 0).sum(axis=(1, 2)) / count)
     return TileRow(layout.from_tiles(transfer, rows), variance, power[:rows, :rows], mean, std,
-                   stuck_on, stuck_off, bounded)
+                   programmed.counts)
 
 
 def solve_wires(conductance, study):

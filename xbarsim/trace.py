@@ -9,7 +9,8 @@ Layout (n examples; every data set has an attribute `unit`)::
     /cases/<case>         attributes: study (TOML of this case); output (n, k), done (n,)
     /cases/<case>/layers/<matrix>
                           attributes: inputs, outputs, tiles, cells, clipped_weights, stuck_on, stuck_off,
-                          bounded_cells, adc_bits, dac_bits (0: ideal)
+                          bounded_cells, rounded_cells, unverified_cells, write_pulses, write_energy (J, absent if
+                          the device does not state it), adc_bits, dac_bits (0: ideal)
         local_*           error of this matrix alone: analog output against the float32 product of the same input
         accumulated_*     analog output against the output of the float32 path
                           relative_rms, snr_db, cosine, maximum, signal_rms: (n,)
