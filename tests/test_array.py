@@ -170,3 +170,31 @@ def test_bad_matrices_and_samples_are_refused():
         calibrate(programmed, np.zeros((4, 36), np.float32))
     with pytest.raises(OutOfRangeError, match="NaN"):
         calibrate(programmed, np.full((4, 37), np.nan, np.float32))
+
+
+def test_drift_and_flicker_noise_reach_the_product():
+    """PCM a day after programming: the digital gain undoes the common drift, the noise grows with the band."""
+    def built(**conditions):
+        return build(study(device={"name": "pcm"} | conditions, mapping={"scale": "matrix", "clip": "maximum"},
+                           effects=IDEAL | {"drift": True, "flicker": True}), device=load_device("pcm"))
+    weight, x, fresh = built()
+    _, _, late = built(time_s=86400.0)
+    expected = (86400 / 20) ** -0.049             # of the large weights: nu is 0.049 above a fifth of the window
+    assert fresh.programmed.achieved.std() * expected == pytest.approx(late.programmed.achieved.std(), rel=0.03)
+    exact = x @ weight.T
+    output = late.multiply(x, names(len(x)), 1).output
+    assert (output * exact).sum() / (exact**2).sum() == pytest.approx(1, abs=0.02)
+    noise = [array.folded_variance.sum() / (array.gain**2).mean() for array in (fresh, late)]
+    # variance (g x^-0.65)² = g^0.7, times the logarithm of the band
+    assert noise[1] / noise[0] == pytest.approx(expected**0.7 * np.log(86400 * 5e6) / np.log(20 * 5e6), rel=0.1)
+
+
+def test_unused_cells_are_low_or_open_whatever_the_window():
+    """Power at 1 V on every word line is the sum of the conductances: 100 µS more for every unused cell that is low."""
+    power = {}
+    for unused in ("low", "open"):
+        chosen = study(device={"name": "1t1r-hong2025"}, mapping={"unused": unused, "clip": "maximum"}, effects=IDEAL)
+        weight, _, array = build(chosen)                                       # 37 x 21 of 128 x 128, on twin tiles
+        np.testing.assert_allclose(array.programmed.achieved, weight, atol=1e-5 * abs(weight).max())
+        power[unused] = array.programmed.power[0].sum()
+    assert power["low"] - power["open"] == pytest.approx(2 * 37 * (128 - 21) * 100e-6, rel=1e-4)

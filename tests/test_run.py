@@ -3,6 +3,7 @@ import csv
 import json
 import subprocess
 import sys
+import tomllib
 
 import h5py
 import numpy as np
@@ -12,7 +13,7 @@ from tiny import make_tiny_bert
 
 from xbarsim import aggregate, report, runner
 from xbarsim.config import load_study
-from xbarsim.errors import ConfigError, TraceError
+from xbarsim.errors import ConfigError, OutOfRangeError, TraceError
 from xbarsim.trace import read_trace
 
 SENTENCES = ["the film was good .", "a bad movie , dull acting", "great plot and fine story", "the cat eats it",
@@ -39,6 +40,37 @@ def tiny_study(place, **tables):
     return load_study(place / "study.toml")
 
 
+DEVICE = """
+description = "test"
+read = { voltage_v = 0.2, source = "t" }
+conductance = { minimum_us = 1.0, maximum_us = 40.0, valid_range_us = [0.0, 40.0], source = "t" }
+write = { pulse_energy_pj = 3.0, pulse_time_ns = 40.0, source = "t" }
+spread = { cycle_to_cycle_relative_sigma = 0.01, source = "t" }
+drift = { reference_s = 1.0, nu_mean = 0.02, nu_sigma = 0.005, valid_time_s = [1.0, 1e6], source = "t" }
+temperature = { reference_k = 300.0, activation_energy_ev = 0.01, valid_range_k = [250.0, 400.0], source = "t" }
+stuck = { on_rate = 0.01, bit_line_off_rate = 0.03, source = "t" }
+read_disturb = { rate_per_read = 1e-6, toward = "minimum", source = "t" }
+
+[write_verify]
+step_up_us = 2.0
+step_down_us = 2.0
+step_relative_sigma = 0.2
+tolerance_us = 1.5
+maximum_pulses = 100
+source = "t"
+
+[relaxation]
+variance_offset_us2 = 0.5
+variance_slope_us2 = 0.1
+valid_time_s = [1.0, 1e6]
+source = "t"
+
+[read_noise]
+relative_sigma = 0.01
+flicker = { amplitude = 0.005, source = "t" }
+telegraph = { relative_amplitude = 0.05, dwell_high_s = 1e-3, dwell_low_s = 1e-3, cell_fraction = 0.5, source = "t" }
+source = "t"
+"""
 CASES = [{"name": "chip"}, {"name": "ideal", "effects": IDEAL}]
 
 
@@ -69,6 +101,30 @@ def test_same_bits_for_any_number_of_threads_and_again(place, trace_path):
     assert first.keys() == second.keys()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+def test_every_device_effect_at_once_is_reproducible_and_counted(place):
+    """Write-verify, spread, relaxation, drift, noise, temperature, faults: same bits for 1 and 2 threads."""
+    device = tomllib.loads(DEVICE)
+    (place / "device.toml").write_text(DEVICE)
+    tables = {"device": {"name": str(place / "device.toml"), "time_s": 1000.0, "temperature_k": 320.0, "reads": 100}}
+    first, second = (runner.run_study(tiny_study(place, **tables), place / f"device{threads}", threads=threads)
+                     for threads in (1, 2))
+    for name, values in data_of(first).items():
+        np.testing.assert_array_equal(values, data_of(second)[name], err_msg=name)
+    assert np.isfinite(data_of(first)["cases/chip/output"]).all()
+    summary = aggregate.summarise(read_trace(first))
+    layers = summary.cases[0].layers
+    assert all(layer.stuck_cells > 0 and layer.write_pulses > layer.cells for layer in layers)
+    energy = sum(layer.write_energy for layer in layers)
+    assert energy == pytest.approx(sum(layer.write_pulses for layer in layers) * device["write"]["pulse_energy_pj"] * 1e-12)
+    assert "pulses program all cells once" in report.render(summary)
+
+
+def test_a_time_outside_the_device_is_refused_before_anything_runs(place):
+    with pytest.raises(OutOfRangeError, match="device.time_s"):
+        runner.run_study(tiny_study(place, device={"name": "pcm", "time_s": 1.0}), place / "x")
+    assert not (place / "x").exists()
 
 
 def test_another_seed_is_another_chip(place, trace_path):

@@ -16,7 +16,7 @@ class TileRow:
     variance : (planes, outputs, rows) float64 or None, A² of read noise per V² of a word line
     power : (rows, rows) float64, watt drawn from the word-line drivers of all tiles: v @ power @ v
     attenuation_mean, attenuation_std : (tiles,), transfer / conductance over the cells that conduct
-    counts : what happened in the write
+    counts : what happened in the write, in all positions of the tiles
     """
 
     transfer: np.ndarray
@@ -39,16 +39,14 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
     matrix, first_tile : int, name the random streams: results do not depend on the order of programming
     """
     rows = target.shape[1]
-    unused = device.conductance_min if study.mapping.unused == "low" else 0.0
-    tiles = layout.to_tiles(target, unused)
     streams = Streams(study.seed, matrix, first_tile)
-    programmed = device.program(tiles, streams)
+    programmed = device.program(layout.to_tiles(target, device.conductance_min), streams)
     achieved = programmed.conductance
     if study.mapping.unused == "open":
-        achieved[tiles == 0] = 0.0                                 # no device there: nothing to program
+        achieved[~layout.to_tiles(np.ones(target.shape, bool), False)] = 0.0
     transfer, power = solve_wires(achieved, study)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        attenuation = transfer / achieved.transpose(0, 2, 1)       # nan at open cells
+    conductance = achieved.transpose(0, 2, 1)
+    attenuation = np.divide(transfer, conductance, out=np.full(transfer.shape, np.nan), where=conductance > 0)
     variance = None
     sigma = device.read_noise_sigma(achieved, streams, study.dac.read_time_ns * NANO)
     if np.any(sigma):
