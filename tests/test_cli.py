@@ -75,16 +75,23 @@ def test_solve_reads_and_writes_all_formats(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "t.npy") @ v, expected, rtol=1e-12)
 
 
-def test_devices():
-    assert "rram-wan2022" in xbarsim("devices").stdout
-    assert "polynomial_us" in xbarsim("devices", "rram-wan2022").stdout
+def test_devices(tmp_path, monkeypatch):
+    listing = xbarsim("devices").stdout
+    assert "rram-wan2022" in listing and "programming, drift, read_noise" in listing
+    monkeypatch.chdir(tmp_path)
+    done = xbarsim("devices", "show", "pcm")
+    assert "polynomial_us" in done.stdout and "source" in done.stdout
+    assert (tmp_path / "pcm.png").stat().st_size > 20000
+    assert xbarsim("devices", "show", "rram-binary", "--picture", tmp_path / "other.svg").exit_code == 0
+    assert "telegraph" in (tmp_path / "other.svg").read_text()
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (("solve", "none.npy"), "none.npy: no such file"),
     (("solve", "BADCSV"), "line 2: not numbers"),
     (("solve", "pairs.tsv"), "allowed: .npy"),
-    (("devices", "unobtainium"), "unobtainium"),
+    (("devices", "show", "unobtainium"), "unobtainium"),
+    (("run", "LATE"), "device.time_s"),
     (("run", "nowhere.toml"), "nowhere.toml"),
     (("run", "BAD"), "mapping.word_line"),
     (("run", "NEGATIVE"), "wires.word_line_resistance_ohm"),
@@ -102,7 +109,9 @@ def test_mistakes_get_one_clear_line(place, arguments, message):
     (place / "bad.csv").write_text("1,2\n3,x\n")
     (place / "negative.toml").write_text("[wires]\nword_line_resistance_ohm = -1.0\n")
     (place / "pairs.json").write_text('{\n"sentence1": []\n}\n')
-    names = {"BAD": place / "bad.toml", "NEGATIVE": place / "negative.toml", "MODEL": place / "model",
+    (place / "late.toml").write_text("[device]\ntime_s = 1e9\n")
+    names = {"LATE": place / "late.toml", "BAD": place / "bad.toml",
+             "NEGATIVE": place / "negative.toml", "MODEL": place / "model",
              "BADCSV": place / "bad.csv",
              "pairs.tsv": place / "pairs.tsv"}
     command = [sys.executable, "-m", "xbarsim.cli", *(str(names.get(word, word)) for word in arguments)]

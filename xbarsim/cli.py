@@ -1,6 +1,7 @@
 """The command line.  Commands parse, call one function of the library and print; nothing is computed here."""
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -189,20 +190,39 @@ def _solve(
         print(f"written: {drawn}", file=sys.stderr)
 
 
-@app.command("devices")
-def _devices(
-    name: Annotated[str | None, typer.Argument(help="A device or a device file; a list of devices if absent.")] = None,
-):
-    """List the devices that come with xbarsim, or print the file of one."""
+devices_app = typer.Typer(help="The devices that come with xbarsim.", invoke_without_command=True)
+app.add_typer(devices_app, name="devices")
+
+
+@devices_app.callback()
+def _devices(context: typer.Context):
+    """List the devices that come with xbarsim; `xbarsim devices show NAME` prints and draws one."""
     from xbarsim import device
 
-    if name is not None:
-        print(device.device_text(name).rstrip())
+    if context.invoked_subcommand is not None:
         return
-    files = {known: device.load_device(known).file for known in device.device_names()}
-    _print_table(("name", "window (µS)", "what"), [
-        (known, f"{file.conductance.minimum_us:g} to {file.conductance.maximum_us:g}", file.description)
-        for known, file in files.items()])
+    rows = []
+    for name in device.device_names():
+        file = device.load_device(name).file
+        rows.append((name, f"{file.conductance.minimum_us:g} to {file.conductance.maximum_us:g}",
+                     ", ".join(file.stated_tables()) or "-", file.description))
+    _print_table(("name", "window (µS)", "states", "what"), rows)
+
+
+@devices_app.command("show")
+def _show_device(
+    name: Annotated[str, typer.Argument(help="A device of `xbarsim devices`, or a device file.")],
+    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to draw it; NAME.png here if absent.")] = None,
+    time: Annotated[float | None, typer.Option(help="Time after programming at which the noise is drawn, s.")] = None,
+):
+    """Print one device, and draw its window, errors, ageing, read noise and current-voltage curve."""
+    from xbarsim import device, plots
+
+    model = device.load_device(name)
+    print(device.device_text(name).rstrip())
+    drawn = plots.device(model.at(time=time), picture or Path(f"{model.name}.png"))
+    print(f"written: {drawn}", file=sys.stderr)
+
 
 
 @app.command("calibrate")
@@ -254,6 +274,7 @@ def _print_table(header, rows):
 
 def main():
     """Entry point: errors of ours and of the file system become one line on standard error and exit status 2."""
+    warnings.showwarning = lambda message, *_, **__: print(f"xbarsim: warning: {message}", file=sys.stderr)
     try:
         app()
     except (XbarsimError, OSError) as error:

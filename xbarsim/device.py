@@ -150,7 +150,7 @@ class DeviceModel:
         if time is not None:
             aged = device._aged(time)
             what = "time after programming" + (", at the reference temperature," if aged != time else "")
-            for table, allowed in device._valid_times():
+            for table, allowed in device.valid_times():
                 device._check(what, aged, table, allowed, "s", "time_s")
         return device
 
@@ -177,7 +177,7 @@ class DeviceModel:
                                   'device.outside_range = "warn"')
         warnings.warn(ValidRangeWarning(f"{message}; its model is extended beyond that"), stacklevel=3)
 
-    def _valid_times(self):
+    def valid_times(self):
         """[(table, (first, last) s)] of the effects that depend on the time."""
         ranges = [(name, table.valid_time_s) for name in ("relaxation", "drift") if (table := self._table(name)) is not None]
         model = self._table("programming")
@@ -187,11 +187,11 @@ class DeviceModel:
         return ranges
 
     @property
-    def _time(self):
+    def aged_time(self):
         """Time after programming, s at the reference temperature; None where nothing depends on it."""
         if self.time is not None:
             return self._aged(self.time)
-        return max((first for _, (first, _) in self._valid_times()), default=None)
+        return max((first for _, (first, _) in self.valid_times()), default=None)
 
     def _arrhenius(self, energy_ev):
         """exp(-Ea / k (1 / T - 1 / Tref)); 1 at the reference temperature, or without temperature."""
@@ -226,7 +226,7 @@ class DeviceModel:
         if len(model.sigma) == 1:
             return np.maximum(sigma_of(model.sigma[0]), 0.0) * MICROSIEMENS
         times = np.array([entry.time_s for entry in model.sigma])
-        time = self._time
+        time = self.aged_time
         later = min(max(int(np.searchsorted(times, time)), 1 if time > times[0] else 0), len(times) - 1)
         sigma = sigma_of(model.sigma[later])
         if time != times[later]:
@@ -255,16 +255,16 @@ class DeviceModel:
         if self._table("relaxation") is not None:
             sigma = np.hypot(sigma, self.relaxation_moments()[1])
         if self._table("drift") is not None:
-            logarithm = np.log(self._time / self.file.drift.reference_s)
+            logarithm = np.log(self.aged_time / self.file.drift.reference_s)
             sigma = np.hypot(sigma, target * self.drift_exponent(target)[1] * logarithm)
         return sigma
 
     def relaxation_moments(self):
         """(mean, standard deviation) in S of the relaxation at the device's time."""
-        table, decades = self.file.relaxation, np.log10(self._time)
+        table, decades = self.file.relaxation, np.log10(self.aged_time)
         variance = table.variance_offset_us2 + table.variance_slope_us2 * decades
         if variance < 0:
-            raise OutOfRangeError(f"the variance of [relaxation] is {variance:g} µS² at {self._time:g} s; allowed: 0 or "
+            raise OutOfRangeError(f"the variance of [relaxation] is {variance:g} µS² at {self.aged_time:g} s; allowed: 0 or "
                                   "more; choose device.time_s in the stated range")
         return (table.mean_offset_us + table.mean_slope_us * decades) * MICROSIEMENS, np.sqrt(variance) * MICROSIEMENS
 
@@ -370,7 +370,7 @@ class DeviceModel:
         if (table := self._table("drift")) is not None:
             mean, sigma = self.drift_exponent(written)
             nu = mean + sigma * _normals(streams.generators(len(g), DRIFT, self.write), g.shape)
-            g = g * (self._time / table.reference_s) ** -nu
+            g = g * (self.aged_time / table.reference_s) ** -nu
         if (table := self._table("read_disturb")) is not None:
             end = self.conductance_min if table.toward == "minimum" else self.conductance_max
             g = g - (end - g) * np.expm1(-table.rate_per_read * self.reads)
@@ -425,7 +425,7 @@ class DeviceModel:
     def _flicker_band(self, read_time):
         table = self.file.read_noise.flicker
         high = table.frequency_high_hz or 1 / (2 * read_time)
-        time = self._time if self.time is None else self.time      # by the clock, not the aged time
+        time = self.aged_time if self.time is None else self.time      # by the clock, not the aged time
         if table.frequency_low_hz is None and time is None:
             raise OutOfRangeError(f"device {self.name}: the 1/f noise starts at 1 / (time after programming), which is not "
                                   "known; give device.time_s, or frequency_low_hz in the device file")

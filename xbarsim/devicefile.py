@@ -433,6 +433,10 @@ class DeviceFile(Table):
                 raise ValueError(f"{name} = {value:g} µS must lie in conductance.bounds_us, {bottom:g} to {top:g} µS")
         return self
 
+    def stated_tables(self):
+        """Names of the optional tables that the file has."""
+        return [name for name in list(type(self).model_fields)[3:] if getattr(self, name) is not None]
+
     def to_toml(self):
         """The file as TOML, without what was not set."""
         return tomli_w.dumps(self.model_dump(exclude_none=True, exclude_defaults=True))

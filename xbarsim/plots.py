@@ -55,6 +55,100 @@ def layer_snr(summary, path):
     return _save(figure, path)
 
 
+def device(model, path):
+    """A DeviceModel in one picture: error of a write, ageing of simulated cells, read noise, current-voltage curve.
+
+    The window is shaded; a part that the device file does not state is said to be absent.
+    """
+    figure, ((errors, ageing), (noise, curve)) = _figure(11, 8, nrows=2, ncols=2)
+    low, high = model.conductance_min, model.conductance_max
+    g = np.linspace(low, high, 401)
+    _device_errors(model, g, errors)
+    _device_ageing(model, ageing)
+    _device_noise(model, g, noise)
+    _device_curve(model, curve)
+    for axes in (errors, noise):
+        axes.axvspan(low * 1e6, high * 1e6, color="0.93", zorder=0)
+        axes.set_xlabel("conductance (µS), window shaded")
+        bottom, top = model.file.conductance.valid_range_us
+        margin = 0.05 * (high - low) * 1e6
+        axes.set_xlim(max(bottom, low * 1e6 - margin) - 0.2 * margin, min(top, high * 1e6 + margin) + 0.2 * margin)
+        for level in model.file.conductance.levels_us:
+            axes.axvline(level, color="0.5", linestyle=":", linewidth=1)
+    for axes in (errors, ageing, noise, curve):
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
+    figure.suptitle(f"{model.name}: {model.file.description}", wrap=True)
+    return _save(figure, path)
+
+
+def _device_errors(model, g, axes):
+    axes.set(title="deviation from the target, in its scale", ylabel="sigma (µS)")
+    times = sorted({time for _, stated in model.valid_times() for time in stated})
+    moments = [times[0], times[-1]] if times else [None]
+    of_write = moments if model.file.programming and len(model.file.programming.sigma) > 1 else moments[:1]
+    for time in dict.fromkeys(moments):
+        there, after = model.at(time=time), "" if time is None else f", {time:.3g} s"
+        write, whole = there.write_sigma(g), there.programming_sigma(g)
+        if time in of_write and write.any():
+            axes.plot(g * 1e6, write * 1e6, label="write" + after * (len(of_write) > 1))
+        if (whole != write).any():
+            axes.plot(g * 1e6, whole * 1e6, "--", label=f"with spread, relaxation, drift{after}")
+    _from_zero(axes, "no error stated: every conductance is reached exactly")
+
+
+def _device_ageing(model, axes, cells=2000):
+    low, high = model.conductance_min, model.conductance_max
+    ranges = [stated for _, stated in model.valid_times()]
+    grid = np.geomspace(max(first for first, _ in ranges), min(last for _, last in ranges), 13) if ranges else [None]
+    levels = np.array(model.file.conductance.levels_us) * 1e-6
+    for target in levels[[0, -1]] if levels.size else low + np.array([0.1, 0.5, 0.9]) * (high - low):
+        cells_us = [model.at(time=time).program(np.full((1, cells), target), 1).conductance[0] * 1e6 for time in grid]
+        label = f"target {target * 1e6:.3g} µS"
+        if ranges:
+            line, = axes.plot(grid, np.mean(cells_us, axis=1), label=label)
+            axes.fill_between(grid, *np.quantile(cells_us, [0.05, 0.95], axis=1), alpha=0.25, color=line.get_color())
+        else:
+            axes.ecdf(cells_us[0], label=label)
+    if ranges:
+        axes.set(title=f"{cells} simulated cells: mean, 5 to 95 %", xscale="log", xlabel="time after programming (s)",
+                 ylabel="conductance (µS)")
+    else:
+        axes.set(title=f"{cells} simulated cells; no ageing stated", xlabel="conductance (µS)", ylabel="share of cells")
+
+
+def _device_noise(model, g, axes):
+    conducting = g > 0
+    for name, part in model.read_noise_parts(g).items():
+        if part.any():
+            axes.plot(g[conducting] * 1e6, 100 * part[conducting] / g[conducting], label=name)
+    when = "" if model.aged_time is None else f", {model.aged_time:g} s after programming"
+    axes.set(title=f"standard deviation of a read of 100 ns{when}", ylabel="sigma / conductance (%)")
+    _from_zero(axes, "no read noise stated")
+
+
+def _from_zero(axes, absent):
+    """Start the ordinate at 0; where nothing was drawn, say `absent`."""
+    if axes.lines:
+        axes.set_ylim(0, None)
+    else:
+        axes.text(0.5, 0.5, absent, transform=axes.transAxes, ha="center", va="center", color="0.4")
+        axes.set_yticks([])
+
+
+def _device_curve(model, axes):
+    from xbarsim.cells import evaluator  # loads kernels, which a picture of a report does without
+
+    cell, low, high = model.cell(), model.conductance_min, model.conductance_max
+    top = model.file.iv.valid_voltage_v if cell is not None else model.read_voltage
+    axes.set(title="current of a cell at the ends of the window" + ("" if cell is not None else "; ohmic"),
+             xlabel="voltage (V)", ylabel="current (µA)")
+    v = np.linspace(-top, top, 201)
+    for g in (low, high):
+        axes.plot(v, evaluator(cell, model.access(), np.full(v.shape, g), top)(v)[0] * 1e6, label=f"{g * 1e6:.3g} µS at 0 V")
+
+
 def _map(matrix, title, unit, path, scale=1.0):
     figure, axes = _figure(5.5, 4.5)
     image = axes.imshow(np.asarray(matrix) * scale, aspect="auto", interpolation="nearest", cmap="viridis")
