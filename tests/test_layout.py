@@ -24,8 +24,12 @@ ORDER = [
     {"checkpoint", "bert", "quantize", "functions", "tasks", "fetch"},
     {"trace"},
     {"runner"},
-    {"components", "chip", "aggregate", "calibrate", "sweep"},
+    {"components", "schedule", "workload"},
+    {"chip", "lowering", "rollup"},
+    {"compare", "claims", "aggregate", "calibrate", "sweep"},
+    {"joined"},
     {"report", "plots"},
+    {"console", "cli_chip"},
     {"cli"},
 ]
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}

@@ -11,7 +11,7 @@ import pytest
 import tomli_w
 from tiny import make_tiny_bert
 
-from xbarsim import aggregate, report, runner
+from xbarsim import aggregate, chip, joined, report, runner
 from xbarsim.config import load_study
 from xbarsim.errors import ConfigError, OutOfRangeError, TraceError
 from xbarsim.trace import read_trace
@@ -266,3 +266,27 @@ def test_functions_are_traced_like_matrices(place):
     alone = runner.run_study(tiny_study(place, case=cases, run={"batch_examples": 1}), place / "functions", threads=1)
     counts = "cases/narrow/operations/layer.0.gelu/saturations"
     np.testing.assert_array_equal(data[counts], data_of(alone)[counts])
+
+
+def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
+    """A case that is the chip takes its array energy from the circuit solve; another is marked as different."""
+    text = chip.chip_text("differential").replace("word_lines = 128\nbit_lines = 128", "word_lines = 16\nbit_lines = 16")
+    (place / "small.toml").write_text(text.replace("bit_lines_per_adc = 128", "bit_lines_per_adc = 16"))
+    cases = [{"name": "chip", "chip": str(place / "small.toml")}, {"name": "ideal", "effects": IDEAL}]
+    summary = aggregate.summarise(read_trace(runner.run_study(tiny_study(place, case=cases), tmp_path, threads=1)))
+    own = joined.join([summary])
+    assert [(row.case, row.result.chip, row.differs) for row in own] == [("chip", "small", ())]
+    result = own[0].result
+    assert "circuit solve" in result.read_energy
+    solved = sum(layer.array_energy_per_token for layer in summary.cases[0].layers) * result.sequence
+    assert result.by_component()["cell"] == pytest.approx(solved)
+    per_example = summary.cases[0].events["adc_conversions"]
+    conversions = sum(count for (role, _), count in result.events.items() if role == "adc") / result.sequence
+    assert conversions == pytest.approx(per_example * summary.examples / summary.tokens)
+    rows = joined.join([summary], ["multibit", "a100"])
+    assert len(rows) == 4 and "mapping.word_lines 16/128" in rows[0].differs
+    assert rows[2].differs == ("effects.converters false/true",) and rows[1].differs == ("kind in-situ/processor",)
+    header, body, remarks = joined.table(rows)
+    assert body[0][1] == "multibit*" and any("another organisation" in line for line in remarks)
+    as_json, as_csv = joined.write_files(rows, tmp_path / "out")
+    assert len(json.loads(as_json.read_text())) == len(list(csv.DictReader(as_csv.open()))) == 4

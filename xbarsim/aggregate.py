@@ -12,7 +12,8 @@ from xbarsim.errors import TraceError
 @dataclass(frozen=True)
 class LayerSummary:
     """One matrix over all examples of a case.  SNR in dB; attenuation is the mean over its tiles (1: no IR drop);
-    write_energy is in joule, None where the device states none."""
+    write_energy is in joule, None where the device states none; array_energy_per_token, in joule, is what the drivers of
+    its word lines deliver into cells and wires."""
 
     matrix: str
     local_snr_db: float
@@ -28,6 +29,9 @@ class LayerSummary:
     cells: int
     write_pulses: int
     write_energy: float | None
+    inputs: int
+    outputs: int
+    array_energy_per_token: float
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class PathSummary:
     """A digital reference or a case: metric with its 95 % interval in natural units, and how many examples it has.
 
     energy : {part: joule per example}, None for a digital reference; assumed : parts priced without a sourced figure
+    study : TOML of a case
     """
 
     name: str
@@ -57,6 +62,7 @@ class PathSummary:
     energy: dict | None = None
     assumed: tuple[str, ...] = ()
     operations: tuple[OperationSummary, ...] = ()
+    study: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Summary:
     head: str
     examples: int
     tokens: int
+    sentences: int
     seed: int
     complete: bool
     created: str
@@ -95,7 +102,8 @@ def summarise(trace):
                          "run it again")
     study = tomllib.loads(attributes["study"])
     return Summary(str(trace.path), study["name"], attributes["model"], attributes["task"], attributes["metric"],
-                   attributes["head"], len(trace.label), int(trace.tokens.sum()), int(attributes["seed"]),
+                   attributes["head"], len(trace.label), int(trace.tokens.sum()),
+                   len(trace.label) * (2 if attributes["task_kind"] == "pairs" else 1), int(attributes["seed"]),
                    bool(attributes["complete"]), attributes["created"], attributes["software_version"],
                    int(attributes["truncated_sentences"]), tuple(references), tuple(cases))
 
@@ -120,7 +128,8 @@ def _path(trace, name, path):
         OperationSummary(operation, snr_db(found.data, "local", tokens), snr_db(found.data, "accumulated", tokens),
                          float(found.data["saturations"].mean()))
         for operation, found in path.operations.items())
-    return PathSummary(name, metric.value, metric.low, metric.high, len(target), layers, events, energy, assumed, operations)
+    return PathSummary(name, metric.value, metric.low, metric.high, len(target), layers, events, energy, assumed, operations,
+                       path.study)
 
 
 def _layer(matrix, layer, tokens):
@@ -131,7 +140,8 @@ def _layer(matrix, layer, tokens):
         _share(data["dac_saturations"], tokens * attributes["inputs"]),
         float(data["attenuation_mean"].mean()), float(data["attenuation_std"].mean()),
         attributes["clipped_weights"], attributes["stuck_on"] + attributes["stuck_off"], attributes["bounded_cells"],
-        attributes["tiles"], attributes["cells"], attributes.get("write_pulses", 0), attributes.get("write_energy"))
+        attributes["tiles"], attributes["cells"], attributes.get("write_pulses", 0), attributes.get("write_energy"),
+        attributes["inputs"], attributes["outputs"], float(data["array_energy"].sum() / tokens.sum()))
 
 
 def _share(part, whole):

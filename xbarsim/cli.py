@@ -10,8 +10,10 @@ try:
 except ImportError:  # pragma: no cover - exercised by the wheel test
     sys.exit("The command line of xbarsim needs typer and pydantic: pip install 'xbarsim[cli]'")
 
-from xbarsim import __version__
+from xbarsim import __version__, cli_chip
 from xbarsim.calibrate import KINDS as CALIBRATIONS
+from xbarsim.console import print_table as _print_table
+from xbarsim.console import progress as _progress
 from xbarsim.errors import XbarsimError
 from xbarsim.units import MEGA
 
@@ -22,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_chip.app)
 
 
 def _print_version(wanted: bool):
@@ -54,8 +57,10 @@ def _run(
     overrides = {table: {key: value for key, value in values.items() if value is not None}
                  for table, values in overrides.items()} | ({} if seed is None else {"seed": seed})
     chosen = config.load_study(study, overrides)
-    from xbarsim import runner
+    from xbarsim import chip, runner
 
+    for name in {case.chip for _, case in chosen.cases()} - {None}:
+        chip.load_chip(name)                                   # a mistake there is found before the run, not after it
     path = runner.run_study(chosen, out, threads, _progress)
     _report([path], None, as_json)
 
@@ -63,12 +68,16 @@ def _run(
 @app.command("report")
 def _report_command(
     traces: Annotated[list[Path], typer.Argument(help="Traces of `xbarsim run`.")],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write report.json, paths.csv, layers.csv.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write report.json, paths.csv, layers.csv, and "
+                                                  "joined.json and joined.csv with chips.")] = None,
     picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the SNR per layer (.png, .pdf, .svg).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON.")] = False,
+    chip: Annotated[list[str] | None, typer.Option(help="Join energy, area and latency of this chip; repeat it. The chip "
+                                                   "that a case names itself if absent.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences at once on the chips.")] = 1,
 ):
     """Print the tables of one or several traces again, and write them as CSV, JSON or a picture."""
-    summaries = _report(traces, out, as_json)
+    summaries = _report(traces, out, as_json, tuple(chip or ()), batch)
     if picture is not None:
         from xbarsim import plots
 
@@ -85,17 +94,23 @@ def _study(name: Annotated[str | None, typer.Argument(help="An embedded study; a
     print("\n".join(config.study_names()) if name is None else config.study_text(name).rstrip())
 
 
-def _report(paths, directory, as_json):
-    from xbarsim import aggregate, report
+def _report(paths, directory, as_json, chips=(), batch=1):
+    from xbarsim import aggregate, joined, report
     from xbarsim.trace import read_trace
 
     summaries = [aggregate.summarise(read_trace(path)) for path in paths]
+    rows = joined.join(summaries, chips, batch)
     if as_json:
-        print(json.dumps([report.to_json(summary) for summary in summaries], indent=1))
+        print(json.dumps([report.to_json(summary) | joined.to_json(rows, summary.path) for summary in summaries], indent=1))
     else:
         print("\n\n".join(report.render(summary) for summary in summaries))
+        if rows:
+            header, body, remarks = joined.table(rows)
+            print()
+            _print_table(header, body)
+            print("\n".join(remarks))
     if directory is not None:
-        written = report.write_files(summaries, directory)
+        written = report.write_files(summaries, directory) + (joined.write_files(rows, directory) if rows else ())
         print("written: " + ", ".join(map(str, written)), file=sys.stderr)
     return summaries
 
@@ -257,19 +272,6 @@ def _pairs(option, texts):
         if not all(text.partition("=")):
             raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint=option)
     return {name: value for name, _, value in (text.partition("=") for text in texts or ())}
-
-
-def _progress(description, total):
-    """A progress bar on a terminal; returns its `update`."""
-    from tqdm import tqdm
-
-    return tqdm(total=total, desc=description, unit="", disable=None, leave=False).update
-
-
-def _print_table(header, rows):
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def main():

@@ -209,6 +209,7 @@ class Study(Table):
     effects: Effects = Effects()
     functions: Functions = Functions()
     run: Run = Run()
+    chip: str | None = Field(None, description="chip, or chip file, whose energy, area and latency the report joins")
     layer: tuple[LayerOverride, ...] = ()
     case: tuple[dict[str, Any], ...] = ({"name": "chip"},)
 

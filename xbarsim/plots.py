@@ -223,3 +223,71 @@ def _single(solution):
     if solution.cell_voltage.ndim != 2:
         raise OutOfRangeError(f"the solution holds a batch of {len(solution.cell_voltage)} inputs; solve for one vector")
     return solution
+
+
+def chip_breakdown(results, path):
+    """Energy by component and by step, and area by part, of several chips: stacked bars, shares of each chip's total.
+
+    results : rollup.RollUp of each chip
+    """
+    from matplotlib import colormaps
+
+    height = 0.45 * len(results)
+    figure, panels = _figure(13, 2.8 + height, ncols=3, sharey=True)
+    names = [r.chip for r in results]
+    for axes, title, stacks, totals, unit in (
+            (panels[0], "energy by component", [r.by_component() for r in results], [r.joules * 1e3 for r in results], "mJ"),
+            (panels[1], "energy by step", [r.by_step() for r in results], [r.joules * 1e3 for r in results], "mJ"),
+            (panels[2], "area by part", [r.area_by_role for r in results], [r.area * 1e6 for r in results], "mm²")):
+        shares = [{name: value / sum(stack.values()) for name, value in stack.items()} for stack in stacks]
+        largest = {name: max(share.get(name, 0.0) for share in shares) for share in shares for name in share}
+        shown = [name for name in sorted(largest, key=lambda name: -largest[name]) if largest[name] >= 0.04]
+        left = np.zeros(len(results))
+        for k, name in enumerate([*shown, "others"]):
+            width = 100 * np.array([share.get(name, 0.0) for share in shares]) if name != "others" else 100 - left
+            color = "0.85" if name == "others" else colormaps["tab20"](k % 20)
+            axes.barh(names, width, left=left, label=name, color=color, edgecolor="white", linewidth=0.4)
+            left = left + width
+        for row, total in enumerate(totals):
+            axes.text(101, row, f"{total:,.4g} {unit}", va="center", fontsize=8)
+        axes.set(title=title, xlim=(0, 132), xlabel="share of the chip's total (%)", xticks=range(0, 101, 25))
+        axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.6 / height))
+    panels[0].invert_yaxis()
+    first = results[0]
+    figure.suptitle(f"{first.model}, {first.sequence} tokens, batch {first.batch}; per sequence")
+    return _save(figure, path)
+
+
+def tornado(verdicts, path):
+    """What every claim hinges on: the ratio at both ends of its widest assumptions, the interval over all of them together,
+    and the claimed range; one panel per claim and batch.
+
+    verdicts : claims.Verdict
+    """
+    columns = 2
+    rows = -(-len(verdicts) // columns)
+    figure, panels = _figure(15, 2.6 * rows, nrows=rows, ncols=columns, squeeze=False)
+    for axes in panels.flat[len(verdicts):]:
+        axes.set_axis_off()
+    for axes, v in zip(panels.flat, verdicts, strict=False):
+        swings = [swing for swing in v.sweep.swings[:6] if swing.width > 1.01]
+        axes.axvspan(*v.claim.range, color="tab:green", alpha=0.5, label="claimed")
+        axes.barh(["everything"], [v.sweep.high - v.sweep.low], left=[v.sweep.low], color="0.8")
+        axes.plot([v.sweep.quantiles[0], v.sweep.quantiles[2]], ["everything"] * 2, color="0.4", linewidth=4,
+                  solid_capstyle="butt")
+        for swing in swings:
+            name = f"{swing.assumption.label}  [{_end(swing.assumption.ends[0])}, {_end(swing.assumption.ends[1])}]"
+            for end, color in ((swing.low, "tab:blue"), (swing.high, "tab:orange")):
+                axes.barh([name], [end - v.sweep.nominal], left=[v.sweep.nominal], color=color)
+        axes.axvline(v.sweep.nominal, color="black", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_title(f"batch {v.batch}: {v.claim.text} — {v.verdict}", fontsize=9, loc="left")
+        axes.tick_params(labelsize=7)
+        axes.invert_yaxis()
+    figure.suptitle("ratio to synergy (log); black: nominal, green: claimed, light: all together, dark: 90 % of draws, "
+                    "blue and orange: low and high end of one assumption", fontsize=10)
+    return _save(figure, path)
+
+
+def _end(value):
+    return value if isinstance(value, str) else f"{value:g}"

@@ -1,0 +1,135 @@
+"""The paper's comparison: each claim against the interval that follows from everything that is not published."""
+import csv
+import importlib.resources
+import json
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from xbarsim.chip import load_chip
+from xbarsim.compare import FIGURES, Space, Sweep, ratio, sweep
+from xbarsim.components import load_component, storage_area
+from xbarsim.config import Table, describe
+from xbarsim.errors import ConfigError
+from xbarsim.units import MEGA, NANO, SQUARE_MILLIMETRE
+from xbarsim.workload import load_shape
+
+
+class Claim(Table):
+    """A published ratio: figure of `chip` over that of the subject."""
+
+    text: str
+    chip: str
+    figure: str = Field(pattern="|".join(FIGURES))
+    range: tuple[float, float]
+
+
+class Claims(Table):
+    subject: str
+    model: str
+    sequence: int = Field(ge=1)
+    source: str
+    claim: tuple[Claim, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim at one batch.
+
+    verdict : "inside" the interval, "above" it (more is claimed than any assumption gives) or "below" it
+    """
+
+    claim: Claim
+    batch: int
+    sweep: Sweep
+
+    @property
+    def verdict(self):
+        low, high = self.claim.range
+        return "above" if low > self.sweep.high else "below" if high < self.sweep.low else "inside"
+
+
+def load_claims(path=None):
+    """Claims of data/claims.toml or of a file of the same form.
+
+    Raises
+    ------
+    ConfigError : no such file, unknown keys or figures
+    """
+    try:
+        file = importlib.resources.files("xbarsim.data").joinpath("claims.toml") if path is None else Path(path)
+        return Claims.model_validate(tomllib.loads(file.read_text()))
+    except FileNotFoundError:
+        raise ConfigError(f"no file {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from None
+    except ValidationError as error:
+        raise ConfigError(f"{path or 'claims.toml'}: {describe(error)}") from None
+
+
+def judge(claims, batches=(1, 128), samples=64, held=(), progress=None):
+    """[Verdict] of every claim at every batch.
+
+    held : labels of assumptions that stay at their value;  progress : `progress(description, total)` returns a function
+    that is called after every sweep
+    """
+    names = dict.fromkeys([claims.subject, *(claim.chip for claim in claims.claim)])
+    descriptions = {name: load_chip(name) for name in names}
+    done = progress("sweeps", len(batches) * len(claims.claim)) if progress else (lambda k: None)
+    verdicts = []
+    for batch in batches:
+        space = Space(descriptions, claims.model, claims.sequence, batch, held)
+        for claim in claims.claim:
+            verdicts.append(Verdict(claim, batch, sweep(space, (claim.chip, claims.subject), ratio(claim.figure), samples)))
+            done(1)
+    return verdicts
+
+
+def table(verdicts):
+    """(header, rows) of strings, one row per claim and batch."""
+    header = ("claim", "batch", "claimed", "nominal", "interval", "90 % of draws", "verdict", "hinges on")
+    rows = []
+    for v in verdicts:
+        s, (low, high) = v.sweep, v.claim.range
+        rows.append((v.claim.text, str(v.batch), f"{low:g} .. {high:g}", f"{s.nominal:.3g}", f"{s.low:.2g} .. {s.high:.3g}",
+                     f"{s.quantiles[0]:.2g} .. {s.quantiles[2]:.2g}", v.verdict,
+                     ", ".join(swing.assumption.label for swing in s.swings[:2])))
+    return header, rows
+
+
+def write_files(verdicts, directory):
+    """Write claims.json and swings.csv (every assumption of every claim); their paths."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    as_text, swings = directory / "claims.json", directory / "swings.csv"
+    as_text.write_text(json.dumps([{
+        "claim": v.claim.text, "chip": v.claim.chip, "figure": v.claim.figure, "claimed": v.claim.range, "batch": v.batch,
+        "nominal": v.sweep.nominal, "low": v.sweep.low, "high": v.sweep.high, "quantiles": v.sweep.quantiles,
+        "verdict": v.verdict, "low_at": v.sweep.low_at, "high_at": v.sweep.high_at} for v in verdicts], indent=1) + "\n")
+    with swings.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["claim", "batch", "assumption", "value", "from", "to", "ratio at from", "ratio at to", "why"])
+        for v in verdicts:
+            for swing in v.sweep.swings:
+                a = swing.assumption
+                writer.writerow([v.claim.text, v.batch, a.label, a.value, *a.ends, swing.low, swing.high, a.why])
+    return as_text, swings
+
+
+def storage_rows():
+    """Rows (what, computed, published) of the paper's storage estimates, recomputed from components and chips."""
+    gpt3, isaac = load_shape("gpt3"), load_chip("isaac").chip
+    org, mapping = isaac.organisation, isaac.mapping
+    rows = []
+    for name, published in (("cell-rram-4b", 274), ("cell-dram", 1646), ("cell-sram", 27440)):
+        area = storage_area(gpt3.parameters, 8, load_component(name), 14 * NANO) / SQUARE_MILLIMETRE
+        rows.append((f"cells of 175e9 8-bit weights at 14 nm, {name}", f"{area:.1f} mm²", f"{published} mm²"))
+    capacity = (org.tiles * org.units_per_tile * org.arrays_per_unit * mapping.word_lines * mapping.bit_lines
+                * mapping.bits_per_cell / 8)
+    return [*rows,
+            (f"ISAAC chips for GPT-3, {capacity / 2**20:g} MiB of cells each", str(math.ceil(gpt3.parameters / capacity)),
+             "2777"),
+            ("the same with MiB read as 1e6 bytes", str(int(gpt3.parameters / (capacity / 2**20 * MEGA))), "2777")]

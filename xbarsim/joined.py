@@ -1,0 +1,110 @@
+"""Accuracy from traces beside energy, area and latency of chips: one row per case and chip."""
+import csv
+import json
+import tomllib
+from dataclasses import dataclass
+
+from xbarsim import config
+from xbarsim.chip import load_chip
+from xbarsim.compare import FIGURES, figures
+from xbarsim.rollup import RollUp, roll_up
+from xbarsim.workload import shape_of_matrices
+
+# what a trace and an in-situ chip must agree on for the accuracy to be that of the chip
+SHARED = {"mapping": ("word_lines", "bit_lines", "encoding", "sign", "placement"),
+          "dac": ("bits", "encoding", "read_time_ns"), "adc": ("bits",)}
+SLICES, PAIR, SERIAL = ("weight_bits", "bits_per_cell"), ("subtraction",), ("digit_bits",)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A case of a trace on a chip.  differs : what the simulated case and the chip do not share, as "key case/chip"; empty
+    where the accuracy is that of the chip, and only then the array energy of the circuit solve is used."""
+
+    trace: str
+    case: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    result: RollUp
+    differs: tuple
+
+
+def join(summaries, chips=(), batch=1):
+    """Rows of every case of the summaries on the chips named, or on the case's own `chip` where none is named.
+
+    The model has the shape of the traced matrices and the sequence the traced sentences' mean length, rounded.
+
+    Raises
+    ------
+    ConfigError : a chip that cannot be loaded, matrices that are not a BERT's
+    """
+    rows = []
+    for summary in summaries:
+        sequence = max(1, round(summary.tokens / summary.sentences))
+        for case in summary.cases:
+            study = config.validate(tomllib.loads(case.study), f"case {case.name!r}")
+            for name in chips or ([study.chip] if study.chip else []):
+                description = load_chip(name)
+                differs = differences(study, description.chip)
+                solved = {layer.matrix: layer.array_energy_per_token for layer in case.layers} if not differs else None
+                shape = shape_of_matrices({layer.matrix: (layer.inputs, layer.outputs) for layer in case.layers})
+                result = roll_up(description, summary.model, sequence, batch, shape=shape, read_energy=solved)
+                rows.append(Row(summary.path, case.name, summary.metric, case.value, case.low, case.high, result, differs))
+    return rows
+
+
+def differences(study, chip):
+    """("key case/chip", ...) of what a simulated study and a chip do not share."""
+    if chip.kind != "in-situ":
+        return (f"kind in-situ/{chip.kind}",)
+    if not study.effects.converters:
+        return ("effects.converters false/true",)
+    keys = {table: list(names) for table, names in SHARED.items()}
+    keys["mapping"] += SLICES if chip.mapping.encoding == "slices" else ()
+    keys["mapping"] += PAIR if chip.mapping.sign == "pair" else ()
+    keys["dac"] += SERIAL if chip.dac.encoding == "bit_serial" else ()
+    pairs = [(f"{table}.{name}", getattr(getattr(study, table), name), getattr(getattr(chip, table), name))
+             for table, names in keys.items() for name in names]
+    return tuple(f"{key} {simulated}/{described}" for key, simulated, described in pairs if simulated != described)
+
+
+def table(rows):
+    """(header, table rows, lines of remarks) of strings."""
+    header = ("case", "chip", f"{rows[0].metric} x 100", "95 % interval", *(head for head, _, _ in FIGURES.values()))
+    body = [(row.case, row.result.chip + ("*" if row.differs else ""), f"{100 * row.value:.2f}",
+             f"{100 * row.low:.2f} .. {100 * row.high:.2f}",
+             *(f"{value(row.result) / scale:.4g}" for _, scale, value in FIGURES.values())) for row in rows]
+    first = rows[0].result
+    remarks = [f"{first.model}, {first.sequence} tokens per sentence (mean), batch {first.batch}; energy per sentence"]
+    for row in rows:
+        remarks.append(f"{row.case} on {row.result.chip}: array reads {row.result.read_energy}")
+        if row.differs:
+            remarks.append("  * the accuracy is of another organisation (case/chip): " + ", ".join(row.differs))
+    return header, body, list(dict.fromkeys(remarks))
+
+
+def to_json(rows, trace):
+    """{"chips": [...]} of the rows of one trace as plain values in SI units; nothing where there are none."""
+    chosen = [_plain(row) for row in rows if row.trace == trace]
+    return {"chips": chosen} if chosen else {}
+
+
+def _plain(row):
+    return {"trace": row.trace, "case": row.case, "chip": row.result.chip, "metric": row.metric, "value": row.value,
+            "low": row.low, "high": row.high, "sequence": row.result.sequence, "batch": row.result.batch,
+            **figures(row.result), "read_energy": row.result.read_energy, "differs": "; ".join(row.differs)}
+
+
+def write_files(rows, directory):
+    """Write joined.json and joined.csv; their paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    content = [_plain(row) for row in rows]
+    as_json, as_csv = directory / "joined.json", directory / "joined.csv"
+    as_json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    with as_csv.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(content[0]))
+        writer.writeheader()
+        writer.writerows(content)
+    return as_json, as_csv
