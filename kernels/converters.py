@@ -1,7 +1,7 @@
 """DAC and ADC: inputs to voltage phases, currents to codes, codes to digital sums.
 
-Shapes: b rows (tokens), p phases in which one input vector is applied, c conversions of one output (slices and, when a
-pair is subtracted digitally, its two signs), n outputs.
+Shapes: b rows (tokens), p phases in which one input vector is applied, n outputs, k of the columns that are converted:
+column c n + j is conversion c (a slice or, when a pair is subtracted digitally, one of its two signs) of output j.
 """
 import numpy as np
 
@@ -13,14 +13,15 @@ _ROUND = np.float32(12582912.0)
 
 
 @jit
-def convert_accumulate(current, inverse_lsb, weight, phase_weight, lowest, highest, out):
+def convert_accumulate(current, first, inverse_lsb, weight, phase_weight, lowest, highest, out):
     """Convert every current and add the weighted codes to `out`: the ADC fused with shift-and-add.
 
     Parameters
     ----------
-    current : (b, p, c, n) float32, amperes
-    inverse_lsb : (c, n) float32, codes per ampere
-    weight : (c, n) float32, value of one code in the unit of the output
+    current : (b, p, k) float32, amperes
+    first : number of the first of these columns
+    inverse_lsb : (k,) float32, codes per ampere
+    weight : (k,) float32, value of one code in the unit of the output
     phase_weight : (p,) float32
     lowest, highest : float32, range of the codes
     out : (b, n) float32, in place
@@ -29,22 +30,28 @@ def convert_accumulate(current, inverse_lsb, weight, phase_weight, lowest, highe
     -------
     (b,) int64 : conversions that left the range of the codes, per row
     """
-    rows, phases, conversions, n = current.shape
+    rows, phases, k = current.shape
+    n = out.shape[1]
     saturated = np.zeros(rows, np.int64)
     below, above = lowest - np.float32(1), highest + np.float32(1)
     for b in range(rows):
         for p in range(phases):
-            for c in range(conversions):
-                factor = phase_weight[p]
-                line = current[b, p, c]
+            factor = phase_weight[p]
+            start, j = 0, first % n
+            while start < k:                              # up to the last output of a conversion
+                run = min(k - start, n - j)
+                end = start + run
+                line, inverse, value = current[b, p, start:end], inverse_lsb[start:end], weight[start:end]
+                total = out[b, j:j + run]
                 count = 0
-                for j in range(n):
-                    x = min(max(line[j] * inverse_lsb[c, j], below), above)
+                for i in range(run):
+                    x = min(max(line[i] * inverse[i], below), above)
                     code = (x + _ROUND) - _ROUND
                     held = min(max(code, lowest), highest)
                     count += held != code
-                    out[b, j] += held * (weight[c, j] * factor)
+                    total[i] += held * (value[i] * factor)
                 saturated[b] += count
+                start, j = end, 0
     return saturated
 
 

@@ -34,15 +34,15 @@ def normal_pair(key, index):
 
 
 @jit
-def add_normal(current, variance, key):
+def add_normal(current, variance, key, first=0):
     """Add normal deviates of the given variance to `current` in place.
 
-    current, variance : (b, n) float32; key : (b,) uint64, one per row.
+    current, variance : (b, n) float32; key : (b,) uint64, one per row; first : index of the first column, even.
     """
     for b in range(current.shape[0]):
         n = current.shape[1]
         for j in range(0, n, 2):
-            even, odd = normal_pair(key[b], np.uint64(j))
+            even, odd = normal_pair(key[b], np.uint64(first + j))
             current[b, j] += np.float32(even) * math.sqrt(variance[b, j])
             if j + 1 < n:
                 current[b, j + 1] += np.float32(odd) * math.sqrt(variance[b, j + 1])

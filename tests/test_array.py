@@ -198,3 +198,37 @@ def test_unused_cells_are_low_or_open_whatever_the_window():
         np.testing.assert_allclose(array.programmed.achieved, weight, atol=1e-5 * abs(weight).max())
         power[unused] = array.programmed.power[0].sum()
     assert power["low"] - power["open"] == pytest.approx(2 * 37 * (128 - 21) * 100e-6, rel=1e-4)
+
+
+NOISY = ('description = "test"\n[read]\nvoltage_v = 0.2\nsource = "test"\n[conductance]\nminimum_us = 1.0\n'
+         'maximum_us = 40.0\nvalid_range_us = [0.0, 50.0]\nsource = "test"\n'
+         '[read_noise]\nrelative_sigma = 0.01\nsource = "test"\n')
+SERIAL = {"dac": {"encoding": "bit_serial"}, "mapping": {"encoding": "slices", "sign": "offset"}}
+
+
+@pytest.fixture(params=[{}, SERIAL], ids=["amplitude", "bit_serial"])
+def noisy(request, tmp_path):
+    """(inputs, array) with converters and read noise."""
+    (tmp_path / "noisy.toml").write_text(NOISY)
+    chosen = study(device={"name": str(tmp_path / "noisy.toml")}, adc={"bits": 16},      # sees the rounding of a GEMM
+                   effects=IDEAL | {"converters": True, "read_noise": True}, **request.param)
+    return build(chosen, inputs=150, outputs=70, samples=300)[1:]
+
+
+def test_converted_results_do_not_depend_on_the_batch(noisy):
+    """To the bit, read noise included: batches that end within and beyond a block of rows, tokens in another order."""
+    x, array = noisy
+    whole = array.multiply(x, names(300), 1)
+    for chosen in (np.arange(1), np.arange(40, 47), np.arange(300)[::-1], np.arange(5, 262)):
+        part = array.multiply(x[chosen], names(300)[chosen], 1)
+        for field in ("output", "dac_saturations", "adc_saturations", "array_energy"):
+            np.testing.assert_array_equal(getattr(part, field), getattr(whole, field)[chosen])
+
+
+def test_columns_in_pieces_are_the_same_columns(noisy, monkeypatch):
+    x, array = noisy
+    whole = array.multiply(x, names(300), 1)
+    monkeypatch.setattr("xbarsim.array.CURRENT_COLUMNS", 16)          # pieces that end within an output's conversions
+    pieces = array.multiply(x, names(300), 1)
+    np.testing.assert_allclose(pieces.output, whole.output, rtol=0, atol=1e-3 * whole.output.std())
+    assert pieces.adc_saturations.sum() == pytest.approx(whole.adc_saturations.sum(), rel=0.01)

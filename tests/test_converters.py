@@ -67,7 +67,10 @@ def test_conversion_equals_rounding_and_adding_in_plain_loops(signed):
     inverse = rng.uniform(0.5, 1.5, (c, n)).astype(np.float32)
     weight, phase = rng.normal(size=(c, n)).astype(np.float32), rng.normal(size=p).astype(np.float32)
     out = np.zeros((b, n), np.float32)
-    saturated = convert_accumulate(current, inverse, weight, phase, np.float32(lowest), np.float32(highest), out)
+    saturated, limits = np.zeros(b, np.int64), (np.float32(lowest), np.float32(highest))
+    for part in (slice(0, 4), slice(4, 12), slice(12, 14)):    # columns in pieces that end within a conversion
+        saturated += convert_accumulate(np.ascontiguousarray(current.reshape(b, p, -1)[:, :, part]), part.start,
+                                        inverse.ravel()[part], weight.ravel()[part], phase, *limits, out)
     expected, count = np.zeros((b, n)), np.zeros(b)
     for i in range(b):
         for k in range(p):
@@ -128,5 +131,9 @@ def test_normal_deviates_have_the_stated_law_and_depend_on_their_key_alone():
     part = np.zeros((200, 101), np.float32)
     add_normal(part, variance[:200], row_keys(np.uint64(11), rows[300:]))
     np.testing.assert_array_equal(part, whole[300:])
+    pieces = [np.zeros((500, 60), np.float32), np.zeros((500, 41), np.float32)]
+    add_normal(pieces[0], variance, keys)
+    add_normal(pieces[1], variance, keys, 60)
+    np.testing.assert_array_equal(np.hstack(pieces), whole)
     other = row_keys(np.uint64(12), rows)
     assert not np.intersect1d(other, keys).size

@@ -6,6 +6,7 @@ or several voltage phases, multiplied by the tiles' exact transfer matrices (a G
 per bit line (ADC), weighted and added over phases, slices and row blocks (digital).
 """
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from xbarsim.mapping import Encoded, Layout, choose_clip, encode, layout_of
 from xbarsim.tile import program_row_block
 
 CALIBRATION_ROWS = 512           # sample inputs behind the ADC ranges
-CURRENT_BUFFER = 2**19           # currents held at once by a thread: 2 MiB of float32
+# Currents held at once by a thread, from GEMM to ADC: 512 KiB of float32 that stay in cache.  Every GEMM has this number of
+# rows, filled up with zeros, because BLAS rounds differently for other shapes: a token's result is that of any batch.
+CURRENT_ROWS, CURRENT_COLUMNS = 256, 512
 
 
 @dataclass(frozen=True)
@@ -223,20 +226,22 @@ class Array:
 
         rows : (b, 2) int64, names of the rows (sentence, token position): with `seed` they alone determine read noise
         """
+        b, step = len(x), max(1, CURRENT_ROWS // len(self.coder.phase_weight))
+        padding = ((0, -b % step), (0, 0))
         held, dac_saturations = self.coder.hold(x)
-        energy, saturations = np.zeros(len(x)), np.zeros(len(x), np.int64)
-        output = np.zeros((len(x), self.programmed.layout.outputs), np.float32)
-        phases, conversions = len(self.coder.phase_weight), len(self.programmed.value)
-        step = max(1, CURRENT_BUFFER // (phases * conversions * output.shape[1]))
-        for start in range(0, len(x), step):
+        padded, padded_rows = np.pad(held, padding), np.pad(rows, padding)
+        energy, saturations = np.zeros(len(padded)), np.zeros(len(padded), np.int64)
+        output = np.zeros((len(padded), self.programmed.layout.outputs), np.float32)
+        for start in range(0, len(padded), step):
             part = slice(start, start + step)
-            volts = self.coder.phases(held[part])
+            volts = self.coder.phases(padded[part])
             for block in range(self.programmed.layout.row_blocks):
                 driven = np.ascontiguousarray(volts[:, :, self.programmed.layout.rows(block)])
                 energy[part] += self.coder.drive_energy(driven, self.programmed.power[block],
                                                         self.programmed.study.dac.read_time_ns * 1e-9)
                 if self.codes is not None:
-                    saturations[part] += self._convert(block, driven, rows[part], seed, output[part])
+                    saturations[part] += self._convert(block, driven, padded_rows[part], seed, output[part])
+        output = output[:b]
         if self.codes is None:
             output = held @ self.folded.T
             if self.folded_variance is not None:
@@ -244,7 +249,13 @@ class Array:
         else:
             # The sum of the inputs is known digitally; it carries the unsigned offset and the cells' low state.
             output += (held.sum(axis=1, keepdims=True) + self._shift_sum) * self.input_sum_weight
-        return Product(output + self.constant, dac_saturations, saturations, energy)
+        return Product(output + self.constant, dac_saturations, saturations[:b], energy[:b])
+
+    @cached_property
+    def _code_scales(self):
+        """Per row block: codes per ampere and the value of a code, each (conversions * outputs,) float32."""
+        return [((1 / lsb).ravel(), (self.programmed.value * self.gain * lsb).astype(np.float32).ravel())
+                for lsb in self.lsb]
 
     @property
     def _shift_sum(self):
@@ -258,12 +269,19 @@ class Array:
     def _convert(self, block, driven, rows, seed, output):
         """Drive one row block with voltages (b, p, m), convert, add to `output`; returns saturations (b,)."""
         b, phases, m = driven.shape
-        flat = driven.reshape(-1, m)
-        current = flat @ self.programmed.transfer[block].T
-        if self.programmed.variance is not None:
+        flat, phase_weight = driven.reshape(-1, m), self.coder.phase_weight
+        lowest, highest = map(np.float32, self.codes)
+        transfer, inverse_lsb, weight = self.programmed.transfer[block], *self._code_scales[block]
+        noisy = self.programmed.variance is not None
+        if noisy:
+            squared = flat**2
             keys = np.stack([self._keys(rows, seed, block, p) for p in range(phases)], axis=1).reshape(-1)
-            add_normal(current, flat**2 @ self.programmed.variance[block].T, keys)
-        lsb = self.lsb[block]
-        weight = (self.programmed.value * self.gain * lsb).astype(np.float32)
-        return convert_accumulate(current.reshape(b, phases, *lsb.shape), 1 / lsb, weight, self.coder.phase_weight,
-                                  np.float32(self.codes[0]), np.float32(self.codes[1]), output)
+        saturations = np.zeros(b, np.int64)
+        for first in range(0, len(transfer), CURRENT_COLUMNS):
+            columns = slice(first, first + CURRENT_COLUMNS)
+            current = flat @ transfer[columns].T
+            if noisy:
+                add_normal(current, squared @ self.programmed.variance[block][columns].T, keys, first)
+            saturations += convert_accumulate(current.reshape(b, phases, -1), first, inverse_lsb[columns], weight[columns],
+                                              phase_weight, lowest, highest, output)
+        return saturations
