@@ -241,14 +241,13 @@ class Array:
                                                         self.programmed.study.dac.read_time_ns * 1e-9)
                 if self.codes is not None:
                     saturations[part] += self._convert(block, driven, padded_rows[part], seed, output[part])
-        output = output[:b]
         if self.codes is None:
             output = held @ self.folded.T
             if self.folded_variance is not None:
                 add_normal(output, held**2 @ self.folded_variance.T, self._keys(rows, seed, 0, 0))
         else:
             # The sum of the inputs is known digitally; it carries the unsigned offset and the cells' low state.
-            output += (held.sum(axis=1, keepdims=True) + self._shift_sum) * self.input_sum_weight
+            output = output[:b] + (held.sum(axis=1, keepdims=True) + self._shift_sum) * self.input_sum_weight
         return Product(output + self.constant, dac_saturations, saturations[:b], energy[:b])
 
     @cached_property
