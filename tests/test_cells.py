@@ -4,6 +4,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from xbarsim import Crossbar
 from xbarsim.cells import Polynomial, Selector, Sinh, Table, Transistor
@@ -88,6 +89,30 @@ def test_small_voltages_see_the_conductance():
 def test_stress_grid(n, r, case):
     xb = Crossbar(np.full((n, n), 1e-3), r, r, **CASES[case])
     assert xb.solve(np.ones(n), tolerance=1e-10).residual <= 1e-10
+
+
+@pytest.mark.parametrize("voltage_scale", [0.05, 0.02, 0.005])
+@pytest.mark.parametrize("r", [1.0, 20.0])
+def test_steep_cells_against_a_circuit_of_one(voltage_scale, r):
+    """Currents at ideal wires are up to 1e80 times too large: neither a start nor a measure of the residual."""
+    current = Crossbar([[1e-3]], r, r, cell=Sinh(voltage_scale)).solve([1.0]).output_current[0]
+    exact = brentq(lambda i: voltage_scale * np.arcsinh(i / (1e-3 * voltage_scale)) + 2 * r * i - 1, 0, 1, xtol=1e-18)
+    assert current == pytest.approx(exact, rel=1e-11)
+
+
+def test_steep_cells_obey_kirchhoff_in_the_wires():
+    g, v = 10 ** np.random.default_rng(0).uniform(-6, -3, (32, 32)), np.random.default_rng(1).uniform(-1, 1, 32)
+    s = Crossbar(g, 20.0, 20.0, cell=Sinh(0.05)).solve(v)
+    w = np.column_stack([v, s.word_line_voltage, s.word_line_voltage[:, -1]])
+    u = np.vstack([s.bit_line_voltage[0], s.bit_line_voltage, np.zeros(32)])
+    scale = abs(s.cell_current).max()
+    np.testing.assert_allclose(np.diff(w, 2, axis=1) / 20, s.cell_current, rtol=0, atol=1e-11 * scale)
+    np.testing.assert_allclose(np.diff(u, 2, axis=0) / 20, -s.cell_current, rtol=0, atol=1e-11 * scale)
+
+
+def test_no_current_is_a_solution_too():
+    s = Crossbar(np.full((3, 3), 1e-4), 1.0, 1.0, cell=Sinh(0.1), floating_bit_lines=[0, 1, 2]).solve([0.5, 0.5, 0.5])
+    assert abs(s.cell_current).max() < 1e-18
 
 
 def test_too_few_steps_carry_the_last_iterate():

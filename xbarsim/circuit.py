@@ -124,6 +124,7 @@ class Solution:
     word_line_voltage, bit_line_voltage : (b, m, n) V
     cell_current : (b, m, n) A from word line to bit line
     residual : (b,) largest violation of Kirchhoff's current law at a node, over the largest cell current at ideal wires
+        (where cells are not ohmic: over the largest cell current)
     iterations : (b,) iterations of the linear solver; Newton steps where cells are not ohmic
     """
 
@@ -305,7 +306,7 @@ class Crossbar:
         ----------
         input_voltage : (m,) or (b, m) V of the driven lines (transposed: n for m); ignored at floating lines
         bias_voltage : V at the sense amplifiers: scalar (0 is virtual ground), per sensed line, or (b, sensed lines)
-        tolerance : largest KCL residual at a node over the largest cell current at ideal wires
+        tolerance : largest `Solution.residual`
         steps : largest number of Newton steps, where cells are not ohmic
 
         Returns
@@ -321,6 +322,8 @@ class Crossbar:
         Conjugate gradients with exact solves along every line (`kernels/nodal.py`): O(m n) per iteration.  Around them,
         where cells are not ohmic, damped Newton steps (`kernels/newton.py`).
         """
+        if not (tolerance > 0 and steps >= 0):
+            raise OutOfRangeError(f"tolerance is {tolerance!r} and steps {steps!r}; allowed: above 0, and 0 or more")
         word, bit, single = self._terminal_voltages(input_voltage, bias_voltage)
         if self.ohmic:
             state = nodal.node_voltages(self._network, *self._ends(word, bit), tolerance=tolerance)
