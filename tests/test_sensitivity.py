@@ -81,6 +81,32 @@ def test_settling_of_one_cell_approaches_its_time_constant():
     assert settling.settling_time[0] == pytest.approx(tau * np.log(100), rel=2e-3)
 
 
+def test_settling_within_a_fraction_of_an_lsb():
+    g, v, options = array(4, 3)
+    xb, lsb = Crossbar(g, **options), 2e-6
+    settling = xb.settle(v, 1e-15, 1e-15, within=0.5, lsb=lsb)
+    largest = abs(settling.final_current).max()
+    share = xb.settle(v, 1e-15, 1e-15, within=0.5 * lsb / largest)
+    np.testing.assert_allclose(settling.settling_time, share.settling_time, rtol=1e-12)
+    assert (xb.settle(v, 1e-15, 1e-15, within=0.25, lsb=lsb).settling_time > settling.settling_time).all()
+
+
+@pytest.mark.parametrize("drive", ["left", "right", "both"])
+@pytest.mark.parametrize("sense", ["bottom", "top", "both"])
+def test_an_array_turned_over_settles_the_same(drive, sense):
+    """Word lines become bit lines; lines that float settle too."""
+    g, v, _ = array(5, 4)
+    side = {"left": "top", "right": "bottom", "top": "left", "bottom": "right", "both": "both"}
+    xb = Crossbar(g, 40.0, 60.0, 10.0, 20.0, drive=drive, sense=sense, floating_word_lines=[1])
+    turned = Crossbar(g.T, 60.0, 40.0, 20.0, 10.0, drive=side[sense], sense=side[drive], transposed=True,
+                      floating_bit_lines=[1])
+    one, other = xb.settle(v, 2e-15, 3e-15, 1e-15, within=0.01), turned.settle(v, 3e-15, 2e-15, 1e-15, within=0.01)
+    np.testing.assert_allclose(one.final_current, xb.solve(v).output_current, rtol=1e-9)
+    np.testing.assert_allclose(one.elmore_delay, other.elmore_delay, rtol=1e-9)
+    np.testing.assert_allclose(one.settling_time, other.settling_time, rtol=1e-3)
+    assert (one.settling_time > 0).all()
+
+
 def test_what_is_refused():
     xb = Crossbar(np.full((2, 2), 1e-4))
     with pytest.raises(OutOfRangeError, match="word_line_capacitance is -1 F"):

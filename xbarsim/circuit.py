@@ -392,16 +392,16 @@ class Crossbar:
         return np.sqrt((self.sensitivity(input_voltage, None, bias_voltage) ** 2 * sigma ** 2).sum(axis=(1, 2)))
 
     def settle(self, input_voltage, word_line_capacitance, bit_line_capacitance, cell_capacitance=0.0, *, within=1e-3,
-               accuracy=1e-4):
+               lsb=None, accuracy=1e-4):
         """Transient of the outputs after the inputs step from 0 V to `input_voltage`.
 
         Parameters
         ----------
-        input_voltage : (m,) V
+        input_voltage : (m,) V (transposed: (n,)); sense amplifiers are at 0 V
         word_line_capacitance, bit_line_capacitance, cell_capacitance : F of each node to ground, and across each cell:
             scalar or (m, n)
-        within : tolerance of `settling_time` as a share of the largest final current, for instance half an LSB over
-            full scale
+        within : tolerance of `settling_time` as a fraction of `lsb`
+        lsb : A, of the converter at the outputs; None for the largest final current
         accuracy : estimated error of a step, as a share of the largest input voltage
 
         Returns
@@ -410,15 +410,25 @@ class Crossbar:
 
         Raises
         ------
-        ConfigError : not the standard arrangement (left to bottom, all lines connected, ohmic), or a resistance of 0 ohm
+        ConfigError : nonlinear or shorted cells, or a line that reaches its terminal without resistance
+
+        Notes
+        -----
+        L-stable second-order steps (`kernels/transient.py`), each two solutions of the network, until every output is
+        within a tenth of the tolerance.
         """
         self._require_ohmic()
         word, bit, single = self._terminal_voltages(input_voltage, 0.0)
         if not single:
             raise ShapeError(f"settling is that of one input vector, got a batch of {len(word)}")
-        if self.transposed or not self._merges or min(self.word_segments.min(), self.bit_segments.min()) == 0:
-            raise ConfigError("settling needs word lines driven at the left, bit lines sensed at the bottom and resistances "
-                              "above 0 ohm")
+        word_ends, bit_ends = self.word_segments[:, [0, -1]], self.bit_segments.T[:, [0, -1]]
+        sensed = word_ends if self.transposed else bit_ends
+        if np.isinf(self.conductance).any() or (word_ends == 0).any() or (bit_ends == 0).any():
+            raise ConfigError("settling needs cells without shorts, and resistances above 0 ohm between every line and its "
+                              "terminals: give the wires, the sources or the sense amplifiers one")
+        lsb = None if lsb is None else float(_array("lsb", lsb, "A", {(): ""}))
+        if lsb == 0:
+            raise OutOfRangeError("lsb is 0 A; allowed: above 0 A, or None")
         if not (0 < within < 1 and 0 < accuracy < 1):
             raise OutOfRangeError(f"within is {within!r} and accuracy {accuracy!r}; allowed: between 0 and 1")
         shapes = {(): "for all", self.shape: "per cell"}
@@ -428,23 +438,31 @@ class Crossbar:
         if not (capacitance[0] > 0).all() or not (capacitance[1] > 0).all():
             raise OutOfRangeError("word_line_capacitance or bit_line_capacitance is 0 F; allowed: above 0 F at every node")
         steady, ends = self.solve(input_voltage), self._ends(word, bit)
-        final, sense = steady.output_current, self.bit_segments[-1]
-        network = self.conductance, self.word_segments, self.bit_segments, capacitance, ends
+
+        def sense(w, u):
+            """Currents into the sense amplifiers, which are at 0 V."""
+            nodes = w[:, [0, -1]] if self.transposed else u[[0, -1]].T
+            return (nodes / sensed).sum(axis=1)
+
         state = steady.word_line_voltage, steady.bit_line_voltage
-        _, moment = transient.first_moments(*network, state)
-        largest, highest = abs(final).max(), abs(np.asarray(input_voltage)).max()
+        final = sense(*state)
+        network = self.conductance, self.word_segments, self.bit_segments, capacitance, ends
+        moment = transient.first_moments(*network, state)
+        delay = max(abs(part).max() for part in moment)                                    # V s
+        tolerance = within * (abs(final).max() if lsb is None else lsb)
         time, current = [0.0], [np.zeros_like(final)]
-        if largest > 0:
-            delay = abs(moment[-1] / sense).max() / largest
-            for now, _, u in transient.steps(*network, state, accuracy * highest, 1e-3 * delay):
+        if tolerance > 0 and delay > 0:
+            highest = max(abs(part).max() for part in (word, bit))
+            delay /= highest
+            for now, w, u in transient.steps(*network, state, accuracy * highest, 1e-3 * delay):
                 time.append(now)
-                current.append(u[-1] / sense)
-                if now > 2 * delay and abs(current[-1] - final).max() <= 0.1 * within * largest:
+                current.append(sense(w, u))
+                if now > 2 * delay and abs(current[-1] - final).max() <= 0.1 * tolerance:
                     break
         time, current = np.array(time), np.array(current)
         with np.errstate(divide="ignore", invalid="ignore"):
-            elmore = np.where(final == 0, np.nan, moment[-1] / sense / final)
-        return Settling(time, current, final, _settling_times(time, abs(current - final), within * largest), elmore)
+            elmore = np.where(final == 0, np.nan, sense(*moment) / final)
+        return Settling(time, current, final, _settling_times(time, abs(current - final), tolerance), elmore)
 
     def to_spice(self, path, input_voltage, bias_voltage=0.0):
         """Write a netlist of the array with one input that ngspice runs as it is (`ngspice -b path`); returns the path.
