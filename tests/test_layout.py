@@ -19,6 +19,7 @@ ORDER = [
     {"devicefile"},
     {"device"},
     {"circuit", "mapping"},
+    {"dense"},
     {"tile", "converters"},
     {"array"},
     {"checkpoint", "bert", "quantize", "functions", "tasks", "fetch"},

@@ -182,6 +182,30 @@ class Functions(Table):
     gelu: Gelu = Gelu()
 
 
+class Memory(Table):
+    """The dense crossbar that stores the weights, see xbarsim.dense."""
+
+    errors: Literal["none", "stated", "segment"] = Field(
+        "none", description="reads without errors; with cell_error_rate; with the errors of a segment's exact solution")
+    cell_error_rate: float = Field(0.0, ge=0, le=1, description="`stated`: cells read as a neighbouring level")
+    bits_per_cell: Literal[1, 2, 4] = 1
+    rows: int = Field(1024, ge=1, le=65536, description="word lines of a segment; the one farthest from the sensing is read")
+    columns: int = Field(256, ge=1, le=65536, description="bit lines of a segment: cells on one driven word line")
+    sensed_every: int = Field(1, ge=1, le=65536, description="one in so many bit lines is sensed in a read")
+    drive: Literal["left", "both"] = Field("left", description="driven ends of the selected word line")
+    access: Literal["transistor", "selector", "none"] = Field(
+        "transistor", description="in series with every cell; unselected transistors are open")
+    bias: Literal["grounded", "floating", "half", "third"] = Field(
+        "grounded", description="unselected lines without transistors, see xbarsim.dense")
+    read_voltage_v: float | None = Field(None, gt=0, le=5, description="the device's own if absent")
+    transistor_resistance_ohm: float = Field(2000.0, gt=0, description="of an open channel at 0 V (assumed)")
+    transistor_overdrive_v: float = Field(0.7, gt=0, le=5, description="gate above threshold (assumed)")
+    selector_voltage_v: float = Field(0.05, gt=0, le=5, description="v0 of a cell current ~ sinh(V / v0) (assumed)")
+    sense_noise_ua: float = Field(0.0, ge=0, le=1000, description="standard deviation of a sense amplifier")
+    threshold_ua: float | None = Field(None, gt=0, description="bits_per_cell = 1: fixed threshold; optimal if absent")
+    lumped_rows: int = Field(16, ge=1, le=65536, description="unselected word lines that the solution joins into one")
+
+
 class Run(Table):
     batch_examples: int = Field(16, ge=1, description="examples that travel together; part of the result's definition")
 
@@ -194,6 +218,7 @@ class LayerOverride(Table):
     wires: dict[str, Any] = {}
     effects: dict[str, Any] = {}
     functions: dict[str, Any] = {}
+    memory: dict[str, Any] = {}
 
 
 class Study(Table):
@@ -208,6 +233,7 @@ class Study(Table):
     adc: Adc = Adc()
     effects: Effects = Effects()
     functions: Functions = Functions()
+    memory: Memory = Memory()
     run: Run = Run()
     chip: str | None = Field(None, description="chip, or chip file, whose energy, area and latency the report joins")
     layer: tuple[LayerOverride, ...] = ()

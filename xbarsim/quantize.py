@@ -68,14 +68,18 @@ def integer_product(a, b):
     return y
 
 
-def int8_linear(model, ranges):
-    """The function to inject into `bert.encode`: every weight product in int8, with `ranges` of `input_ranges`."""
+def int8_linear(model, ranges, read=None):
+    """The function to inject into `bert.encode`: every weight product in int8, with `ranges` of `input_ranges`.
+
+    read : function (name, codes) -> codes as a memory returns them (`dense.Memory.read`); without errors if None
+    """
     quantised = {}
     for name in bert.matrix_names(model.config):
         weight, _ = model.matrix(name)
         scale = np.abs(weight).max(axis=1) / LEVELS
         scale[scale == 0] = 1               # a channel of zeros
-        quantised[name] = codes(weight, scale[:, None]), scale
+        stored = codes(weight, scale[:, None])
+        quantised[name] = (stored if read is None else read(name, stored)), scale
 
     def linear(name, x, weight, bias, rows):
         weight_codes, weight_scale = quantised[name]
