@@ -201,7 +201,7 @@ def calibration(result, path):
     for axes, (title, curve) in zip(panels[0], result.curves.items(), strict=True):
         for direction, (name, unit), pick in (("x", curve.x, 0), ("y", curve.y, 1)):
             values = [abs(np.asarray(pair[pick])).max(initial=0) for pair in (*curve.data.values(), *curve.fit.values())]
-            scale, text = (1.0, unit) if direction == "x" and curve.log_x else prefixed(max(values), unit)
+            scale, text = (1.0, unit) if getattr(curve, f"log_{direction}") else prefixed(max(values), unit)
             getattr(axes, f"set_{direction}label")(f"{name} ({text})" if text else name)
             if direction == "x":
                 x_scale = scale
@@ -212,6 +212,7 @@ def calibration(result, path):
         for label, (x, y) in curve.fit.items():
             axes.plot(np.asarray(x) / x_scale, np.asarray(y) / scale, linewidth=1.5, label=label)
         axes.set_xscale("log" if curve.log_x else "linear")
+        axes.set_yscale("log" if curve.log_y else "linear")
         axes.set_title(title, fontsize=10, loc="left")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)

@@ -9,9 +9,10 @@ from xbarsim.errors import ConfigError
 
 # kind of `xbarsim calibrate` -> module with from_files(paths, columns, where) -> FitResult; the first line of its
 # docstring is what the help says
-KINDS = {}
+KINDS = {"read-noise": "read_noise"}
 
-_EXPORTS = {"FitResult": "result", "Parameter": "result", "device_toml": "devices", "write_device": "devices"}
+_EXPORTS = {"FitResult": "result", "Parameter": "result", "device_toml": "devices", "write_device": "devices",
+            "fit_read_noise": "read_noise"}
 __all__ = [*_EXPORTS, "KINDS", "calibrate_files"]
 
 

@@ -51,7 +51,7 @@ class Parameter:
 class Curve:
     """One panel of the picture of a fit: points of the data and lines of the fit, in SI units.
 
-    x, y : (name, unit);  data, fit : {label: (x values, y values)};  log_x : a logarithmic axis
+    x, y : (name, unit);  data, fit : {label: (x values, y values)};  log_x, log_y : logarithmic axes
     """
 
     x: tuple
@@ -59,6 +59,7 @@ class Curve:
     data: dict
     fit: dict
     log_x: bool = False
+    log_y: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
