@@ -8,7 +8,7 @@ import tomllib
 import numpy as np
 import pytest
 import tomli_w
-from scipy import stats
+from scipy import special, stats
 
 from xbarsim import Crossbar
 from xbarsim.config import validate
@@ -179,6 +179,8 @@ def test_stuck_cells_alone_and_in_lines():
         share = stuck.mean(axis=axis)
         assert set(np.unique(share)) == {0.0, 1.0}                               # whole lines and nothing else
         assert stats.binomtest(int(share.sum()), 40 * lines, 0.05).pvalue > LEVEL
+        per_tile = share.sum(axis=1)                                             # each line by itself
+        assert per_tile.var() == pytest.approx(lines * 0.05 * 0.95, rel=0.6)
 
 
 def test_levels_round_to_the_nearest_and_count():
@@ -196,6 +198,7 @@ def test_write_verify_ends_within_its_tolerance_and_counts():
     model = device(write_verify=VERIFY, write=pulse)
     done = model.program(TARGET, 1)
     assert abs(done.conductance - TARGET).max() <= 0.8e-6 and done.counts.unverified == 0
+    assert np.unique(done.conductance).size > 0.99 * TARGET.size                  # every cell has noise of its own
     assert done.counts.pulses / TARGET.size == pytest.approx(19, abs=0.8)        # 19 µS in noisy steps of 1 µS
     # the pulses found 1, 2, ... 19 µS: energy = V² t (sum of g)
     assert done.counts.write_energy == pytest.approx(4.0 * 40e-9 * TARGET.size * 19 * 10e-6, rel=0.05)
@@ -220,6 +223,10 @@ def test_write_verify_without_noise_is_a_staircase():
         g, count = g - np.exp(-2.0 * (1 - (g - 1.0) / 39.0)), count + 1
     done = down.program(TARGET[:, :2, :2], 1)
     np.testing.assert_allclose(done.conductance, g * 1e-6, rtol=1e-12)
+    held = device(write_verify=VERIFY | {"step_relative_sigma": 0.0, "start_us": 38.0, "step_up_us": 10.0},
+                  conductance={"bounds_us": [0.0, 40.0]}).program(TARGET[:, :2, :2] * 1.97, 1)
+    np.testing.assert_allclose(held.conductance, 40e-6)                           # 48 µS is not reached: 39.4 is verified
+    assert held.counts.pulses == held.conductance.size and held.counts.unverified == 0
     noisy = device(write_verify=VERIFY | {"read_sigma_us": 2.0}).program(TARGET, 1).conductance - TARGET
     assert 0.8e-6 < noisy.std() < 2.2e-6                                          # the verify believes its noisy reads
 
@@ -288,7 +295,8 @@ def test_telegraph_dwell_times_and_averaging():
 
 
 def test_spectrum_of_sampled_flicker_noise_is_one_over_f():
-    """(amplitude G)² / f, one-sided, between the corners; 120 cells, means over octaves."""
+    """(amplitude G)² / f, one-sided, between the corners (120 cells, means over octaves), and the autocorrelation of it:
+    the mean of exp(-2 pi f lag) over the logarithm of the band."""
     model = device(read_noise={"flicker": NOISE["flicker"]["flicker"] | {"frequency_low_hz": 0.1, "frequency_high_hz": 1e3}})
     from scipy.signal import periodogram
 
@@ -296,7 +304,12 @@ def test_spectrum_of_sampled_flicker_noise_is_one_over_f():
     f, power = periodogram(reads, fs=200.0, axis=0)
     for low in (0.4, 1.6, 6.4):
         band = (f >= low) & (f < 2 * low)
-        assert (power[band] * f[band, None]).mean() == pytest.approx((0.01 * 20e-6)**2, rel=0.15)
+        assert (power[band] * f[band, None]).mean() / (0.01 * 20e-6)**2 == pytest.approx(1, abs=0.15)
+    narrow = device(read_noise={"flicker": NOISE["flicker"]["flicker"] | {"frequency_low_hz": 1.0, "frequency_high_hz": 100.0}})
+    reads = narrow.sample_reads(np.full((10, 12), 20e-6), 1000, 10e-3, 3, 1e-6) - 20e-6
+    correlation = (reads[1:] * reads[:-1]).mean() / (reads**2).mean()
+    expected = (special.exp1(2 * np.pi * 0.01) - special.exp1(2 * np.pi)) / np.log(100)
+    assert correlation == pytest.approx(expected, abs=0.03)
 
 
 def test_numbers_depend_on_seed_matrix_tile_and_purpose_alone():
