@@ -305,7 +305,8 @@ def test_spectrum_of_sampled_flicker_noise_is_one_over_f():
     for low in (0.4, 1.6, 6.4):
         band = (f >= low) & (f < 2 * low)
         assert (power[band] * f[band, None]).mean() / (0.01 * 20e-6)**2 == pytest.approx(1, abs=0.15)
-    narrow = device(read_noise={"flicker": NOISE["flicker"]["flicker"] | {"frequency_low_hz": 1.0, "frequency_high_hz": 100.0}})
+    band = {"frequency_low_hz": 1.0, "frequency_high_hz": 100.0}
+    narrow = device(read_noise={"flicker": NOISE["flicker"]["flicker"] | band})
     reads = narrow.sample_reads(np.full((10, 12), 20e-6), 1000, 10e-3, 3, 1e-6) - 20e-6
     correlation = (reads[1:] * reads[:-1]).mean() / (reads**2).mean()
     expected = (special.exp1(2 * np.pi * 0.01) - special.exp1(2 * np.pi)) / np.log(100)
