@@ -9,7 +9,8 @@ import pytest
 from tiny import make_tiny_bert
 from typer.testing import CliRunner
 
-from xbarsim import cli
+from xbarsim import Crossbar, cells, cli
+from xbarsim.errors import XbarsimError
 
 
 def xbarsim(*arguments):
@@ -73,6 +74,38 @@ def test_solve_reads_and_writes_all_formats(tmp_path):
     done = xbarsim("solve", tmp_path / "g.npy", "--bit-line", 2, "--out", tmp_path / "t.npy",
                    "--picture", tmp_path / "t.png")
     np.testing.assert_allclose(np.load(tmp_path / "t.npy") @ v, expected, rtol=1e-12)
+
+
+def test_solve_reaches_every_arrangement(tmp_path):
+    rng = np.random.default_rng(0)
+    g, v, word = rng.uniform(1e-5, 1e-3, (5, 4)), rng.uniform(-0.5, 0.5, 4), rng.uniform(1, 30, (5, 5))
+    np.save(tmp_path / "g.npy", g), np.save(tmp_path / "v.npy", v), np.save(tmp_path / "w.npy", word)
+    np.savetxt(tmp_path / "iv.csv", [[-2, -3], [0, 0], [2, 4]], delimiter=",")
+    call = ["solve", tmp_path / "g.npy", "--input", tmp_path / "v.npy", "--word-line", tmp_path / "w.npy", "--bit-line", 2,
+            "--source", 3, "--sense", 4, "--drive", "both", "--sensed", "top", "--transposed", "--floating-word-lines", "1",
+            "--bias", 0.1]
+    options = dict(word_line_resistance=word, bit_line_resistance=2.0, source_resistance=3.0, sense_resistance=4.0,
+                   drive="both", sense="top", transposed=True, floating_word_lines=[1])
+    done = xbarsim(*call, "--out", tmp_path / "o.h5", "--sensitivity", "--noise", 1e-6, "--settle", "1e-15,2e-15",
+                   "--within", 0.5, "--lsb", 1e-6, "--picture", tmp_path / "o.png", "--map", "voltage")
+    assert done.exit_code == 0, done.output
+    xb = Crossbar(g, **options)
+    settling = xb.settle(v, 1e-15, 2e-15, within=0.5, lsb=1e-6)
+    with h5py.File(tmp_path / "o.h5") as file:
+        for name, expected in (("output_current", xb.solve(v, 0.1).output_current),
+                               ("sensitivity", xb.sensitivity(v, None, 0.1)),
+                               ("output_noise", xb.output_noise(v, 1e-6, 0.1)),
+                               ("settling_time", settling.settling_time), ("elmore_delay", settling.elmore_delay)):
+            np.testing.assert_array_equal(file[name][:], expected)
+    for cell, twin in (("sinh:0.3", cells.Sinh(0.3)), ("polynomial:2,0.1,1.5", cells.Polynomial((0.1, 1.5), 2.0)),
+                       (f"table:{tmp_path / 'iv.csv'}", cells.Table((-2, 0, 2), (-3, 0, 4)))):
+        done = xbarsim(*call, "--cell", cell, "--access", "transistor:2000,0.8,0.05")
+        expected = Crossbar(g, **options, cell=twin, access=cells.Transistor(2000, 0.8, 0.05)).solve(v, 0.1).output_current
+        np.testing.assert_array_equal([float(value) for value in done.stdout.split(",")], expected)
+    for wrong in (["--cell", "diode:1"], ["--cell", "sinh"], ["--settle", "1"], ["--noise", "1e-6"], ["--map", "x"],
+                  ["--floating-bit-lines", "a"], ["--word-line", "none.npy"]):
+        done = xbarsim(*call, *wrong)
+        assert done.exit_code != 0 and isinstance(done.exception, (SystemExit, XbarsimError)), (wrong, done.output)
 
 
 def test_devices(tmp_path, monkeypatch):

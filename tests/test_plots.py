@@ -20,7 +20,10 @@ def test_maps(xb, draw, suffix, tmp_path):
 
 
 def test_attenuation(xb, tmp_path):
-    assert plots.attenuation(xb, tmp_path / "a.png").stat().st_size > 5000
+    written = plots.attenuation(xb, tmp_path / "a.png").read_bytes()
+    assert len(written) > 5000
+    turned = Crossbar(xb.conductance, 5.0, 5.0, transposed=True)             # reciprocity: the same picture
+    assert plots.attenuation(turned, tmp_path / "b.png").read_bytes() == written
 
 
 def test_what_cannot_be_drawn(xb, tmp_path):

@@ -36,6 +36,14 @@ def read_array(name):
     return array
 
 
+def read_number_or_array(text):
+    """A number as it stands, or the array of a file."""
+    try:
+        return float(text)
+    except ValueError:
+        return read_array(text)
+
+
 def _read_csv(path):
     rows = []
     for number, line in enumerate(path.read_text().splitlines(), 1):

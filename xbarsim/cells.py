@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.errors import OutOfRangeError, ShapeError
+from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.kernels import cells as kernel
 
 
@@ -189,6 +189,25 @@ class Transistor:
 
 
 MEMRISTORS, ACCESS = (Sinh, Polynomial, Table), (Selector, Transistor)
+
+
+def from_text(text):
+    """A cell or an access device from NAME:NUMBER,NUMBER..., the fields of its class in order.
+
+    `sinh:0.3`, `selector:1e-5,0.1`, `transistor:2000,0.8,0.05`; `polynomial:2,0.1,1.5`, the maximum voltage first.
+    """
+    name, _, values = text.partition(":")
+    kind = {k.__name__.lower(): k for k in (Sinh, Polynomial, Selector, Transistor)}.get(name)
+    try:
+        numbers = [float(value) for value in values.split(",")]
+        if kind is Polynomial:
+            return Polynomial(tuple(numbers[1:]), numbers[0])
+        return kind(*numbers)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, (OutOfRangeError, ShapeError)):
+            raise
+        raise ConfigError(f"{text!r} is no cell or access device; allowed: sinh:V0, polynomial:VMAX,C2,C3..., table:FILE, "
+                          "selector:G,V0, transistor:R,OVERDRIVE,LAMBDA") from None
 
 
 def evaluator(cell, access, conductance, limit):

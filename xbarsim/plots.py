@@ -181,7 +181,8 @@ def ir_drop_map(solution, path):
 def attenuation(crossbar, path):
     """Transfer matrix over conductance, against the position of the cell: word lines (lines) along the bit lines (axis)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = crossbar.transfer_matrix().T / crossbar.conductance
+        transfer = crossbar.transfer_matrix()
+        share = (transfer if crossbar.transposed else transfer.T) / crossbar.conductance
     figure, axes = _figure(6, 4)
     m = len(share)
     for row in sorted({0, m // 4, m // 2, 3 * m // 4, m - 1}):
