@@ -110,6 +110,13 @@ def test_steep_cells_obey_kirchhoff_in_the_wires():
     np.testing.assert_allclose(np.diff(u, 2, axis=0) / 20, -s.cell_current, rtol=0, atol=1e-11 * scale)
 
 
+def test_damping_saves_steps():
+    """An array where full steps overshoot: 14 of them, 10 damped ones."""
+    rng = np.random.default_rng(0)
+    xb = Crossbar(10 ** rng.uniform(-6, -3, (16, 16)), 1.0, 1.0, cell=Sinh(0.05))
+    assert xb.solve(rng.uniform(-1, 1, 16)).iterations <= 11
+
+
 def test_no_current_is_a_solution_too():
     s = Crossbar(np.full((3, 3), 1e-4), 1.0, 1.0, cell=Sinh(0.1), floating_bit_lines=[0, 1, 2]).solve([0.5, 0.5, 0.5])
     assert abs(s.cell_current).max() < 1e-18
