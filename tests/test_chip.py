@@ -1,6 +1,7 @@
 """Chips: ISAAC's published roll-up from its components, events against the simulator, conservation, schedules, errors."""
 import csv
 import dataclasses
+import functools
 import json
 import math
 import tomllib
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xbarsim import chip as chips
-from xbarsim import claims, cli, compare, config, plots
+from xbarsim import claims, cli, compare, config, joined, plots
 from xbarsim.array import calibrate, program_matrix
 from xbarsim.components import adc, dac, library, load_component, parse_component, storage_area
 from xbarsim.device import load_device
@@ -20,6 +21,7 @@ from xbarsim.rollup import peak, roll_up
 from xbarsim.schedule import Stage, schedule
 from xbarsim.workload import load_shape, operations
 
+approx = functools.partial(pytest.approx, rel=1e-9, abs=0)         # the default tolerance of 1e-12 is blind at picojoules
 IN_SITU = ("isaac", "multibit", "singlebit", "differential")
 CIRCUITS = (*IN_SITU, "synergy")
 
@@ -36,22 +38,22 @@ def test_isaac_rolls_up_to_the_published_table():
     found = peak(chips.load_chip("isaac"))
     unit, tile, whole = (found.level(name) for name in ("unit", "tile", "chip"))
     close = {"rel": 5e-3}
-    assert (unit.power, unit.area) == (pytest.approx(24.08e-3, **close), pytest.approx(0.01312e-6, **close))
-    assert (tile.power, tile.area) == (pytest.approx(329.8e-3, **close), pytest.approx(0.3723e-6, **close))
-    assert (whole.power, whole.area) == (pytest.approx(65.81, **close), pytest.approx(85.42e-6, **close))
-    assert 168 * tile.power == pytest.approx(55.41, **close) and 168 * tile.area == pytest.approx(62.54e-6, **close)
+    assert (unit.power, unit.area) == (approx(24.08e-3, **close), approx(0.01312e-6, **close))
+    assert (tile.power, tile.area) == (approx(329.8e-3, **close), approx(0.3723e-6, **close))
+    assert (whole.power, whole.area) == (approx(65.81, **close), approx(85.42e-6, **close))
+    assert 168 * tile.power == approx(55.41, **close) and 168 * tile.area == approx(62.54e-6, **close)
     digital = sum(row[2] for row in tile.rows), sum(row[3] for row in tile.rows)
-    assert digital == (pytest.approx(40.85e-3, **close), pytest.approx(0.2149e-6, **close))
+    assert digital == (approx(40.85e-3, **close), approx(0.2149e-6, **close))
     assert round(100 * found.adc_power_share) == 58 and round(100 * found.adc_area_share) == 31
     product = found.product
-    assert (product.inputs, product.outputs, product.time) == (128, 128, pytest.approx(1.6e-6))
-    assert product.energy == pytest.approx(38.5e-9, **close)
-    assert product.energy / product.macs == pytest.approx(2.35e-12, **close)
-    assert product.operations_per_second == pytest.approx(41.3e12, **close)
-    assert product.operations_per_second / (whole.area * 1e6) == pytest.approx(483e9, **close)
+    assert (product.inputs, product.outputs, product.time) == (128, 128, approx(1.6e-6))
+    assert product.energy == approx(38.5e-9, **close)
+    assert product.energy / product.macs == approx(2.35e-12, **close)
+    assert product.operations_per_second == approx(41.3e12, **close)
+    assert product.operations_per_second / (whole.area * 1e6) == approx(483e9, **close)
     rows = {role: (count, power, area) for role, count, power, area in unit.rows}
-    assert rows["adc"] == (8, pytest.approx(16e-3, **close), pytest.approx(0.0096e-6, **close))
-    assert rows["dac"] == (1024, pytest.approx(4e-3, **close), pytest.approx(0.00017e-6, **close))
+    assert rows["adc"] == (8, approx(16e-3, **close), approx(0.0096e-6, **close))
+    assert rows["dac"] == (1024, approx(4e-3, **close), approx(0.00017e-6, **close))
 
 
 def test_storage_of_gpt3():
@@ -86,14 +88,49 @@ def test_a_lossless_two_bit_converter_takes_about_21_conversions_per_product():
     assert conversions == 64 * 8 * math.ceil(128 / 3) / 1024 and 21 < conversions < 22
 
 
+def test_a_matrix_on_the_computation_crossbars_by_hand():
+    """bert-base, 48 tokens of batch 2 with a reuse of 40, three rows per conversion, all columns conducting."""
+    found = edited("synergy", dense={"reuse_tokens": 40}, computation={"columns_conducting": 128, "crossbars": 64})
+    result = roll_up(found, "bert-base", 48, 2)
+    query = {role: count * 2 for (role, name), count in result.events.items() if name == "layer.0.query"}
+    weights, tokens = 768 * 768, 96
+    assert query["adc"] == query["shift-add"] == tokens * 768 * 64 * 6 * 43       # 6 blocks of 128 rows, 43 groups of 3
+    assert query["dense-read"] == weights * 8 * 3                                 # 96 tokens in passes of 40
+    assert query["sense-amplifier"] == weights * 8 / 4 * 15 * 3                   # 15 comparisons per 4-bit cell
+    assert query["dac"] == weights * 8 * 6                                        # 16 tokens share a word line
+    assert query["encoder"] == query["dac"] + tokens * 768 * 8
+    cell = 3 * 128 * 0.5**2 * 20.5e-6 * 0.04 * 1e-9
+    assert result.energy["cell", "layer.0.query"] * 2 == approx(query["adc"] * cell)
+    plan = lower(found.chip, load_shape("bert-base"), 48, 2)
+    step = next(stage for stage in plan.stages if stage.name == "layer.0.query")
+    assert tokens * step.service == approx(query["adc"] * 1e-9 / 64)       # one converter per crossbar, settling 1 ns
+    slow = lower(edited("synergy", dense={"reuse_tokens": 1, "read_bits": 8}).chip, load_shape("bert-base"), 48, 2)
+    step = next(stage for stage in slow.stages if stage.name == "layer.0.query")
+    assert 96 * step.service == approx(96 * weights * 8 * 10e-9 / (8 * 3))  # three dense arrays read a byte per 10 ns
+
+
+def test_what_is_idle_pays_by_the_second():
+    still = edited("multibit").changed((("idle_fraction",), 0.0))
+    base, idle = (roll_up(d, "bert-base", 32, 4) for d in (still, still.changed((("idle_fraction",), 0.5))))
+    tiles = lower(still.chip, load_shape("bert-base"), 32, 4).copies["tile"]
+    leaking = sum(p.count * tiles * c.leakage for p, c in still.chip.parts if p.level == "tile")
+    assert base.energy["leakage", "static"] == approx(leaking * base.latency / 4)
+    link = still.chip.by_role["link"][1].peak_power / 4
+    running = tiles * peak(still).level("tile").power + link
+    assert idle.joules - base.joules == approx(0.5 * (running - leaking) * base.latency / 4)
+
+
 def test_vendor_latencies_are_returned_and_other_points_lie_between_them():
     a100 = chips.load_chip("a100")
     assert roll_up(a100, "bert-large", 128, 1).latency == 1.25e-3
-    assert roll_up(a100, "bert-large", 128, 128).time_per_sequence == pytest.approx(0.2e-3, rel=0.01)
-    assert 1.25e-3 < roll_up(a100, "bert-large", 256, 1).latency < 2.81e-3
+    assert roll_up(a100, "bert-large", 128, 128).time_per_sequence == approx(0.2e-3, rel=0.01)
+    macs = {s: 24 * s * (12 * 1024**2 + 2 * s * 1024) for s in (128, 256, 384)}
+    share = math.log(macs[256] / macs[128]) / math.log(macs[384] / macs[128])
+    rate = (macs[128] / 1.25e-3) ** (1 - share) * (macs[384] / 2.81e-3) ** share
+    assert roll_up(a100, "bert-large", 256, 1).latency == approx(macs[256] / rate)
     assert "estimated" in roll_up(a100, "bert-large", 256, 1).notes[0]
     tpu = roll_up(chips.load_chip("tpuv4"), "bert-large", 128, 1)
-    assert tpu.latency == pytest.approx(1.25e-3 * 624 / 275) and "no published latency" in tpu.notes[0]
+    assert tpu.latency == approx(1.25e-3 * 624 / 275) and "no published latency" in tpu.notes[0]
 
 
 # ---------------------------------------------------------------- events are those that the simulator counts
@@ -119,8 +156,8 @@ def test_the_breakdown_sums_to_the_total_and_is_events_times_prices(name):
     found = chips.load_chip(name)
     result = roll_up(found, "bert-base", 64, 4)
     for part in (result.by_component(), result.by_layer(), result.by_step()):
-        assert math.fsum(part.values()) == pytest.approx(result.joules, rel=1e-12)
-    assert math.fsum(result.area_by_role.values()) == pytest.approx(result.area, rel=1e-12)
+        assert math.fsum(part.values()) == approx(result.joules, rel=1e-12)
+    assert math.fsum(result.area_by_role.values()) == approx(result.area, rel=1e-12)
     components = {part.role: chips.resolve(part.component, found.chip.component).at(found.chip.node)
                   for part in found.chip.part}
     by_role = {}
@@ -128,9 +165,9 @@ def test_the_breakdown_sums_to_the_total_and_is_events_times_prices(name):
         by_role[role] = by_role.get(role, 0.0) + count
     for role, count in by_role.items():
         if role != "cell":
-            assert result.by_component()[role] == pytest.approx(count * components[role].energy, rel=1e-12)
-    assert result.power * result.time_per_sequence == pytest.approx(result.joules)
-    assert result.area_delay == pytest.approx(result.area * result.latency / 4)
+            assert result.by_component()[role] == approx(count * components[role].energy, rel=1e-12)
+    assert result.power * result.time_per_sequence == approx(result.joules)
+    assert result.area_delay == approx(result.area * result.latency / 4)
 
 
 @pytest.mark.parametrize("name", IN_SITU)
@@ -139,20 +176,20 @@ def test_energy_of_a_matrix_is_linear_in_tokens_and_of_attention_in_sequences(na
     short, long, many = (roll_up(found, "bert-base", s, b) for s, b in ((32, 1), (96, 1), (32, 5)))
     for key, joule in short.energy.items():
         if key[1].endswith(("query", "output", "intermediate")):
-            assert long.energy[key] == pytest.approx(3 * joule, rel=1e-12)
+            assert long.energy[key] == approx(3 * joule, rel=1e-12)
         if key[1] != "static":
-            assert many.energy[key] == pytest.approx(joule, rel=1e-12)
+            assert many.energy[key] == approx(joule, rel=1e-12)
     scores = [sum(j for (role, stage), j in result.energy.items() if stage == "layer.1.attention_scores" and role == "mac")
               for result in (short, long)]
-    assert scores[1] == pytest.approx(9 * scores[0])
+    assert scores[1] == approx(9 * scores[0])
 
 
 def test_doubling_tiles_doubles_the_array_area():
     one, two = (edited("isaac", organisation={"tiles": tiles, "replicate": 1}) for tiles in (4000, 8000))
     first, second = roll_up(one, "bert-large", 8, 1), roll_up(two, "bert-large", 8, 1)
     assert first.chips == second.chips == 1
-    assert second.area_by_role["array"] == pytest.approx(2 * first.area_by_role["array"])
-    assert second.area_by_role["link"] == first.area_by_role["link"] and second.joules == pytest.approx(first.joules)
+    assert second.area_by_role["array"] == approx(2 * first.area_by_role["array"])
+    assert second.area_by_role["link"] == first.area_by_role["link"] and second.joules == approx(first.joules)
     filled = roll_up(edited("isaac", organisation={"tiles": 8000}), "bert-large", 8, 1)
     assert filled.replication == 5 and filled.latency < second.latency
 
@@ -185,24 +222,24 @@ def test_units_by_dimension(name):
 
     for result, expected in ((scaled(energy=3.0), (3, 1, 1)), (scaled(area=5.0), (1, 5, 1)), (scaled(time=7.0), (1, 1, 7))):
         ratio = result.joules / base.joules, result.area / base.area, result.latency / base.latency
-        assert ratio == pytest.approx(expected, rel=1e-9)
+        assert ratio == approx(expected, rel=1e-9)
 
 
 def test_written_attention_and_reloading_pay_for_their_writes():
     written = roll_up(edited("multibit", operations={"attention": "written"}), "bert-base", 128, 1)
     pulses = sum(n for (role, _), n in written.events.items() if role == "cell-write")
     assert pulses == 12 * 2 * 128 * 768 * 4 * 10                        # layers, K and V, cells per weight, pulses per cell
-    assert written.by_component()["cell-write"] == pytest.approx(pulses * 16e-12) and "mac" not in written.by_component()
+    assert written.by_component()["cell-write"] == approx(pulses * 16e-12) and "mac" not in written.by_component()
     digital = roll_up(chips.load_chip("multibit"), "bert-base", 128, 1)
     assert written.area > digital.area
     slow = roll_up(edited("multibit", operations={"attention": "written"}, cell={"write_pulses": 20}), "bert-base", 128, 1)
-    assert slow.latency - written.latency == pytest.approx(12 * (64 + 128 - 64) * 10 * 40e-9)   # V waits for all its rows
+    assert slow.latency - written.latency == approx(12 * (64 + 128 - 64) * 10 * 40e-9)   # V waits for all its rows
     small = edited("multibit", organisation={"tiles": 48}).changed((("over_capacity",), "reload"), (("part",), [
         *chips.load_chip("multibit").content["part"],
         {"role": "dram", "level": "chip", "component": "dram-bit", "count": 1}]))
     reloaded = roll_up(small, "bert-base", 128, 8)
     weights = load_shape("bert-base").matrix_weights
-    assert sum(n for (role, _), n in reloaded.events.items() if role == "dram") * 8 == pytest.approx(weights * 8)
+    assert sum(n for (role, _), n in reloaded.events.items() if role == "dram") * 8 == approx(weights * 8)
     assert reloaded.chips == 1 and "off-chip" in " ".join(reloaded.notes)
     more = roll_up(edited("multibit", organisation={"tiles": 48}), "bert-base", 128, 8)
     assert more.chips == 5 and more.area > reloaded.area and more.joules < reloaded.joules
@@ -212,11 +249,11 @@ def test_energy_of_reads_comes_from_the_trace_where_there_is_one():
     found = chips.load_chip("multibit")
     plain = roll_up(found, "bert-base", 16, 1)
     solved = roll_up(found, "bert-base", 16, 1, read_energy={"layer.0.query": 5e-9})
-    assert solved.energy["cell", "layer.0.query"] == pytest.approx(16 * 5e-9)
+    assert solved.energy["cell", "layer.0.query"] == approx(16 * 5e-9)
     assert solved.energy["cell", "layer.0.key"] == plain.energy["cell", "layer.0.key"]
     assert "mean conductance of 20.5" in plain.read_energy and "circuit solve" in solved.read_energy
     reads = plain.events["cell", "layer.0.query"]
-    assert plain.energy["cell", "layer.0.query"] == pytest.approx(reads * 128**2 * 20.5e-6 * 0.04 * 0.5 * 100e-9)
+    assert plain.energy["cell", "layer.0.query"] == approx(reads * 128**2 * 20.5e-6 * 0.04 * 0.5 * 100e-9)
 
 
 # ---------------------------------------------------------------- schedules
@@ -288,18 +325,18 @@ def test_every_assumed_value_of_library_and_chips_has_a_range_around_it():
 def test_scaling_rules():
     digital, analog, cell = (load_component(n) for n in ("add-32b-40nm", "dac-8b-40nm", "cell-dram"))
     small = digital.at(32e-9)
-    assert small.area == pytest.approx(digital.area * 0.64) and small.delay == pytest.approx(digital.delay * 0.8)
-    assert small.energy == pytest.approx(digital.energy * 0.8 * (0.95 / 1.0) ** 2)
+    assert small.area == approx(digital.area * 0.64) and small.delay == approx(digital.delay * 0.8)
+    assert small.energy == approx(digital.energy * 0.8 * (0.95 / 1.0) ** 2)
     assert dataclasses.replace(analog.at(32e-9), node=40e-9) == analog
-    assert cell.at(28e-9).area == pytest.approx(4 * cell.area) and cell.at(28e-9).energy == cell.energy
+    assert cell.at(28e-9).area == approx(4 * cell.area) and cell.at(28e-9).energy == cell.energy
     with pytest.raises(OutOfRangeError, match="no supply voltage for 33nm"):
         digital.at(33e-9)
 
 
 def test_converters_by_bits_and_rate():
-    assert adc(8).energy == pytest.approx(1.6667e-12) and adc(8).peak_power == pytest.approx(2e-3, rel=1e-3)
+    assert adc(8).energy == approx(1.6667e-12) and adc(8).peak_power == approx(2e-3, rel=1e-3)
     assert adc(8, 2e9).area == 2 * adc(8).area and adc(8, 2e9).energy == adc(8).energy
-    assert adc(12).energy == pytest.approx(4 * adc(10).energy) and adc(12).ranges["energy"][1] == 16 * adc(10).energy
+    assert adc(12).energy == approx(4 * adc(10).energy) and adc(12).ranges["energy"][1] == 16 * adc(10).energy
     assert "energy" in adc(12).assumed and adc(8).assumed == ()
     assert dac(4).energy == dac(8).energy and dac(4).assumed == ("energy", "area")
 
@@ -351,7 +388,7 @@ def test_a_component_of_ones_own():
     found = edited("multibit", component={"adc-sar-8b-32nm": {"base": "adc-sar-8b-32nm", "energy_pj": 3.3334}})
     plain = chips.load_chip("multibit")
     one, two = (roll_up(d, "bert-base", 8, 1).by_component()["adc"] for d in (plain, found))
-    assert two == pytest.approx(2 * one)
+    assert two == approx(2 * one)
     assert tomllib.loads(chips.chip_text("multibit"))["kind"] == "in-situ"
 
 
@@ -402,13 +439,13 @@ def test_a_sweep_of_a_closed_form(tmp_path):
                        area_mm2=(100.0, (50.0, 300.0)))
     space = compare.Space({"p": found}, "bert-base", 128, 1)
     result = compare.sweep(space, ["p"], lambda p: p["energy"])
-    assert (result.nominal, result.low, result.high) == pytest.approx((5e-3, 1.25e-3, 40e-3))
+    assert (result.nominal, result.low, result.high) == approx((5e-3, 1.25e-3, 40e-3))
     assert [s.assumption.label for s in result.swings] == ["p: power_w", "p: power_fraction", "p: area_mm2"]
-    assert [s.width for s in result.swings] == pytest.approx([8, 4, 1])
+    assert [s.width for s in result.swings] == approx([8, 4, 1])
     assert result.low < result.quantiles[0] < result.quantiles[2] < result.high
     assert result.high_at["p: power_w"] == 40.0 and result.low_at["p: power_fraction"] == 0.25
     held = compare.sweep(compare.Space({"p": found}, "bert-base", 128, 1, ["p: power_w"]), ["p"], lambda p: p["energy"])
-    assert (held.low, held.high) == pytest.approx((2.5e-3, 10e-3))
+    assert (held.low, held.high) == approx((2.5e-3, 10e-3))
     turning = compare.sweep(space, ["p"], lambda p: abs(math.log(p["energy"] / 10e-3)) + 1, samples=0)
     assert turning.low < 1.2                                      # the least value lies inside the ranges, not at an end
     with pytest.raises(ConfigError, match="nothing assumed is called 'p: colour'"):
@@ -421,25 +458,31 @@ def test_a_shared_component_moves_in_both_chips():
                           "all-MiniLM-L6-v2", 16, 1)
     label = "softmax-28nm: energy_pj"
     both = [space.figures(name, {label: 5.0})["energy"] - space.figures(name, {})["energy"] for name in names]
-    assert both[0] == pytest.approx(both[1], rel=1e-6) and both[0] > 0
+    assert both[0] == approx(both[1], rel=1e-6) and both[0] > 0
     assert space.figures("singlebit", {"multibit: idle_fraction": 0.3}) == space.figures("singlebit", {})
 
 
 def test_claims_are_judged_by_their_interval(tmp_path):
     known = claims.load_claims()
     assert {c.chip for c in known.claim} == {"multibit", "singlebit", "a100", "tpuv4"}
-    small = known.model_copy(update={"model": "all-MiniLM-L6-v2", "sequence": 16, "claim": known.claim[:1]})
-    verdict = claims.judge(small, (1,), samples=4)[0]
+    easy = known.claim[0].model_copy(update={"range": (0.1, 0.2)})
+    small = known.model_copy(update={"model": "all-MiniLM-L6-v2", "sequence": 16, "claim": (easy,)})
+    verdicts, together = claims.judge(small, (1,), samples=4)
+    verdict = verdicts[0]
     low, high = verdict.sweep.low, verdict.sweep.high
     assert low < verdict.sweep.nominal < high
     for claimed, expected in (((high * 1.1, high * 2), "above"), ((low / 3, low / 2), "below"), ((low, low), "inside")):
         assert dataclasses.replace(verdict, claim=verdict.claim.model_copy(update={"range": claimed})).verdict == expected
     header, rows = claims.table([verdict])
     assert f"{verdict.sweep.nominal:.3g}" in rows[0]
-    content = json.loads(claims.write_files([verdict], tmp_path)[0].read_text())[0]
+    content = json.loads(claims.write_files([verdict], together, tmp_path)[0].read_text())["claims"][0]
     assert content["low"] == low and content["verdict"] == verdict.verdict
     swings = list(csv.DictReader((tmp_path / "swings.csv").open()))
     assert len(swings) == len(verdict.sweep.swings)
+    assert together[0].shortfall == 1 and "reached by at least one setting" in claims.together_lines(together)[0]
+    both = [easy.model_copy(update={"range": (high * 2, high * 2)})]
+    missed = claims.judge(small.model_copy(update={"claim": both}), (1,), samples=0)[1]
+    assert missed[0].shortfall == approx(2, rel=0.05) and "misses multibit area" in claims.together_lines(missed)[0]
     assert plots.tornado([verdict], tmp_path / "t.png").stat().st_size > 5000
     (tmp_path / "c.toml").write_text("subject = 1")
     with pytest.raises(ConfigError, match="subject = 1"):
@@ -459,7 +502,7 @@ def test_tables_and_files_say_the_same(tmp_path):
     content, rows = json.loads(as_json.read_text()), list(csv.DictReader(table.open()))
     assert content[0]["energy"] == float(rows[0]["energy (SI)"]) == results[0].joules
     joules = [float(row["joule"]) for row in csv.DictReader(parts.open()) if row["chip"] == "multibit"]
-    assert math.fsum(joules) == pytest.approx(results[0].joules, rel=1e-12)
+    assert math.fsum(joules) == approx(results[0].joules, rel=1e-12)
     for kind in ("component", "layer", "step"):
         header, body = compare.breakdown(results, kind)
         assert header == (kind, "multibit", "a100") and body[-1][1] == f"{results[0].joules * 1e3:.4g}"
@@ -484,3 +527,10 @@ def test_commands(tmp_path):
     assert done.exit_code == 0 and "mine" in done.stdout and "energy by layer" in done.stdout, done.output
     assert json.loads(xbarsim("chip", "compare", "a100", "--json").stdout)[0]["latency"] == 1.25e-3
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"chips.json", "chips.csv", "breakdown.csv"}
+
+
+def test_the_embedded_study_simulates_the_chips_it_names():
+    cases = config.load_study("chips").cases()
+    assert [case.chip for _, case in cases] == ["differential", "multibit", "singlebit"]
+    for name, case in cases:
+        assert joined.differences(case, chips.load_chip(case.chip).chip) == (), name

@@ -279,7 +279,7 @@ def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
     result = own[0].result
     assert "circuit solve" in result.read_energy
     solved = sum(layer.array_energy_per_token for layer in summary.cases[0].layers) * result.sequence
-    assert result.by_component()["cell"] == pytest.approx(solved)
+    assert result.by_component()["cell"] == pytest.approx(solved, rel=1e-9, abs=0)
     per_example = summary.cases[0].events["adc_conversions"]
     conversions = sum(count for (role, _), count in result.events.items() if role == "adc") / result.sequence
     assert conversions == pytest.approx(per_example * summary.examples / summary.tokens)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from xbarsim.chip import load_chip
-from xbarsim.compare import FIGURES, Space, Sweep, ratio, sweep
+from xbarsim.compare import FIGURES, Space, Sweep, candidate_values, climb, ratio, sweep
 from xbarsim.components import load_component, storage_area
 from xbarsim.config import Table, describe
 from xbarsim.errors import ConfigError
@@ -70,22 +70,56 @@ def load_claims(path=None):
         raise ConfigError(f"{path or 'claims.toml'}: {describe(error)}") from None
 
 
+@dataclass(frozen=True)
+class Together:
+    """All claims at once, at one batch: the assumptions found that leave the least to be wanted, and the ratios there.
+
+    ratios : ((Claim, ratio), ...);  shortfall : product over the claims of how many times the ratio is too small (1: all
+    are reached);  setting : {label: value}.  Found by a climb, so a better setting may exist.
+    """
+
+    batch: int
+    ratios: tuple
+    shortfall: float
+    setting: dict
+
+
+def _together(space, claims, sweeps):
+    """Climbs from where each claim alone is highest, over all assumptions at once."""
+    known = space.assumptions(space.descriptions)
+
+    def ratios(setting):
+        subject = space.figures(claims.subject, setting)
+        return [space.figures(c.chip, setting)[c.figure] / subject[c.figure] for c in claims.claim]
+
+    def reached(setting):
+        return math.prod(min(1.0, value / c.range[0]) for value, c in zip(ratios(setting), claims.claim, strict=True))
+
+    candidates = {label: candidate_values(assumption) for label, assumption in known.items()}
+    nominal = {label: assumption.value for label, assumption in known.items()}
+    best, setting = max((climb(nominal | found.high_at, candidates, reached, 1) for found in sweeps),
+                        key=lambda pair: pair[0])
+    return Together(space.request[2], tuple(zip(claims.claim, ratios(setting), strict=True)), 1 / best, setting)
+
+
 def judge(claims, batches=(1, 128), samples=64, held=(), progress=None):
-    """[Verdict] of every claim at every batch.
+    """([Verdict] of every claim at every batch, [Together] of every batch).
 
     held : labels of assumptions that stay at their value;  progress : `progress(description, total)` returns a function
     that is called after every sweep
     """
     names = dict.fromkeys([claims.subject, *(claim.chip for claim in claims.claim)])
     descriptions = {name: load_chip(name) for name in names}
-    done = progress("sweeps", len(batches) * len(claims.claim)) if progress else (lambda k: None)
-    verdicts = []
+    done = progress("sweeps", len(batches) * (len(claims.claim) + 1)) if progress else (lambda k: None)
+    verdicts, together = [], []
     for batch in batches:
         space = Space(descriptions, claims.model, claims.sequence, batch, held)
         for claim in claims.claim:
             verdicts.append(Verdict(claim, batch, sweep(space, (claim.chip, claims.subject), ratio(claim.figure), samples)))
             done(1)
-    return verdicts
+        together.append(_together(space, claims, [v.sweep for v in verdicts[-len(claims.claim):]]))
+        done(1)
+    return verdicts, together
 
 
 def table(verdicts):
@@ -100,15 +134,28 @@ def table(verdicts):
     return header, rows
 
 
-def write_files(verdicts, directory):
+def together_lines(found):
+    """Lines that say whether one set of assumptions reaches every claim."""
+    lines = []
+    for t in found:
+        short = ", ".join(f"{claim.chip} {claim.figure} {value:.3g} of {claim.range[0]:g}" for claim, value in t.ratios
+                          if value < claim.range[0])
+        lines.append(f"batch {t.batch}, all claims with the same assumptions: "
+                     + (f"best found misses {short}" if short else "reached by at least one setting"))
+    return lines
+
+
+def write_files(verdicts, together, directory):
     """Write claims.json and swings.csv (every assumption of every claim); their paths."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     as_text, swings = directory / "claims.json", directory / "swings.csv"
-    as_text.write_text(json.dumps([{
+    as_text.write_text(json.dumps({"together": [
+        {"batch": t.batch, "shortfall": t.shortfall, "setting": t.setting,
+         "ratios": [{"claim": c.text, "ratio": value} for c, value in t.ratios]} for t in together], "claims": [{
         "claim": v.claim.text, "chip": v.claim.chip, "figure": v.claim.figure, "claimed": v.claim.range, "batch": v.batch,
         "nominal": v.sweep.nominal, "low": v.sweep.low, "high": v.sweep.high, "quantiles": v.sweep.quantiles,
-        "verdict": v.verdict, "low_at": v.sweep.low_at, "high_at": v.sweep.high_at} for v in verdicts], indent=1) + "\n")
+        "verdict": v.verdict, "low_at": v.sweep.low_at, "high_at": v.sweep.high_at} for v in verdicts]}, indent=1) + "\n")
     with swings.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["claim", "batch", "assumption", "value", "from", "to", "ratio at from", "ratio at to", "why"])

@@ -100,10 +100,11 @@ def _claims(
 
     known = claims.load_claims(file)
     print_table(("storage", "computed", "published"), claims.storage_rows())
-    verdicts = claims.judge(known, tuple(batch or (1, 128)), samples, tuple(hold or ()), progress)
+    verdicts, together = claims.judge(known, tuple(batch or (1, 128)), samples, tuple(hold or ()), progress)
     print(f"\n{known.model}, {known.sequence} tokens; ratio of the other chip to {known.subject}")
     print_table(*claims.table(verdicts))
-    _write(claims.write_files(verdicts, out) if out else ())
+    print("\n".join(claims.together_lines(together)))
+    _write(claims.write_files(verdicts, together, out) if out else ())
     if picture is not None:
         from xbarsim import plots
 

@@ -223,25 +223,28 @@ def sweep(space, names, figure, samples=64, seed=0):
     draws = [{label: _draw(a, rng) for label, a in known.items()} for _ in range(samples)]
     found = [(value(setting), setting) for setting in draws]
     quantiles = tuple(np.quantile([each for each, _ in found], (0.05, 0.5, 0.95))) if found else (math.nan,) * 3
+    candidates = {label: candidate_values(swing.assumption) if swing.width >= 1.2 else swing.assumption.ends
+                  for label, swing in swings.items()}
     for sign in (-1, 1):
         corner = {label: swing.assumption.ends[sign * (swing.high - swing.low) > 0] for label, swing in swings.items()}
-        found.append(_climb(corner, {label: _candidates(swing) for label, swing in swings.items()}, value, sign))
+        found.append(climb(corner, candidates, value, sign))
     found.append((nominal, {}))
     (low, low_at), (high, high_at) = (choose(found, key=lambda pair: pair[0]) for choose in (min, max))
     return Sweep(nominal, low, high, tuple(sorted(swings.values(), key=lambda swing: -swing.width)), quantiles, low_at,
                  high_at)
 
 
-def _candidates(swing):
-    """Values of an assumption that a climb tries: the ends, and three between where the figure moves by a fifth or more."""
-    low, high = swing.assumption.ends
-    if isinstance(low, str) or swing.width < 1.2:
-        return low, high
-    return tuple(_between(low, high, share) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
+def candidate_values(assumption):
+    """Values of an assumption that a climb tries: the ends and three between."""
+    low, high = assumption.ends
+    return (low, high) if isinstance(low, str) else tuple(_between(low, high, k / 4) for k in range(5))
 
 
-def _climb(corner, candidates, value, sign):
-    """(value, setting) from which no candidate of a single assumption goes further in the direction of `sign`."""
+def climb(corner, candidates, value, sign):
+    """(value, setting) from which no candidate of a single assumption goes further in the direction of `sign` (1 or -1).
+
+    corner : {label: value} to start from;  candidates : {label: values};  value : function of a setting
+    """
     best, moved = value(corner), True
     while moved:
         moved = False
