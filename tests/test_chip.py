@@ -243,6 +243,12 @@ def test_written_attention_and_reloading_pay_for_their_writes():
     assert reloaded.chips == 1 and "off-chip" in " ".join(reloaded.notes)
     more = roll_up(edited("multibit", organisation={"tiles": 48}), "bert-base", 128, 8)
     assert more.chips == 5 and more.area > reloaded.area and more.joules < reloaded.joules
+    sizes = {op.name: op.inputs for op in operations(load_shape("bert-base"), 128) if op.kind == "linear"}
+    crossings = sum(count / (128 * sizes[name] * 8) for (role, name), count in more.events.items()
+                    if role == "link" and name in sizes)
+    assert crossings == approx(more.chips - 1)
+    both = roll_up(small.changed((("operations", "attention"), "written")), "bert-base", 128, 8)
+    assert sum(n for (role, name), n in both.events.items() if name.endswith(".write")) == approx(pulses)
 
 
 def test_energy_of_reads_comes_from_the_trace_where_there_is_one():

@@ -20,15 +20,14 @@ RESULT_BITS = 16                 # of a partial sum in tile registers
 class Plan:
     """A model lowered to a chip.
 
-    copies : {level: parts groups on all chips}; chips : int; utilisation : used over allocated cells, or None
-    replication : copies of the model; jobs : that enter one after the other; tokens : of a job
+    copies : {level: how many of it on all chips};  utilisation : share of the allocated cells that hold weights
+    replication : copies of the model;  jobs : that enter one after the other
     programming_pulses : write pulses that put the model on the chip once;  notes : what a reader must know
     """
 
     copies: dict
     chips: int
-    arrays: int
-    utilisation: float | None
+    utilisation: float
     replication: int
     jobs: int
     stages: tuple
@@ -171,9 +170,9 @@ class _InSitu(_Lowering):
             reload = chip.over_capacity == "reload" and needed > capacity
             chips = 1 if reload else -(-needed // capacity)
             fitting = max(1, capacity * chips // needed)
-            replication = fitting if org.replicate == "fill" else min(org.replicate, fitting)
+            replication = fitting if org.replicate == "fill" else org.replicate
             tiles = org.tiles * chips
-            if org.replicate != "fill" and org.replicate > fitting:
+            if replication > fitting:
                 raise ConfigError(f"organisation.replicate = {org.replicate}, but {chips} chips have room for {fitting} "
                                   'copies of the model; use "fill" or fewer')
         weights = self.shape.matrix_weights
@@ -185,7 +184,6 @@ class _InSitu(_Lowering):
             self.notes.append(f"the model needs {needed / (tiles * org.units_per_tile):.2f} times the chip: its weights "
                               "come from off-chip DRAM and are programmed in every pass over a batch")
         return Plan({"unit": tiles * org.units_per_tile, "tile": tiles, "chip": chips}, chips,
-                    tiles * org.units_per_tile * org.arrays_per_unit,
                     weights * chip.planes / ((needed - dynamic) * cells), replication, 1 if reload else self.batch,
                     stages, weights * chip.planes * chip.cell.write_pulses * replication, tuple(self.notes))
 
@@ -201,8 +199,8 @@ class _InSitu(_Lowering):
                 cost = self.linear_cost(op.inputs, op.outputs, replication)
                 resource = op.name
                 before, placed = placed, placed + units[op.name]
-                crossings = math.ceil(placed / capacity - 1e-9) - math.ceil(before / capacity - 1e-9) if before else 0
-                if crossings > 0 and chips > 1:
+                crossings = math.ceil(placed / capacity - 1e-9) - max(1, math.ceil(before / capacity - 1e-9))
+                if crossings:
                     crossing = crossings * op.inputs * bits
                     time = crossing / rate(chip, "link")
                     cost = Cost(cost.events | moved(chip, link=crossing), max(cost.service, time), cost.fill + time)
@@ -214,7 +212,7 @@ class _InSitu(_Lowering):
                 single = self.linear_cost(op.inputs, op.outputs)
                 cost = Cost({role: n * op.copies for role, n in single.events.items()}, single.service, single.fill)
                 resource = op.name
-                written = self._write(op)
+                written = self._write(op, tokens / self.sequence)
                 stages.append(written)
                 after = tuple((name, waits) for name, waits in op.after if not name.endswith((".key", ".value")))
                 after = (*after, (written.name, True))
@@ -233,14 +231,15 @@ class _InSitu(_Lowering):
             stages.append(self.stage(op, cost, resource, tokens, after))
         return self.ports(stages, bits, tokens)
 
-    def _write(self, op):
-        """Keys or values of one sequence into arrays, row by row, all arrays of the matrix at once."""
+    def _write(self, op, sequences):
+        """Keys or values of the sequences of a job into arrays: one after the other, row by row, all arrays of a matrix at
+        once."""
         chip = self.chip
         source = next(name for name, _ in op.after if name.endswith((".key", ".value")))
         _, component = chip.by_role["cell-write"]
-        pulses = op.copies * op.inputs * op.outputs * chip.planes * chip.cell.write_pulses
+        pulses = sequences * op.copies * op.inputs * op.outputs * chip.planes * chip.cell.write_pulses
         rows = min(op.inputs, chip.mapping.word_lines)
-        time = rows * chip.cell.write_pulses * (component.delay or 0.0)
+        time = sequences * rows * chip.cell.write_pulses * (component.delay or 0.0)
         return Stage(f"{op.name}.write", op.layer, 1, time, time, f"{op.name}", ((source, True),), {"cell-write": pulses})
 
     def _reload(self, op, stages):
@@ -367,6 +366,6 @@ class _Synergy(_Lowering):
             stages.append(Stage("crossings", self.shape.layers - 1, 1, time, time, "link", ((stages[-1].name, True),),
                                 crossing))
         cells = self.shape.matrix_weights * chip.dense.weight_bits / chip.dense.bits_per_cell * (1 - self.absent)
-        return Plan(self.copies, self.chips, int(self.arrays), self.fullness, 1, 1,
+        return Plan(self.copies, self.chips, self.fullness, 1, 1,
                     self.ports(stages, chip.computation.activation_bits, self.tokens), cells * chip.dense.write_pulses,
                     tuple(self.notes))
