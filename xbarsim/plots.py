@@ -206,17 +206,18 @@ def calibration(result, path):
             getattr(axes, f"set_{direction}label")(f"{name} ({text})" if text else name)
             if direction == "x":
                 x_scale = scale
-        for label, (x, y) in curve.data.items():
+        paired = len(curve.data) == len(curve.fit) > 1              # a line in the colour of its points
+        for number, (label, (x, y)) in enumerate(curve.data.items()):
             few = len(x) <= 500
             axes.plot(np.asarray(x) / x_scale, np.asarray(y) / scale, "o", markersize=4 if few else 2,
-                      alpha=0.7 if few else 0.3, label=label)
-        for label, (x, y) in curve.fit.items():
-            axes.plot(np.asarray(x) / x_scale, np.asarray(y) / scale, linewidth=1.5, label=label)
+                      alpha=0.5 if few else 0.3, label=label, color=f"C{number}")
+        for number, (label, (x, y)) in enumerate(curve.fit.items(), 0 if paired else len(curve.data)):
+            axes.plot(np.asarray(x) / x_scale, np.asarray(y) / scale, linewidth=1.5, label=label, color=f"C{number}")
         axes.set_xscale("log" if curve.log_x else "linear")
         axes.set_yscale("log" if curve.log_y else "linear")
         axes.set_title(title, fontsize=10, loc="left")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8 if len(curve.data) < 5 else 6, ncols=1 if len(curve.data) < 5 else 2)
     figure.suptitle(f"{result.kind}: {result.model}", fontsize=10)
     return _save(figure, path)
 

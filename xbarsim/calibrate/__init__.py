@@ -9,10 +9,11 @@ from xbarsim.errors import ConfigError
 
 # kind of `xbarsim calibrate` -> module with from_files(paths, columns, where) -> FitResult; the first line of its
 # docstring is what the help says
-KINDS = {"read-noise": "read_noise"}
+KINDS = {"iv": "iv", "programming": "programming", "retention": "retention", "read-noise": "read_noise", "pulses": "pulses",
+         "faults": "faults"}
 
 _EXPORTS = {"FitResult": "result", "Parameter": "result", "device_toml": "devices", "write_device": "devices",
-            "fit_read_noise": "read_noise"}
+            **{f"fit_{module}": module for module in KINDS.values()}}
 __all__ = [*_EXPORTS, "KINDS", "calibrate_files"]
 
 

@@ -31,6 +31,12 @@ def device_toml(result, base, source):
     content = tomllib.loads(device_text(base))
     for name, table in result.device.items():
         content.pop(_INSTEAD.get(name), None)
+        if name == "write_verify":                                   # what the writer chooses is not in the pulses
+            if name not in content or not {"tolerance_us", "maximum_pulses"} <= set(content[name]):
+                raise ConfigError(f"a {result.kind} fit gives the steps of [write_verify]; its tolerance_us and "
+                                  f"maximum_pulses are choices of the write: add them to a copy of device {base} and give "
+                                  "that file as --base")
+            table = content[name] | table
         content[name] = _sourced(table, source)
     content["description"] = f"{Path(str(base)).stem} with {', '.join(result.device)} from {source}"
     try:

@@ -1,0 +1,107 @@
+"""Intervals and least squares that the fits share.  All intervals are at `result.CONFIDENCE`, two-sided."""
+import numpy as np
+from scipy import stats
+
+from xbarsim.calibrate.result import CONFIDENCE, Parameter
+
+TAIL = (1 - CONFIDENCE) / 2
+
+
+def akaike(rss, points, parameters):
+    """AIC of least squares with normal errors of unknown variance, which counts as one more parameter."""
+    return points * (np.log(2 * np.pi * max(rss, np.finfo(float).tiny) / points) + 1) + 2 * (parameters + 1)
+
+
+def t_interval(name, unit, value, error, freedom):
+    """Parameter from an estimate and its standard error."""
+    half = stats.t.ppf(1 - TAIL, max(freedom, 1)) * error
+    return Parameter.known(name, unit, value, value - half, value + half)
+
+
+def proportion(name, count, total):
+    """Parameter: share of a binomial count, with the exact (Clopper-Pearson) interval, one-sided at 0 and at `total`."""
+    low = 0.0 if count == 0 else stats.beta.ppf(TAIL if count < total else 2 * TAIL, count, total - count + 1)
+    high = 1.0 if count == total else stats.beta.ppf(1 - (TAIL if count else 2 * TAIL), count + 1, total - count)
+    return Parameter.known(name, "1", count / total, low, high)
+
+
+def solve(design, y):
+    """(coefficients, inverse normal matrix, residual sum of squares) of ordinary least squares."""
+    scale = np.sqrt(np.einsum("ij,ij->j", design, design))
+    scale[scale == 0] = 1.0
+    gram = design.T @ design / np.outer(scale, scale)
+    try:
+        inverse = np.linalg.inv(gram)
+    except np.linalg.LinAlgError:                                    # columns that are the same
+        inverse = np.linalg.pinv(gram)
+    inverse = inverse / np.outer(scale, scale)
+    c = inverse @ (design.T @ y)
+    c = c + inverse @ (design.T @ (y - design @ c))                  # one refinement of the normal equations
+    residual = y - design @ c
+    return c, inverse, float(residual @ residual)
+
+
+def correlation(residual):
+    """Lag-one autocorrelation of residuals in the order of measurement."""
+    centred = residual - residual.mean()
+    power = (centred ** 2).sum()
+    return float((centred[1:] * centred[:-1]).sum() / power) if power else 0.0
+
+
+class Separable:
+    """y = design(s) c + noise, linear in c: profiled over the one nonlinear parameter s.
+
+    The interval of s is where the residual sum of squares stays within the F threshold of the best.  That of a
+    coefficient (or of a linear combination w(s) c) is the union over these s of its own.  Residuals that are correlated
+    (beyond chance, p < 1e-3) count as fewer points.
+
+    design : s -> (n, k);  grid : increasing values of s;  nearly exact where the model is linear in between
+    """
+
+    def __init__(self, design, y, grid):
+        self.design, self.y = design, y
+        self.grid = np.asarray(grid, float)
+        best = int(np.argmin([solve(design(s), y)[2] for s in self.grid]))
+        low, high = self.grid[max(best - 1, 0)], self.grid[min(best + 1, len(self.grid) - 1)]
+        for _ in range(26):                                          # golden section
+            a, b = high - 0.618034 * (high - low), low + 0.618034 * (high - low)
+            low, high = (low, b) if solve(design(a), y)[2] < solve(design(b), y)[2] else (a, high)
+        self.value = (low + high) / 2
+        self.c, self.inverse, self.rss = solve(design(self.value), y)
+        self.residual = y - design(self.value) @ self.c
+        self.n, self.k = len(y), len(self.c) + 1
+        rho = correlation(self.residual)
+        self.correlated = rho if rho > 3.3 / np.sqrt(self.n) else 0.0
+        effective = (1 + self.correlated) / (1 - min(self.correlated, 0.99))
+        self.freedom = max((self.n - self.k) / effective, 1.0)
+        self.threshold = self.rss * (1 + stats.f.ppf(CONFIDENCE, 1, self.freedom) / self.freedom)
+        self.low, self.high = self._end(-1), self._end(1)
+
+    def _end(self, direction):
+        """Where the profile crosses the threshold in one direction; None where it does not within the grid."""
+        inside, outside = self.value, None
+        for s in self.grid[self.grid > self.value] if direction > 0 else self.grid[self.grid < self.value][::-1]:
+            if solve(self.design(s), self.y)[2] > self.threshold:
+                outside = s
+                break
+            inside = s
+        if outside is None:
+            return None
+        for _ in range(18):
+            middle = (inside + outside) / 2
+            if solve(self.design(middle), self.y)[2] > self.threshold:
+                outside = middle
+            else:
+                inside = middle
+        return inside
+
+    def combination(self, weights):
+        """(value, low, high) of weights(s) @ c; the ends of the grid where the interval of s is open."""
+        ends = (self.grid[0] if self.low is None else self.low, self.grid[-1] if self.high is None else self.high)
+        low, high = np.inf, -np.inf
+        for s in np.concatenate((np.linspace(*ends, 15), [self.value])):
+            c, inverse, rss = solve(self.design(s), self.y)
+            w = weights(s)
+            room = max(self.threshold - rss, 0.0) * (w @ inverse @ w)
+            low, high = min(low, w @ c - np.sqrt(room)), max(high, w @ c + np.sqrt(room))
+        return weights(self.value) @ self.c, low, high
