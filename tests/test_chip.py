@@ -90,7 +90,7 @@ def test_a_lossless_two_bit_converter_takes_about_21_conversions_per_product():
 
 def test_a_matrix_on_the_computation_crossbars_by_hand():
     """bert-base, 48 tokens of batch 2 with a reuse of 40, three rows per conversion, all columns conducting."""
-    found = edited("synergy", dense={"reuse_tokens": 40}, computation={"columns_conducting": 128, "crossbars": 64})
+    found = edited("synergy", dense={"reuse_tokens": 40}, computation={"bit_lines_conducting": 128, "crossbars": 64})
     result = roll_up(found, "bert-base", 48, 2)
     query = {role: count * 2 for (role, name), count in result.events.items() if name == "layer.0.query"}
     weights, tokens = 768 * 768, 96
@@ -375,7 +375,7 @@ def test_component_mistakes(values, message):
     ("multibit", 'key = "cell.activity"', 'key = "cell.activities"', "is not a key of the file"),
     ("synergy", "rows_per_conversion = 3 ", "rows_per_conversion = 300 ", "cannot exceed"),
     ("synergy", "bits_per_cell = 4", "bits_per_cell = 2", "but dense.bits_per_cell = 2"),
-    ("synergy", "columns_per_adc = 128", "columns_per_adc = 100", "does not divide computation.columns"),
+    ("synergy", "bit_lines_per_adc = 128", "bit_lines_per_adc = 100", "does not divide computation.bit_lines"),
     ("synergy", 'level = "crossbar"', 'level = "tile"', "is not one of dense, crossbar, chip"),
     ("a100", 'precision = "int8"\nmemory', 'precision = "int4"\nmemory', "no peak_tops"),
     ("tpuv4", 'utilisation_of = "a100"', "", "either"),

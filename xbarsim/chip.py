@@ -183,10 +183,10 @@ class InSitu(Circuits):
 
 
 class Dense(Table):
-    """The memory: arrays of `rows` x `columns` cells."""
+    """The memory: arrays of `word_lines` x `bit_lines` cells."""
 
-    rows: int = Field(1024, ge=1)
-    columns: int = Field(65536, ge=1)
+    word_lines: int = Field(1024, ge=1)
+    bit_lines: int = Field(65536, ge=1)
     bits_per_cell: int = Field(ge=1, le=8)
     weight_bits: int = Field(8, ge=1, le=16)
     arrays: Positive | Literal["fit"] = "fit"
@@ -208,16 +208,16 @@ class Computation(Table):
     """The pool of computation crossbars.  Digits of activations set the switches, bits of weights drive the word lines."""
 
     crossbars: int = Field(ge=1)
-    rows: int = Field(128, ge=1)
-    columns: int = Field(128, ge=1)
-    columns_per_adc: int = Field(128, ge=1)
+    word_lines: int = Field(128, ge=1)
+    bit_lines: int = Field(128, ge=1)
+    bit_lines_per_adc: int = Field(128, ge=1)
     activation_bits: int = Field(8, ge=1, le=16)
     digit_bits: int = Field(1, ge=1, le=8, description="bits of one digit of an activation")
     cells_per_digit: int = Field(1, ge=1, description="memristors, and rows, of one digit")
     rows_per_conversion: int = Field(ge=1)
     adc_bits: int = Field(2, ge=1, le=16)
     settle_ns: float = Field(ge=0, description="time that a conversion waits for the lines")
-    columns_conducting: int = Field(ge=1, description="columns that draw current during a conversion")
+    bit_lines_conducting: int = Field(ge=1, description="bit lines that draw current during a conversion")
     conductance_us: float = Field(gt=0)
     voltage_v: float = Field(0.2, gt=0, le=5)
     activity: float = Field(0.5, gt=0, le=1, description="share of ones in either operand")
@@ -240,19 +240,20 @@ class Synergy(Circuits):
     def part_count(self, part):
         d, c = self.dense, self.computation
         cells_read = d.read_bits / d.bits_per_cell
-        derived = {"adc": c.columns / c.columns_per_adc, "dac": c.rows, "cell": c.rows * c.columns,
-                   "sample-hold": c.columns, "dense-cell": d.rows * d.columns / d.area_efficiency,
+        derived = {"adc": c.bit_lines / c.bit_lines_per_adc, "dac": c.word_lines, "cell": c.word_lines * c.bit_lines,
+                   "sample-hold": c.bit_lines, "dense-cell": d.word_lines * d.bit_lines / d.area_efficiency,
                    "sense-amplifier": cells_read * (2**d.bits_per_cell - 1)}
         return derived.get(part.role, part.count)
 
     def contradictions(self):
         d, c, roles = self.dense, self.computation, self.by_role
-        if c.columns % c.columns_per_adc:
-            yield f"computation.columns_per_adc = {c.columns_per_adc} does not divide computation.columns = {c.columns}"
-        if c.rows_per_conversion > c.rows or c.columns_conducting > c.columns or c.cells_per_digit > c.rows:
-            yield ("computation.rows_per_conversion, cells_per_digit and columns_conducting cannot exceed the "
-                   f"{c.rows} rows and {c.columns} columns")
-        if c.activation_bits % c.digit_bits or -(-c.activation_bits // c.digit_bits) > c.columns:
+        if c.bit_lines % c.bit_lines_per_adc:
+            yield (f"computation.bit_lines_per_adc = {c.bit_lines_per_adc} does not divide computation.bit_lines = "
+                   f"{c.bit_lines}")
+        if c.rows_per_conversion > c.word_lines or c.bit_lines_conducting > c.bit_lines or c.cells_per_digit > c.word_lines:
+            yield ("computation.rows_per_conversion, cells_per_digit and bit_lines_conducting cannot exceed the "
+                   f"{c.word_lines} word lines and {c.bit_lines} bit lines")
+        if c.activation_bits % c.digit_bits or -(-c.activation_bits // c.digit_bits) > c.bit_lines:
             yield f"computation.digit_bits = {c.digit_bits} must divide activation_bits = {c.activation_bits}"
         if "adc" in roles and roles["adc"][1].bits != c.adc_bits:
             yield f"part adc is {roles['adc'][1].name} of {roles['adc'][1].bits} bits, computation.adc_bits = {c.adc_bits}"
@@ -261,8 +262,8 @@ class Synergy(Circuits):
         if "dense-cell" in roles and roles["dense-cell"][1].bits != d.bits_per_cell:
             yield (f"part dense-cell is {roles['dense-cell'][1].name} of {roles['dense-cell'][1].bits} bits, but "
                    f"dense.bits_per_cell = {d.bits_per_cell}")
-        if d.read_bits > d.columns * d.bits_per_cell:
-            yield f"dense.read_bits = {d.read_bits} exceeds the {d.columns * d.bits_per_cell} bits of a row"
+        if d.read_bits > d.bit_lines * d.bits_per_cell:
+            yield f"dense.read_bits = {d.read_bits} exceeds the {d.bit_lines * d.bits_per_cell} bits of a word line"
         on_chip = [step for step in (self.operations.softmax, self.operations.layer_norm, self.operations.gelu)
                    if step == "computation"]
         yield from missing(roles, {

@@ -264,7 +264,7 @@ class _Synergy(_Lowering):
         self.digits = c.activation_bits // c.digit_bits
         self.tokens = sequence * batch
         bits = shape.matrix_weights * chip.dense.weight_bits
-        per_array = chip.dense.rows * chip.dense.columns * chip.dense.bits_per_cell
+        per_array = chip.dense.word_lines * chip.dense.bit_lines * chip.dense.bits_per_cell
         self.needed = -(-bits // per_array)
         if chip.dense.arrays == "fit":
             self.chips, self.arrays = 1, self.needed
@@ -273,7 +273,7 @@ class _Synergy(_Lowering):
             self.arrays = chip.dense.arrays * self.chips
         self.absent = max(0.0, 1 - self.arrays * per_array / bits)         # share of the weights that is off chip
         self.fullness = min(1.0, bits / (self.arrays * per_array))
-        self.adcs = c.crossbars * self.chips * c.columns / c.columns_per_adc
+        self.adcs = c.crossbars * self.chips * c.bit_lines / c.bit_lines_per_adc
         self.conversion = max(c.settle_ns * NANO, chip.by_role["adc"][1].delay)
         if self.absent:
             self.notes.append(f"{100 * self.absent:.0f} % of the weights do not fit and come from off-chip DRAM")
@@ -281,7 +281,7 @@ class _Synergy(_Lowering):
     def groups(self, inputs):
         """Conversions that the rows of a dot product of `inputs` take, for one digit of either operand."""
         c = self.chip.computation
-        per_block = c.rows // c.cells_per_digit
+        per_block = c.word_lines // c.cells_per_digit
         full, rest = divmod(inputs, per_block)
         return (full * -(-per_block * c.cells_per_digit // c.rows_per_conversion)
                 + -(-rest * c.cells_per_digit // c.rows_per_conversion))
@@ -307,7 +307,7 @@ class _Synergy(_Lowering):
 
     def linear(self, op):
         c, d, tokens = self.chip.computation, self.chip.dense, self.tokens
-        together = max(1, c.columns // self.digits)                          # tokens that share the word lines of a crossbar
+        together = max(1, c.bit_lines // self.digits)                    # tokens that share the word lines of a crossbar
         driven = math.ceil(tokens / together) * op.inputs * op.outputs * d.weight_bits * c.cells_per_digit
         switched = tokens * op.inputs * self.digits * c.cells_per_digit
         cost = self.computed(self.dot_products(tokens * op.outputs, op.inputs), driven, switched,
@@ -326,7 +326,7 @@ class _Synergy(_Lowering):
     def product(self, op):
         """Activations times activations: one operand sets switches, the bits of the other drive the word lines."""
         c, tokens = self.chip.computation, self.tokens
-        together = max(1, c.columns // self.digits)
+        together = max(1, c.bit_lines // self.digits)
         driven = (math.ceil(self.sequence / together) * self.batch * op.copies * op.inputs * op.outputs
                   * self.chip.dense.weight_bits * c.cells_per_digit)
         return self.computed(self.dot_products(tokens * op.values_out, op.inputs), driven,

@@ -159,7 +159,7 @@ def _prices(chip):
     prices = {part.role: component.energy for part, component in chip.parts}
     if chip.kind == "synergy":
         c = chip.computation
-        conducting = min(c.rows_per_conversion, c.rows) * c.columns_conducting * c.activity**2
+        conducting = c.rows_per_conversion * c.bit_lines_conducting * c.activity**2
         time = max(c.settle_ns * NANO, chip.by_role["adc"][1].delay)
         prices["cell"] = conducting * c.conductance_us * MICROSIEMENS * c.voltage_v**2 * time
         return prices, f"mean conductance of {c.conductance_us:g} µS"
