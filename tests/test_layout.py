@@ -27,7 +27,7 @@ ORDER = [
     {"runner"},
     {"components", "schedule", "workload"},
     {"chip", "lowering", "rollup"},
-    {"compare", "claims", "aggregate", "calibrate", "sweep"},
+    {"compare", "claims", "aggregate", "calibrate", "memory", "sweep"},
     {"joined"},
     {"report", "plots"},
     {"console", "cli_chip"},

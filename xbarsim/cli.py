@@ -315,6 +315,26 @@ def _calibrate(
         print(f"written: {calibrate.write_device(result, out, base, files)}", file=sys.stderr)
 
 
+@app.command("memory")
+def _memory(
+    study: Annotated[str, typer.Argument(help="A study file, or an embedded study.")] = "default",
+    columns: Annotated[list[int] | None, typer.Option(min=1, max=65536, help="Segment lengths, one option each.")] = None,
+    rate: Annotated[list[float] | None, typer.Option(min=0, max=1, help="Stated bit-error rates, one option each.")] = None,
+    chips: Annotated[int, typer.Option(min=0, help="Simulated chips per row that the model is run on; 0: none.")] = 0,
+    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw rates and metric (.png, .pdf, .svg).")] = None,
+):
+    """Bit-error rate of the dense memory against the length of a segment, and what a model makes of it."""
+    from xbarsim import config, memory
+
+    report = memory.run(config.load_study(study), columns or ([] if rate else [64, 128, 256, 512, 1024, 2048]), rate or (),
+                        chips, progress=_progress)
+    print(memory.render(report))
+    if picture is not None:
+        from xbarsim import plots
+
+        print(f"written: {plots.memory(report, picture)}", file=sys.stderr)
+
+
 def _pairs(option, texts):
     """{name: value} of "name=value" texts."""
     for text in texts or ():

@@ -294,3 +294,30 @@ def tornado(verdicts, path):
 
 def _end(value):
     return value if isinstance(value, str) else f"{value:g}"
+
+
+def memory(report, path):
+    """Bit-error rate against the length of a segment, and the metric against the bit-error rate.
+
+    report : memory.Report;  path : file to write (.png, .pdf, .svg)
+    """
+    figure, (rates, metric) = _figure(10, 4, ncols=2)
+    solved = [row for row in report.rows if row.columns]
+    for name, label in (("mean", "mean"), ("worst_place", "worst place"), ("worst_data", "worst place, 15 of 16 cells on")):
+        rates.loglog([row.columns for row in solved], [max(getattr(row, name), 1e-18) for row in solved], marker="o",
+                     markersize=3, label=label)
+    rates.set(xlabel="columns of a segment", ylabel="bit-error rate (below 1e-18 drawn there)", ylim=(0.5e-18, 2))
+    if solved:
+        rates.legend(fontsize=8)
+    ran = sorted((row for row in report.rows if row.values), key=lambda row: row.mean)
+    if ran:
+        middle, low, high = 100 * np.array([row.interval for row in ran]).T
+        x = [max(row.mean, 1e-9) for row in ran]
+        metric.errorbar(x, middle, [middle - low, high - middle], marker="o", markersize=3, capsize=3, linewidth=1)
+        metric.axhline(100 * report.reference, color="0.5", linewidth=0.8, label="no errors")
+        metric.set_xscale("log")
+        metric.set(xlabel="bit-error rate (below 1e-9 drawn there)", ylabel=f"{report.metric} x 100, 95 % over chips")
+        metric.legend(fontsize=8)
+    for axes in (rates, metric):
+        axes.grid(alpha=0.3)
+    return _save(figure, path)
