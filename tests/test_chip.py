@@ -532,6 +532,9 @@ def test_commands(tmp_path):
                    tmp_path / "out", "--picture", tmp_path / "b.svg")
     assert done.exit_code == 0 and "mine" in done.stdout and "energy by layer" in done.stdout, done.output
     assert json.loads(xbarsim("chip", "compare", "a100", "--json").stdout)[0]["latency"] == 1.25e-3
+    (tmp_path / "study.toml").write_text('chip = "nothing"')
+    refused = xbarsim("run", tmp_path / "study.toml", "--out", tmp_path / "runs")
+    assert "no chip 'nothing'" in str(refused.exception) and not (tmp_path / "runs").exists()
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"chips.json", "chips.csv", "breakdown.csv"}
 
 

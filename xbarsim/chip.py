@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from xbarsim.components import KEYS, library, library_entries, parse_component
+from xbarsim.components import KEYS, cell_read_energy, library, library_entries, parse_component
 from xbarsim.config import Adc, Dac, Mapping, Table, describe, merge
 from xbarsim.errors import ConfigError
 from xbarsim.units import MICROSIEMENS, NANO
@@ -494,5 +494,5 @@ def with_assumptions(description, chosen):
 def mean_read_energy(chip):
     """Joule of one read of a whole array of an in-situ chip from the mean conductance of its cells."""
     cells = chip.mapping.word_lines * chip.mapping.bit_lines
-    return (cells * chip.cell.mean_conductance_us * MICROSIEMENS * chip.cell.voltage_v**2 * chip.cell.activity
-            * chip.dac.read_time_ns * NANO)
+    return cells * chip.cell.activity * cell_read_energy(chip.cell.mean_conductance_us * MICROSIEMENS, chip.cell.voltage_v,
+                                                         chip.dac.read_time_ns * NANO)

@@ -76,8 +76,10 @@ def table(rows):
     body = [(row.case, row.result.chip + ("*" if row.differs else ""), f"{100 * row.value:.2f}",
              f"{100 * row.low:.2f} .. {100 * row.high:.2f}",
              *(f"{value(row.result) / scale:.4g}" for _, scale, value in FIGURES.values())) for row in rows]
-    first = rows[0].result
-    remarks = [f"{first.model}, {first.sequence} tokens per sentence (mean), batch {first.batch}; energy per sentence"]
+    remarks = []
+    for row in rows:
+        remarks.append(f"{row.result.model}: {row.result.sequence} tokens per sentence (mean), batch {row.result.batch}; "
+                       "energy per sentence")
     for row in rows:
         remarks.append(f"{row.case} on {row.result.chip}: array reads {row.result.read_energy}")
         if row.differs:

@@ -5,10 +5,10 @@ papers state power and area.
 """
 import math
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 from xbarsim import lowering
 from xbarsim.chip import assumptions, load_chip, mean_read_energy
+from xbarsim.components import cell_read_energy
 from xbarsim.errors import ConfigError, OutOfRangeError
 from xbarsim.schedule import schedule
 from xbarsim.units import MICROSIEMENS, MILLI, NANO, SQUARE_MILLIMETRE
@@ -83,7 +83,7 @@ class RollUp:
         return self._grouped(lambda key: key[0])
 
     def by_layer(self):
-        """{layer number or "static": J} in order."""
+        """{layer number, or "input", "result", "static": J} in order."""
         return dict(sorted(self._grouped(lambda key: _layer(key[1])).items(), key=lambda item: (len(item[0]), item[0])))
 
     def by_step(self):
@@ -98,7 +98,7 @@ class RollUp:
 
 
 def _layer(stage):
-    return stage.split(".")[1] if stage.startswith("layer.") else {"input": "input", "result": "result"}.get(stage, stage)
+    return stage.split(".")[1] if stage.startswith("layer.") else stage
 
 
 def roll_up(description, model, sequence, batch, *, shape=None, read_energy=None):
@@ -161,7 +161,7 @@ def _prices(chip):
         c = chip.computation
         conducting = c.rows_per_conversion * c.bit_lines_conducting * c.activity**2
         time = max(c.settle_ns * NANO, chip.by_role["adc"][1].delay)
-        prices["cell"] = conducting * c.conductance_us * MICROSIEMENS * c.voltage_v**2 * time
+        prices["cell"] = conducting * cell_read_energy(c.conductance_us * MICROSIEMENS, c.voltage_v, time)
         return prices, f"mean conductance of {c.conductance_us:g} µS"
     if chip.cell.read_energy == "component":
         return prices, f"component {chip.by_role['array'][1].name}"
@@ -241,8 +241,25 @@ class Level:
 
 
 @dataclass(frozen=True)
+class UnitProduct:
+    """One vector through the largest matrix (inputs, outputs) of a unit: s, J spent in the unit, ADC conversions per MAC;
+    operations_per_second is that of all units of a chip, or of a tile where the model sets the size of the chip."""
+
+    inputs: int
+    outputs: int
+    time: float
+    energy: float
+    conversions_per_mac: float
+    operations_per_second: float
+
+    @property
+    def macs(self):
+        return self.inputs * self.outputs
+
+
+@dataclass(frozen=True)
 class Peak:
-    """A chip flat out.  `product` describes one vector through a full unit: None for other kinds than in-situ.
+    """A chip flat out.  `product` is None for other kinds than in-situ, and where twin arrays of a weight exceed a unit.
 
     adc_power_share, adc_area_share : of a tile (in-situ) or a crossbar (synergy)
     """
@@ -250,7 +267,7 @@ class Peak:
     levels: tuple
     adc_power_share: float
     adc_area_share: float
-    product: SimpleNamespace | None
+    product: UnitProduct | None
 
     def level(self, name):
         return next(level for level in self.levels if level.name == name)
@@ -291,7 +308,6 @@ def peak(description):
 
 
 def _product(chip):
-    """One vector through a full unit: s, J spent in the unit, MACs; peak operations per second and conversions per MAC."""
     found = lowering.unit_product(chip)
     if found is None:
         return None
@@ -299,7 +315,6 @@ def _product(chip):
     prices, _ = _prices(chip)
     unit = {part.role for part, _ in chip.parts if part.level == "unit"}
     units = chip.organisation.units_per_tile * (1 if chip.organisation.tiles == "fit" else chip.organisation.tiles)
-    return SimpleNamespace(inputs=inputs, outputs=outputs, time=cost.service, macs=inputs * outputs,
-                           energy=sum(count * prices[role] for role, count in cost.events.items() if role in unit),
-                           conversions_per_mac=cost.events["adc"] / (inputs * outputs),
-                           operations_per_second=2 * inputs * outputs * units / cost.service)
+    return UnitProduct(inputs, outputs, cost.service,
+                       sum(count * prices[role] for role, count in cost.events.items() if role in unit),
+                       cost.events["adc"] / (inputs * outputs), 2 * inputs * outputs * units / cost.service)
