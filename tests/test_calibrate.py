@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 
 from xbarsim import calibrate, plots
 from xbarsim.calibrate.iv import branches
-from xbarsim.calibrate.statistics import proportion
+from xbarsim.calibrate.statistics import Separable, proportion
 from xbarsim.device import load_device
 from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
 
@@ -53,6 +53,21 @@ def sinh(v, g=30e-6, v0=0.6):
 def test_iv_covers():
     assert_covers(lambda rng: calibrate.fit_iv(V[30:], sinh(V[30:]) + rng.normal(0, 0.5e-6, 30)),
                   {"conductance": 30e-6, "voltage_scale": 0.6})
+
+
+def test_profile_of_a_linear_problem_is_the_t_interval():
+    """With nothing nonlinear to vary, the profile of a coefficient must be Student's interval of linear regression."""
+    from scipy import stats
+
+    x = np.linspace(0, 1, 20)
+    y = 3 + 2 * x + np.random.default_rng(0).normal(0, 0.1, 20)
+    profile = Separable(lambda s: np.stack([np.ones(20), x], axis=1), y, 1 + 1e-9 * np.arange(3))
+    fit = stats.linregress(x, y)
+    value, low, high = profile.combination(lambda s: np.array([0.0, 1.0]))
+    rss = ((y - fit.intercept - fit.slope * x) ** 2).sum()
+    half = stats.t.ppf(0.95, 17) * np.sqrt(rss / 17 / ((x - 0.5) ** 2).sum())     # 17: two coefficients and s
+    assert_allclose([value, low, high], [fit.slope, fit.slope - half, fit.slope + half], rtol=1e-9)
+    assert profile.low is profile.high is None
 
 
 def test_iv_of_several_sweeps_covers_the_mean():
@@ -137,6 +152,8 @@ def test_programming_covers_a_window_and_its_sigma():
         return calibrate.fit_programming(LEVELS, LEVELS + rng.uniform(-5e-6, 5e-6, LEVELS.size))
 
     assert_covers(fit, {"half_width": 5e-6, "sigma": 5e-6 / np.sqrt(3)})
+    width = fit(np.random.default_rng(0)).half_width
+    assert_allclose((width.value / width.high) ** LEVELS.size, 0.1)   # P(largest error below this) is 10 % at w = high
 
 
 def test_programming_covers_heavy_tails():
@@ -216,6 +233,7 @@ def test_retention_that_is_not_identified():
     short = calibrate.fit_retention(t, 2e-5 + rng.normal(0, 1e-7, t.size), np.repeat(np.arange(20), 4))
     assert "span 0.6 decades; 1 is needed" in short.variance_slope.reason and not short.device
     assert not short.alternatives[0].parameters[0].identified
+    assert "AIC" not in short.render()
     few = calibrate.fit_retention(*relaxing(rng, cells=3))
     assert "3 cells; a spread needs 8" in of_model(few, "relaxation").variance_slope.reason
     with pytest.raises(OutOfRangeError, match="no reading after the write"):
@@ -317,6 +335,8 @@ def test_faults_on_lines():
 def test_false_lines_are_rare():
     maps = (faulty(np.random.default_rng(seed), 0.1, 0.1) for seed in range(100))
     assert not any(calibrate.fit_faults(g).word_line_on_rate.value for g in maps)
+    small = (faulty(np.random.default_rng(seed), 0.18, 0.0, (8, 8)) for seed in range(150))   # half a line is chance here
+    assert sum(bool(calibrate.fit_faults(g).word_line_on_rate.value) for g in small) <= 1
 
 
 def test_faults_that_cluster_without_a_stuck_line():
@@ -402,6 +422,15 @@ def test_what_cannot_be_fitted(tmp_path):
         calibrate.calibrate_files("iv", [one])
     with pytest.raises(ShapeError, match="finite vectors"):
         calibrate.fit_iv(V, V[1:])
+    with pytest.raises(ShapeError, match="voltage has 0 entries"):
+        calibrate.fit_iv([], [])
+    with pytest.raises(OutOfRangeError, match="targets are 0 to 0 S"):
+        calibrate.fit_programming(np.zeros(20), np.ones(20))
+    with pytest.raises(OutOfRangeError, match="degree is 7; allowed: 0 to 3"):
+        calibrate.fit_programming(LEVELS, LEVELS + 1e-7 * np.arange(320), degree=7)
+    for arguments in (([], []), ([1.0, 2.0], [1e-6]), ([1.0], [1e-6], None, [1e-6, 2e-6]), ([1.0], [np.nan])):
+        with pytest.raises(ShapeError, match="finite vectors of one length"):
+            calibrate.fit_retention(*arguments)
     with pytest.raises(OutOfRangeError, match="all errors are the same"):
         calibrate.fit_programming(LEVELS, LEVELS)
     with pytest.raises(OutOfRangeError, match="all voltages are 0 V"):

@@ -90,6 +90,9 @@ def fit_iv(voltage, current):
     ------
     ShapeError, OutOfRangeError : not two finite vectors of one length; no branch with enough points
     """
+    if len(voltage) != len(current) or not len(voltage):
+        raise ShapeError(f"voltage has {len(voltage)} entries, current {len(current)}; allowed: finite vectors of one "
+                         "length")
     recordings = [(voltage, current)] if np.ndim(voltage[0]) == 0 else list(zip(voltage, current, strict=True))
     found = []
     for v, i in recordings:

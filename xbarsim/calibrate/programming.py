@@ -42,6 +42,8 @@ def fit_programming(target, achieved, degree=None):
         raise ShapeError(f"target {target.shape} and achieved {achieved.shape}; allowed: finite vectors of one length")
     if len(target) < LEAST:
         raise OutOfRangeError(f"{len(target)} writes; a distribution needs {LEAST} or more")
+    if target.min() < 0 or target.max() == 0:
+        raise OutOfRangeError(f"targets are {target.min():g} to {target.max():g} S; allowed: 0 or more, one above 0")
     error = achieved - target
     if not error.any() or error.std() == 0:
         raise OutOfRangeError("all errors are the same; these are not measured conductances")

@@ -111,8 +111,9 @@ class FitResult:
         lines += [f"{p.name:<{width}}{p}" for p in self.parameters]
         lines += ["", f"fit   {self.points:,} points; " + "; ".join(f"{k.replace('_', ' ')} {v:.4g}"
                                                                   for k, v in self.goodness.items())]
-        if self.alternatives:
-            others = ", ".join(f"{other.model} {other.aic - self.aic:+.1f}" for other in self.alternatives)
+        fitted = [other for other in self.alternatives if math.isfinite(other.aic)]
+        if fitted and math.isfinite(self.aic):
+            others = ", ".join(f"{other.model} {other.aic - self.aic:+.1f}" for other in fitted)
             lines.append(f"AIC   against this model (lower is better): {others}")
         return "\n".join(lines + [f"note  {note}" for note in self.notes])
 

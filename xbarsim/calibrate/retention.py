@@ -44,16 +44,19 @@ def fit_retention(time, conductance, cell=None, initial=None):
     ShapeError, OutOfRangeError : not finite vectors of one length; negative times; no reading after the write
     """
     t, g = np.asarray(time, float), np.asarray(conductance, float)
-    label = np.zeros(len(t), int) if cell is None else np.unique(np.asarray(cell), return_inverse=True)[1]
-    if t.ndim != 1 or not t.shape == g.shape == label.shape or not (np.isfinite(t) & np.isfinite(g)).all():
-        raise ShapeError(f"time {t.shape}, conductance {g.shape}, cell {label.shape}; allowed: finite vectors of one length")
+    label = np.zeros(t.shape, int) if cell is None else np.unique(np.asarray(cell), return_inverse=True)[1]
+    start = g if initial is None else np.asarray(initial, float)
+    if t.ndim != 1 or not t.size or not t.shape == g.shape == label.shape == start.shape or not (
+            np.isfinite(t) & np.isfinite(g) & np.isfinite(start)).all():
+        raise ShapeError(f"time {t.shape}, conductance {g.shape}, cell {label.shape}, initial {start.shape}; allowed: "
+                         "finite vectors of one length")
     if (t < 0).any():
         raise OutOfRangeError(f"time is {t.min():g} s; allowed: 0 (the write) or more")
     cells = label.max() + 1
     order = np.lexsort((t, label))
     t, g, label = t[order], g[order], label[order]
     first = np.searchsorted(label, np.arange(cells))
-    start = g[first] if initial is None else np.asarray(initial, float)[order][first]
+    start = start[order][first]
     keep = t > 0
     readings = t[keep], g[keep], label[keep]
     if initial is None:
