@@ -23,7 +23,6 @@ ORDER = [
     {"tile", "converters"},
     {"array"},
     {"checkpoint", "bert", "quantize", "functions", "tasks", "fetch"},
-    {"computation"},
     {"trace"},
     {"runner"},
     {"components", "schedule", "workload"},
