@@ -44,3 +44,62 @@ def dense_transfer(g, r_word, r_bit):
     rhs = np.zeros((2 * m * n, m))
     rhs[word[:, 0], np.arange(m)] = 1 / r_word[:, 0]
     return np.linalg.solve(y, rhs)[bit[-1]] / r_bit[-1][:, None]
+
+
+def counted_product(a, b, rows, top, sign="twos_complement", digit_bits=1, weighted=False, per_tile=None, conducts=None):
+    """Product of integer codes a (t, k) and b (k, n) by counting, bit by bit: (product (t, n), conversions above `top`).
+
+    rows : lines per conversion;  per_tile : elements on one tile;  conducts : function (line, output, closed) -> bool that
+    may overrule a switch, `line` counted over all tiles
+    """
+    offset = 128 if sign == "offset" else 0
+
+    def planes(code):
+        """[(weight, bit)] of a code; the same number of planes for every code."""
+        if sign == "magnitude":
+            return [(s * 2**p, s * code > 0 and abs(code) >> p & 1) for s in (1, -1) for p in range(7)]
+        unsigned = code + 128 if sign == "offset" else code % 256
+        return [(-(2**p) if p == 7 and sign == "twos_complement" else 2**p, unsigned >> p & 1) for p in range(8)]
+
+    def digits(code):
+        """[(weight, [closed switches])]: cells of every digit, in units of their place."""
+        bits, result = planes(code), []
+        channels = [bits[:7], bits[7:]] if sign == "magnitude" else [bits]
+        for channel in channels:
+            for q in range(0, len(channel), digit_bits):
+                part = channel[q:q + digit_bits]
+                digit = sum(bit << v for v, (_, bit) in enumerate(part))
+                if weighted:
+                    closed = [digit >> v & 1 for v in range(digit_bits)]
+                else:
+                    closed = [digit > v for v in range(2**digit_bits - 1)]
+                result.append((part[0][0], closed))
+        return result
+
+    cells = digit_bits if weighted else 2**digit_bits - 1
+    units = [2**v if weighted else 1 for v in range(cells)]
+    depth = len(b)
+    per_tile = per_tile or depth
+    product, saturated = np.zeros((len(a), b.shape[1])), 0
+    for t in range(len(a)):
+        for j in range(b.shape[1]):
+            word = [planes(int(x)) for x in a[t]]
+            switch = [digits(int(x)) for x in b[:, j]]
+            for p in range(len(word[0])):
+                for q in range(len(switch[0])):
+                    weight = word[0][p][0] * switch[0][q][0]
+                    for tile in range(0, depth, per_tile):
+                        elements = range(tile, min(tile + per_tile, depth))
+                        for first in range(0, len(elements), rows // cells):
+                            count = 0
+                            for i in elements[first:first + rows // cells]:
+                                for v in range(cells):
+                                    closed = switch[i][q][1][v]
+                                    if conducts is not None:
+                                        closed = conducts(i * cells + v, j, closed)
+                                    count += bool(word[i][p][1]) and bool(closed) and units[v]
+                            saturated += count > top
+                            product[t, j] += weight * min(count, top)
+    if offset:
+        product -= offset * b.sum(axis=0) + offset * (a + offset).sum(axis=1, keepdims=True)
+    return product, saturated

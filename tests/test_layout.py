@@ -23,6 +23,8 @@ ORDER = [
     {"tile", "converters"},
     {"array"},
     {"checkpoint", "bert", "quantize", "functions", "tasks", "fetch"},
+    {"computation"},
+    {"products"},
     {"trace"},
     {"runner"},
     {"components", "schedule", "workload"},

@@ -90,9 +90,9 @@ def data_of(path):
 def test_ideal_arrays_reproduce_float32(trace_path):
     data = data_of(trace_path)
     exact = data["reference/float32/output"]
-    np.testing.assert_allclose(data["cases/ideal/output"], exact, atol=1e-5 * abs(exact).max())
-    assert max(data[f"cases/ideal/layers/layer.{i}.output/local_relative_rms"].max() for i in range(2)) < 1e-5
-    assert abs(data["cases/chip/output"] - exact).max() > 1e-3 * abs(exact).max()
+    np.testing.assert_allclose(data["cases/ideal/0/output"], exact, atol=1e-5 * abs(exact).max())
+    assert max(data[f"cases/ideal/0/layers/layer.{i}.output/local_relative_rms"].max() for i in range(2)) < 1e-5
+    assert abs(data["cases/chip/0/output"] - exact).max() > 1e-3 * abs(exact).max()
 
 
 def test_same_bits_for_any_number_of_threads_and_again(place, trace_path):
@@ -110,9 +110,10 @@ def test_every_device_effect_at_once_is_reproducible_and_counted(place):
     tables = {"device": {"name": str(place / "device.toml"), "time_s": 1000.0, "temperature_k": 320.0, "reads": 100}}
     first, second = (runner.run_study(tiny_study(place, **tables), place / f"device{threads}", threads=threads)
                      for threads in (1, 2))
+    again = data_of(second)
     for name, values in data_of(first).items():
-        np.testing.assert_array_equal(values, data_of(second)[name], err_msg=name)
-    assert np.isfinite(data_of(first)["cases/chip/output"]).all()
+        np.testing.assert_array_equal(values, again[name], err_msg=name)
+    assert np.isfinite(data_of(first)["cases/chip/0/output"]).all()
     summary = aggregate.summarise(read_trace(first))
     layers = summary.cases[0].layers
     assert all(layer.stuck_cells > 0 and layer.write_pulses > layer.cells for layer in layers)
@@ -129,7 +130,7 @@ def test_a_time_outside_the_device_is_refused_before_anything_runs(place):
 
 def test_another_seed_is_another_chip(place, trace_path):
     other = data_of(runner.run_study(tiny_study(place, seed=7), place / "other"))
-    assert (other["cases/chip/output"] != data_of(trace_path)["cases/chip/output"]).any()
+    assert (other["cases/chip/0/output"] != data_of(trace_path)["cases/chip/0/output"]).any()
     np.testing.assert_array_equal(other["reference/float32/output"], data_of(trace_path)["reference/float32/output"])
 
 
@@ -137,10 +138,10 @@ def test_memory_equals_the_file_and_every_array_has_a_unit(trace_path):
     trace, data = read_trace(trace_path), data_of(trace_path)
     assert trace.attributes["complete"] and trace.attributes["format"] == "xbarsim-trace"
     np.testing.assert_array_equal(trace.label, data["examples/label"])
-    np.testing.assert_array_equal(trace.cases["chip"].output, data["cases/chip/output"])
-    for matrix, layer in trace.cases["chip"].layers.items():
+    np.testing.assert_array_equal(trace.cases["chip"].chips[0].output, data["cases/chip/0/output"])
+    for matrix, layer in trace.cases["chip"].chips[0].layers.items():
         for name, values in layer.data.items():
-            np.testing.assert_array_equal(values, data[f"cases/chip/layers/{matrix}/{name}"])
+            np.testing.assert_array_equal(values, data[f"cases/chip/0/layers/{matrix}/{name}"])
     with h5py.File(trace_path) as file:
         missing = []
         file.visititems(lambda name, item: missing.append(name)
@@ -151,15 +152,15 @@ def test_memory_equals_the_file_and_every_array_has_a_unit(trace_path):
 def test_errors_and_events_of_the_report_are_those_of_the_raw_file(trace_path):
     summary, data = aggregate.summarise(read_trace(trace_path)), data_of(trace_path)
     chip = summary.cases[0]
-    correct = data["cases/chip/output"].argmax(axis=1) == data["examples/label"]
+    correct = data["cases/chip/0/output"].argmax(axis=1) == data["examples/label"]
     assert chip.value == correct.mean() and chip.examples == len(correct)
     layer = next(layer for layer in chip.layers if layer.matrix == "layer.1.output")
-    raw = "cases/chip/layers/layer.1.output/"
+    raw = "cases/chip/0/layers/layer.1.output/"
     tokens = data["examples/tokens"]
     signal = (data[raw + "local_signal_rms"] ** 2 * tokens).sum()
     error = ((data[raw + "local_relative_rms"] * data[raw + "local_signal_rms"]) ** 2 * tokens).sum()
     assert layer.local_snr_db == pytest.approx(10 * np.log10(signal / error))
-    conversions = sum(data[f"cases/chip/layers/{m.matrix}/adc_conversions"].sum() for m in chip.layers)
+    conversions = sum(data[f"cases/chip/0/layers/{m.matrix}/adc_conversions"].sum() for m in chip.layers)
     assert chip.events["adc_conversions"] == pytest.approx(conversions / len(tokens))
     # 16 and 32 wide matrices on 16 x 16 tiles: 4 of 16 x 16, one 16 -> 32, one 32 -> 16; conversions per token
     per_token = 2 * (4 * 16 + 32 + 2 * 16)
@@ -182,18 +183,18 @@ def test_text_csv_and_json_say_the_same(trace_path, tmp_path):
 def test_an_interrupted_run_keeps_what_it_had(place, monkeypatch):
     calls = []
 
-    def failing(model, arrays, units, examples, batch, seed, real=runner.run_batch):
+    def failing(model, hardware, examples, batch, real=runner.run_batch):
         calls.append(batch)
         if batch.start >= 8:
             raise KeyboardInterrupt
-        return real(model, arrays, units, examples, batch, seed)
+        return real(model, hardware, examples, batch)
 
     monkeypatch.setattr(runner, "run_batch", failing)
     with pytest.raises(KeyboardInterrupt):
         runner.run_study(tiny_study(place), place / "broken", threads=1)
     trace = read_trace(place / "broken" / "tiny.h5")
     assert not trace.attributes["complete"]
-    assert trace.cases["chip"].done.tolist() == [True] * 8 + [False] * (len(trace.label) - 8)
+    assert trace.cases["chip"].chips[0].done.tolist() == [True] * 8 + [False] * (len(trace.label) - 8)
     summary = aggregate.summarise(trace)
     assert summary.cases[0].examples == 8 and "INCOMPLETE" in report.render(summary)
 
@@ -202,17 +203,17 @@ def test_a_killed_process_leaves_a_readable_file(place):
     code = ("import os, time\n"
             "from xbarsim import runner\nfrom xbarsim.config import load_study\n"
             "real = runner.run_batch\n"
-            "def kill(model, arrays, units, examples, batch, seed):\n"
+            "def kill(model, hardware, examples, batch):\n"
             "    if batch.start >= 8:\n"
             "        time.sleep(1)                       # the batches before are being written\n"
             "        os._exit(9)\n"
-            "    return real(model, arrays, units, examples, batch, seed)\n"
+            "    return real(model, hardware, examples, batch)\n"
             "runner.run_batch = kill\n"
             f"runner.run_study(load_study({str(place / 'study.toml')!r}), {str(place / 'killed')!r}, threads=1)\n")
     tiny_study(place)
     assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 9
     trace = read_trace(place / "killed" / "tiny.h5")
-    assert trace.cases["chip"].done.sum() == 8 and not trace.attributes["complete"]
+    assert trace.cases["chip"].chips[0].done.sum() == 8 and not trace.attributes["complete"]
 
 
 def test_files_that_are_no_trace_of_ours(trace_path, tmp_path):
@@ -228,7 +229,7 @@ def test_files_that_are_no_trace_of_ours(trace_path, tmp_path):
     (tmp_path / "old.h5").write_bytes(trace_path.read_bytes())
     with h5py.File(tmp_path / "old.h5", "a") as file:
         file.attrs["version"] = 0
-    with pytest.raises(TraceError, match="version 0; this xbarsim reads version 1"):
+    with pytest.raises(TraceError, match="version 0; this xbarsim reads version 2"):
         read_trace(tmp_path / "old.h5")
 
 
@@ -260,11 +261,11 @@ def test_functions_are_traced_like_matrices(place):
     held = {found.operation: found.saturations for found in narrow.operations}
     assert held["layer.0.gelu"] > 0 and held["layer.0.attention_softmax"] == 0
     # In the first layer the input is that of the float path, so that both kinds of error are the same there.
-    data, first = data_of(path), "cases/narrow/operations/layer.0.attention_softmax/"
+    data, first = data_of(path), "cases/narrow/0/operations/layer.0.attention_softmax/"
     np.testing.assert_allclose(data[first + "local_relative_rms"], data[first + "accumulated_relative_rms"], rtol=1e-3)
     assert "worst local SNR" in report.render(summary)
     alone = runner.run_study(tiny_study(place, case=cases, run={"batch_examples": 1}), place / "functions", threads=1)
-    counts = "cases/narrow/operations/layer.0.gelu/saturations"
+    counts = "cases/narrow/0/operations/layer.0.gelu/saturations"
     np.testing.assert_array_equal(data[counts], data_of(alone)[counts])
 
 
@@ -290,3 +291,103 @@ def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
     assert body[0][1] == "multibit*" and any("another organisation" in line for line in remarks)
     as_json, as_csv = joined.write_files(rows, tmp_path / "out")
     assert len(json.loads(as_json.read_text())) == len(list(csv.DictReader(as_csv.open()))) == 4
+
+
+SYNERGY = {"products": {"weights": "computation", "attention": "computation"}, "effects": IDEAL | {"converters": True},
+           "computation": {"word_lines": 16, "bit_lines": 16}}
+
+
+def test_ideal_computation_crossbars_are_the_int8_reference(place):
+    """Weights on them are the int8 path to rounding; attention in int8 beside it costs what 8 bits cost."""
+    cases = [{"name": "all", **SYNERGY}, {"name": "weights", **SYNERGY, "products": {"weights": "computation"}}]
+    path = runner.run_study(tiny_study(place, case=cases), place / "counted", threads=2)
+    data, trace = data_of(path), read_trace(path)
+    np.testing.assert_allclose(data["cases/weights/0/output"], data["reference/int8/output"], atol=2e-5)
+    summary = aggregate.summarise(trace)
+    everything, weights = summary.cases
+    assert weights.products == ()
+    assert [found.product for found in everything.products] == [
+        f"layer.{i}.{name}" for i in range(2) for name in ("attention_scores", "attention_context")]
+    assert all(25 < found.local_snr_db < 60 and found.adc_saturated == 0 for found in everything.products)
+    assert abs(data["cases/all/0/output"] - data["reference/float32/output"]).max() < 0.2
+    # in the first layer the only error so far is that of the 8-bit inputs and weights
+    first = "cases/all/0/products/layer.0.attention_scores/"
+    assert (data[first + "accumulated_relative_rms"] > data[first + "local_relative_rms"]).mean() > 0.5
+    # heads of width 4: 2 conversions of 3 and 1 rows, 64 bit pairs, 4 heads; one output per pair of tokens
+    lengths = data["examples/tokens"]
+    np.testing.assert_array_equal(data[first + "adc_conversions"], 4 * lengths**2 * 64 * 2)
+    np.testing.assert_array_equal(data[first + "cells_set"], 4 * 4 * lengths * 8)
+    assert "cells set per example" in report.render(summary)
+
+
+def test_both_modes_and_any_number_of_threads_say_the_same(place):
+    noisy = SYNERGY | {"effects": IDEAL | {"converters": True, "read_noise": True, "telegraph_multiplier": 8.0}}
+    cases = [{"name": mode, **noisy, "computation": noisy["computation"] | {"mode": mode}}
+             for mode in ("direct", "statistical")]
+    first, second = (runner.run_study(tiny_study(place, case=cases), place / f"modes{threads}", threads=threads)
+                     for threads in (1, 2))
+    data, again = data_of(first), data_of(second)
+    for name, values in data.items():
+        np.testing.assert_array_equal(values, again[name], err_msg=name)
+    for layer in ("layers/layer.1.query", "layers/layer.0.output", "products/layer.0.attention_scores"):
+        direct, statistical = (
+            np.sqrt(np.mean((data[f"cases/{mode}/0/{layer}/local_relative_rms"]
+                             * data[f"cases/{mode}/0/{layer}/local_signal_rms"])**2)) for mode in ("direct", "statistical"))
+        assert statistical == pytest.approx(direct, rel=0.15), layer
+        conversions = [data[f"cases/{mode}/0/{layer}/adc_conversions"] for mode in ("direct", "statistical")]
+        np.testing.assert_array_equal(*conversions)
+
+
+def test_attention_on_in_situ_tiles_is_written_for_every_sentence(place):
+    """Ideal tiles give the digital product; programming errors are drawn anew for every sentence and cost writes."""
+    written = {"products": {"attention": "in_situ"}}
+    cases = [{"name": "exact", "effects": IDEAL, **written}, {"name": "programmed", **written,
+             "effects": IDEAL | {"programming": True}}]
+    path = runner.run_study(tiny_study(place, case=cases), place / "written", threads=2)
+    data, trace = data_of(path), read_trace(path)
+    np.testing.assert_allclose(data["cases/exact/0/output"], data["reference/float32/output"], atol=1e-4)
+    first = "cases/programmed/0/products/layer.0.attention_scores/"
+    error = data[first + "local_relative_rms"]
+    assert (error > 0.01).all()
+    same = [k for k, text in enumerate(SENTENCES * 3) if k >= 4 and text == SENTENCES[0]]
+    assert len(set(error[[k - 4 for k in same]])) == len(same) > 1          # equal sentences, other errors
+    np.testing.assert_array_equal(data[first + "cells_set"], 2 * 4 * 4 * data["examples/tokens"])
+    assert aggregate.summarise(trace).cases[1].products[0].local_snr_db < 40
+
+
+def test_layer_overrides_choose_the_hardware(place):
+    chosen = tiny_study(place, **SYNERGY, layer=[{"match": "layer.0.*", "products": {"weights": "in_situ"}},
+                                                 {"match": "*.attention_context", "products": {"attention": "digital"}}])
+    chip = read_trace(runner.run_study(chosen, place / "mixed", threads=1)).cases["chip"].chips[0]
+    assert {name for name, layer in chip.layers.items() if layer.attributes["dac_bits"] == 1} == {
+        f"layer.1.{kind}" for kind in ("query", "key", "value", "attention_output", "intermediate", "output")}
+    assert list(chip.products) == ["layer.0.attention_scores", "layer.1.attention_scores"]
+
+
+def test_chips_of_a_case_differ_and_give_an_interval(place):
+    path = runner.run_study(tiny_study(place, run={"batch_examples": 4, "chips": 3}), place / "chips", threads=2)
+    trace = read_trace(path)
+    chips = trace.cases["chip"].chips
+    assert chips[0].seed == trace.attributes["seed"] and len({chip.seed for chip in chips}) == 3
+    assert (chips[0].output != chips[1].output).any()
+    other = load_study(place / "study.toml", {"seed": chips[2].seed, "run": {"chips": 1}})
+    alone = read_trace(runner.run_study(other, place / "alone", threads=1)).cases["chip"].chips[0]
+    np.testing.assert_array_equal(alone.output, chips[2].output)            # a chip is its seed
+    summary = aggregate.summarise(trace)
+    case = summary.cases[0]
+    accuracy = [(chip.output.argmax(axis=1) == trace.label).mean() for chip in chips]
+    assert case.chips == tuple(accuracy) and case.value == pytest.approx(np.mean(accuracy))
+    half = 4.302653 * np.std(accuracy, ddof=1) / 3**0.5                     # Student's t of 2 degrees, 97.5 %
+    assert (case.chips_low, case.chips_high) == pytest.approx((case.value - half, case.value + half))
+    assert "95 % over chips" in report.render(summary)
+    layer = case.layers[0]
+    both = np.concatenate([chip.layers[layer.matrix].data["local_snr_db"] for chip in chips])
+    assert both.min() < layer.local_snr_db < both.max()
+
+
+def test_a_model_read_from_a_failing_memory_loses_weights_on_computation_crossbars(place):
+    cases = [{"name": "sound", **SYNERGY}, {"name": "failing", **SYNERGY,
+                                            "memory": {"errors": "stated", "cell_error_rate": 0.05}}]
+    data = data_of(runner.run_study(tiny_study(place, case=cases), place / "memory", threads=1))
+    error = [data[f"cases/{name}/0/layers/layer.0.query/local_relative_rms"].mean() for name in ("sound", "failing")]
+    assert error[1] > 5 * error[0]

@@ -11,7 +11,8 @@ from xbarsim.errors import TraceError
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One matrix over all examples of a case.  SNR in dB; attenuation is the mean over its tiles (1: no IR drop);
+    """One matrix over all examples of a case.  SNR in dB; attenuation is the mean over its tiles (1: no IR drop), None on
+    computation crossbars; counts of cells are those of the first chip;
     write_energy is in joule, None where the device states none; array_energy_per_token, in joule, is what the drivers of
     its word lines deliver into cells and wires."""
 
@@ -20,8 +21,8 @@ class LayerSummary:
     accumulated_snr_db: float
     adc_saturated: float
     dac_saturated: float
-    attenuation: float
-    attenuation_spread: float
+    attenuation: float | None
+    attenuation_spread: float | None
     clipped_weights: int
     stuck_cells: int
     bounded_cells: int
@@ -45,8 +46,28 @@ class OperationSummary:
 
 
 @dataclass(frozen=True)
+class ProductSummary:
+    """One product of two activations over all examples of a case, on hardware.
+
+    adc_saturated, dac_saturated : share of the conversions, inputs per example that left their range
+    cells_set, write_energy : per example, cells written or switches set for the second operand, and joule of writes
+    """
+
+    product: str
+    local_snr_db: float
+    accumulated_snr_db: float
+    adc_saturated: float
+    dac_saturated: float
+    cells_set: float
+    write_energy: float
+
+
+@dataclass(frozen=True)
 class PathSummary:
     """A digital reference or a case: metric with its 95 % interval in natural units, and how many examples it has.
+
+    chips : metric of every simulated chip; of several, value, low and high are their means (the interval is that of the
+        sampled examples), and chips_low, chips_high the 95 % interval of the mean over chips by Student's t
 
     energy : {part: joule per example}, None for a digital reference; assumed : parts priced without a sourced figure
     study : TOML of a case
@@ -63,6 +84,10 @@ class PathSummary:
     assumed: tuple[str, ...] = ()
     operations: tuple[OperationSummary, ...] = ()
     study: str = ""
+    products: tuple[ProductSummary, ...] = ()
+    chips: tuple[float, ...] = ()
+    chips_low: float | None = None
+    chips_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +120,8 @@ def summarise(trace):
     TraceError : no path has two examples, so nothing can be said
     """
     attributes = trace.attributes
-    references = [_path(trace, name, path) for name, path in trace.reference.items() if path.done.sum() > 1]
-    cases = [_path(trace, name, case) for name, case in trace.cases.items() if case.done.sum() > 1]
+    references = [PathSummary(name, *_metric(trace, path)) for name, path in trace.reference.items() if path.done.sum() > 1]
+    cases = [_case(trace, name, case) for name, case in trace.cases.items() if any(_evaluated(case))]
     if not references and not cases:
         raise TraceError(f"{trace.path} holds no evaluated examples: the run stopped before its first batch; "
                          "run it again")
@@ -108,7 +133,8 @@ def summarise(trace):
                    int(attributes["truncated_sentences"]), tuple(references), tuple(cases))
 
 
-def _path(trace, name, path):
+def _metric(trace, path):
+    """(value, low, high, examples) of the examples of a path that are done."""
     kind, classes = trace.attributes["task_kind"], trace.attributes["classes"]
     output, target = path.output[path.done], trace.label[path.done]
     scored = tasks.Task(trace.attributes["task"], kind, (None,) * len(target), target,
@@ -116,29 +142,71 @@ def _path(trace, name, path):
     predicted = output[:, 0] if kind == "pairs" else output.argmax(axis=1)
     metric = next(found for found in tasks.metrics(scored, predicted, trace.attributes["seed"])
                   if found.metric == trace.attributes["metric"])
-    summary = PathSummary(name, metric.value, metric.low, metric.high, len(target))
-    if not hasattr(path, "layers"):
-        return summary
-    tokens = trace.tokens[path.done]
-    layers = tuple(_layer(matrix, layer, tokens) for matrix, layer in path.layers.items())
-    energy, assumed = _energy(path.layers, len(target))
-    events = {event: sum(int(layer.data[event].sum()) for layer in path.layers.values()) / len(target)
+    return metric.value, metric.low, metric.high, len(target)
+
+
+def _evaluated(case):
+    """The chips of a case of which something can be said: all with the same examples, those of the first."""
+    done = [chip for chip in case.chips if chip.done.sum() > 1]
+    return [chip for chip in done if chip.done.sum() == done[0].done.sum()]
+
+
+def _case(trace, name, case):
+    chips = _evaluated(case)
+    metrics = [_metric(trace, chip) for chip in chips]
+    value, low, high = np.mean([metric[:3] for metric in metrics], axis=0).tolist()
+    values = tuple(metric[0] for metric in metrics)
+    chips_low, chips_high = over_chips(values)
+    examples = metrics[0][3]
+    tokens = np.tile(trace.tokens[chips[0].done], len(chips))
+    layers, products, operations = (_joined([getattr(chip, kind) for chip in chips])
+                                    for kind in ("layers", "products", "operations"))
+    measured = [*layers.values(), *products.values()]
+    energy, assumed = _energy(measured, examples * len(chips))
+    events = {event: sum(int(layer.data[event].sum()) for layer in measured) / (examples * len(chips))
               for event in ("tile_reads", "adc_conversions", "dac_drives", "shift_adds")}
-    operations = tuple(
-        OperationSummary(operation, snr_db(found.data, "local", tokens), snr_db(found.data, "accumulated", tokens),
-                         float(found.data["saturations"].mean()))
-        for operation, found in path.operations.items())
-    return PathSummary(name, metric.value, metric.low, metric.high, len(target), layers, events, energy, assumed, operations,
-                       path.study)
+    return PathSummary(
+        name, value, low, high, examples, tuple(_layer(matrix, layer, tokens) for matrix, layer in layers.items()), events,
+        energy, assumed,
+        tuple(OperationSummary(operation, *_snr(found, tokens), float(found.data["saturations"].mean()))
+              for operation, found in operations.items()), case.study,
+        tuple(_product(product, found, tokens) for product, found in products.items()), values, chips_low, chips_high)
+
+
+def over_chips(values):
+    """95 % interval of the mean of a metric over chips by Student's t; (None, None) of a single chip."""
+    if len(values) < 2:
+        return None, None
+    from scipy.special import stdtrit
+
+    half = stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / len(values) ** 0.5
+    return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
+def _joined(chips):
+    """{name: Layer} of several chips with their data one after the other; attributes are those of the first chip, counts
+    of cells and joules among them."""
+    return {name: type(first)(first.attributes, {key: np.concatenate([chip[name].data[key] for chip in chips])
+                                                 for key in first.data}) for name, first in chips[0].items()}
+
+
+def _snr(layer, tokens):
+    return snr_db(layer.data, "local", tokens), snr_db(layer.data, "accumulated", tokens)
+
+
+def _product(name, layer, tokens):
+    data = layer.data
+    return ProductSummary(name, *_snr(layer, tokens), _share(data["adc_saturations"], data["adc_conversions"]),
+                          float(data["dac_saturations"].mean()), float(data["cells_set"].mean()),
+                          float(data["write_energy"].mean()))
 
 
 def _layer(matrix, layer, tokens):
     data, attributes = layer.data, layer.attributes
     return LayerSummary(
-        matrix, snr_db(data, "local", tokens), snr_db(data, "accumulated", tokens),
-        _share(data["adc_saturations"], data["adc_conversions"]),
+        matrix, *_snr(layer, tokens), _share(data["adc_saturations"], data["adc_conversions"]),
         _share(data["dac_saturations"], tokens * attributes["inputs"]),
-        float(data["attenuation_mean"].mean()), float(data["attenuation_std"].mean()),
+        *(float(data[key].mean()) if key in data else None for key in ("attenuation_mean", "attenuation_std")),
         attributes["clipped_weights"], attributes["stuck_on"] + attributes["stuck_off"], attributes["bounded_cells"],
         attributes["tiles"], attributes["cells"], attributes.get("write_pulses", 0), attributes.get("write_energy"),
         attributes["inputs"], attributes["outputs"], float(data["array_energy"].sum() / tokens.sum()))
@@ -161,7 +229,7 @@ def _energy(layers, examples):
     shift_add = load_component("shift-and-add-32nm")
     energy = {"ADC": 0.0, "DAC": 0.0, "array (cells and wires)": 0.0, "shift-and-add": 0.0}
     assumed = set()
-    for layer in layers.values():
+    for layer in layers:
         data = layer.data
         energy["array (cells and wires)"] += data["array_energy"].sum()
         priced = [("shift-and-add", "shift_adds", shift_add)]

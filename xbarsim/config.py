@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xbarsim.errors import ConfigError
 
@@ -108,6 +108,53 @@ class Adc(Table):
     quantile: Quantile = 0.9999
 
 
+class Products(Table):
+    """What multiplies: `in_situ` arrays hold one operand as conductances, `computation` crossbars count."""
+
+    weights: Literal["in_situ", "computation"] = Field("in_situ", description="products with weight matrices")
+    attention: Literal["digital", "in_situ", "computation"] = Field(
+        "digital", description="query · key and scores · value; in_situ writes keys and values for every sentence")
+
+
+class Computation(Table):
+    """The computation crossbar: fixed resistors behind switches, a few word lines per conversion."""
+
+    mode: Literal["statistical", "direct"] = Field(
+        "statistical", description="moments of a conversion summed exactly, or every conversion through the physics")
+    word_lines: int = Field(128, ge=1, le=4096)
+    bit_lines: int = Field(128, ge=1, le=4096)
+    rows_per_conversion: int = Field(3, ge=1, le=4096, description="word lines driven at once; statistical mode: up to 8")
+    adc_bits: int = Field(2, ge=1, le=12, description="levels 0 ... 2^bits - 1, one per conducting cell; more clip")
+    digit_bits: int = Field(1, ge=1, le=4, description="bits of one digit of the operand that sets the switches")
+    digit_cells: Literal["equal", "weighted"] = Field(
+        "equal", description="a digit on 2^digit_bits - 1 equal cells, or on digit_bits cells of 1, 2, 4 ... units")
+    sign: Literal["twos_complement", "offset", "magnitude"] = Field(
+        "twos_complement", description="two's complement, 128 added, or positive and negative magnitudes apart")
+    crossbars: int = Field(4, ge=1, le=1024, description="different crossbars simulated; tiles take them in turn")
+    resistance_ohm: float = Field(100e3, gt=0, description="one unit of a closed cell")
+    read_voltage_v: float = Field(0.2, gt=0, le=5)
+    resistor_spread: float = Field(0.02, ge=0, le=1, description="standard deviation of ln(resistance)")
+    stuck_closed_rate: float = Field(0.0, ge=0, le=1)
+    stuck_open_rate: float = Field(0.0, ge=0, le=1)
+    telegraph_amplitude: float = Field(0.05, ge=0, le=1, description="between both states, over their mean")
+
+    @model_validator(mode="after")
+    def _fits(self):
+        cells = 2**self.digit_bits - 1 if self.digit_cells == "equal" else self.digit_bits
+        if self.rows_per_conversion % cells or self.rows_per_conversion > self.word_lines:
+            raise ValueError(f"rows_per_conversion is {self.rows_per_conversion}; allowed: multiples of the {cells} cells "
+                             f"of a digit up to word_lines = {self.word_lines}")
+        if self.mode == "statistical" and self.rows_per_conversion > 8:
+            raise ValueError(f"rows_per_conversion is {self.rows_per_conversion}; the statistical mode follows all sets of "
+                             'up to 8 conducting lines: use at most 8, or mode = "direct"')
+        if self.digit_bits > 1 and self.sign == "twos_complement":
+            raise ValueError(f'digit_bits is {self.digit_bits}, but the sign bit of sign = "twos_complement" is a digit of '
+                             'its own: use sign = "offset" or "magnitude"')
+        if self.stuck_closed_rate + self.stuck_open_rate > 1:
+            raise ValueError("stuck_closed_rate + stuck_open_rate must not exceed 1")
+        return self
+
+
 class Effects(Table):
     """What is simulated.  `programming` and `read_noise` also switch the effects below them that are not given."""
 
@@ -124,6 +171,7 @@ class Effects(Table):
     read_noise: bool = Field(True, description="white read noise")
     flicker: bool | None = Field(None, description="1/f noise; as `read_noise` if absent")
     telegraph: bool | None = Field(None, description="as `read_noise` if absent")
+    telegraph_multiplier: float = Field(1.0, ge=0, le=100, description="multiplies the amplitude of telegraph noise")
 
 
 def _power_of_two(value):
@@ -208,10 +256,11 @@ class Memory(Table):
 
 class Run(Table):
     batch_examples: int = Field(16, ge=1, description="examples that travel together; part of the result's definition")
+    chips: int = Field(1, ge=1, le=1000, description="simulated chips per case, each with seeds of its own")
 
 
 class LayerOverride(Table):
-    match: str = Field(description="pattern of matrix names, such as `layer.0.*`")
+    match: str = Field(description="pattern of names of matrices and products, such as `layer.0.*`")
     mapping: dict[str, Any] = {}
     dac: dict[str, Any] = {}
     adc: dict[str, Any] = {}
@@ -219,6 +268,8 @@ class LayerOverride(Table):
     effects: dict[str, Any] = {}
     functions: dict[str, Any] = {}
     memory: dict[str, Any] = {}
+    products: dict[str, Any] = {}
+    computation: dict[str, Any] = {}
 
 
 class Study(Table):
@@ -231,6 +282,8 @@ class Study(Table):
     wires: Wires = Wires()
     dac: Dac = Dac()
     adc: Adc = Adc()
+    products: Products = Products()
+    computation: Computation = Computation()
     effects: Effects = Effects()
     functions: Functions = Functions()
     memory: Memory = Memory()

@@ -95,6 +95,7 @@ class DeviceModel:
     write: int = 0
     reads: int = 0
     outside_range: str = "error"
+    telegraph_multiplier: float = 1.0
 
     @property
     def conductance_min(self):
@@ -160,7 +161,8 @@ class DeviceModel:
         on = [effect for effect, follows in EFFECTS.items()
               if (switches[effect] if switches[effect] is not None else switches[follows])]
         chosen = study.device
-        return self.with_effects(*on).at(time=chosen.time_s, temperature=chosen.temperature_k, write=chosen.write,
+        device = dataclasses.replace(self.with_effects(*on), telegraph_multiplier=study.effects.telegraph_multiplier)
+        return device.at(time=chosen.time_s, temperature=chosen.temperature_k, write=chosen.write,
                                          reads=chosen.reads, outside_range=chosen.outside_range)
 
     def _table(self, effect):
@@ -444,7 +446,7 @@ class DeviceModel:
         table = self.file.read_noise.telegraph
         a = table.relative_amplitude(g / MICROSIEMENS)
         p_low = table.dwell_low_s / (table.dwell_high_s + table.dwell_low_s)
-        return g * a / (1 - a * p_low)
+        return g * a / (1 - a * p_low) * self.telegraph_multiplier
 
     def sample_reads(self, conductance, reads, interval, streams=0, read_time=100e-9):
         """What `reads` successive reads of every cell see, one starting every `interval` (s): (reads, ...) S.

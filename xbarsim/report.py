@@ -18,20 +18,25 @@ def render(summary):
         lines.append("INCOMPLETE: the run was interrupted; figures cover the examples that were finished.")
     if summary.truncated_sentences:
         lines.append(f"{summary.truncated_sentences} sentences were cut to the model's or the study's maximum length.")
-    lines += ["", f"{'path':<28}{summary.metric + ' x 100':>16}   {'95 % interval':<18}{'examples':>8}"]
+    several = any(len(case.chips) > 1 for case in summary.cases)
+    chips = f"   {'95 % over chips':<18}{'chips':>5}" if several else ""
+    lines += ["", f"{'path':<28}{summary.metric + ' x 100':>16}   {'95 % interval':<18}{'examples':>8}{chips}"]
     names = {"float32": "float32", "int8": "INT8 digital"}
     for path in summary.references:
         lines.append(_metric_row(names[path.name], path))
     lines += [_metric_row(f"analog: {path.name}", path) for path in summary.cases]
     for case in summary.cases[:1]:
-        lines += ["", *_layer_grid(case), *_operations(case), "", *_hardware(case)]
+        lines += ["", *_layer_grid(case), *_products(case), *_operations(case), "", *_hardware(case)]
     lines += [f"trace  {summary.path}"]
     return "\n".join(lines)
 
 
 def _metric_row(name, path):
     interval = f"{100 * path.low:.2f} .. {100 * path.high:.2f}"
-    return f"{name:<28}{100 * path.value:>16.2f}   {interval:<18}{path.examples:>8}"
+    row = f"{name:<28}{100 * path.value:>16.2f}   {interval:<18}{path.examples:>8}"
+    if len(path.chips) > 1:
+        row += f"   {f'{100 * path.chips_low:.2f} .. {100 * path.chips_high:.2f}':<18}{len(path.chips):>5}"
+    return row
 
 
 def _layer_grid(case):
@@ -46,6 +51,21 @@ def _layer_grid(case):
         cells = "".join(f"{row[kind].local_snr_db:>18.1f}" for kind in KINDS)
         lines.append(f"{number:<7}{cells}{row['output'].accumulated_snr_db:>14.1f}")
     return lines
+
+
+def _products(case):
+    """Errors of the products of activations, one line per kind: the worst of the layers."""
+    kinds = {}
+    for found in case.products:
+        kinds.setdefault(found.product.split(".")[-1], []).append(found)
+    if not kinds:
+        return []
+    lines = ["", f"{'product':<22}{'worst local SNR in dB':>22}{'accumulated':>14}{'ADC saturated':>16}"
+                 f"{'cells set per example':>26}{'write energy':>16}"]
+    return lines + [
+        f"{kind:<22}{min(k.local_snr_db for k in found):>22.1f}{min(k.accumulated_snr_db for k in found):>14.1f}"
+        f"{f'{100 * max(k.adc_saturated for k in found):.2f} %':>16}{sum(k.cells_set for k in found):>26,.0f}"
+        f"{engineering(sum(k.write_energy for k in found), 'J'):>16}" for kind, found in kinds.items()]
 
 
 def _operations(case):
@@ -69,7 +89,8 @@ def _hardware(case):
     def worst(name):
         return max(getattr(layer, name) for layer in case.layers)
 
-    attenuation = min(layer.attenuation for layer in case.layers)
+    drops = [1 - layer.attenuation for layer in case.layers if layer.attenuation is not None]
+    drop = f"; strongest mean IR drop {100 * max(drops):.2f} %" if drops else ""
     joules = [layer.write_energy for layer in case.layers if layer.write_energy is not None]
     writing = [f"write  {total('write_pulses'):,} pulses program all cells once"
                + (f", {engineering(sum(joules), 'J')}" if joules else "")] if total("write_pulses") else []
@@ -82,10 +103,11 @@ def _hardware(case):
         f"{total('stuck_cells'):,}, cells held at a physical bound {total('bounded_cells'):,}",
         *writing,
         f"range  ADC conversions saturated at most {100 * worst('adc_saturated'):.2f} % in a matrix, inputs "
-        f"{100 * worst('dac_saturated'):.2f} %; strongest mean IR drop {100 * (1 - attenuation):.2f} %",
-        f"energy {engineering(energy, 'J')} per inference of the matrix products: {parts}",
+        f"{100 * worst('dac_saturated'):.2f} %{drop}",
+        f"energy {engineering(energy, 'J')} per inference of the products on hardware: {parts}",
         f"events {events} per inference",
-        "       attention products, softmax, layer norm, GELU, buffers and data movement are not counted",
+        f"       {'' if case.products else 'attention products, '}softmax, layer norm, GELU, buffers and data movement are "
+        "not counted",
     ]
 
 
@@ -98,12 +120,13 @@ def write_files(summaries, directory):
     with paths.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["trace", "study", "model", "task", "metric", "path", "value", "low", "high", "examples",
-                         "energy_j_per_example"])
+                         "energy_j_per_example", "chips", "chips_low", "chips_high"])
         for summary in summaries:
             for path in (*summary.references, *summary.cases):
                 energy = "" if path.energy is None else sum(path.energy.values())
                 writer.writerow([summary.path, summary.study, summary.model, summary.task, summary.metric, path.name,
-                                 path.value, path.low, path.high, path.examples, energy])
+                                 path.value, path.low, path.high, path.examples, energy, len(path.chips),
+                                 path.chips_low, path.chips_high])
     with layers.open("w", newline="") as file:
         writer = csv.writer(file)
         fields = None

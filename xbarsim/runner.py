@@ -4,6 +4,7 @@ Sentences travel in batches of fixed composition on a pool of threads, each with
 depend on the number of threads.
 """
 import contextlib
+import dataclasses
 import itertools
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xbarsim import bert, fetch, functions, quantize, tasks
+from xbarsim import bert, dense, fetch, functions, products, quantize, tasks
 from xbarsim.array import calibrate, program_matrix
 from xbarsim.checkpoint import load_bert, load_tokenizer
 from xbarsim.device import load_device
@@ -77,16 +78,21 @@ def calibration_inputs(model, examples, batch_size, pool):
     Returns
     -------
     {matrix: (samples, in) float32} : inputs of every matrix, at most CALIBRATION_TOKENS rows spread evenly
-    {function: (largest |input|, largest |output|)}
+    {function: (largest |input|, largest |output|)}, {product: (largest |a|, largest |b|)}
     """
     def capture(batch):
         seen, ranges = {}, {}
+
+        def product(name, a, b):
+            ranges[name] = float(np.abs(a).max()), float(np.abs(b).max())
+            return bert.product(name, a, b)
 
         def linear(name, x, weight, bias, rows):
             seen[name] = x
             return bert.linear(name, x, weight, bias, rows)
 
-        bert.encode(model, *bert.pad(examples.of(batch)), linear, functions.record(ranges, model.config))
+        bert.encode(model, *bert.pad(examples.of(batch)), linear,
+                    dataclasses.replace(functions.record(ranges, model.config), product=product))
         return seen, ranges
 
     batches, ranges = zip(*pool.map(capture, examples.batches(batch_size)), strict=True)
@@ -108,44 +114,74 @@ def digital_features(model, examples, batch_size, pool, linear=bert.linear, prog
         done(batch.stop - batch.start)
 
 
-def program_arrays(model, study, device, inputs, pool, progress=silent, description="tiles programmed"):
-    """{matrix: Array} of all encoder matrices of a model, programmed and calibrated on `inputs` {matrix: samples}.
+def program_arrays(model, study, device, inputs, counting, pool, progress=silent, description="tiles programmed"):
+    """{matrix: Array or CountedMatrix} of all encoder matrices of a model, calibrated on `inputs` {matrix: samples}.
 
-    Every thread of `pool` works on a matrix of its own, row block by row block.
+    counting : products.Pool.  Every thread of `pool` works on a matrix of its own, row block by row block.
     """
     names = bert.matrix_names(model.config)
     weights = [model.matrix(name)[0] for name in names]
-    layouts = [layout_of(*weight.shape[::-1], study.for_layer(name).mapping)
-               for name, weight in zip(names, weights, strict=True)]
+    own = [study.for_layer(name) for name in names]
+    in_situ = [chosen.products.weights == "in_situ" for chosen in own]
+    memory = None if all(in_situ) else dense.Memory.of(study, device.in_study(study), names)
 
     def build(index):
         name = names[index]
         moment = (inputs[name].astype(np.float64) ** 2).mean(axis=0)
         return calibrate(program_matrix(name, index, weights[index], moment, study, device), inputs[name])
 
-    done = progress(description, sum(layout.tiles for layout in layouts))
+    total = sum(layout_of(*weight.shape[::-1], chosen.mapping).tiles
+                for weight, chosen, programmed in zip(weights, own, in_situ, strict=True) if programmed)
+    done = progress(description, total)
+    built = pool.map(build, [index for index, programmed in enumerate(in_situ) if programmed])
     arrays = {}
-    for name, array in zip(names, pool.map(build, range(len(names))), strict=True):
-        arrays[name] = array
-        done(array.programmed.layout.tiles)
+    for index, name in enumerate(names):
+        if in_situ[index]:
+            arrays[name] = next(built)
+            done(arrays[name].programmed.layout.tiles)
+        else:
+            arrays[name] = products.CountedMatrix.prepare(name, index, weights[index], float(np.abs(inputs[name]).max()),
+                                                          own[index], counting, memory.read)
     return arrays
 
 
 def layer_attributes(array):
     """(attributes, {data set: (tiles,)}) of a matrix for the trace."""
+    if isinstance(array, products.CountedMatrix):
+        inputs, outputs = array.operand.codes.shape
+        computation = array.study.computation
+        nothing = dict.fromkeys(("clipped_weights", "stuck_on", "stuck_off", "bounded_cells", "rounded_cells",
+                                 "unverified_cells", "write_pulses"), 0)
+        stuck = array.crossbars.stuck_cells(array.operand)
+        return {"inputs": inputs, "outputs": outputs, "tiles": array.tiles,
+                "cells": array.tiles * computation.word_lines * computation.bit_lines,
+                "adc_bits": computation.adc_bits if array.study.effects.converters else 0, "dac_bits": 1,
+                **nothing, "stuck_on": stuck[0], "stuck_off": stuck[1]}, {}
     programmed, layout, study = array.programmed, array.programmed.layout, array.programmed.study
-    ideal, counts = not study.effects.converters, programmed.counts
+    counts = programmed.counts
     attributes = {
         "inputs": layout.inputs, "outputs": layout.outputs, "tiles": layout.tiles,
         "cells": layout.tiles * layout.word_lines * layout.bit_lines,
         "clipped_weights": programmed.encoded.clipped, "stuck_on": counts.stuck_on, "stuck_off": counts.stuck_off,
         "bounded_cells": counts.bounded, "rounded_cells": counts.rounded, "unverified_cells": counts.unverified,
-        "write_pulses": counts.pulses,
-        "adc_bits": 0 if ideal or study.adc.bits == "ideal" else study.adc.bits,
-        "dac_bits": 0 if ideal or study.dac.bits == "ideal" else study.dac.bits}
+        "write_pulses": counts.pulses, **converter_bits(study)}
     if counts.write_energy is not None:
         attributes["write_energy"] = counts.write_energy
     return attributes, {"attenuation_mean": programmed.attenuation_mean, "attenuation_std": programmed.attenuation_std}
+
+
+def converter_bits(study):
+    """{"adc_bits", "dac_bits"} of in-situ arrays, 0 where they are ideal."""
+    ideal = not study.effects.converters
+    return {f"{name}_bits": 0 if ideal or table.bits == "ideal" else table.bits
+            for name, table in (("adc", study.adc), ("dac", study.dac))}
+
+
+def product_attributes(product):
+    """Attributes of an AttentionProduct for the trace."""
+    if not product.counting:
+        return converter_bits(product.study)
+    return {"adc_bits": product.study.computation.adc_bits if product.study.effects.converters else 0, "dac_bits": 1}
 
 
 def error_statistics(output, reference, starts):
@@ -174,39 +210,69 @@ def token_rows(x, mask):
     return x if x.ndim < 3 else x.swapaxes(1, 2)[mask].reshape(np.count_nonzero(mask), -1)
 
 
-def run_batch(model, arrays, units, examples, batch, seed):
-    """One batch through the float32 path and the arrays.
+@dataclass(frozen=True)
+class Hardware:
+    """What takes the place of the float32 steps on one chip.
 
-    units : {operation: function}, see `functions.operations`
+    arrays : {matrix: Array or CountedMatrix};  products : {product: AttentionProduct}
+    units : {operation: function}, see `functions.operations`;  seed : int
+    """
+
+    arrays: dict
+    products: dict
+    units: dict
+    seed: int
+
+
+def run_batch(model, hardware, examples, batch):
+    """One batch through the float32 path and the hardware.
 
     Returns
     -------
     features : (sentences, hidden) of the analog path
-    layers : {matrix: {data set: (examples,)}} for the trace;  operations : the same of `units`
+    entries : {"layers", "products", "operations": {name: {data set: (examples,)}}} for the trace
     """
     token_ids, mask = bert.pad(examples.of(batch))
     starts = np.searchsorted(np.argwhere(mask)[:, 0] // examples.parts, np.arange(batch.stop - batch.start))
     tokens = np.diff(np.append(starts, np.count_nonzero(mask)))
     first_sentence = batch.start * examples.parts
-    float32, layers, operations = {}, {}, {}
+    float32, layers, of_products, operations = {}, {}, {}, {}
+    arrays, units = hardware.arrays, hardware.units
+    between = mask[:, None, :, None] & mask[:, None, None, :]      # scores of two real tokens
 
     def errors(name, output, digital):
         """Against the float32 result for the same input, and against that of the float32 path."""
         return {f"{kind}_{key}": value for kind, reference in (("local", digital), ("accumulated", float32[name]))
                 for key, value in error_statistics(output, reference, starts).items()}
 
+    def per_example(values):
+        """Counts of rows (t,), some of them expected ones, in whole numbers of each example."""
+        return np.rint(np.add.reduceat(values, starts)).astype(np.int64)
+
     def keep(name, x, weight, bias, rows):
         float32[name] = bert.linear(name, x, weight, bias, rows)
         return float32[name]
 
     def analog(name, x, weight, bias, rows):
-        product = arrays[name].multiply(x, rows + [first_sentence, 0], seed)
+        product = arrays[name].multiply(x, rows + [first_sentence, 0], hardware.seed)
         output = product.output + bias
         data = errors(name, output, bert.linear(name, x, weight, bias, rows))
         data |= {event: count * tokens for event, count in arrays[name].events_per_row.items()}
-        data |= {key: np.add.reduceat(getattr(product, key), starts)
-                 for key in ("dac_saturations", "adc_saturations", "array_energy")}
-        layers[name] = data
+        data |= {key: per_example(getattr(product, key)) for key in ("dac_saturations", "adc_saturations")}
+        layers[name] = data | {"array_energy": np.add.reduceat(product.array_energy, starts)}
+        return output
+
+    def product_rows(name, output):
+        return token_rows(np.where(between, output, 0) if name.endswith("attention_scores") else output, mask)
+
+    def multiply(name, a, b):
+        if name not in hardware.products:
+            return bert.product(name, a, b)
+        output, counts = hardware.products[name].multiply(a, b, mask, first_sentence)
+        data = errors(name, product_rows(name, output), product_rows(name, bert.product(name, a, b)))
+        joules = ("array_energy", "write_energy")
+        of_products[name] = data | {key: np.add.reduceat(values, starts) if key in joules else per_example(values)
+                                    for key, values in counts.items()}
         return output
 
     def kept(operation):
@@ -214,6 +280,8 @@ def run_batch(model, arrays, units, examples, batch, seed):
             output = operation(name, *arguments)
             if name in units:
                 float32[name] = token_rows(output, mask)
+            elif name in hardware.products:
+                float32[name] = product_rows(name, output)
             return output
 
         return run
@@ -224,26 +292,40 @@ def run_batch(model, arrays, units, examples, batch, seed):
             "saturations": np.add.reduceat(held, starts)}
 
     bert.encode(model, token_ids, mask, keep, bert.Operations.of(model.config).map(kept))
-    hidden = bert.encode(model, token_ids, mask, analog, functions.operations(units, model.config, observe))
-    return bert.sentence_features(model, hidden, mask, examples.pooling), layers, operations
+    injected = dataclasses.replace(functions.operations(units, model.config, observe), product=multiply)
+    hidden = bert.encode(model, token_ids, mask, analog, injected)
+    return (bert.sentence_features(model, hidden, mask, examples.pooling),
+            {"layers": layers, "products": of_products, "operations": operations})
+
+
+def chip_seed(seed, number):
+    """Seed of a simulated chip: the study's for the first, independent ones for the others."""
+    return seed if number == 0 else int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
 
 
 def run_case(writer, name, study, model, device, examples, inputs, ranges, head, pool, progress=silent):
-    """Program, calibrate and evaluate one case; its part of the trace grows batch by batch.
+    """Program, calibrate and evaluate every chip of one case; its part of the trace grows batch by batch.
 
     inputs, ranges : see `calibration_inputs`
-
     head : function (sentence features (examples * parts, hidden)) -> outputs (examples, k)
     """
-    arrays = program_arrays(model, study, device, inputs, pool, progress, f"{name}: tiles programmed")
+    writer.add_case(name, study.to_toml())
     units = functions.build(study, model, ranges)
-    writer.add_case(name, study.to_toml(), {matrix: layer_attributes(array) for matrix, array in arrays.items()}, units)
-    batches = examples.batches(study.run.batch_examples)
-    done = progress(f"{name}: examples evaluated", len(examples))
-    results = pool.map(lambda batch: run_batch(model, arrays, units, examples, batch, study.seed), batches)
-    for batch, (features, layers, operations) in zip(batches, results, strict=True):
-        writer.write(f"cases/{name}", batch, head(features), layers, operations)
-        done(batch.stop - batch.start)
+    for number in range(study.run.chips):
+        chip = study.model_copy(update={"seed": chip_seed(study.seed, number)})
+        title = name if study.run.chips == 1 else f"{name}, chip {number + 1}"
+        counting = products.Pool(chip.seed)
+        arrays = program_arrays(model, chip, device, inputs, counting, pool, progress, f"{title}: tiles programmed")
+        hardware = Hardware(arrays, products.attention_products(chip, model, ranges, chip.seed, counting, device), units,
+                            chip.seed)
+        path = writer.add_chip(name, chip.seed, {matrix: layer_attributes(array) for matrix, array in arrays.items()},
+                               {key: product_attributes(product) for key, product in hardware.products.items()}, units)
+        batches = examples.batches(study.run.batch_examples)
+        done = progress(f"{title}: examples evaluated", len(examples))
+        results = pool.map(lambda batch, hardware=hardware: run_batch(model, hardware, examples, batch), batches)
+        for batch, (features, entries) in zip(batches, results, strict=True):
+            writer.write(path, batch, head(features), **entries)
+            done(batch.stop - batch.start)
 
 
 def run_study(study, directory="runs", threads=None, progress=silent):

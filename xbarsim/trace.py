@@ -6,8 +6,9 @@ Layout (n examples; every data set has an attribute `unit`)::
                           model_sha256, task, task_sha256, metric, head, complete
     /examples/label       (n,) class or score;  /examples/tokens (n,) tokens of the example
     /reference/<path>     float32 and int8: output (n, k), done (n,)
-    /cases/<case>         attributes: study (TOML of this case); output (n, k), done (n,)
-    /cases/<case>/layers/<matrix>
+    /cases/<case>         attributes: study (TOML of this case)
+    /cases/<case>/<chip>  simulated chip 0, 1, ...: attribute seed; output (n, k), done (n,)
+    /cases/<case>/<chip>/layers/<matrix>
                           attributes: inputs, outputs, tiles, cells, clipped_weights, stuck_on, stuck_off,
                           bounded_cells, rounded_cells, unverified_cells, write_pulses, write_energy (J, absent if
                           the device does not state it), adc_bits, dac_bits (0: ideal)
@@ -17,7 +18,12 @@ Layout (n examples; every data set has an attribute `unit`)::
         dac_saturations, adc_saturations, tile_reads, adc_conversions, dac_drives, shift_adds: (n,) counts
         array_energy      (n,) joule delivered by the word-line drivers
         attenuation_mean, attenuation_std: (tiles,) achieved current over the current without wire resistance
-    /cases/<case>/operations/<name>
+    /cases/<case>/<chip>/products/<name>
+                          a product of two activations that is not left digital (`layer.0.attention_scores`):
+                          attributes: adc_bits, dac_bits; everything of a matrix but the attenuation, and
+        cells_set         (n,) cells written, or switches set, for the second operand
+        write_energy      (n,) joule of these writes, 0 where the device states none
+    /cases/<case>/<chip>/operations/<name>
                           a step without weight matrix that is not left in float32 (`layer.0.attention_softmax`):
         local_*, accumulated_*   as of a matrix
         saturations              (n,) codes held at the end of their range
@@ -35,12 +41,13 @@ import numpy as np
 from xbarsim import __version__
 from xbarsim.errors import TraceError
 
-FORMAT, VERSION = "xbarsim-trace", 1
+FORMAT, VERSION = "xbarsim-trace", 2
 ERRORS = {"relative_rms": "1", "snr_db": "dB", "cosine": "1", "maximum": "unit of the output",
           "signal_rms": "unit of the output"}
 COUNTS = ("dac_saturations", "adc_saturations", "tile_reads", "adc_conversions", "dac_drives", "shift_adds")
 LAYER_DATA = ({f"{kind}_{name}": unit for kind in ("local", "accumulated") for name, unit in ERRORS.items()}
               | {name: "1" for name in COUNTS} | {"array_energy": "J"})
+PRODUCT_DATA = LAYER_DATA | {"cells_set": "1", "write_energy": "J"}
 OPERATION_DATA = ({name: unit for name, unit in LAYER_DATA.items() if name.startswith(("local_", "accumulated_"))}
                   | {"saturations": "1"})
 
@@ -91,42 +98,47 @@ class TraceWriter:
         self._outputs(f"reference/{name}")
         self.file.flush()
 
-    def add_case(self, name, study, layers, operations=()):
-        """Make room for a case.
-
-        layers : {matrix: (attributes, {per-tile data set: (tiles,) array})};  operations : names
-        """
+    def add_case(self, name, study):
+        """Make room for a case; its chips follow by `add_chip`."""
         number = len(self.file.get("cases", ()))
-        self._outputs(f"cases/{name}")
-        self.file[f"cases/{name}"].attrs.update({"study": study, "number": number})
-        for number, (matrix, (attributes, tiles)) in enumerate(layers.items()):
-            group = f"cases/{name}/layers/{matrix}"
-            self._empty(group, LAYER_DATA)
-            for data, values in tiles.items():
-                self._array(f"{group}/{data}", values, "1")
+        self.file.create_group(f"cases/{name}").attrs.update({"study": study, "number": number})
+
+    def add_chip(self, name, seed, layers, products, operations=()):
+        """Make room for the next chip of a case; returns its path for `write`.
+
+        layers : {matrix: (attributes, {per-tile data set: (tiles,) array})};  products : {name: attributes}
+        operations : names
+        """
+        number = len(self.file[f"cases/{name}"])
+        path = f"cases/{name}/{number}"
+        self._outputs(path)
+        self.file[path].attrs.update({"seed": seed, "number": number})
+        entries = [("layers", matrix, LAYER_DATA, *of_layer) for matrix, of_layer in layers.items()]
+        entries += [("products", product, PRODUCT_DATA, attributes, {}) for product, attributes in products.items()]
+        entries += [("operations", operation, OPERATION_DATA, {}, {}) for operation in operations]
+        for number, (kind, entry, data, attributes, tiles) in enumerate(entries):
+            group = f"{path}/{kind}/{entry}"
+            self._empty(group, data)
+            for key, values in tiles.items():
+                self._array(f"{group}/{key}", values, "1")
             self.file[group].attrs.update(attributes | {"number": number})
-        self.file.require_group(f"cases/{name}/operations")
-        for number, operation in enumerate(operations):
-            group = f"cases/{name}/operations/{operation}"
-            self._empty(group, OPERATION_DATA)
-            self.file[group].attrs["number"] = number
         self.file.flush()
+        return path
 
     def _empty(self, group, data):
         for name, unit in data.items():
-            counts = name in (*COUNTS, "saturations")
+            counts = name in (*COUNTS, "cells_set", "saturations")
             empty = np.zeros(self.examples, np.int64) if counts else np.full(self.examples, np.nan)
             self._array(f"{group}/{name}", empty, unit)
 
-    def write(self, path, where, output, layers=None, operations=None):
-        """Fill the examples `where` (slice) of `reference/NAME` or `cases/NAME`.
+    def write(self, path, where, output, **entries):
+        """Fill the examples `where` (slice) of `reference/NAME` or of a chip.
 
-        output : (examples, k);  layers : {matrix: {data set of LAYER_DATA: (examples,)}}
-        operations : {name: {data set of OPERATION_DATA: (examples,)}}
+        output : (examples, k);  entries : layers, products, operations, each {name: {data set: (examples,)}}
         """
         group = self.file[path]
-        for kind, entries in (("layers", layers or {}), ("operations", operations or {})):
-            for entry, data in entries.items():
+        for kind, of_kind in entries.items():
+            for entry, data in of_kind.items():
                 for name, values in data.items():
                     group[f"{kind}/{entry}/{name}"][where] = values
         group["output"][where] = output
@@ -136,7 +148,8 @@ class TraceWriter:
 
 @dataclass(frozen=True)
 class Layer:
-    """One matrix or operation of a case as read from a trace: `attributes`, `data` {name: (done examples,) or (tiles,)}."""
+    """One matrix, product or operation of a chip as read from a trace: `attributes`, and `data` {name: (done examples,) or
+    (tiles,)}."""
 
     attributes: dict
     data: dict
@@ -151,10 +164,19 @@ class Outputs:
 
 
 @dataclass(frozen=True)
-class Case(Outputs):
-    study: str
+class Chip(Outputs):
+    """A simulated chip: {name: Layer} of its matrices, products of activations and operations."""
+
+    seed: int
     layers: dict
+    products: dict
     operations: dict
+
+
+@dataclass(frozen=True)
+class Case:
+    study: str
+    chips: tuple
 
 
 @dataclass(frozen=True)
@@ -201,13 +223,17 @@ def _outputs(group):
 
 
 def _case(group):
+    return Case(group.attrs["study"], tuple(_chip(chip) for _, chip in _in_order(group)))
+
+
+def _chip(group):
     done = group["done"][:].astype(bool)
-    layers, operations = (
-        {name: Layer({key: value.item() for key, value in layer.attrs.items()},
-                     {key: dataset[:][done] if key in LAYER_DATA | OPERATION_DATA else dataset[:]
-                      for key, dataset in layer.items()})
-         for name, layer in _in_order(group.get(kind, {}))} for kind in ("layers", "operations"))
-    return Case(group["output"][:], done, group.attrs["study"], layers, operations)
+    found = {
+        kind: {name: Layer({key: value.item() for key, value in layer.attrs.items()},
+                           {key: dataset[:][done] if key in PRODUCT_DATA | OPERATION_DATA else dataset[:]
+                            for key, dataset in layer.items()})
+               for name, layer in _in_order(group.get(kind, {}))} for kind in ("layers", "products", "operations")}
+    return Chip(group["output"][:], done, int(group.attrs["seed"]), **found)
 
 
 def _in_order(group):

@@ -1,0 +1,198 @@
+"""The products of a study that are not left digital: weight matrices on computation crossbars, attention on either kind.
+
+A weight matrix has the interface of `array.Array` wherever it lies: `multiply(x, rows, seed) -> array.Product` and
+`events_per_row`.  An attention product has `multiply(a, b, mask, first_sentence)`, see `AttentionProduct`.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarsim import bert, quantize
+from xbarsim.array import Product, calibrate, program_matrix
+from xbarsim.computation import Crossbars, SwitchOperand
+from xbarsim.kernels.counter import row_keys
+from xbarsim.mapping import layout_of
+from xbarsim.units import NANO
+
+ATTENTION = ("attention_scores", "attention_context")
+
+
+def product_names(config):
+    """Names of the products of two activations in execution order: two per layer."""
+    return [f"layer.{i}.{name}" for i in range(config.layers) for name in ATTENTION]
+
+
+class Pool:
+    """The computation crossbars of one chip: one set per distinct settings, tiles numbered in the order of the products."""
+
+    def __init__(self, seed):
+        self.seed, self._sets, self._tiles = seed, {}, 0
+
+    def crossbars(self, study):
+        """Crossbars of a product's study."""
+        key = (study.computation, study.wires, study.effects)
+        if key not in self._sets:
+            self._sets[key] = Crossbars(study, self.seed)
+        return self._sets[key]
+
+    def first_tile(self, tiles):
+        """Number of the first of so many further tiles."""
+        self._tiles += tiles
+        return self._tiles - tiles
+
+
+def _keys(seed, index, names):
+    """(b,) uint64 random keys of rows named (b, k)."""
+    return row_keys(np.uint64(seed), np.column_stack([np.full(len(names), index), names]).astype(np.int64))
+
+
+def _read_energy(study):
+    """Joule of one unit conductance in one read."""
+    return study.computation.read_voltage_v**2 / study.computation.resistance_ohm * study.dac.read_time_ns * NANO
+
+
+def _to_codes(x, scale):
+    """Integer codes of x, and which of them were held at the end of the range."""
+    wide = np.rint(x * np.float32(1 / scale))
+    return np.clip(wide, -quantize.LEVELS, quantize.LEVELS), np.abs(wide) > quantize.LEVELS
+
+
+# ---------------------------------------------------------------- weights on computation crossbars
+
+@dataclass(frozen=True)
+class CountedMatrix:
+    """A weight matrix that the computation crossbars multiply: int8 per output, inputs int8 with a static range."""
+
+    name: str
+    index: int
+    study: object
+    crossbars: Crossbars
+    operand: SwitchOperand
+    input_scale: float
+    weight_scale: np.ndarray
+
+    @classmethod
+    def prepare(cls, name, index, weight, largest_input, study, pool, read=None):
+        """weight (out, in);  largest_input : full scale of the inputs;  read : as of `quantize.int8_linear`."""
+        scale = np.abs(weight).max(axis=1) / quantize.LEVELS
+        scale[scale == 0] = 1
+        codes = quantize.codes(weight, scale[:, None])
+        codes = np.clip(codes if read is None else read(name, codes), -quantize.LEVELS, quantize.LEVELS)
+        crossbars = pool.crossbars(study)
+        first = pool.first_tile(crossbars.tiles(*weight.shape[::-1]))
+        return cls(name, index, study, crossbars, crossbars.prepare(codes.T, first),
+                   largest_input / quantize.LEVELS or 1.0, scale)
+
+    @property
+    def events_per_row(self):
+        return self.crossbars.events(*self.operand.codes.shape)
+
+    @property
+    def tiles(self):
+        return self.crossbars.tiles(*self.operand.codes.shape)
+
+    def multiply(self, x, rows, seed):
+        """Product of inputs x (b, in) float32 with the matrix; rows, seed : as of `array.Array.multiply`."""
+        codes, outside = _to_codes(x, self.input_scale)
+        counted = self.crossbars.multiply(codes, self.operand, _keys(seed, self.index, rows))
+        output = counted.output * (self.weight_scale * self.input_scale)
+        return Product(output.astype(np.float32), outside.sum(axis=1), counted.saturations,
+                       counted.conducting * _read_energy(self.study))
+
+
+# ---------------------------------------------------------------- products of two activations
+
+class AttentionProduct:
+    """One product of two activations, head by head: a (b, heads, s, k) @ b (b, heads, k, n).
+
+    The heads take the crossbars of a chip in turn, or tiles of their own that are written anew for every sentence.
+    """
+
+    def __init__(self, name, index, study, largest, chip_seed, pool, device):
+        """index : names the random numbers, with `chip_seed`;  largest : (largest |a|, largest |b|) of calibration
+        pool, device : for the two kinds of hardware"""
+        self.name, self.index, self.study, self.seed, self.device = name, index, study, chip_seed, device
+        self.scales = [value / quantize.LEVELS or 1.0 for value in largest]
+        self.scores = name.endswith("attention_scores")
+        self.counting = study.products.attention == "computation"
+        self.crossbars = pool.crossbars(study) if self.counting else None
+
+    def multiply(self, a, b, mask, first_sentence):
+        """The product, and what it cost.
+
+        mask : (b, s) real tokens;  first_sentence : number of the first sentence of the batch
+
+        Returns
+        -------
+        (b, heads, s, n) float32, 0 at padding
+        {name: (t,)} of every real token: the events of `Array.events_per_row`, dac_saturations, adc_saturations,
+        array_energy; of the second operand, shared over the tokens: cells_set (written, or switches set) and write_energy
+        (J, 0 where the device states none)
+        """
+        output = np.zeros((*a.shape[:3], b.shape[-1]), np.float32)
+        parts = []
+        for sentence, length in enumerate(mask.sum(axis=1)):
+            keys = slice(None, length)
+            for head in range(a.shape[1]):
+                if self.scores:
+                    left, right, to = a[sentence, head, keys], b[sentence, head, :, keys], (keys, keys)
+                else:
+                    left, right, to = a[sentence, head, keys, keys], b[sentence, head, keys], (keys, slice(None))
+                one = self._count if self.counting else self._write
+                product, data = one(left, right, first_sentence + sentence, head)
+                output[sentence, head][to] = product
+                if head == 0:
+                    parts.append(data)
+                else:
+                    parts[-1] = {key: parts[-1][key] + data[key] for key in data}
+        return output, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    def _count(self, a, b, sentence, head):
+        a_codes, a_outside = _to_codes(a, self.scales[0])
+        b_codes, b_outside = _to_codes(b, self.scales[1])
+        names = np.column_stack([np.full(len(a), sentence), np.full(len(a), head), np.arange(len(a))])
+        counted = self.crossbars.multiply(a_codes, self.crossbars.prepare(b_codes, head),
+                                          _keys(self.seed, self.index, names))
+        share = 1 / len(a)
+        data = {event: np.full(len(a), count) for event, count in self.crossbars.events(*b.shape).items()}
+        data |= {"dac_saturations": a_outside.sum(axis=1) + b_outside.sum() * share,
+                 "adc_saturations": counted.saturations, "array_energy": counted.conducting * _read_energy(self.study),
+                 "cells_set": np.full(len(a), self.crossbars.switch_settings(*b.shape) * share),
+                 "write_energy": np.zeros(len(a))}
+        return (counted.output * (self.scales[0] * self.scales[1])).astype(np.float32), data
+
+    def _write(self, a, b, sentence, head):
+        """b is written to in-situ tiles just as large as it needs; ranges are those of this very sentence."""
+        mapping = self.study.mapping
+        seed = np.random.SeedSequence(self.seed, spawn_key=(self.index, sentence, head)).generate_state(1)[0]
+        small = mapping.model_copy(update={"word_lines": min(mapping.word_lines, len(b)),
+                                           "bit_lines": min(mapping.bit_lines, self._bit_lines(b.shape[1]))})
+        study = self.study.model_copy(update={"seed": int(seed), "mapping": small, "layer": ()})
+        moment = (a.astype(np.float64) ** 2).mean(axis=0)
+        array = calibrate(program_matrix(self.name, 0, b.T, moment, study, self.device), a)
+        names = np.column_stack([np.full(len(a), head), np.arange(len(a))])
+        product = array.multiply(a, names, int(seed))
+        share, counts = 1 / len(a), array.programmed.counts
+        data = {event: np.full(len(a), count) for event, count in array.events_per_row.items()}
+        data |= {key: getattr(product, key) for key in ("dac_saturations", "adc_saturations", "array_energy")}
+        data |= {"cells_set": np.full(len(a), array.programmed.encoded.target.size * share),
+                 "write_energy": np.full(len(a), (counts.write_energy or 0.0) * share)}
+        return product.output, data
+
+    def _bit_lines(self, outputs):
+        mapping = self.study.mapping
+        return outputs if mapping.placement == "twin" else outputs * layout_of(1, 1, mapping).planes
+
+
+def attention_products(study, model, largest, seed, pool, device):
+    """{name: AttentionProduct} of the products that the study, `[[layer]]` overrides included, does not leave digital.
+
+    largest : {name: (largest |a|, largest |b|)}
+    """
+    result = {}
+    for number, name in enumerate(product_names(model.config)):
+        own = study.for_layer(name)
+        if own.products.attention != "digital":
+            index = len(bert.matrix_names(model.config)) + number
+            result[name] = AttentionProduct(name, index, own, largest[name], seed, pool, device)
+    return result
