@@ -385,6 +385,15 @@ def test_chips_of_a_case_differ_and_give_an_interval(place):
     assert both.min() < layer.local_snr_db < both.max()
 
 
+def test_the_figures_of_a_large_and_small_chip_join_its_case(place, tmp_path):
+    cases = [{"name": "own", **SYNERGY, "computation": {}, "chip": "synergy"},
+             {"name": "wide", **SYNERGY, "computation": {"rows_per_conversion": 5}, "chip": "synergy"},
+             {"name": "in situ", "effects": IDEAL, "chip": "synergy"}]
+    rows = joined.join([aggregate.summarise(read_trace(runner.run_study(tiny_study(place, case=cases), tmp_path)))])
+    assert [row.differs for row in rows] == [
+        (), ("computation.rows_per_conversion 5/3",), ("kind in-situ/synergy",)]
+
+
 def test_a_model_read_from_a_failing_memory_loses_weights_on_computation_crossbars(place):
     cases = [{"name": "sound", **SYNERGY}, {"name": "failing", **SYNERGY,
                                             "memory": {"errors": "stated", "cell_error_rate": 0.05}}]

@@ -48,7 +48,8 @@ def join(summaries, chips=(), batch=1):
             for name in chips or ([study.chip] if study.chip else []):
                 description = load_chip(name)
                 differs = differences(study, description.chip)
-                solved = {layer.matrix: layer.array_energy_per_token for layer in case.layers} if not differs else None
+                in_situ = description.chip.kind == "in-situ" and not differs
+                solved = {layer.matrix: layer.array_energy_per_token for layer in case.layers} if in_situ else None
                 shape = shape_of_matrices({layer.matrix: (layer.inputs, layer.outputs) for layer in case.layers})
                 result = roll_up(description, summary.model, sequence, batch, shape=shape, read_energy=solved)
                 rows.append(Row(summary.path, case.name, summary.metric, case.value, case.low, case.high, result, differs))
@@ -57,8 +58,17 @@ def join(summaries, chips=(), batch=1):
 
 def differences(study, chip):
     """("key case/chip", ...) of what a simulated study and a chip do not share."""
-    if chip.kind != "in-situ":
-        return (f"kind in-situ/{chip.kind}",)
+    kind = "synergy" if study.products.weights == "computation" else "in-situ"
+    if chip.kind != kind:
+        return (f"kind {kind}/{chip.kind}",)
+    if kind == "synergy":
+        bits = study.computation.digit_bits
+        cells = 2**bits - 1 if study.computation.digit_cells == "equal" else bits
+        pairs = [(f"computation.{name}", getattr(study.computation, name), getattr(chip.computation, name))
+                 for name in ("word_lines", "bit_lines", "rows_per_conversion", "adc_bits", "digit_bits")]
+        pairs += [("computation cells per digit", cells, chip.computation.cells_per_digit),
+                  ("attention", study.products.attention.replace("digital", "host"), chip.operations.attention)]
+        return _unequal(pairs)
     if not study.effects.converters:
         return ("effects.converters false/true",)
     keys = {table: list(names) for table, names in SHARED.items()}
@@ -67,6 +77,10 @@ def differences(study, chip):
     keys["dac"] += SERIAL if chip.dac.encoding == "bit_serial" else ()
     pairs = [(f"{table}.{name}", getattr(getattr(study, table), name), getattr(getattr(chip, table), name))
              for table, names in keys.items() for name in names]
+    return _unequal([*pairs, ("products.attention", study.products.attention, "digital")])
+
+
+def _unequal(pairs):
     return tuple(f"{key} {simulated}/{described}" for key, simulated, described in pairs if simulated != described)
 
 
