@@ -86,6 +86,29 @@ def _report_command(
             print(f"written: {plots.layer_snr(summary, name)}", file=sys.stderr)
 
 
+@app.command("sweep")
+def _sweep(
+    trace: Annotated[Path, typer.Argument(help="A trace of `xbarsim run` whose cases vary the key.")],
+    key: Annotated[str, typer.Argument(help="Key of the study, such as computation.rows_per_conversion.")],
+    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw metric against key (.png, .pdf, .svg).")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as CSV.")] = None,
+):
+    """Print, write and draw the metric of a trace's cases against the key that they vary."""
+    from xbarsim import aggregate, sweep
+    from xbarsim.trace import read_trace
+
+    summary = aggregate.summarise(read_trace(trace))
+    curves = sweep.against(summary, key)
+    header, rows = sweep.table(curves, key, summary.metric)
+    _print_table(header, rows)
+    if out is not None:
+        print(f"written: {sweep.write(curves, key, summary.metric, out)}", file=sys.stderr)
+    if picture is not None:
+        from xbarsim import plots
+
+        print(f"written: {plots.against(summary, curves, key, picture)}", file=sys.stderr)
+
+
 @app.command("study")
 def _study(name: Annotated[str | None, typer.Argument(help="An embedded study; a list of them if absent.")] = None):
     """Print an embedded study, to be copied and changed."""

@@ -55,6 +55,33 @@ def layer_snr(summary, path):
     return _save(figure, path)
 
 
+def against(summary, curves, key, path):
+    """Metric against a key of the study, one line per curve of `sweep.against`.
+
+    Bars: 95 % interval of the mean over simulated chips where there are several, of the sampled examples elsewhere.
+    """
+    figure, axes = _figure(8, 5)
+    values = np.array([value for curve in curves for value, _ in curve.points], float)
+    if values.min() > 0 and values.max() >= 8 * values.min():
+        axes.set_xscale("log")
+    several = any(len(case.chips) > 1 for curve in curves for _, case in curve.points)
+    for curve in curves:
+        x, cases = np.array([value for value, _ in curve.points], float), [case for _, case in curve.points]
+        mean = np.array([100 * case.value for case in cases])
+        low, high = (np.array([100 * (chips if len(case.chips) > 1 else examples) for case, chips, examples in (
+            (case, getattr(case, f"chips_{end}"), getattr(case, end)) for case in cases)]) for end in ("low", "high"))
+        axes.errorbar(x, mean, yerr=np.maximum([mean - low, high - mean], 0), marker="o", markersize=4, linewidth=1.2,
+                      capsize=3, label=curve.series or "simulated")
+    for reference, style in zip(summary.references, ("--", ":"), strict=False):
+        axes.axhline(100 * reference.value, color="0.4", linestyle=style, linewidth=1, label=reference.name)
+    axes.set_xlabel(key)
+    axes.set_ylabel(f"{summary.metric} x 100, 95 % {'over chips' if several else 'over examples'}")
+    axes.set_title(f"{summary.model} on {summary.task}, {summary.examples} examples", loc="left", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
+    return _save(figure, path)
+
+
 def device(model, path):
     """A DeviceModel in one picture: error of a write, ageing of simulated cells, read noise, current-voltage curve.
 
