@@ -25,7 +25,7 @@ from xbarsim.quantize import LEVELS, integer_product
 RESISTORS, PATTERNS = 0, 1       # purposes of random streams: spawn_key = (COMPUTATION, crossbar, purpose)
 COMPUTATION = 2**32 - 1          # in the place of a matrix's number, which is smaller
 PATTERN_COUNT = 8                # switch patterns per crossbar behind the statistics of the IR drop
-GRID = 32                        # used word and bit lines are rounded up to this for the statistics
+GRID = 32                        # used word and bit lines are rounded up to this, or a power of two, for the statistics
 NEGLIGIBLE = 1e-9                # codes: a mean or variance below this in every conversion is not followed
 
 
@@ -380,22 +380,33 @@ class Crossbars:
         source, sense = self.study.wires.source_resistance_ohm, self.study.wires.sense_resistance_ohm
         if not self.study.effects.wires or (word, bit, source, sense) == (0, 0, 0, 0):
             return np.ascontiguousarray(relative.T)
+        result = np.zeros(relative.shape[::-1])
+        if not relative.any():
+            return result
+        # Lines beyond the last conducting cell carry no current, but bit lines go on below it to the sense amplifier.
+        m, n = (int(np.flatnonzero(relative.any(axis=axis))[-1]) + 1 for axis in (1, 0))
         unit = 1 / self.settings.resistance_ohm
-        r_word, r_bit = np.full(relative.shape, float(word)), np.full(relative.shape, float(bit))
+        r_word, r_bit = np.full((m, n), float(word)), np.full((m, n), float(bit))
         r_word[:, 0] += source
-        r_bit[-1] += sense
-        return np.ascontiguousarray(transfer_matrix(relative * unit, r_word, r_bit)[0]) / unit
+        r_bit[-1] += sense + (len(relative) - m) * bit
+        result[:n, :m] = transfer_matrix(relative[:m, :n] * unit, r_word, r_bit)[0] / unit
+        return result
 
     def conducts(self, crossbar, closed):
         """The cells of a crossbar that conduct when `closed` of its switches are to be closed, (m, n) bool."""
         return (closed | self.stuck_closed[crossbar]) & ~self.stuck_open[crossbar]
 
     def statistics(self, depth, outputs, density):
-        """Statistics of the conversions of products of this size whose switches are closed with this density."""
+        """Statistics of the conversions of products of this size whose switches are closed with this density.
+
+        Without wires neither matters: one set serves all products.
+        """
         settings = self.settings
+        if not self.study.effects.wires:
+            depth, outputs, density = settings.word_lines, settings.bit_lines, 0.5
 
         def rounded(used, most):
-            return min(-(-used // GRID) * GRID, most)
+            return min(max(GRID, 1 << (used - 1).bit_length()), most)
 
         key = (rounded(depth * self.cells, settings.word_lines), rounded(outputs, settings.bit_lines),
                round(density * 8) / 8)
@@ -428,8 +439,8 @@ class Crossbars:
                     count += ((seen - 1)[free] / seen[free]).sum()
             current *= attenuation
             relative_sigma = float(np.sqrt(squares / max(count, 1)))
-        lines = Lines.of(settings.word_lines // self.cells, self.cells, settings.word_lines,
-                         settings.rows_per_conversion)
+        lines = Lines.of(max(rows // self.cells, 1), self.cells, settings.word_lines, settings.rows_per_conversion)
+        current = current[:, :, :columns]
         flat = np.where(lines.line[..., None] < 0, 0.0, current[:, np.maximum(lines.line, 0)])   # (x, groups, r, n)
         flat = np.ascontiguousarray(flat.transpose(0, 3, 1, 2))                                  # (x, n, groups, r)
         shape = flat.shape
