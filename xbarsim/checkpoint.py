@@ -130,8 +130,11 @@ def load_bert(directory):
 
 def load_tokenizer(directory):
     """The `tokenizers.Tokenizer` of a directory, from `tokenizer.json` or else `vocab.txt`, without padding."""
-    from tokenizers import Tokenizer
-    from tokenizers.implementations import BertWordPieceTokenizer
+    try:
+        from tokenizers import Tokenizer
+        from tokenizers.implementations import BertWordPieceTokenizer
+    except ImportError:
+        raise CheckpointError("tokenizers of models need tokenizers: pip install 'xbarsim[bert]'") from None
 
     directory = Path(directory)
     source = next((directory / name for name in ("tokenizer.json", "vocab.txt") if (directory / name).is_file()), None)
@@ -186,7 +189,10 @@ def _read_tensors(directory, architecture):
         raise CheckpointError(f"{path}: file is missing; weights are read from one model.safetensors"
                               + (" (this one is sharded: save it again with max_shard_size='10GB')"
                                  if any(directory.glob("model-*.safetensors")) else ""))
-    from safetensors import SafetensorError, deserialize, safe_open
+    try:
+        from safetensors import SafetensorError, deserialize, safe_open
+    except ImportError:
+        raise CheckpointError("weights of models need safetensors: pip install 'xbarsim[bert]'") from None
 
     try:
         with safe_open(path, "np") as file:

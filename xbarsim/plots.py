@@ -260,10 +260,10 @@ def chip_breakdown(results, path):
 
     results : rollup.RollUp of each chip
     """
-    from matplotlib import colormaps
-
     height = 0.45 * len(results)
     figure, panels = _figure(13, 2.8 + height, ncols=3, sharey=True)
+    from matplotlib import colormaps  # after _figure, which says what to install
+
     names = [r.chip for r in results]
     for axes, title, stacks, totals, unit in (
             (panels[0], "energy by component", [r.by_component() for r in results], [r.joules * 1e3 for r in results], "mJ"),
