@@ -361,6 +361,16 @@ def test_component_mistakes(values, message):
         parse_component("mine", good | values, "here")
 
 
+OWN = """[component.{}]
+kind = "{}"
+action = "{}"
+node_nm = 32
+energy_pj = 1.0
+area_um2 = 1.0
+source = "x"
+[[part]]"""
+
+
 @pytest.mark.parametrize(("name", "old", "new", "message"), [
     ("multibit", "units_per_tile = 12", "unit_per_tile = 12", "unknown key 'in-situ.organisation.unit_per_tile'"),
     ("multibit", "adc-sar-8b-32nm", "adc-sar-7b-32nm", "7 bits, but adc.bits are 8"),
@@ -379,6 +389,13 @@ def test_component_mistakes(values, message):
     ("synergy", 'level = "crossbar"', 'level = "tile"', "is not one of dense, crossbar, chip"),
     ("a100", 'precision = "int8"\nmemory', 'precision = "int4"\nmemory', "no peak_tops"),
     ("tpuv4", 'utilisation_of = "a100"', "", "either"),
+    ("tpuv4", "int8 = 275", "int8 = 0", "peak_tops.int8 = 0"),
+    ("multibit", 'key = "cell.activity"', 'key = "mapping.encoding"', "no number; give its choices"),
+    ("multibit", "count = 8\n", "count = inf\n", "finite"),
+    ("multibit", "[[part]]", '[component.adc-sar-8b-32nm]\nbase = ["x"]\n[[part]]', "is not in the library"),
+    ("multibit", "[[part]]", OWN.format("adc-sar-8b-32nm", "adc", "conversion"), "no delay_ns or rate_mhz"),
+    ("multibit", "[[part]]", OWN.format("edram-64kb-32nm", "edram", "access"), "no bits, the width"),
+    ("synergy", "[[part]]", OWN.format("dense-read-bit", "dense-read", "bit"), "no delay_ns or rate_mhz"),
 ])
 def test_mistakes_in_chip_files(tmp_path, name, old, new, message):
     text = chips.chip_text(name)
@@ -396,6 +413,14 @@ def test_a_component_of_ones_own():
     one, two = (roll_up(d, "bert-base", 8, 1).by_component()["adc"] for d in (plain, found))
     assert two == approx(2 * one)
     assert tomllib.loads(chips.chip_text("multibit"))["kind"] == "in-situ"
+
+
+@pytest.mark.parametrize("name", ["multibit", "a100"])
+def test_a_sequence_beyond_the_positions_of_the_model_is_said(name):
+    def said(sequence):
+        return any("512 positions" in note for note in roll_up(chips.load_chip(name), "bert-base", sequence, 1).notes)
+
+    assert said(513) and not said(512)
 
 
 def test_impossible_requests():

@@ -33,6 +33,7 @@ ROLES = {
     "sense-amplifier": ("sense-amplifier",), "function-unit": ("function-unit", "activation"),
     "encoder": ("encoder", "register"),
 }
+TIMED = ("adc", "dense-read")              # roles that set the pace, so that their component must state one
 LEVELS = {"in-situ": ("unit", "tile", "chip"), "synergy": ("dense", "crossbar", "chip"), "processor": ()}
 
 
@@ -43,7 +44,7 @@ class Part(Table):
     role: Literal[tuple(ROLES)]
     level: Literal["unit", "tile", "dense", "crossbar", "chip"]
     component: str
-    count: float | None = Field(None, gt=0)
+    count: float | None = Field(None, gt=0, allow_inf_nan=False)
 
 
 class Assumed(Table):
@@ -277,7 +278,7 @@ class Measured(Table):
     sequence: int = Field(ge=1)
     batch: int = Field(ge=1)
     precision: str
-    latency_ms: float = Field(gt=0)
+    latency_ms: float = Field(gt=0, allow_inf_nan=False)
 
 
 class Processor(Chip):
@@ -286,7 +287,8 @@ class Processor(Chip):
     power_w: float = Field(gt=0)
     power_fraction: float = Field(1.0, gt=0, le=1.5, description="drawn power over power_w while it computes")
     precision: str
-    peak_tops: dict[str, float] = Field(description="precision -> 1e12 operations per second (a MAC is two)")
+    peak_tops: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        description="precision -> 1e12 operations per second (a MAC is two)")
     memory_gib: float = Field(gt=0)
     measured: tuple[Measured, ...] = ()
     utilisation_of: str | None = Field(None, description="processor whose share of the peak is assumed here")
@@ -332,7 +334,7 @@ def resolve(name, own):
     base = change.pop("base", None)
     entry = {}
     if base is not None:
-        if base not in library_entries():
+        if not isinstance(base, str) or base not in library_entries():
             raise ConfigError(f"component {name}: base = {base!r} is not in the library")
         entry = dict(library_entries()[base])
     for given, other in (("energy_pj", "power_mw"), ("area_um2", "area_f2"), ("delay_ns", "rate_mhz")):
@@ -413,6 +415,10 @@ def describe_chip(name, content):
             if component.kind not in ROLES[part.role]:
                 problems.append(f"part {part.role}: {part.component} is of kind {component.kind}, not "
                                 f"{' or '.join(ROLES[part.role])}")
+            if part.role in TIMED and component.delay is None:
+                problems.append(f"part {part.role}: {part.component} states no delay_ns or rate_mhz, which this role needs")
+            if component.action in ("access", "flit") and component.bits is None:
+                problems.append(f"part {part.role}: {part.component} states no bits, the width of one {component.action}")
         roles = [part.role for part, _ in chip.parts]
         problems += [f"role {role!r} is given to two parts" for role in dict.fromkeys(roles) if roles.count(role) > 1]
     except ValidationError as error:
@@ -438,6 +444,8 @@ def _check_assumed(found, entry):
     where, value = f"chip {found.name}: assumed key {entry.key!r}", _value(found, entry)
     if (entry.range is None) == (not entry.values):
         raise ConfigError(f"{where} needs either a range or values")
+    if entry.range and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ConfigError(f"{where} has a range, but its value is no number; give its choices as values")
     inside = value in entry.values if entry.values else entry.range[0] <= value <= entry.range[1]
     if not inside:
         raise ConfigError(f"{where}: the value {value} is not in {list(entry.range or entry.values)}")

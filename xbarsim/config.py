@@ -378,7 +378,7 @@ def describe(error):
             message = item["msg"].removeprefix("Value error, ")
             message = message[:1].lower() + message[1:]
             given = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"     # a table is too long to repeat
-            parts.append(f"{key}{given}: {message}")
+            parts.append(f"{key}{given}: {message}" if key or given else message)
     return "; ".join(dict.fromkeys(parts))
 
 

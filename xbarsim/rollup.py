@@ -118,8 +118,10 @@ def roll_up(description, model, sequence, batch, *, shape=None, read_energy=None
         raise OutOfRangeError(f"sequence = {sequence} tokens and batch = {batch} sequences must both be at least 1")
     shape = load_shape(model) if shape is None else shape
     assumed = tuple(assumption.label for assumption in assumptions(description))
+    beyond = () if shape.positions is None or sequence <= shape.positions else (
+        f"{sequence} tokens are more than the {shape.positions} positions of the model: figures of its layers alone",)
     if description.chip.kind == "processor":
-        return _processor(description, model, shape, sequence, batch, assumed)
+        return _processor(description, model, shape, sequence, batch, assumed, beyond)
     chip = description.chip
     plan = lowering.lower(chip, shape, sequence, batch)
     timing = schedule(plan.stages)
@@ -147,7 +149,7 @@ def roll_up(description, model, sequence, batch, *, shape=None, read_energy=None
     return RollUp(description.name, str(model), sequence, batch, energy, events, math.fsum(areas.values()), areas, latency,
                   timing.interval * plan.jobs / batch if plan.jobs > 1 else latency / batch, _macs(shape, sequence),
                   plan.chips, plan.copies, plan.utilisation, plan.replication,
-                  plan.programming_pulses * prices["cell-write"], source, plan.notes, assumed)
+                  plan.programming_pulses * prices["cell-write"], source, (*beyond, *plan.notes), assumed)
 
 
 def _macs(shape, sequence):
@@ -171,7 +173,7 @@ def _prices(chip):
 
 # ---------------------------------------------------------------- processors
 
-def _processor(description, model, shape, sequence, batch, assumed):
+def _processor(description, model, shape, sequence, batch, assumed, beyond):
     """A GPU or TPU: measured latency where there is one, otherwise the rate that it reached on the nearest amounts of work
     of the same model, or of any model if that one was not measured (log-log interpolation, held at the ends)."""
     chip = description.chip
@@ -190,7 +192,7 @@ def _processor(description, model, shape, sequence, batch, assumed):
                   {("processor", name): work * sequence for name, work in stages.items()}, area, {"processor": area},
                   latency, latency / batch, macs, chips, {"chip": chips}, None, 1, 0.0,
                   "included in the power of the processor",
-                  (note, f"{chip.power_fraction:g} of {chip.power_w:g} W while it computes"), assumed)
+                  (note, *beyond, f"{chip.power_fraction:g} of {chip.power_w:g} W while it computes"), assumed)
 
 
 def _processor_latency(chip, model, macs, sequence, batch):

@@ -26,6 +26,7 @@ class Shape(Table):
     heads: int = Field(ge=1)
     intermediate: int = Field(ge=1)
     attention: Literal["bidirectional", "causal"] = "bidirectional"
+    positions: int | None = Field(None, ge=1, description="longest sequence that the model takes")
     parameters: float | None = Field(None, gt=0, description="of the whole model, embeddings included")
     source: str = ""
 
@@ -129,7 +130,7 @@ def load_shape(name_or_directory):
     try:
         raw = json.loads(path.read_text())
         return Shape(layers=raw["num_hidden_layers"], hidden=raw["hidden_size"], heads=raw["num_attention_heads"],
-                     intermediate=raw["intermediate_size"], source=str(path))
+                     intermediate=raw["intermediate_size"], positions=raw.get("max_position_embeddings"), source=str(path))
     except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} does not state the dimensions of a BERT ({type(error).__name__}: {error})") from None
     except ValidationError as error:
