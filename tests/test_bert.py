@@ -1,6 +1,7 @@
 """The forward pass against an independent slow statement in float64; checkpoints that cannot be used."""
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -127,3 +128,10 @@ def test_half_precision_weights_are_read(directory, tmp_path):
     weight, _ = load_bert(copy).matrix("layer.0.query")
     expected = tensors["bert.encoder.layer.0.attention.self.query.weight"].astype(np.float16)
     np.testing.assert_array_equal(weight, expected.astype(np.float32))
+
+
+@pytest.mark.parametrize(("absent", "call"), [("safetensors", load_bert), ("tokenizers", load_tokenizer)])
+def test_an_extra_that_is_not_installed_is_named(directory, monkeypatch, absent, call):
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(CheckpointError, match=rf"need {absent}: pip install 'xbarsim\[bert\]'"):
+        call(directory)
