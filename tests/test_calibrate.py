@@ -455,3 +455,13 @@ def test_command(tmp_path):
     assert json.loads(run.stdout)["parameters"][0]["name"] == "conductance"
     run = CliRunner().invoke(app, ["calibrate", "iv", str(paths[0]), "--column", "voltage"])
     assert run.exit_code == 2 and "not of the form NAME=VALUE" in run.output
+
+
+def test_an_alternative_is_chosen_by_the_start_of_its_name():
+    voltage = np.linspace(0.01, 0.8, 80)
+    fit = calibrate.fit_iv(voltage, 20e-6 * 0.4 * np.sinh(voltage / 0.4))
+    assert fit.choose("Sinh") is fit
+    assert fit.choose("polynomial of degree 3").device["iv"]["model"] == "polynomial"
+    for name, message in (("poly", "2 models"), ("zz", "no models"), ("", "4 models")):
+        with pytest.raises(ConfigError, match=message):
+            fit.choose(name)

@@ -49,8 +49,8 @@ def test_sliced_weights_are_the_rounded_integers(weight):
             digit = abs(code) // 4**s % 4
             level = 1e-6 + digit * 13e-6
             positive, negative = encoded.target[s, :, i, j]
-            assert (positive if code > 0 else negative) == pytest.approx(level, rel=1e-12)
-            assert (negative if code > 0 else positive) == pytest.approx(1e-6, rel=1e-12)
+            assert (positive if code > 0 else negative) == pytest.approx(level, rel=1e-12, abs=0)
+            assert (negative if code > 0 else positive) == pytest.approx(1e-6, rel=1e-12, abs=0)
 
 
 def test_mse_clip_is_the_best_candidate_by_brute_force(weight):
@@ -64,7 +64,7 @@ def test_mse_clip_is_the_best_candidate_by_brute_force(weight):
         return clipping + moment.sum() * 37 * 2 * (scale * 1e-6) ** 2
 
     candidates = np.quantile(np.abs(weight), CLIP_QUANTILES)
-    assert chosen == pytest.approx(min(candidates, key=error), rel=1e-12)
+    assert chosen == pytest.approx(min(candidates, key=error), rel=1e-12, abs=0)
     assert chosen < np.abs(weight).max()
 
 

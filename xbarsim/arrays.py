@@ -18,7 +18,7 @@ def read_array(name):
     text, _, dataset = str(name).partition(":") if not Path(name).exists() else (str(name), "", "")
     path = Path(text)
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
+        raise ConfigError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"{path}: suffix {path.suffix!r} is not known; allowed: {', '.join(SUFFIXES)}")
     try:

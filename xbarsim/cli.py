@@ -322,6 +322,8 @@ def _calibrate(
                                                     "LOW..HIGH.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a device file (.toml); needs --base.")] = None,
     base: Annotated[str | None, typer.Option(metavar="DEVICE", help="Device that the fit is laid over.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Which model --out writes: the start of its name under "
+                                              "AIC; the one that is printed if absent.")] = None,
     picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw data and fit (.png, .pdf, .svg).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the fit as JSON.")] = False,
 ):
@@ -330,12 +332,13 @@ def _calibrate(
 
     result = calibrate.calibrate_files(kind, files, _pairs("--column", column), _pairs("--where", where))
     print(json.dumps(result.to_json(), indent=1) if as_json else result.render())
+    chosen = result if model is None else result.choose(model)
     if picture is not None:
         from xbarsim import plots
 
         print(f"written: {plots.calibration(result, picture)}", file=sys.stderr)
     if out is not None:
-        print(f"written: {calibrate.write_device(result, out, base, files)}", file=sys.stderr)
+        print(f"written: {calibrate.write_device(chosen, out, base, files)}", file=sys.stderr)
 
 
 @app.command("memory")

@@ -49,8 +49,11 @@ def write_device(result, path, base, files):
     """Write `device_toml` of a fit to measurement `files`; returns the path."""
     path = Path(path)
     text = device_toml(result, base, f"xbarsim calibrate {result.kind} {' '.join(Path(file).name for file in files)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"device file {path} cannot be written: {error.strerror}; choose another --out") from None
     return path
 
 

@@ -108,7 +108,8 @@ def fit_iv(voltage, current):
         if returns:
             chosen, what = returns, f"the return of the {kind}"
             break
-    notes = [f"{len(found)} branches: " + _summary(found), f"fitted: {what}" + f" ({len(chosen)})" * (len(chosen) > 1)]
+    notes = [f"{len(found)} branch{'es' * (len(found) > 1)}: " + _summary(found),
+             f"fitted: {what}" + f" ({len(chosen)})" * (len(chosen) > 1)]
     return _fit(chosen, notes)
 
 

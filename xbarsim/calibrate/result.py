@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from xbarsim.errors import OutOfRangeError
+from xbarsim.errors import ConfigError, OutOfRangeError
 from xbarsim.units import prefixed
 
 CONFIDENCE = 0.9
@@ -98,6 +98,22 @@ class FitResult:
     def better(self):
         """The alternative with the lowest AIC, if it is below that of this model; else None."""
         return next((other for other in self.alternatives if other.aic < self.aic), None)
+
+    def choose(self, name):
+        """The fit whose model starts with `name` (any case): this one, or one of its alternatives.
+
+        Raises
+        ------
+        ConfigError : no model or several of them start so
+        """
+        fits = (self, *self.alternatives)
+        found = [fit for fit in fits if fit.model.lower().startswith(name.lower())]
+        exact = [fit for fit in found if fit.model.lower() == name.lower()]
+        if len(exact or found) != 1:
+            raise ConfigError(f"{len(found) or 'no'} model{'s' * (len(found) != 1)} of this {self.kind} fit start"
+                              f"{'s' * (len(found) == 1)} with {name!r}; choose one of "
+                              + ", ".join(repr(fit.model) for fit in fits))
+        return (exact or found)[0]
 
     def to_json(self):
         """Plain JSON values; numbers that are not finite become null."""
