@@ -216,6 +216,17 @@ def test_a_killed_process_leaves_a_readable_file(place):
     assert trace.cases["chip"].chips[0].done.sum() == 8 and not trace.attributes["complete"]
 
 
+def test_a_trace_that_is_being_written_says_so(trace_path, tmp_path):
+    (tmp_path / "open.h5").write_bytes(trace_path.read_bytes())
+    code = ("import sys, h5py\nfile = h5py.File(sys.argv[1], 'a')\nprint('open', flush=True)\nsys.stdin.read()")
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "open.h5")], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as writer:
+        writer.stdout.readline()
+        with pytest.raises(TraceError, match="is being written by a run"):
+            read_trace(tmp_path / "open.h5")
+        writer.stdin.close()
+
+
 def test_files_that_are_no_trace_of_ours(trace_path, tmp_path):
     with pytest.raises(TraceError, match="no trace at"):
         read_trace(tmp_path / "nowhere.h5")

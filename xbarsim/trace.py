@@ -213,6 +213,8 @@ def read_trace(path):
             reference = {name: _outputs(group) for name, group in file.get("reference", {}).items()}
             cases = {name: _case(group) for name, group in _in_order(file.get("cases", {}))}
             return Trace(path, attributes, file["examples/label"][:], file["examples/tokens"][:], reference, cases)
+    except BlockingIOError:
+        raise TraceError(f"{path} is being written by a run; read it when the run has ended, or a copy of it now") from None
     except (OSError, KeyError, RuntimeError) as error:
         raise TraceError(f"{path} cannot be read as a trace ({error}); it is truncated or not HDF5: run the study "
                          "again") from None
