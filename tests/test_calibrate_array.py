@@ -112,7 +112,7 @@ def test_spread_around_nominal_conductances_is_estimated():
     nominal, g, v, out, _ = measured(rng, 16, 16, 40)
     fit = fit_array(v, out, nominal)
     assert fit.nominal_spread.low < 0.05 < fit.nominal_spread.high
-    assert fit.goodness["noise_A"] == pytest.approx(2e-9, rel=0.15)
+    assert fit.goodness["noise_A"] == pytest.approx(2e-9, rel=0.15, abs=0)
     for name in RESISTANCES[:2]:
         parameter = getattr(fit, name)
         assert parameter.low ** 2 / parameter.value < WIRES[name] < parameter.high ** 2 / parameter.value

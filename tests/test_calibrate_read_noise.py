@@ -87,7 +87,7 @@ def test_flicker_exponent_and_several_traces():
     assert covered(fit, flicker_exponent=1.3, white_sigma=WHITE) == [True, True]
     table = fit.device["read_noise"]["flicker"]
     low, high = table["frequency_low_hz"], table["frequency_high_hz"]
-    assert table["amplitude"] ** 2 * math.log(high / low) == pytest.approx(fit.flicker_sigma.value ** 2)
+    assert table["amplitude"] ** 2 * math.log(high / low) == pytest.approx(fit.flicker_sigma.value ** 2, rel=1e-6, abs=0)
     one = fit_read_noise(trace(np.zeros(4096))[0], signals[0])
     assert (one.white_sigma.high / one.white_sigma.low) > (fit.white_sigma.high / fit.white_sigma.low)
 
@@ -128,10 +128,10 @@ def test_telegraph_and_flicker_noise_together():
     fit = fit_read_noise(*trace(relative))
     assert "1/f" in fit.model and "telegraph" in fit.model
     # 1/f noise that is taken for white draws the levels together
-    assert fit.telegraph_amplitude.value == pytest.approx(0.1, rel=0.1)
+    assert fit.telegraph_amplitude.value == pytest.approx(0.1, rel=0.1, abs=0)
     assert any("too narrow" in note for note in fit.notes)
-    assert fit.dwell_high.value == pytest.approx(0.08, rel=0.3)
-    assert fit.dwell_low.value == pytest.approx(0.04, rel=0.3)
+    assert fit.dwell_high.value == pytest.approx(0.08, rel=0.3, abs=0)
+    assert fit.dwell_low.value == pytest.approx(0.04, rel=0.3, abs=0)
 
 
 def test_dwell_times_that_the_record_cannot_tell():
@@ -140,7 +140,7 @@ def test_dwell_times_that_the_record_cannot_tell():
     assert few.telegraph_amplitude.identified and not few.dwell_high.identified
     assert "transitions in the record" in few.dwell_high.reason and "telegraph" not in few.device["read_noise"]
     fast = fit_read_noise(*telegraph_trace(rng, 4000, amplitude=0.1, dwell_high=0.4, dwell_low=0.4))
-    assert fast.telegraph_amplitude.value == pytest.approx(0.1, rel=0.03)
+    assert fast.telegraph_amplitude.value == pytest.approx(0.1, rel=0.03, abs=0)
     assert "coarser than the dwell times" in fast.dwell_low.reason
 
 
@@ -174,13 +174,13 @@ def test_likelihood_of_the_hidden_chain_is_the_sum_over_all_paths():
     log = np.log(start) + np.log(step).sum(1) - 0.5 * (((x - m - d * paths) / s) ** 2).sum(1)
     log -= n * math.log(s * math.sqrt(2 * math.pi))
     high = np.empty(n)
-    assert telegraph.filtered(x, m, d, s, p, q, high) == pytest.approx(logsumexp(log), rel=1e-12)
+    assert telegraph.filtered(x, m, d, s, p, q, high) == pytest.approx(logsumexp(log), rel=1e-12, abs=0)
     weight = np.exp(log - logsumexp(log))
     falls, rises, from_high = telegraph.smooth(p, q, high)
     np.testing.assert_allclose(high, weight @ paths, rtol=1e-10)
-    assert falls == pytest.approx(weight @ ((paths[:, :-1] == 1) & (paths[:, 1:] == 0)).sum(1), rel=1e-10)
-    assert rises == pytest.approx(weight @ ((paths[:, :-1] == 0) & (paths[:, 1:] == 1)).sum(1), rel=1e-10)
-    assert from_high == pytest.approx(weight @ paths[:, :-1].sum(1), rel=1e-10)
+    assert falls == pytest.approx(weight @ ((paths[:, :-1] == 1) & (paths[:, 1:] == 0)).sum(1), rel=1e-10, abs=0)
+    assert rises == pytest.approx(weight @ ((paths[:, :-1] == 0) & (paths[:, 1:] == 1)).sum(1), rel=1e-10, abs=0)
+    assert from_high == pytest.approx(weight @ paths[:, :-1].sum(1), rel=1e-10, abs=0)
 
 
 def test_dwell_times_of_a_sampled_chain():
@@ -199,7 +199,7 @@ def test_from_files_to_a_device_and_a_picture(tmp_path):
     np.savetxt(path, np.c_[time * 1e3, signal * 0.2 * 1e6], delimiter=",", header="t (ms),I (uA)", comments="")
     fit = calibrate_files("read-noise", [path])
     same = fit_read_noise(time, signal)
-    assert fit.dwell_high.value == pytest.approx(same.dwell_high.value, rel=1e-6)
+    assert fit.dwell_high.value == pytest.approx(same.dwell_high.value, rel=1e-6, abs=0)
     assert "time from 't (ms)' in ms" in fit.inputs[0] and "current" in fit.inputs[0]
     assert "relative_amplitude" in device_toml(fit, "ideal", "a test")
     assert plots.calibration(fit, tmp_path / "fit.png").stat().st_size > 20_000
@@ -231,7 +231,7 @@ def test_measured_reads_are_white_noise_only():
     fit = calibrate_files("read-noise", [MEASURED], {"trace": "Target_Value_uS"}, {"Target_Value_uS": "100"})
     rows = np.loadtxt(MEASURED, delimiter=",", skiprows=1)
     reads = rows[rows[:, 1] == 100, 2]
-    assert fit.white_sigma.value == pytest.approx(reads.std(ddof=1) / reads.mean(), rel=1e-9)
+    assert fit.white_sigma.value == pytest.approx(reads.std(ddof=1) / reads.mean(), rel=1e-9, abs=0)
     assert "without a time axis" in fit.flicker_sigma.reason
     every = calibrate_files("read-noise", [MEASURED], {"trace": "Target_Value_uS"})
     assert any("traces differ" in note for note in every.notes)

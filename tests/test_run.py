@@ -118,7 +118,8 @@ def test_every_device_effect_at_once_is_reproducible_and_counted(place):
     layers = summary.cases[0].layers
     assert all(layer.stuck_cells > 0 and layer.write_pulses > layer.cells for layer in layers)
     energy = sum(layer.write_energy for layer in layers)
-    assert energy == pytest.approx(sum(layer.write_pulses for layer in layers) * device["write"]["pulse_energy_pj"] * 1e-12)
+    pulses = sum(layer.write_pulses for layer in layers)
+    assert energy == pytest.approx(pulses * device["write"]["pulse_energy_pj"] * 1e-12, rel=1e-6, abs=0)
     assert "pulses program all cells once" in report.render(summary)
 
 
@@ -159,13 +160,13 @@ def test_errors_and_events_of_the_report_are_those_of_the_raw_file(trace_path):
     tokens = data["examples/tokens"]
     signal = (data[raw + "local_signal_rms"] ** 2 * tokens).sum()
     error = ((data[raw + "local_relative_rms"] * data[raw + "local_signal_rms"]) ** 2 * tokens).sum()
-    assert layer.local_snr_db == pytest.approx(10 * np.log10(signal / error))
+    assert layer.local_snr_db == pytest.approx(10 * np.log10(signal / error), rel=1e-6, abs=0)
     conversions = sum(data[f"cases/chip/0/layers/{m.matrix}/adc_conversions"].sum() for m in chip.layers)
-    assert chip.events["adc_conversions"] == pytest.approx(conversions / len(tokens))
+    assert chip.events["adc_conversions"] == pytest.approx(conversions / len(tokens), rel=1e-6, abs=0)
     # 16 and 32 wide matrices on 16 x 16 tiles: 4 of 16 x 16, one 16 -> 32, one 32 -> 16; conversions per token
     per_token = 2 * (4 * 16 + 32 + 2 * 16)
     assert conversions == per_token * tokens.sum()
-    assert chip.energy["ADC"] == pytest.approx(conversions / len(tokens) * 1.6667e-12)
+    assert chip.energy["ADC"] == pytest.approx(conversions / len(tokens) * 1.6667e-12, rel=1e-6, abs=0)
 
 
 def test_text_csv_and_json_say_the_same(trace_path, tmp_path):
@@ -294,7 +295,7 @@ def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
     assert result.by_component()["cell"] == pytest.approx(solved, rel=1e-9, abs=0)
     per_example = summary.cases[0].events["adc_conversions"]
     conversions = sum(count for (role, _), count in result.events.items() if role == "adc") / result.sequence
-    assert conversions == pytest.approx(per_example * summary.examples / summary.tokens)
+    assert conversions == pytest.approx(per_example * summary.examples / summary.tokens, rel=1e-6, abs=0)
     rows = joined.join([summary], ["multibit", "a100"])
     assert len(rows) == 4 and "mapping.word_lines 16/128" in rows[0].differs
     assert rows[2].differs == ("effects.converters false/true",) and rows[1].differs == ("kind in-situ/processor",)
@@ -344,7 +345,7 @@ def test_both_modes_and_any_number_of_threads_say_the_same(place):
         direct, statistical = (
             np.sqrt(np.mean((data[f"cases/{mode}/0/{layer}/local_relative_rms"]
                              * data[f"cases/{mode}/0/{layer}/local_signal_rms"])**2)) for mode in ("direct", "statistical"))
-        assert statistical == pytest.approx(direct, rel=0.15), layer
+        assert statistical == pytest.approx(direct, rel=0.15, abs=0), layer
         conversions = [data[f"cases/{mode}/0/{layer}/adc_conversions"] for mode in ("direct", "statistical")]
         np.testing.assert_array_equal(*conversions)
 
@@ -387,9 +388,9 @@ def test_chips_of_a_case_differ_and_give_an_interval(place):
     summary = aggregate.summarise(trace)
     case = summary.cases[0]
     accuracy = [(chip.output.argmax(axis=1) == trace.label).mean() for chip in chips]
-    assert case.chips == tuple(accuracy) and case.value == pytest.approx(np.mean(accuracy))
+    assert case.chips == tuple(accuracy) and case.value == pytest.approx(np.mean(accuracy), rel=1e-6, abs=0)
     half = 4.302653 * np.std(accuracy, ddof=1) / 3**0.5                     # Student's t of 2 degrees, 97.5 %
-    assert (case.chips_low, case.chips_high) == pytest.approx((case.value - half, case.value + half))
+    assert (case.chips_low, case.chips_high) == pytest.approx((case.value - half, case.value + half), rel=1e-6, abs=0)
     assert "95 % over chips" in report.render(summary)
     layer = case.layers[0]
     both = np.concatenate([chip.layers[layer.matrix].data["local_snr_db"] for chip in chips])
