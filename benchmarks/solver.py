@@ -1,17 +1,22 @@
 """Speed of the circuit solver beside its peers: medians and ratios of one run, compile time apart, one BLAS thread.
 
-    python benchmarks/solver.py [--sizes 64 128 256 512]
+    python benchmarks/solver.py [--sizes 64 128 256 512 1024]
 
-Peers: the machine's own n x n x n float64 GEMM, and SciPy's `splu` with one solve per word line (up to 128).
+Peers: the machine's own n x n x n float64 GEMM; SciPy's `splu` with one solve per word line (up to 128); badcrossbar
+with one example per word line (up to 64) and ngspice with one input (up to 64) where they are installed.
 """
 import argparse
+import logging
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401 - loads the BLAS of compiled code, so that it is limited as well
@@ -29,6 +34,20 @@ from xbarsim import Crossbar
 xb = Crossbar(np.full((130, 70), 1e-5))
 xb.transfer_matrix(), xb.solve(np.ones(130))
 print(time.perf_counter() - start)
+"""
+
+MEMORY = """
+import re, sys, numpy as np
+from xbarsim.kernels.transfer import transfer_matrix
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+n = int(sys.argv[1])
+for size in (130, n):
+    g, r = np.random.default_rng(size).uniform(1e-6, 4e-5, (size, size)), np.full((size, size), 2.8)
+    open("/proc/self/clear_refs", "w").write("5")
+    before = peak()
+    transfer_matrix(g, r, r)
+print((peak() - before) / g.nbytes)
 """
 
 
@@ -59,6 +78,37 @@ def sparse_transfer(g, r):
     return lu.solve(rhs)[-n:] * wire
 
 
+def badcrossbar_transfer():
+    """The same by badcrossbar, or None.  It needs cairo for pictures only: where that is missing an empty one serves."""
+    try:
+        import cairo  # noqa: F401
+    except ImportError:
+        sys.modules["cairo"] = empty = types.ModuleType("cairo")
+        empty.__getattr__ = lambda name: type(name, (), {})
+    try:
+        import badcrossbar
+    except ImportError:
+        return None
+    logging.disable(logging.INFO)
+    return lambda g, r: badcrossbar.compute(np.eye(len(g)), 1 / g, r[0, 0], node_voltages=False,
+                                            all_currents=False).currents.output.T
+
+
+def spice_seconds(xb, v, folder):
+    """Seconds of an ngspice process that reads and solves the netlist of one input."""
+    netlist = Path(folder) / "crossbar.cir"
+    xb.to_spice(netlist, v)
+    command = ["ngspice", "-b", netlist]                  # whose status is 1 after a script of commands
+    if b"i(vbit0) = " not in subprocess.run(command, capture_output=True, check=False).stdout:
+        raise RuntimeError("ngspice printed no output current")
+    return median(lambda: subprocess.run(command, capture_output=True, check=False), most=3)
+
+
+def memory(n):
+    """Peak memory of one transfer matrix beyond its arguments, over the bytes of T (Linux)."""
+    return float(subprocess.run([sys.executable, "-c", MEMORY, str(n)], capture_output=True, text=True, check=True).stdout)
+
+
 def cold_start():
     """Seconds of a first process that compiles everything, and of the next, which finds it compiled."""
     with tempfile.TemporaryDirectory() as cache:
@@ -66,13 +116,11 @@ def cold_start():
                                      capture_output=True, text=True, check=True).stdout) for _ in range(2)]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512])
-    sizes = parser.parse_args().sizes
+def transfer_table(sizes):
     print("transfer matrix, one thread")
-    print(f"{'n':>5}{'GEMM':>10}{'float64':>11}{'x GEMM':>8}{'float32':>11}{'f32/f64':>9}{'error f32':>11}"
-          f"{'splu':>10}{'splu/ours':>11}{'error splu':>12}")
+    print(f"{'n':>5}{'GEMM':>11}{'float64':>12}{'x GEMM':>8}{'memory/T':>10}{'float32':>11}{'f32/f64':>9}{'error f32':>11}"
+          f"{'splu':>10}{'/ours':>7}{'difference':>12}{'badcrossbar':>13}{'/ours':>7}{'difference':>12}")
+    badcrossbar = badcrossbar_transfer()
     for n in sizes:
         g, r = network(n)
         single = g.astype(np.float32)
@@ -80,26 +128,53 @@ def main():
         half = median(lambda g=single, r=r: transfer_matrix(g, r, r))
         exact = transfer_matrix(g, r, r)[0]
         error = abs(transfer_matrix(single, r, r)[0] - exact).max() / exact.max()
-        line = (f"{n:>5}{1e3 * gemm:>7.2f} ms{1e3 * ours:>8.1f} ms{ours / gemm:>8.0f}{1e3 * half:>8.1f} ms"
+        space = f"{memory(n):.1f}" if n >= 256 else ""     # below, the warm-up has left enough
+        line = (f"{n:>5}{1e3 * gemm:>8.3f} ms{1e3 * ours:>9.2f} ms{ours / gemm:>8.0f}{space:>10}{1e3 * half:>8.1f} ms"
                 f"{half / ours:>9.2f}{error:>11.1e}")
-        if n <= 128:
-            peer = median(lambda g=g, r=r: sparse_transfer(g, r), most=3)
-            difference = abs(sparse_transfer(g, r) - exact).max() / exact.max()
-            line += f"{1e3 * peer:>7.0f} ms{peer / ours:>11.0f}{difference:>12.1e}"
+        for peer, largest, width in ((sparse_transfer, 128, 7), (badcrossbar, 64, 10)):
+            if peer is not None and n <= largest:
+                taken = median(lambda g=g, r=r, peer=peer: peer(g, r), most=3)
+                difference = abs(peer(g, r) - exact).max() / exact.max()
+                line += f"{1e3 * taken:>{width}.0f} ms{taken / ours:>7.0f}{difference:>12.1e}"
         print(line, flush=True)
+
+
+def thread_table():
     g, r = network(128)
-
-    def tiles(pool):
-        return list(pool.map(lambda _: transfer_matrix(g, r, r), range(32)))
-
+    tiles = [g * (1 + 1e-3 * t) for t in range(32)]
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(2) as two:
-        alone, both = median(lambda: tiles(one)), median(lambda: tiles(two))
-    print(f"32 tiles of 128 x 128: one thread {alone:.3f} s, two threads {both:.3f} s, {alone / both:.2f} times as fast")
+        def results(pool):
+            return list(pool.map(lambda g: transfer_matrix(g, r, r)[0], tiles))
+
+        alone, both = median(lambda: results(one)), median(lambda: results(two))
+        processor = []
+        for pool in (one, two):
+            start = time.process_time()
+            results(pool)
+            processor.append(time.process_time() - start)
+        same = "bitwise the same" if np.array_equal(results(one), results(two)) else "DIFFERENT"
+    print(f"32 tiles of 128 x 128: one thread {alone:.3f} s, two threads {both:.3f} s, {alone / both:.2f} times as fast "
+          f"with {processor[1] / processor[0]:.2f} times the processor time, results {same}")
+
+
+def voltage_table():
     print("node voltages, one input, residual 1e-12")
-    for n, ohm in ((128, 5.0), (512, 5.0), (1024, 10.0)):
+    for n, ohm in ((32, 5.0), (64, 5.0), (128, 5.0), (512, 5.0), (1024, 10.0)):
         xb, v = Crossbar(np.random.default_rng(n).uniform(0, 1e-4, (n, n)), ohm, ohm), np.ones(n)
         taken = median(lambda xb=xb, v=v: xb.solve(v))
-        print(f"{n:>5}{ohm:>6.0f} ohm{1e3 * taken:>10.2f} ms{xb.solve(v).iterations:>6} iterations", flush=True)
+        line = f"{n:>5}{ohm:>6.0f} ohm{1e3 * taken:>10.2f} ms{xb.solve(v).iterations:>6} iterations"
+        if n <= 64 and shutil.which("ngspice"):
+            with tempfile.TemporaryDirectory() as folder:
+                line += f"     ngspice {1e3 * spice_seconds(xb, v, folder):.0f} ms"
+        print(line, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024])
+    transfer_table(parser.parse_args().sizes)
+    thread_table()
+    voltage_table()
     cold, warm = cold_start()
     print(f"first process {cold:.1f} s with compilation, second {warm:.1f} s")
 

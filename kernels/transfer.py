@@ -3,23 +3,22 @@
 Circuit of cell (i, j): word-line segment `r_word[i, j]` to the left of its word-line node, device `g[i, j]` between the
 word-line and the bit-line node, bit-line segment `r_bit[i, j]` below the bit-line node.
 
-A rectangular block of cells has four kinds of ports, kept in the order (left, bottom, right, top).  Left and bottom
+A rectangular block of cells has four kinds of ports, kept in the order (left, right, top, bottom).  Left and bottom
 ports are given a voltage and answer with the current that enters; right and top ports are given the current that leaves
 and answer with the voltage.  In these variables the matrix W of a block is symmetric (reciprocity), its voltage-driven
 part positive and its current-driven part negative semidefinite, and r = 0 (ideal wire) and g = 0 (open device) are
 ordinary values.  Only the lower triangle of W is stored.
 
-Joining a right (or top) port y of one block with a left (or bottom) port x of another eliminates two variables,
+Joining the right (or top) ports y of one block with the left (or bottom) ports x of another eliminates both.  With
+C = -W_1[y, y], A = W_2[x, x], E = W_1[kept, y], F = W_2[kept, x] and M = (I + A C)^-1,
 
-    [[W_yy, W_yx - 1], [W_xy - 1, W_xx]],
+    W_11 += E V',   W_21 = Z E',   W_22 -= F C Z',     where V = E M A (M A is symmetric) and Z = F M'.
 
-whose determinant is -(c a + (1 - W_xy)²) with c = -W_yy >= 0, a = W_xx >= 0: no pivoting is needed.  There are three
-ways to do it, by size: wire by wire for LANES blocks side by side (up to SMALL cells a side), wire by wire within one
-block (up to LEAF), and with matrix products (above),
-
-    V = (I + A C)^-1 A E,   Z = (I + A C)^-1 F,   W_11 += Eᵀ V,   W_12 = Eᵀ Z,   W_22 -= Fᵀ C Z,
-
-where C = -W_1[y, y], A = W_2[x, x], E = W_1[y, kept], F = W_2[x, kept].  Cost O(n³) for an n x n tile.
+No pivoting is needed: C is the resistance matrix of the first block seen from y, A the conductance matrix of the second
+seen from x, and the leading minors of I + A C, up to those of C, are determinants of diagonally dominant matrices.
+Blocks up to SMALL cells a side are joined LANES at a time, side by side; all up to WIRES joined wires wire by wire, which
+eliminates the two variables [[W_yy, W_yx - 1], [W_xy - 1, W_xx]] of a wire at a time; larger ones with these products.
+Cost O(n³) for an n x n tile, as much as some 30 products of n x n matrices, half of it in the last two levels.
 """
 import numpy as np
 
@@ -27,53 +26,62 @@ from xbarsim.kernels._jit import jit
 
 LANES = 32               # blocks that are joined side by side, one per SIMD lane, as long as they are small
 SMALL = 4                # cells along the side of such a block
-LEAF = 64                # cells along the side of a block that is joined wire by wire
+WIRES = 16               # wires that are joined one by one, without matrix products
 PANEL = 8                # variables (half as many wires) that are eliminated in one pass over the rest of a block
-STRIPE = 128             # rows of a symmetric product that are computed at once, up to the diagonal
+LEAF = 64                # cells along the side of a block that is built in one compiled call
+DIRECT = 16              # order of a matrix that is inverted row by row
 
 
 @jit
-def _places(h1, w1, right1, top1, h2, w2, right2, top2, vertical):
-    """Where the ports of two blocks go when they are joined: (to_first, to_second, pairs, kept).
+def _set(piece, start, length, place):
+    piece[0], piece[1], piece[2] = start, length, place
 
-    A block of h x w cells lists its ports as (left h, bottom w, right h or 0, top w or 0).  Horizontally `first` is the
-    left block, joined at its right; vertically `first` is the lower block, joined at its top.  Places from `kept` on
-    are the joined pairs (y, x).
+
+@jit
+def _pieces(h1, w1, right1, top1, h2, w2, right2, top2, vertical):
+    """Which ports of two blocks stay when they are joined, and where they go.
+
+    A block of h x w cells has ports (left h, right h or 0, top w or 0, bottom w).  Horizontally `first` is the left
+    block, joined at its right; vertically `first` is the lower block, joined at its top.
+
+    Returns
+    -------
+    pieces : (2 blocks, 3 sides that stay, 3), each (place in its block, length, place in the result)
+    joined1, joined2 : places of the first port joined; pairs, kept : ports joined, ports of the result
     """
-    to_first, to_second = np.empty(h1 + w1 + right1 + top1, np.int64), np.empty(h2 + w2 + right2 + top2, np.int64)
-    if vertical:
-        right, left = h1 + h2 + w1, h2                    # the upper block comes first among left and right ports
-        kept = right + right1 + right2 + top2
-        for i in range(h2):
-            to_second[i] = i
-        for i in range(h1):
-            to_first[i] = left + i
-        for i in range(right2):
-            to_second[h2 + w2 + i] = right + i
-        for i in range(right1):
-            to_first[h1 + w1 + i] = right + right2 + i
-        for j in range(w1):
-            to_first[h1 + j] = h1 + h2 + j
-            to_first[h1 + w1 + right1 + j], to_second[h2 + j] = kept + 2 * j, kept + 2 * j + 1
-        for j in range(top2):
-            to_second[h2 + w2 + right2 + j] = right + right1 + right2 + j
-        return to_first, to_second, w1, kept
-    top = h1 + w1 + w2 + right2
-    kept = top + top1 + top2
-    for i in range(h1):
-        to_first[i] = i
-        to_first[h1 + w1 + i], to_second[i] = kept + 2 * i, kept + 2 * i + 1
-    for j in range(w1):
-        to_first[h1 + j] = h1 + j
-    for j in range(w2):
-        to_second[h2 + j] = h1 + w1 + j
-    for i in range(right2):
-        to_second[h2 + w2 + i] = h1 + w1 + w2 + i
-    for j in range(top1):
-        to_first[h1 + w1 + right1 + j] = top + j
-    for j in range(top2):
-        to_second[h2 + w2 + right2 + j] = top + top1 + j
-    return to_first, to_second, h1, kept
+    pieces = np.empty((2, 3, 3), np.int64)
+    left, right = (h1 + h2, right1 + right2) if vertical else (h1, right2)
+    top, bottom = (top2, w1) if vertical else (top1 + top2, w1 + w2)
+    behind_left, behind_right, behind_top = left, left + right, left + right + top
+    top_of_1, bottom_of_1 = h1 + right1, h1 + right1 + top1
+    top_of_2, bottom_of_2 = h2 + right2, h2 + right2 + top2
+    if vertical:                                          # the upper block comes first among left and right ports
+        _set(pieces[0, 0], 0, h1, h2)
+        _set(pieces[0, 1], h1, right1, behind_left + right2)
+        _set(pieces[0, 2], bottom_of_1, w1, behind_top)
+        _set(pieces[1, 0], 0, h2, 0)
+        _set(pieces[1, 1], h2, right2, behind_left)
+        _set(pieces[1, 2], top_of_2, top2, behind_right)
+        return pieces, top_of_1, bottom_of_2, w1, behind_top + bottom
+    _set(pieces[0, 0], 0, h1, 0)
+    _set(pieces[0, 1], top_of_1, top1, behind_right)
+    _set(pieces[0, 2], bottom_of_1, w1, behind_top)
+    _set(pieces[1, 0], h2, right2, behind_left)
+    _set(pieces[1, 1], top_of_2, top2, behind_right + top1)
+    _set(pieces[1, 2], bottom_of_2, w2, behind_top + w1)
+    return pieces, h1, 0, h1, behind_top + bottom
+
+
+@jit
+def _places(ports, pieces, joined, pairs, kept, second):
+    """Where each port of a block goes when wires are eliminated: behind the `kept` ones lie the pairs (y, x)."""
+    to = np.empty(ports, np.int64)
+    for start, length, place in pieces:
+        for i in range(length):
+            to[start + i] = place + i
+    for i in range(pairs):
+        to[joined + i] = kept + 2 * i + second
+    return to
 
 
 # ---------------------------------------------------------------- many small blocks, one per lane
@@ -83,7 +91,9 @@ def _join_lanes(first, second, vertical, side, work, left):
     """Join blocks of side x side (vertical: side x 2 side) cells with all their ports, lane by lane; the result, of
     `kept` ports, is left in work[:kept, :kept].  first, second : (N, N, lanes);  left : (2, ports, lanes) scratch."""
     w = 2 * side if vertical else side
-    to_first, to_second, pairs, kept = _places(side, w, side, w, side, w, side, w, vertical)
+    pieces, joined1, joined2, pairs, kept = _pieces(side, w, side, w, side, w, side, w, vertical)
+    to_first = _places(len(first), pieces[0], joined1, pairs, kept, 0)
+    to_second = _places(len(second), pieces[1], joined2, pairs, kept, 1)
     lanes = first.shape[2]
     for p in range(kept + 2 * pairs):
         for q in range(p + 1):
@@ -140,13 +150,13 @@ def _small_blocks(g, r_word, r_bit, row, rows, column, columns):
                         else:
                             h = g[p, q] / (1 + g[p, q] * (word + bit))
                     cell = blocks[i, j, :, :, k]
-                    cell[0, 0] = cell[1, 1] = h                       # left, bottom
-                    cell[1, 0] = -h
-                    cell[2, 0], cell[2, 1] = 1 - word * h, word * h   # right
-                    cell[2, 2] = -word * (1 - word * h)
-                    cell[3, 0], cell[3, 1] = bit * h, 1 - bit * h     # top
-                    cell[3, 2] = -word * bit * h
-                    cell[3, 3] = -bit * (1 - bit * h)
+                    cell[0, 0] = cell[3, 3] = h                       # left, bottom
+                    cell[3, 0] = -h
+                    cell[1, 0], cell[3, 1] = 1 - word * h, word * h   # right
+                    cell[1, 1] = -word * (1 - word * h)
+                    cell[2, 0], cell[3, 2] = bit * h, 1 - bit * h     # top
+                    cell[2, 1] = -word * bit * h
+                    cell[2, 2] = -bit * (1 - bit * h)
         side = 1
         while side < SMALL:
             for vertical in (False, True):
@@ -177,7 +187,7 @@ def _small_blocks(g, r_word, r_bit, row, rows, column, columns):
     return result
 
 
-# ---------------------------------------------------------------- blocks up to LEAF, wire by wire
+# ---------------------------------------------------------------- blocks of a few wires, wire by wire
 
 @jit(fastmath={"contract"})
 def _eliminate(work, kept, pairs, left):
@@ -225,39 +235,205 @@ def _place(source, to, work):
 
 
 @jit
+def _join_wires(first, second, pieces, joined1, joined2, pairs, kept, result):
+    """Join two blocks into `result` wire by wire."""
+    size = kept + 2 * pairs
+    work, left = np.empty((size, size), first.dtype), np.empty((PANEL, size), first.dtype)
+    for p in range(size):
+        for q in range(p + 1):
+            work[p, q] = 0
+    _place(first, _places(len(first), pieces[0], joined1, pairs, kept, 0), work)
+    _place(second, _places(len(second), pieces[1], joined2, pairs, kept, 1), work)
+    _eliminate(work, kept, pairs, left)
+    for p in range(kept):
+        for q in range(p + 1):
+            result[p, q] = work[p, q]
+
+
+# ---------------------------------------------------------------- larger blocks, by matrix products
+
+@jit
+def _rows(w, pieces, joined, pairs):
+    """The rows of W of the ports that stay, at the ports that are joined: (ports that stay, pairs)."""
+    result = np.empty((pieces[0, 1] + pieces[1, 1] + pieces[2, 1], pairs), w.dtype)
+    p = 0
+    for start, length, _ in pieces:
+        if start > joined:
+            for i in range(length):
+                row = w[start + i]
+                for q in range(pairs):
+                    result[p + i, q] = row[joined + q]
+        else:
+            for q in range(pairs):
+                row = w[joined + q]
+                for i in range(length):
+                    result[p + i, q] = row[start + i]
+        p += length
+    return result
+
+
+@jit
+def _symmetric(w, joined, pairs, sign):
+    """sign W at the ports that are joined, both triangles."""
+    result = np.empty((pairs, pairs), w.dtype)
+    for i in range(pairs):
+        for j in range(i + 1):
+            result[i, j] = result[j, i] = sign * w[joined + i, joined + j]
+    return result
+
+
+@jit
+def _part(s, row, rows, column, columns):
+    result = np.empty((rows, columns), s.dtype)
+    for i in range(rows):
+        for j in range(columns):
+            result[i, j] = s[row + i, column + j]
+    return result
+
+
+@jit
+def _add(result, row, column, sign, a):
+    """Add sign a to the part of `result` that begins at (row, column)."""
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            result[row + i, column + j] += sign * a[i, j]
+
+
+@jit(fastmath={"contract"})
+def _invert(s):
+    """Replace a matrix by its inverse: from that of one half, and of what remains of the other when one is eliminated."""
+    size = s.shape[0]
+    if size <= DIRECT:
+        for p in range(size):
+            pivot = 1 / s[p, p]
+            s[p, p] = 1
+            for q in range(size):
+                s[p, q] *= pivot
+            for i in range(size):
+                if i != p:
+                    factor = s[i, p]
+                    s[i, p] = 0
+                    for q in range(size):
+                        s[i, q] -= factor * s[p, q]
+        return
+    half = size // 2
+    rest = size - half
+    a, b = _part(s, 0, half, 0, half), _part(s, 0, half, half, rest)
+    c, d = _part(s, half, rest, 0, half), _part(s, half, rest, half, rest)
+    _invert(a)
+    c_a = np.dot(c, a)
+    _add(d, 0, 0, -1, np.dot(c_a, b))
+    _invert(d)
+    a_b_d, d_c_a = np.dot(np.dot(a, b), d), np.dot(d, c_a)
+    _add(a, 0, 0, 1, np.dot(a_b_d, c_a))
+    s.fill(0)
+    _add(s, 0, 0, 1, a)
+    _add(s, 0, half, -1, a_b_d)
+    _add(s, half, 0, -1, d_c_a)
+    _add(s, half, half, 1, d)
+
+
+@jit
+def _add_symmetric(w, pieces, left, right, others, sign, result):
+    """W + sign left right' between the ports that stay, up to the diagonal; columns from `others` on are left out.
+
+    left : (ports, pairs), right : (others, pairs)
+    """
+    stripe = max(16, left.shape[0] // 8)                                    # rows that are multiplied at once
+    p = 0
+    for start, length, to in pieces:
+        for low in range(0, length, stripe):
+            high = min(low + stripe, length)
+            product = np.dot(left[p + low:p + high], right[:min(p + high, others)].T)
+            q = 0
+            for start2, length2, to2 in pieces:
+                width = min(length2, product.shape[1] - q)
+                for i in range(low, high):
+                    own, add, entry = w[start + i], product[i - low], result[to + i]
+                    for j in range(width):
+                        entry[to2 + j] = own[start2 + j] + sign * add[q + j]
+                q += length2
+        p += length
+
+
+@jit
+def _join(first, sizes1, second, sizes2, vertical, sensed, result):
+    """Join two blocks of a size (height, width, right ports, top ports) into `result`.
+
+    If `sensed`, the bottom ports (the last ones) are at 0 V, and what lies between two of them is neither read nor
+    written: the columns of these ports may be absent.
+    """
+    pieces, joined1, joined2, pairs, kept = _pieces(*sizes1, *sizes2, vertical)
+    if pairs <= WIRES and not sensed:
+        _join_wires(first, second, pieces, joined1, joined2, pairs, kept, result)
+        return
+    e, f = _rows(first, pieces[0], joined1, pairs), _rows(second, pieces[1], joined2, pairs)
+    others1, others2 = len(e), len(f)                     # without the bottom ports at 0 V
+    if sensed:
+        others1 -= sizes1[1]
+        if not vertical:
+            others2 -= sizes2[1]
+    a, c = _symmetric(second, joined2, pairs, 1), _symmetric(first, joined1, pairs, -1)
+    m = np.dot(a, c)
+    for i in range(pairs):
+        m[i, i] += 1
+    _invert(m)
+    v = np.dot(e[:others1], np.dot(m, a))
+    _add_symmetric(first, pieces[0], e, v, others1, 1, result)
+    z = np.dot(f, m.T)
+    _add_symmetric(second, pieces[1], np.dot(f, c), z[:others2], others2, -1, result)
+    p = 0
+    for _, length, to in pieces[1]:
+        q = 0
+        cross = np.dot(z[p:p + length], e[:others1 if p >= others2 else len(e)].T)
+        for _, length2, to2 in pieces[0]:
+            width = min(length2, cross.shape[1] - q)
+            if to > to2:
+                for i in range(length):
+                    for j in range(width):
+                        result[to + i, to2 + j] = cross[i, q + j]
+            else:
+                for j in range(width):
+                    for i in range(length):
+                        result[to2 + j, to + i] = cross[i, q + j]
+            q += length2
+        p += length
+
+
+@jit
 def _leaf(g, r_word, r_bit, row, rows, column, columns, right, top):
     """W of at most LEAF x LEAF cells, without the ports at the right and the top edge unless `right`, `top` are 1."""
-    blocks = _small_blocks(g, r_word, r_bit, row, rows, column, columns)
+    small = _small_blocks(g, r_word, r_bit, row, rows, column, columns)
     # Beyond an uneven edge a block has fewer cells, or fewer ports: drop what belongs to no cell, and open ends.
-    heights, widths = np.full(blocks.shape[0], SMALL), np.full(blocks.shape[1], SMALL)
-    heights[-1], widths[-1] = rows - SMALL * (blocks.shape[0] - 1), columns - SMALL * (blocks.shape[1] - 1)
-    rights, tops = np.ones(blocks.shape[1], np.int64), np.ones(blocks.shape[0], np.int64)
+    heights, widths = np.full(small.shape[0], SMALL), np.full(small.shape[1], SMALL)
+    heights[-1], widths[-1] = rows - SMALL * (small.shape[0] - 1), columns - SMALL * (small.shape[1] - 1)
+    rights, tops = np.ones(small.shape[1], np.int64), np.ones(small.shape[0], np.int64)
     rights[-1], tops[0] = right, top
-    size = 2 * (rows + columns) + 2 * max(rows, columns)
-    work, left = np.empty((size, size), g.dtype), np.empty((PANEL, size), g.dtype)
     ports = np.empty(4 * SMALL, np.int64)
+    blocks = small.reshape((heights.size, widths.size, 16 * SMALL * SMALL))
     for i in range(heights.size):
         for j in range(widths.size):
-            if heights[i] < SMALL or widths[j] < SMALL or rights[j] == 0 or tops[i] == 0:
-                count = 0
-                for kind, length in enumerate((heights[i], widths[j], heights[i] * rights[j], widths[j] * tops[i])):
-                    for k in range(length):
-                        ports[count] = kind * SMALL + k
-                        count += 1
+            count = 0
+            for kind, length in enumerate((heights[i], heights[i] * rights[j], widths[j] * tops[i], widths[j])):
+                for k in range(length):
+                    ports[count] = kind * SMALL + k
+                    count += 1
+            if count < 4 * SMALL:
+                fewer = blocks[i, j, :count * count].reshape((count, count))
                 for p in range(count):
                     for q in range(p + 1):
-                        blocks[i, j, p, q] = blocks[i, j, ports[p], ports[q]]
+                        fewer[p, q] = small[i, j, ports[p], ports[q]]
     while heights.size > 1 or widths.size > 1:
         for vertical in (False, True):
             lines = heights if vertical else widths
             joined = lines[::2].copy()
-            joined[:lines.size // 2] += lines[1::2]
+            for i in range(lines.size // 2):
+                joined[i] += lines[2 * i + 1]
             high, wide = (joined, widths) if vertical else (heights, joined)
             new_rights, new_tops = (rights, tops[::2].copy()) if vertical else (rights[1::2].copy(), tops)
             if not vertical and lines.size % 2:
                 new_rights = np.append(new_rights, rights[-1:])
-            ports_at_most = 2 * (high.max() + wide.max())
-            merged = np.empty((high.size, wide.size, ports_at_most, ports_at_most), g.dtype)
+            merged = np.empty((high.size, wide.size, 4 * (high.max() + wide.max()) ** 2), g.dtype)
             for i in range(high.size):
                 for j in range(wide.size):
                     if vertical:
@@ -266,124 +442,49 @@ def _leaf(g, r_word, r_bit, row, rows, column, columns, right, top):
                         i1, j1, i2, j2 = i, 2 * j, i, 2 * j + 1
                     if i1 >= heights.size or j2 >= widths.size:                   # nothing to join with
                         i1 = min(i1, i2)
-                        count = (heights[i1] * (1 + rights[j1]) + widths[j1] * (1 + tops[i1]))
+                        count = (heights[i1] * (1 + rights[j1]) + widths[j1] * (1 + tops[i1])) ** 2
                         for p in range(count):
-                            for q in range(p + 1):
-                                merged[i, j, p, q] = blocks[i1, j1, p, q]
+                            merged[i, j, p] = blocks[i1, j1, p]
                         continue
-                    to_first, to_second, pairs, kept = _places(
-                        heights[i1], widths[j1], heights[i1] * rights[j1], widths[j1] * tops[i1],
-                        heights[i2], widths[j2], heights[i2] * rights[j2], widths[j2] * tops[i2], vertical)
-                    for p in range(kept + 2 * pairs):
-                        for q in range(p + 1):
-                            work[p, q] = 0
-                    _place(blocks[i1, j1], to_first, work)
-                    _place(blocks[i2, j2], to_second, work)
-                    _eliminate(work, kept, pairs, left)
-                    for p in range(kept):
-                        for q in range(p + 1):
-                            merged[i, j, p, q] = work[p, q]
+                    h1, h2, w1, w2 = heights[i1], heights[i2], widths[j1], widths[j2]
+                    right1, right2, top1, top2 = h1 * rights[j1], h2 * rights[j2], w1 * tops[i1], w2 * tops[i2]
+                    ports1, ports2 = h1 + right1 + top1 + w1, h2 + right2 + top2 + w2
+                    kept = ports1 + ports2 - 2 * (w1 if vertical else h1)
+                    _join(blocks[i1, j1, :ports1 ** 2].reshape((ports1, ports1)), (h1, w1, right1, top1),
+                          blocks[i2, j2, :ports2 ** 2].reshape((ports2, ports2)), (h2, w2, right2, top2),
+                          vertical, False, merged[i, j, :kept ** 2].reshape((kept, kept)))
             blocks, heights, widths, rights, tops = merged, high, wide, new_rights, new_tops
-    return blocks[0, 0]
-
-
-# ---------------------------------------------------------------- larger blocks, by matrix products
-
-@jit
-def _split(to, kept, last, pairs):
-    """Ports of a block that stay, those of places last[0] <= place < last[1] behind the others, those joined, in the
-    order of the pairs, and how many the others are."""
-    stay, joined = np.empty(to.size - pairs, np.int64), np.empty(pairs, np.int64)
-    count = 0
-    for behind in (False, True):
-        for p in range(to.size):
-            if to[p] < kept and (last[0] <= to[p] < last[1]) == behind:
-                stay[count] = p
-                count += 1
-    others = 0
-    for p in range(to.size):
-        if to[p] >= kept:
-            joined[(to[p] - kept) // 2] = p
-        elif not last[0] <= to[p] < last[1]:
-            others += 1
-    return stay, joined, others
-
-
-@jit
-def _gather(w, rows, columns):
-    result = np.empty((rows.size, columns.size), w.dtype)
-    for i in range(rows.size):
-        for j in range(columns.size):
-            p, q = rows[i], columns[j]
-            result[i, j] = w[max(p, q), min(p, q)]
-    return result
-
-
-@jit
-def _add_symmetric(result, w, stay, to, left, right, others, sign):
-    """result = w + sign left rightᵀ between the ports `stay` of w, up to the diagonal; columns from `others` on are
-    left out.  left, right : (ports, pairs)."""
-    for start in range(0, stay.size, STRIPE):
-        stop = min(start + STRIPE, stay.size)
-        columns = min(stop, others)
-        product = np.dot(left[start:stop], right[:columns].T)
-        for i in range(start, stop):
-            p = stay[i]
-            for j in range(min(i + 1, columns)):
-                q = stay[j]
-                result[max(to[p], to[q]), min(to[p], to[q])] = w[max(p, q), min(p, q)] + sign * product[i - start, j]
-
-
-@jit
-def _join(first, to_first, second, to_second, pairs, kept, sensed):
-    """Join two blocks.  Entries between places sensed[0] <= place < sensed[1] (of bottom ports that stay at 0 V) are
-    not wanted and left undefined."""
-    stay1, joined1, others1 = _split(to_first, kept, sensed, pairs)
-    stay2, joined2, others2 = _split(to_second, kept, sensed, pairs)
-    a = _gather(second, joined2, joined2)
-    c = -_gather(first, joined1, joined1)
-    e, f = _gather(first, stay1, joined1), _gather(second, stay2, joined2)
-    system = np.dot(a, c)
-    for i in range(pairs):
-        system[i, i] += 1
-    inverse = np.linalg.inv(system)
-    v, z = np.dot(e[:others1], np.dot(inverse, a).T), np.dot(f, inverse.T)
-    result = np.empty((kept, kept), first.dtype)
-    _add_symmetric(result, first, stay1, to_first, e, v, others1, 1)
-    _add_symmetric(result, second, stay2, to_second, np.dot(f, c), z, others2, -1)
-    cross = np.dot(z, e.T)
-    for i in range(stay2.size):
-        p = to_second[stay2[i]]
-        for j in range(stay1.size):
-            q = to_first[stay1[j]]
-            result[max(p, q), min(p, q)] = cross[i, j]
-    return result
+    count = rows * (1 + right) + columns * (1 + top)
+    return blocks[0, 0, :count ** 2].reshape((count, count))
 
 
 def _block(g, r_word, r_bit, row, rows, column, columns):
     """W of the cells [row : row + rows, column : column + columns]; ports at the open right and top edges are dropped.
 
-    Runs in the interpreter: a tile of 128 x 128 makes seven calls of the compiled parts; no recursion is compiled.
+    Runs in the interpreter: a tile of 128 x 128 makes seven calls of the compiled parts.
     """
     right = 0 if column + columns == g.shape[1] else 1
     top = 0 if row == 0 else 1
     if rows <= LEAF and columns <= LEAF:
         return _leaf(g, r_word, r_bit, row, rows, column, columns, right, top)
-    if rows > columns:
+    vertical = rows > columns
+    if vertical:
         half = LEAF * ((rows + LEAF - 1) // LEAF // 2)
         first = _block(g, r_word, r_bit, row + half, rows - half, column, columns)
         second = _block(g, r_word, r_bit, row, half, column, columns)
-        places = _places(rows - half, columns, (rows - half) * right, columns,
-                         half, columns, half * right, columns * top, True)
+        sizes1 = rows - half, columns, (rows - half) * right, columns
+        sizes2 = half, columns, half * right, columns * top
     else:
         half = LEAF * ((columns + LEAF - 1) // LEAF // 2)
         first = _block(g, r_word, r_bit, row, rows, column, half)
         second = _block(g, r_word, r_bit, row, rows, column + half, columns - half)
-        places = _places(rows, half, rows, half * top,
-                         rows, columns - half, rows * right, (columns - half) * top, False)
-    to_first, to_second, pairs, kept = places
-    sensed = (rows, rows + columns) if row + rows == g.shape[0] else (0, 0)
-    return _join(first, to_first, second, to_second, pairs, kept, sensed)
+        sizes1 = rows, half, rows, half * top
+        sizes2 = rows, columns - half, rows * right, (columns - half) * top
+    ports = rows * (1 + right) + columns * (1 + top)
+    sensed = row + rows == g.shape[0]
+    result = np.empty((ports, ports - columns if sensed else ports), g.dtype)
+    _join(first, sizes1, second, sizes2, vertical, sensed, result)
+    return result
 
 
 def transfer_matrix(g, r_word, r_bit):

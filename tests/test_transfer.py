@@ -60,6 +60,18 @@ def test_a_shorted_cell_leaves_the_wires():
     np.testing.assert_allclose(transfer[0, 0], 1 / 18, rtol=1e-14)
 
 
+def test_shorts_and_ideal_wires_pass_every_level():
+    """Shorted cells and lines without resistance in a tile that reaches the joins by matrix products."""
+    g, r_word, r_bit = network(70, 50, 9)
+    g[[3, 40, 69], [0, 49, 20]] = np.inf
+    r_word[[5, 60]] = 0
+    r_bit[:, [7, 33]] = 0
+    transfer, _ = transfer_matrix(g, r_word, r_bit)
+    driven = [0, 5, 40, 69]
+    expected = Crossbar(g, r_word, r_bit).solve(np.eye(70)[driven]).output_current.T
+    np.testing.assert_allclose(transfer[:, driven], expected, rtol=0, atol=1e-11 * np.abs(transfer).max())
+
+
 def test_a_uniform_word_line_is_the_ladder_of_continued_fractions():
     """One word line of 50 equal cells on ideal bit lines: input conductance by the ladder recursion."""
     g, r, n = 2e-4, 3.0, 50
@@ -96,7 +108,7 @@ def test_power_is_what_cells_and_wires_dissipate(m, n):
 @pytest.mark.parametrize("r", [1.0, 100.0])
 def test_float32_is_good_to_the_fifth_digit(r):
     rng = np.random.default_rng(6)
-    g = rng.uniform(1e-6, 1e-4, (96, 80))
+    g = rng.uniform(1e-6, 1e-4, (150, 130))
     wires = np.full(g.shape, r)
     exact, _ = transfer_matrix(g, wires, wires)
     single, power = transfer_matrix(g.astype(np.float32), wires, wires)
