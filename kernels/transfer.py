@@ -18,7 +18,7 @@ No pivoting is needed: C is the resistance matrix of the first block seen from y
 seen from x, and the leading minors of I + A C, up to those of C, are determinants of diagonally dominant matrices.
 Blocks up to SMALL cells a side are joined LANES at a time, side by side; all up to WIRES joined wires wire by wire, which
 eliminates the two variables [[W_yy, W_yx - 1], [W_xy - 1, W_xx]] of a wire at a time; larger ones with these products.
-Cost O(n³) for an n x n tile, as much as some 30 products of n x n matrices, half of it in the last two levels.
+Cost O(n³) for an n x n tile, as much as some 30 products of n x n matrices, a third of them in the last two joins.
 """
 import numpy as np
 
