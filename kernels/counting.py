@@ -140,38 +140,53 @@ def moebius(values):
 
 
 @jit
-def conjunctions(fields, signs, subsets, table):
-    """table[AND of the fields of a subset] of every group of lines, summed over channels with their signs.
+def conjunctions(fields, signs, subsets, tables):
+    """tables[AND of the fields of a subset] of every group of lines, summed over channels with their signs.
 
-    fields : (channels, b, g, r) uint8;  signs : (channels,) float32;  subsets : (s,) int64, bits are lines
-    table : (256,) float32, value of a bit field
+    fields : (channels, b, g, r) uint8;  subsets : (s,) int64, bits are lines
+    signs : (k, channels) float32, tables : (k, 256) float32 values of a bit field, of k quantities
 
     Returns
     -------
-    (b, g, s) float32
+    (k, b, g, s) float32
     """
     channels, b, groups, r = fields.shape
-    out = np.zeros((b, groups, subsets.size), np.float32)
-    together = np.empty(1 << r, np.uint8)
+    quantities = len(tables)
+    out = np.zeros((quantities, b, groups, subsets.size), np.float32)
+    together, first_line = np.empty(1 << r, np.uint8), np.zeros(1 << r, np.int64)
     together[0] = 255
-    first_line = np.zeros(1 << r, np.int64)
+    needed = np.zeros(1 << r, np.bool_)
     for s in range(1, 1 << r):
         while not s >> first_line[s] & 1:
             first_line[s] += 1
-    needed = np.zeros(1 << r, np.bool_)
-    for k in range(subsets.size):
-        s = subsets[k]
-        while s and not needed[s]:
+    for s in subsets:
+        while s and not needed[s]:                       # a set is its first line and a smaller set
             needed[s] = True
             s &= s - 1
     wanted = np.flatnonzero(needed)
     for channel in range(channels):
-        sign = signs[channel]
         for t in range(b):
             for g in range(groups):
-                line = fields[channel, t, g]
                 for s in wanted:
-                    together[s] = together[s & (s - 1)] & line[first_line[s]]
-                for k in range(subsets.size):
-                    out[t, g, k] += sign * table[together[subsets[k]]]
+                    together[s] = together[s & (s - 1)] & fields[channel, t, g, first_line[s]]
+                for q in range(quantities):
+                    sign = signs[q, channel]
+                    for k in range(subsets.size):
+                        out[q, t, g, k] += sign * tables[q, together[subsets[k]]]
     return out
+
+
+@jit
+def add_noise(output, variance, keys, quantiles):
+    """Add random numbers of the given variance to `output` in place, four from every 64 random bits.
+
+    output, variance : (b, n) float32;  keys : (b,) uint64
+    quantiles : (2^16,) float32, equally likely values of mean 0 and variance 1 (normal ones, up to 4.3)
+    """
+    b, n = output.shape
+    for t in range(b):
+        for j in range(0, n, 4):
+            bits = mix(keys[t], np.uint64(j))
+            for k in range(j, min(j + 4, n)):
+                output[t, k] += math.sqrt(max(variance[t, k], np.float32(0))) * quantiles[bits & np.uint64(0xFFFF)]
+                bits >>= np.uint64(16)

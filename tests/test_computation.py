@@ -232,7 +232,7 @@ def test_bad_operands_and_settings_are_refused():
         chip.prepare(b + 0.5)
     with pytest.raises(OutOfRangeError, match="no integers in ±127"):
         product(chip, np.where(a == 127, np.nan, a), b)
-    with pytest.raises(ShapeError, match="depths must be equal"):
+    with pytest.raises(ShapeError, match="both must be equal"):
         product(chip, a[:, 1:], b)
     for bad, message in (({"rows_per_conversion": 9}, "up to 8 conducting lines"),
                          ({"digit_bits": 2}, "sign bit"),

@@ -11,14 +11,15 @@ on the same crossbars, and sums them over all conversions exactly (see `kernels.
 
 Depth is the dimension that the product sums over: its elements lie on word lines, the outputs on bit lines.
 """
+import functools
+import itertools
 import threading
 from dataclasses import dataclass
 
 import numpy as np
 
 from xbarsim.errors import OutOfRangeError, ShapeError
-from xbarsim.kernels.counter import add_normal
-from xbarsim.kernels.counting import conjunctions, conversion_moments, count_products, moebius
+from xbarsim.kernels.counting import add_noise, conjunctions, conversion_moments, count_products, moebius
 from xbarsim.kernels.transfer import transfer_matrix
 from xbarsim.quantize import LEVELS, integer_product
 
@@ -26,6 +27,7 @@ RESISTORS, PATTERNS = 0, 1       # purposes of random streams: spawn_key = (COMP
 COMPUTATION = 2**32 - 1          # in the place of a matrix's number, which is smaller
 PATTERN_COUNT = 8                # switch patterns per crossbar behind the statistics of the IR drop
 GRID = 32                        # used word and bit lines are rounded up to this, or a power of two, for the statistics
+KEPT_BYTES = 2**28               # sides of products with weights that the statistical mode keeps, per chip
 NEGLIGIBLE = 1e-9                # codes: a mean or variance below this in every conversion is not followed
 
 
@@ -77,15 +79,13 @@ class Coding:
 
     def table(self, power):
         """(256,) float32: Σ weight^power over the set bits of a field; power 0 counts them."""
-        value = sum((np.arange(256) >> p & 1) * weight**power for p, weight in self.planes)
-        return value.astype(np.float32)
+        return _field_table(tuple(weight for _, weight in self.planes), power)
 
     def fields(self, codes):
-        """(channels, ...) uint8 of integer codes in ±127."""
-        codes = np.asarray(codes, np.int16)
+        """(channels, ...) uint8 of int8 codes."""
         if self.sign == "magnitude":
-            return np.stack([np.maximum(codes, 0), np.maximum(-codes, 0)]).astype(np.uint8)
-        return (codes + self.offset).astype(np.uint8)[None]
+            return np.stack([np.maximum(codes, 0), np.maximum(-codes, 0)]).view(np.uint8)
+        return (codes.view(np.uint8) ^ np.uint8(self.offset))[None]          # + 128 modulo 256 turns the highest bit
 
     def cells(self, fields):
         """(..., c) uint8: which cells of each digit are closed, at the bit position of the digit."""
@@ -103,6 +103,11 @@ class Coding:
     def all_closed(self):
         """The field of a cell that is closed in every digit."""
         return np.uint8(sum(1 << p for p, _ in self.digit_planes))
+
+
+@functools.cache
+def _field_table(weights, power):
+    return sum((np.arange(256) >> p & 1) * weight**power for p, weight in enumerate(weights)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -134,28 +139,34 @@ class Lines:
                    group[kept])
 
 
-@dataclass(frozen=True)
+@dataclass
 class SwitchOperand:
-    """The operand that sets the switches, prepared for products.
+    """The operand that sets the switches, prepared for products: z matrices (depth, n) that have nothing in common.
 
-    codes : (depth, n) float32, effective codes: those of the stuck cells included, in units
-    fields : (channels, n, groups, r) uint8;  total : (n,) float64, sum over the depth of the codes as given
-    density : float, share of closed switches;  first : int, number of its first tile
+    codes : (z, depth, n) float32, effective codes in units: stuck cells and the coding's offset included
+    used : (z, depth) float32, 1 where there is an element, 0 where a matrix is less deep than others
+    fields : (channels, z, n, groups, r) uint8;  total : (z, 1, n) float64, sum over the depth of the codes as given
+    closed : (z, depth, 1) float32, units closed behind each element, summed over outputs and digits
+    crossbar : (z, n, groups) int, the crossbar of each place;  density : float, share of closed switches
+    keep : bool, whether the statistical mode may keep its side of the products in `kept`
     """
 
     codes: np.ndarray
+    used: np.ndarray
     fields: np.ndarray
     total: np.ndarray
+    closed: np.ndarray
     lines: Lines
+    crossbar: np.ndarray
     density: float
-    first: int
+    keep: bool
+    kept: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Counted:
-    """A product: output (b, n) float64 in units of code · code, saturations (b,) conversions (expected ones in the
-    statistical mode), conducting (b,) float64: units of
-    conductance that conducted, summed over all reads of whole tiles."""
+    """A product: output (..., b, n) float in units of code · code, saturations (..., b) conversions (expected ones in the
+    statistical mode), conducting (..., b) units of conductance that conducted, summed over all reads of whole tiles."""
 
     output: np.ndarray
     saturations: np.ndarray
@@ -191,49 +202,58 @@ class Crossbars:
             self.stuck_open[x] = stuck & (draw >= 1 - computation.stuck_open_rate)
         units = np.resize(self.coding.units, computation.word_lines)
         self.current = self.relative * units[:, None]               # LSB of a closed cell without IR drop
-        self._statistics, self._lock = {}, threading.Lock()
+        self._statistics, self._lock, self._kept_bytes = {}, threading.Lock(), 0
 
     def _rng(self, crossbar, purpose):
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(COMPUTATION, crossbar, purpose)))
 
     # ------------------------------------------------------------ operands
 
-    def prepare(self, codes, first=0):
-        """SwitchOperand of integer codes (depth, n) in ±127; `first` numbers its tiles on the chip's crossbars."""
+    def prepare(self, codes, first=0, depths=None, keep=False):
+        """SwitchOperand of integer codes in ±127, (depth, n) or z such matrices (z, depth, n).
+
+        first : int or (z,), number of the first tile of each among the tiles that take the crossbars in turn
+        depths : (z,) elements that there are of each matrix, all of them if None;  keep : whether it is used often
+        """
         codes = checked_codes("switch operand", codes)
-        settings, depth, outputs = self.settings, *codes.shape
+        settings, coding = self.settings, self.coding
+        z, depth, outputs = codes.shape
+        used = np.arange(depth) < (np.full((z, 1), depth) if depths is None else np.reshape(depths, (z, 1)))
         lines = Lines.of(depth, self.cells, settings.word_lines, settings.rows_per_conversion)
-        fields = self.coding.cells(self.coding.fields(codes.T))                           # (channels, n, depth, c)
-        fields = self._on_lines(fields.reshape(*fields.shape[:2], -1), lines, self.cells)
-        density = float(self.coding.table(0)[fields].sum() / (len(self.coding.signs) * outputs * depth * self.cells
-                                                              * len(self.coding.digit_planes)))
-        effective = codes
+        fields = coding.cells(coding.fields(codes) * used[None, :, :, None].astype(np.uint8))    # (..., depth, n, c)
+        fields = self._on_lines(np.moveaxis(fields, 3, 2).reshape(*fields.shape[:2], outputs, -1), lines)
+        bit = np.arange(outputs)
+        column_blocks = -(-outputs // settings.bit_lines)
+        tile = (np.reshape(first, (-1, 1, 1)) + lines.row_block * column_blocks + (bit // settings.bit_lines)[:, None])
+        crossbar = np.broadcast_to(tile % settings.crossbars, (z, outputs, len(lines.group)))
+        ones = coding.table(0)[fields].sum(axis=(0, 2))                                          # (z, groups, r)
+        density = float(ones.sum() / (len(coding.signs) * len(coding.digit_planes) * self.cells * outputs * used.sum()))
+        closed = self._per_element(ones[:, None] * np.resize(coding.units, ones.shape[-1]), lines, depth)
+        effective = (codes + np.float32(coding.offset)) * used[..., None].astype(np.float32)
         if self.stuck_closed.any() or self.stuck_open.any():
-            bit = np.arange(outputs)
-            x = self._crossbar(lines.row_block[:, None], bit, first, outputs)[..., None]     # (groups, n, 1)
-            place = x, np.maximum(lines.line, 0)[:, None], (bit % settings.bit_lines)[:, None]
-            closed, opened = (stuck[place].transpose(1, 0, 2) for stuck in (self.stuck_closed, self.stuck_open))
-            fields = np.where(opened, np.uint8(0), np.where(closed, self.coding.all_closed, fields))
+            place = (crossbar[..., None], np.maximum(lines.line, 0), (bit % settings.bit_lines)[:, None, None])
+            fields = np.where(self.stuck_open[place], np.uint8(0),
+                              np.where(self.stuck_closed[place], coding.all_closed, fields))
             fields[..., lines.line < 0] = 0
-            value = np.einsum("c,cngr->ngr", self.coding.signs, self.coding.table(1)[fields])
-            value *= np.resize(self.coding.units, value.shape[-1])
-            effective = np.zeros((outputs, depth + 1), np.float32)               # the last: places without an element
-            np.add.at(effective, (slice(None), lines.element), value)
-            effective = np.ascontiguousarray(effective[:, :-1].T)
-        elif self.coding.offset:
-            effective = codes + self.coding.offset
-        return SwitchOperand(effective, fields, codes.sum(axis=0, dtype=np.float64), lines, density, first)
+            value = np.einsum("c,cz...->z...", coding.signs, coding.table(1)[fields])
+            value *= np.resize(coding.units, value.shape[-1])
+            effective = np.ascontiguousarray(self._per_element(value, lines, depth).swapaxes(1, 2))
+        return SwitchOperand(effective, used.astype(np.float32), np.ascontiguousarray(fields),
+                             codes.sum(axis=1, keepdims=True, dtype=np.float64), closed.swapaxes(1, 2), lines, crossbar,
+                             density, keep)
 
-    def _on_lines(self, fields, lines, cells):
+    def _on_lines(self, fields, lines):
         """(..., depth · cells) -> (..., groups, r), 0 where a group has no element."""
-        per_group = lines.element.shape[1]
-        index = np.where(lines.element < 0, -1, lines.element * cells + np.arange(per_group) % cells)
-        return np.where(index < 0, np.uint8(0), fields[..., index])
+        places = lines.element.shape[1]
+        index = lines.element * self.cells + np.arange(places) % self.cells
+        return np.where(lines.element < 0, np.uint8(0), fields[..., np.maximum(index, 0)])
 
-    def _crossbar(self, row_block, output, first, outputs):
-        """Crossbar of the tile of a row block that holds a column of the product."""
-        column_blocks = -(-outputs // self.settings.bit_lines)
-        return (first + row_block * column_blocks + output // self.settings.bit_lines) % self.settings.crossbars
+    @staticmethod
+    def _per_element(values, lines, depth):
+        """(z, n, groups, r) summed over the lines of every element, (z, n, depth) float32."""
+        result = np.zeros((*values.shape[:2], depth + 1), np.float32)            # the last: places without an element
+        np.add.at(result, (slice(None), slice(None), lines.element), values)
+        return result[..., :-1]
 
     def tiles(self, depth, outputs):
         """Tiles of a product: crossbars that it would take to hold one digit plane of it at once."""
@@ -254,9 +274,9 @@ class Crossbars:
                 "dac_drives": pairs * depth * self.cells * columns}
 
     def stuck_cells(self, operand):
-        """(closed, open) cells of the tiles of an operand, counted on the crossbars that hold them."""
-        first = operand.first
-        used = (first + np.arange(self.tiles(*operand.codes.shape))) % self.settings.crossbars
+        """(closed, open) cells of the tiles of one matrix, counted on the crossbars that hold them."""
+        settings, (_, depth, outputs) = self.settings, operand.codes.shape
+        used = (operand.crossbar[0, 0, 0] + np.arange(self.tiles(depth, outputs))) % settings.crossbars
         return tuple(int(stuck[used].sum()) for stuck in (self.stuck_closed, self.stuck_open))
 
     def switch_settings(self, depth, outputs):
@@ -266,107 +286,109 @@ class Crossbars:
     # ------------------------------------------------------------ products
 
     def multiply(self, codes, operand, keys):
-        """Product of integer codes (b, depth) with a SwitchOperand.
+        """Product of integer codes (b, depth), or (z, b, depth), with a SwitchOperand.
 
-        keys : (b,) uint64, name the random numbers of each row
+        keys : (b,) or (z, b) uint64, name the random numbers of each row
 
         Returns
         -------
         Counted
         """
+        shape = np.shape(codes)[:-1]
         codes = checked_codes("word-line operand", codes)
-        if codes.shape[1] != len(operand.codes):
-            raise ShapeError(f"word-line operand of depth {codes.shape[1]} and switch operand of depth "
-                             f"{len(operand.codes)}: the depths must be equal")
-        mode = self._direct if self.settings.mode == "direct" else self._statistical
-        counted = mode(codes, operand, np.asarray(keys, np.uint64))
+        z, depth, outputs = operand.codes.shape
+        if codes.shape[::2] != (z, depth):
+            raise ShapeError(f"word-line operand of {len(codes)} matrices of depth {codes.shape[2]}, switch operand of {z} "
+                             f"of depth {depth}: both must be equal")
+        keys = np.ascontiguousarray(keys, np.uint64).reshape(codes.shape[:2])
+        fields = self.coding.fields(codes) * operand.used[:, None].astype(np.uint8)
+        output, saturations = getattr(self, f"_{self.settings.mode}")(codes, fields, operand, keys)
+        conducting = self.coding.table(0)[fields].sum(axis=0) @ operand.closed
         if self.coding.offset:
             # Σ (a + o)(b + o) = Σ ab + o Σ b + o Σ (a + o): both sums are known digitally.
-            offset = float(self.coding.offset)
-            ones = (codes + self.coding.offset).sum(axis=1, dtype=np.float64)
-            counted.output[:] -= offset * operand.total + offset * ones[:, None]
-        return counted
+            ones = (codes + np.float32(self.coding.offset)) @ operand.used[..., None]
+            output = output - self.coding.offset * (operand.total + ones)
+        return Counted(output.reshape(*shape, outputs), saturations.reshape(shape), conducting.reshape(shape))
 
-    def _statistical(self, codes, operand, keys):
-        coding, lines = self.coding, operand.lines
-        depth, outputs = operand.codes.shape
+    def _statistical(self, codes, fields, operand, keys):
+        coding, (z, depth, outputs) = self.coding, operand.codes.shape
         statistics = self.statistics(depth, outputs, operand.density)
-        output = integer_product(codes + coding.offset, operand.codes.T).astype(np.float64)
-        driven = np.ascontiguousarray(self._on_lines(np.repeat(coding.fields(codes), self.cells, axis=-1), lines,
-                                                     self.cells))
-        unsigned = np.ones_like(coding.signs)
-        saturations, conducting = np.zeros(len(codes)), np.zeros(len(codes))
-        variance = np.zeros(output.shape, np.float32) if statistics.variance_subsets.size else None
-        # (subsets, table, sign of the channels, coefficient) of what is summed
-        deviation = statistics.mean_subsets, 1, coding.signs, statistics.mean
-        spread = statistics.variance_subsets, 2, unsigned, statistics.variance
-        beyond = statistics.saturation_subsets, 0, unsigned, statistics.saturation
-        single = 1 << np.arange(lines.line.shape[1])
-        sides = {}
-        for name, (subsets, power, signs, _) in {"deviation": deviation, "spread": spread, "beyond": beyond,
-                                                 "conducting": (single, 0, unsigned, None)}.items():
-            if subsets.size:
-                sides[name] = conjunctions(driven, signs, subsets, coding.table(power)).reshape(len(codes), -1)
-        for start in range(0, outputs, self.settings.bit_lines):
-            block = slice(start, min(start + self.settings.bit_lines, outputs))
-            fields = np.ascontiguousarray(operand.fields[:, block])
-            crossbar = self._crossbar(lines.row_block, start, operand.first, outputs)
-            bits = np.arange(fields.shape[1])[:, None]
+        values = (codes + np.float32(coding.offset)) * operand.used[:, None]
+        output = integer_product(values[0], operand.codes[0].T)[None] if z == 1 else values @ operand.codes
+        saturations = np.zeros(keys.shape)
+        if not statistics.subsets.size:
+            return output, saturations
+        driven = self._on_lines(np.repeat(fields, self.cells, axis=-1), operand.lines)
+        driven = self._features(driven.reshape(len(fields), -1, *driven.shape[3:]), statistics)
+        driven = dict(zip(statistics.quantities, driven.reshape(len(driven), *keys.shape, -1), strict=True))
+        switched = operand.kept if operand.kept is not None else self._switched(operand, statistics)
+        switched = dict(zip(statistics.quantities, switched, strict=True))
+        if "mean" in driven:
+            output += driven["mean"] @ switched["mean"].swapaxes(1, 2)
+        if "saturation" in driven:
+            saturations += (driven["saturation"] @ switched["saturation"].sum(axis=1)[..., None])[..., 0]
+        if "variance" in driven:
+            output = output.astype(np.float32, copy=False)
+            variance = driven["variance"] @ switched["variance"].swapaxes(1, 2)
+            add_noise(output.reshape(-1, outputs), variance.reshape(-1, outputs), keys.reshape(-1), normal_quantiles())
+        return output, saturations
 
-            def other(quantity, fields=fields, crossbar=crossbar, bits=bits):
-                subsets, power, signs, coefficient = quantity
-                features = conjunctions(fields, signs, subsets, coding.table(power))
-                features *= coefficient[crossbar, bits, lines.group]
-                return features.reshape(len(features), -1)
+    def _features(self, fields, statistics):
+        """(quantities, b, groups, subsets) of fields (channels, b, groups, r), see `kernels.counting.conjunctions`."""
+        powers = {"mean": 1, "variance": 2, "saturation": 0}
+        signs = np.stack([self.coding.signs if name == "mean" else np.abs(self.coding.signs)
+                          for name in statistics.quantities])
+        tables = np.stack([self.coding.table(powers[name]) for name in statistics.quantities])
+        return conjunctions(np.ascontiguousarray(fields), signs, statistics.subsets, tables)
 
-            if "deviation" in sides:
-                output[:, block] += sides["deviation"] @ other(deviation).T
-            if "spread" in sides:
-                variance[:, block] = sides["spread"] @ other(spread).T
-            if "beyond" in sides:
-                saturations += sides["beyond"] @ other(beyond).sum(axis=0)
-            ones = conjunctions(fields, unsigned, single, coding.table(0)).sum(axis=0)
-            ones *= np.resize(coding.units, len(single))
-            conducting += sides["conducting"] @ ones.ravel()
-        if variance is not None:
-            noise = np.zeros(output.shape, np.float32)
-            add_normal(noise, np.maximum(variance, 0), keys)
-            output += noise
-        return Counted(output, saturations, conducting)
+    def _switched(self, operand, statistics):
+        """The switch operand's side of the sums, (quantities, z, n, groups · subsets) float32, kept if there is room."""
+        channels, z, outputs, groups, rows = operand.fields.shape
+        features = self._features(operand.fields.reshape(channels, -1, groups, rows), statistics)
+        features = features.reshape(-1, z, outputs, groups, statistics.subsets.size)
+        bit = np.arange(outputs)[:, None] % self.settings.bit_lines
+        for feature, coefficient in zip(features, statistics.coefficients, strict=True):
+            feature *= coefficient[operand.crossbar, bit, operand.lines.group]
+        features = features.reshape(-1, z, outputs, groups * statistics.subsets.size)
+        with self._lock:
+            if operand.keep and self._kept_bytes + features.nbytes <= KEPT_BYTES:
+                self._kept_bytes += features.nbytes
+                operand.kept = features
+        return features
 
-    def _direct(self, codes, operand, keys):
+    def _direct(self, codes, fields, operand, keys):
         coding, settings, lines = self.coding, self.settings, operand.lines
-        depth, outputs = operand.codes.shape
-        driven = self._on_lines(np.repeat(coding.fields(codes), self.cells, axis=-1), lines, self.cells)
-        planes = [(channel, p, sign * weight) for channel, sign in enumerate(coding.signs) for p, weight in coding.planes]
-        weight = np.array([w for _, _, w in planes])
-        output, saturations = np.zeros((len(codes), outputs)), np.zeros(len(codes), np.int64)
-        conducting, number = np.zeros(len(codes)), 0
-        units = np.resize(coding.units, settings.word_lines)
-        for row_block in range(lines.row_block[-1] + 1):
-            of_block = np.flatnonzero(lines.row_block == row_block)
-            line = lines.line[of_block].ravel()
+        z, depth, outputs = operand.codes.shape
+        driven = self._on_lines(np.repeat(fields, self.cells, axis=-1), lines)       # (channels, z, b, groups, r)
+        planes = [(channel, p, sign * value) for channel, sign in enumerate(coding.signs) for p, value in coding.planes]
+        weight = np.array([value for _, _, value in planes])
+        output, saturations = np.zeros((*keys.shape, outputs)), np.zeros(keys.shape, np.int64)
+        for matrix, row_block in itertools.product(range(z), range(lines.row_block[-1] + 1)):
+            groups = np.flatnonzero(lines.row_block == row_block)
+            groups = slice(groups[0], groups[-1] + 1)
+            line = lines.line[groups].ravel()
             present = line >= 0
-            volts = np.zeros((len(codes), len(planes), settings.word_lines), np.uint8)
+            volts = np.zeros((keys.shape[1], len(planes), settings.word_lines), np.uint8)
             for k, (channel, p, _) in enumerate(planes):
-                volts[:, k, line[present]] = driven[channel][:, of_block].reshape(len(codes), -1)[:, present] >> p & 1
-            # the last group of a tile may hold fewer lines; beyond `per_tile` none is driven
-            for start in range(0, outputs, settings.bit_lines):
-                stop = min(start + settings.bit_lines, outputs)
-                crossbar = self._crossbar(row_block, start, operand.first, outputs)
-                for channel, sign in enumerate(coding.signs):
-                    field = operand.fields[channel, start:stop, of_block[0]:of_block[-1] + 1].reshape(stop - start, -1)
-                    for q, digit_weight in coding.digit_planes:
-                        closed = np.zeros((settings.word_lines, settings.bit_lines), bool)
-                        closed[line[present], :stop - start] = (field[:, present] >> q & 1).T
-                        transfer = self.transfer(crossbar, closed)[:stop - start]
-                        part = np.zeros((len(codes), stop - start))
-                        count_products(volts, weight, transfer, float(sign * digit_weight), settings.rows_per_conversion,
-                                       self.half_swing, self.top, keys, number, part, saturations)
-                        output[:, start:stop] += part
-                        conducting += volts.sum(axis=1, dtype=np.float64) @ (closed.sum(axis=1) * units)
-                        number += len(planes)
-        return Counted(output, saturations.astype(np.float64), conducting)
+                bits = driven[channel, matrix][:, groups].reshape(len(volts), -1)
+                volts[:, k, line[present]] = bits[:, present] >> p & 1
+            for number, start in enumerate(range(0, outputs, settings.bit_lines)):
+                columns = slice(start, min(start + settings.bit_lines, outputs))
+                crossbar = operand.crossbar[matrix, start, groups.start]
+                tile = row_block * -(-outputs // settings.bit_lines) + number
+                digits = itertools.product(range(len(fields)), coding.digit_planes)
+                for k, (channel, (q, digit_weight)) in enumerate(digits):
+                    field = operand.fields[channel, matrix, columns, groups]
+                    field = field.reshape(len(field), -1)
+                    closed = np.zeros((settings.word_lines, settings.bit_lines), bool)
+                    closed[line[present], :len(field)] = (field[:, present] >> q & 1).T
+                    part = np.zeros((len(volts), len(field)))
+                    first = (tile * len(fields) * len(coding.digit_planes) + k) * len(planes)
+                    count_products(volts, weight, self.transfer(crossbar, closed)[:len(field)],
+                                   float(coding.signs[channel] * digit_weight), settings.rows_per_conversion,
+                                   self.half_swing, self.top, keys[matrix], first, part, saturations[matrix])
+                    output[matrix][:, columns] += part
+        return output, saturations.astype(np.float64)
 
     # ------------------------------------------------------------ physics
 
@@ -405,10 +427,7 @@ class Crossbars:
         if not self.study.effects.wires:
             depth, outputs, density = settings.word_lines, settings.bit_lines, 0.5
 
-        def rounded(used, most):
-            return min(max(GRID, 1 << (used - 1).bit_length()), most)
-
-        key = (rounded(depth * self.cells, settings.word_lines), rounded(outputs, settings.bit_lines),
+        key = (min(rounded(depth * self.cells), settings.word_lines), min(rounded(outputs), settings.bit_lines),
                round(density * 8) / 8)
         with self._lock:
             if key not in self._statistics:
@@ -449,40 +468,49 @@ class Crossbars:
         units = np.where(lines.line < 0, 0.0, np.resize(self.coding.units, shape[-1]))           # (groups, r)
         for each in moments:
             moebius(each)
-        mean, variance, saturation = moments.reshape(3, *shape[:-1], -1)
-        mean[..., 1 << np.arange(shape[-1])] -= units[:, :]
-        return Statistics(*_kept(mean), *_kept(variance), *_kept(saturation))
+        moments = moments.reshape(3, *shape[:-1], -1)
+        moments[0][..., 1 << np.arange(shape[-1])] -= units                                      # the exact count
+        largest = np.abs(moments).max(axis=(1, 2, 3))                                            # (quantities, subsets)
+        matter = largest > NEGLIGIBLE
+        subsets, quantities = np.flatnonzero(matter.any(axis=0)), matter.any(axis=1)
+        return Statistics(subsets, tuple(np.compress(quantities, ("mean", "variance", "saturation")).tolist()),
+                          np.ascontiguousarray(moments[quantities][..., subsets], dtype=np.float32))
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Möbius coefficients of a conversion over the sets of conducting lines, (crossbars, bit lines, groups, subsets)
-    float32: of the mean's deviation from the exact count, of the variance, of the probability to saturate; and the
-    subsets that matter, (subsets,) int64."""
+    """Möbius coefficients of a conversion over the sets of conducting lines, of the quantities that are not 0 everywhere:
+    the "mean" of its deviation from the exact count, its "variance", and the probability of "saturation".
 
-    mean: np.ndarray
-    mean_subsets: np.ndarray
-    variance: np.ndarray
-    variance_subsets: np.ndarray
-    saturation: np.ndarray
-    saturation_subsets: np.ndarray
+    subsets : (s,) int64, those that matter;  coefficients : (quantities, crossbars, bit lines, groups, s) float32
+    """
 
-    @property
-    def exact(self):
-        """True where every conversion counts without error."""
-        return not (self.mean_subsets.size or self.variance_subsets.size)
+    subsets: np.ndarray
+    quantities: tuple
+    coefficients: np.ndarray
 
 
-def _kept(coefficients):
-    subsets = np.flatnonzero(np.abs(coefficients).max(axis=(0, 1, 2)) > NEGLIGIBLE)
-    return np.ascontiguousarray(coefficients[..., subsets], dtype=np.float32), subsets.astype(np.int64)
+def rounded(lines):
+    """Lines rounded up to the size that one set of statistics serves."""
+    return max(GRID, 1 << (int(lines) - 1).bit_length())
+
+
+@functools.cache
+def normal_quantiles():
+    """(2^16,) float32: equally likely values with the distribution of a standard normal number, variance exactly 1."""
+    from scipy.special import ndtri
+
+    values = ndtri((np.arange(2**16) + 0.5) / 2**16)
+    return (values / values.std()).astype(np.float32)
 
 
 def checked_codes(name, codes):
-    """(rows, columns) float32 of integers in ±127."""
+    """(z, rows, columns) int8 of one or several matrices of integers in ±127."""
     codes = np.asarray(codes)
-    if codes.ndim != 2:
-        raise ShapeError(f"{name} must be a matrix of codes, got shape {codes.shape}")
-    if not (np.abs(codes) <= LEVELS).all() or (codes != np.rint(codes)).any():
+    if codes.ndim not in (2, 3):
+        raise ShapeError(f"{name} must be a matrix of codes, or several, got shape {codes.shape}")
+    with np.errstate(invalid="ignore"):
+        narrow = codes.astype(np.int8)
+    if (narrow != codes).any() or (narrow == -LEVELS - 1).any():
         raise OutOfRangeError(f"{name} holds values that are no integers in ±{LEVELS}; quantise it first")
-    return codes.astype(np.float32, copy=False)
+    return narrow.reshape(-1, *codes.shape[-2:])

@@ -9,12 +9,13 @@ import numpy as np
 
 from xbarsim import bert, quantize
 from xbarsim.array import Product, calibrate, program_matrix
-from xbarsim.computation import Crossbars, SwitchOperand
+from xbarsim.computation import Crossbars, SwitchOperand, rounded
 from xbarsim.kernels.counter import row_keys
 from xbarsim.mapping import layout_of
 from xbarsim.units import NANO
 
 ATTENTION = ("attention_scores", "attention_context")
+EVENTS = ("tile_reads", "adc_conversions", "dac_drives", "shift_adds")
 
 
 def product_names(config):
@@ -54,7 +55,7 @@ def _read_energy(study):
 def _to_codes(x, scale):
     """Integer codes of x, and which of them were held at the end of the range."""
     wide = np.rint(x * np.float32(1 / scale))
-    return np.clip(wide, -quantize.LEVELS, quantize.LEVELS), np.abs(wide) > quantize.LEVELS
+    return np.clip(wide, -quantize.LEVELS, quantize.LEVELS).astype(np.int8), np.abs(wide) > quantize.LEVELS
 
 
 # ---------------------------------------------------------------- weights on computation crossbars
@@ -80,23 +81,23 @@ class CountedMatrix:
         codes = np.clip(codes if read is None else read(name, codes), -quantize.LEVELS, quantize.LEVELS)
         crossbars = pool.crossbars(study)
         first = pool.first_tile(crossbars.tiles(*weight.shape[::-1]))
-        return cls(name, index, study, crossbars, crossbars.prepare(codes.T, first),
+        return cls(name, index, study, crossbars, crossbars.prepare(codes.T, first, keep=True),
                    largest_input / quantize.LEVELS or 1.0, scale)
 
     @property
     def events_per_row(self):
-        return self.crossbars.events(*self.operand.codes.shape)
+        return self.crossbars.events(*self.operand.codes.shape[1:])
 
     @property
     def tiles(self):
-        return self.crossbars.tiles(*self.operand.codes.shape)
+        return self.crossbars.tiles(*self.operand.codes.shape[1:])
 
     def multiply(self, x, rows, seed):
         """Product of inputs x (b, in) float32 with the matrix; rows, seed : as of `array.Array.multiply`."""
         codes, outside = _to_codes(x, self.input_scale)
         counted = self.crossbars.multiply(codes, self.operand, _keys(seed, self.index, rows))
-        output = counted.output * (self.weight_scale * self.input_scale)
-        return Product(output.astype(np.float32), outside.sum(axis=1), counted.saturations,
+        output = counted.output * (self.weight_scale * self.input_scale).astype(np.float32)
+        return Product(output.astype(np.float32, copy=False), outside.sum(axis=1), counted.saturations,
                        counted.conducting * _read_energy(self.study))
 
 
@@ -129,40 +130,51 @@ class AttentionProduct:
         array_energy; of the second operand, shared over the tokens: cells_set (written, or switches set) and write_energy
         (J, 0 where the device states none)
         """
+        lengths = mask.sum(axis=1)
         output = np.zeros((*a.shape[:3], b.shape[-1]), np.float32)
-        parts = []
-        for sentence, length in enumerate(mask.sum(axis=1)):
-            keys = slice(None, length)
-            for head in range(a.shape[1]):
-                if self.scores:
-                    left, right, to = a[sentence, head, keys], b[sentence, head, :, keys], (keys, keys)
-                else:
-                    left, right, to = a[sentence, head, keys, keys], b[sentence, head, keys], (keys, slice(None))
-                one = self._count if self.counting else self._write
-                product, data = one(left, right, first_sentence + sentence, head)
-                output[sentence, head][to] = product
-                if head == 0:
-                    parts.append(data)
-                else:
-                    parts[-1] = {key: parts[-1][key] + data[key] for key in data}
-        return output, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        data = {name: np.zeros(mask.shape) for name in (*EVENTS, "dac_saturations", "adc_saturations", "array_energy",
+                                                        "cells_set", "write_energy")}
+        if self.counting:                                    # sentences of similar length together, padded with zeros
+            size = np.array([rounded(length) for length in lengths])
+            jobs = [(np.flatnonzero(size == one), None) for one in np.unique(size)]
+        else:
+            jobs = [(np.array([sentence]), head) for sentence in range(len(a)) for head in range(a.shape[1])]
+        for sentences, head in jobs:
+            longest = lengths[sentences].max()
+            heads = slice(None) if head is None else slice(head, head + 1)
+            left, right = a[sentences, heads, :longest], b[sentences, heads]
+            left, right = (left, right[..., :longest]) if self.scores else (left[..., :longest], right[:, :, :longest])
+            one = self._count if self.counting else self._write
+            product, costs = one(left, right, lengths[sentences], first_sentence + sentences, heads.start or 0)
+            output[sentences, heads, :longest, :product.shape[-1]] = product
+            for name, values in costs.items():               # (sentences, longest)
+                data[name][sentences, :longest] += values
+        return output, {name: values[mask] for name, values in data.items()}
 
-    def _count(self, a, b, sentence, head):
+    def _count(self, a, b, lengths, sentences, _):
+        """All heads of several sentences, (b, heads, s, k) and (b, heads, k, n)."""
+        count, heads, longest, _ = a.shape
         a_codes, a_outside = _to_codes(a, self.scales[0])
         b_codes, b_outside = _to_codes(b, self.scales[1])
-        names = np.column_stack([np.full(len(a), sentence), np.full(len(a), head), np.arange(len(a))])
-        counted = self.crossbars.multiply(a_codes, self.crossbars.prepare(b_codes, head),
-                                          _keys(self.seed, self.index, names))
-        share = 1 / len(a)
-        data = {event: np.full(len(a), count) for event, count in self.crossbars.events(*b.shape).items()}
-        data |= {"dac_saturations": a_outside.sum(axis=1) + b_outside.sum() * share,
-                 "adc_saturations": counted.saturations, "array_energy": counted.conducting * _read_energy(self.study),
-                 "cells_set": np.full(len(a), self.crossbars.switch_settings(*b.shape) * share),
-                 "write_energy": np.zeros(len(a))}
-        return (counted.output * (self.scales[0] * self.scales[1])).astype(np.float32), data
+        depths = None if self.scores else np.repeat(lengths, heads)
+        operand = self.crossbars.prepare(b_codes.reshape(-1, *b.shape[2:]), np.tile(np.arange(heads), count), depths)
+        names = np.stack([x.ravel() for x in np.meshgrid(sentences, np.arange(heads), np.arange(longest), indexing="ij")])
+        counted = self.crossbars.multiply(a_codes.reshape(-1, *a.shape[2:]), operand, _keys(self.seed, self.index, names.T))
+        output = counted.output.reshape(count, heads, longest, -1) * np.float32(self.scales[0] * self.scales[1])
+        # what one row of a sentence costs, in all heads
+        costs = [{name: heads * value for name, value in self.crossbars.events(*shape).items()}
+                 | {"cells_set": heads * self.crossbars.switch_settings(*shape) / length}
+                 for length in lengths for shape in [(b.shape[2], length) if self.scores else (length, b.shape[3])]]
+        data = {name: np.array([cost[name] for cost in costs])[:, None] for name in costs[0]}
+        data["dac_saturations"] = a_outside.sum(axis=(1, 3)) + (b_outside.sum(axis=(1, 2, 3)) / lengths)[:, None]
+        saturations, conducting = (x.reshape(count, heads, longest).sum(axis=1)
+                                   for x in (counted.saturations, counted.conducting))
+        return output, data | {"adc_saturations": saturations, "array_energy": conducting * _read_energy(self.study)}
 
-    def _write(self, a, b, sentence, head):
-        """b is written to in-situ tiles just as large as it needs; ranges are those of this very sentence."""
+    def _write(self, a, b, _, sentences, head):
+        """One head of one sentence: b is written to in-situ tiles just as large as it needs; converter ranges are those of
+        this very sentence."""
+        a, b, sentence = a[0, 0], b[0, 0], sentences[0]
         mapping = self.study.mapping
         seed = np.random.SeedSequence(self.seed, spawn_key=(self.index, sentence, head)).generate_state(1)[0]
         small = mapping.model_copy(update={"word_lines": min(mapping.word_lines, len(b)),
@@ -172,12 +184,10 @@ class AttentionProduct:
         array = calibrate(program_matrix(self.name, 0, b.T, moment, study, self.device), a)
         names = np.column_stack([np.full(len(a), head), np.arange(len(a))])
         product = array.multiply(a, names, int(seed))
-        share, counts = 1 / len(a), array.programmed.counts
-        data = {event: np.full(len(a), count) for event, count in array.events_per_row.items()}
-        data |= {key: getattr(product, key) for key in ("dac_saturations", "adc_saturations", "array_energy")}
-        data |= {"cells_set": np.full(len(a), array.programmed.encoded.target.size * share),
-                 "write_energy": np.full(len(a), (counts.write_energy or 0.0) * share)}
-        return product.output, data
+        data = {key: getattr(product, key) for key in ("dac_saturations", "adc_saturations", "array_energy")}
+        return product.output, data | array.events_per_row | {
+            "cells_set": array.programmed.encoded.target.size / len(a),
+            "write_energy": (array.programmed.counts.write_energy or 0.0) / len(a)}
 
     def _bit_lines(self, outputs):
         mapping = self.study.mapping

@@ -148,7 +148,7 @@ def program_arrays(model, study, device, inputs, counting, pool, progress=silent
 def layer_attributes(array):
     """(attributes, {data set: (tiles,)}) of a matrix for the trace."""
     if isinstance(array, products.CountedMatrix):
-        inputs, outputs = array.operand.codes.shape
+        _, inputs, outputs = array.operand.codes.shape
         computation = array.study.computation
         nothing = dict.fromkeys(("clipped_weights", "stuck_on", "stuck_off", "bounded_cells", "rounded_cells",
                                  "unverified_cells", "write_pulses"), 0)
