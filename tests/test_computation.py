@@ -4,11 +4,12 @@ import itertools
 import numpy as np
 import pytest
 from reference import counted_product, dense_transfer
+from scipy.special import ndtr
 
-from xbarsim.computation import Crossbars
+from xbarsim.computation import Crossbars, normal_quantiles
 from xbarsim.config import validate
 from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
-from xbarsim.kernels.counting import conversion_moments, moebius
+from xbarsim.kernels.counting import add_noise, conversion_moments, moebius
 
 IDEAL = {"wires": False, "programming": False, "converters": True, "read_noise": False}
 CODINGS = [{}, {"sign": "offset"}, {"sign": "magnitude"}, {"sign": "offset", "digit_bits": 2},
@@ -241,3 +242,33 @@ def test_bad_operands_and_settings_are_refused():
                          ({"stuck_closed_rate": 0.6, "stuck_open_rate": 0.6}, "must not exceed 1")):
         with pytest.raises(ConfigError, match=message):
             validate({"computation": bad}, "test")
+
+
+@pytest.mark.parametrize("mode", ["direct", "statistical"])
+@pytest.mark.parametrize("coding", [{"sign": "offset", "rows_per_conversion": 5}, {"sign": "magnitude"}], ids=str)
+def test_many_products_at_once_are_those_of_each_alone(coding, mode):
+    """Three matrices, one less deep than the others, each on a crossbar of its own."""
+    effects = IDEAL | {"read_noise": True, "programming": True, "telegraph_multiplier": 9.0}
+    chip = crossbars(effects, mode=mode, stuck_open_rate=0.05, **coding)
+    rng = np.random.default_rng(3)
+    a, b = (np.rint(np.clip(40 * rng.standard_normal(shape), -127, 127)) for shape in ((3, 4, 9), (3, 9, 6)))
+    a[1, :, 7:], b[1, 7:] = 0, 0
+    first, keys = np.array([2, 0, 1]), np.arange(12).reshape(3, 4)
+    together = chip.multiply(a, chip.prepare(b, first, depths=[9, 7, 9]), keys)
+    for z, depth in enumerate((9, 7, 9)):
+        alone = chip.multiply(a[z, :, :depth], chip.prepare(b[z, :depth], first[z]), keys[z])
+        np.testing.assert_allclose(together.output[z], alone.output, rtol=0, atol=0.05)
+        np.testing.assert_allclose(together.saturations[z], alone.saturations, rtol=0, atol=1e-3)
+        np.testing.assert_allclose(together.conducting[z], alone.conducting, rtol=1e-6)
+    assert abs(together.output - a @ b).max() > 10
+
+
+def test_noise_of_the_statistical_mode_is_normal():
+    output = np.zeros((200, 1001), np.float32)
+    add_noise(output, np.full(output.shape, 4.0, np.float32), np.arange(200, dtype=np.uint64), normal_quantiles())
+    z = np.sort(output.ravel() / 2)
+    distance = abs(ndtr(z) - (np.arange(z.size) + 0.5) / z.size).max()
+    assert distance < 1.63 / z.size**0.5                                   # Kolmogorov and Smirnov, 1 %
+    assert z.var() == pytest.approx(1, abs=5 * (2 / z.size)**0.5)
+    lines = np.corrcoef(output[:, :8].T)                                   # numbers of one draw of 64 bits, and the next
+    assert abs(lines - np.eye(8)).max() < 5 / 200**0.5
