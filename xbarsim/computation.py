@@ -22,6 +22,7 @@ from xbarsim.errors import OutOfRangeError, ShapeError
 from xbarsim.kernels.counting import add_noise, conjunctions, conversion_moments, count_products, moebius
 from xbarsim.kernels.transfer import transfer_matrix
 from xbarsim.quantize import LEVELS, integer_product
+from xbarsim.tile import has_wires, wire_segments
 
 RESISTORS, PATTERNS = 0, 1       # purposes of random streams: spawn_key = (COMPUTATION, crossbar, purpose)
 COMPUTATION = 2**32 - 1          # in the place of a matrix's number, which is smaller
@@ -398,9 +399,7 @@ class Crossbars:
         The wires are solved exactly; word lines that are not driven are held at 0 V, open switches conduct nothing.
         """
         relative = np.where(self.conducts(crossbar, closed), self.current[crossbar], 0.0)
-        word, bit = self.study.wires.resistances()
-        source, sense = self.study.wires.source_resistance_ohm, self.study.wires.sense_resistance_ohm
-        if not self.study.effects.wires or (word, bit, source, sense) == (0, 0, 0, 0):
+        if not has_wires(self.study):
             return np.ascontiguousarray(relative.T)
         result = np.zeros(relative.shape[::-1])
         if not relative.any():
@@ -408,10 +407,8 @@ class Crossbars:
         # Lines beyond the last conducting cell carry no current, but bit lines go on below it to the sense amplifier.
         m, n = (int(np.flatnonzero(relative.any(axis=axis))[-1]) + 1 for axis in (1, 0))
         unit = 1 / self.settings.resistance_ohm
-        r_word, r_bit = np.full((m, n), float(word)), np.full((m, n), float(bit))
-        r_word[:, 0] += source
-        r_bit[-1] += sense + (len(relative) - m) * bit
-        result[:n, :m] = transfer_matrix(relative[:m, :n] * unit, r_word, r_bit)[0] / unit
+        segments = wire_segments(self.study.wires, m, n, below=len(relative) - m)
+        result[:n, :m] = transfer_matrix(relative[:m, :n] * unit, *segments)[0] / unit
         return result
 
     def conducts(self, crossbar, closed):
@@ -426,7 +423,6 @@ class Crossbars:
         settings = self.settings
         if not self.study.effects.wires:
             depth, outputs, density = settings.word_lines, settings.bit_lines, 0.5
-
         key = (min(rounded(depth * self.cells), settings.word_lines), min(rounded(outputs), settings.bit_lines),
                round(density * 8) / 8)
         with self._lock:

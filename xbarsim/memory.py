@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from xbarsim import bert, dense, fetch, quantize, tasks
+from xbarsim.aggregate import over_chips
 from xbarsim.checkpoint import load_bert, load_tokenizer
 from xbarsim.device import load_device
 from xbarsim.errors import OutOfRangeError
@@ -32,10 +32,9 @@ class Row:
 
     @property
     def interval(self):
-        """(mean, low, high) of the metric over chips, 95 % by Student's t."""
-        values = np.array(self.values)
-        half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values)**0.5 if len(values) > 1 else np.nan
-        return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+        """(mean, low, high) of the metric over chips, see `aggregate.over_chips`; no bounds (nan) of a single chip."""
+        low, high = over_chips(self.values) if len(self.values) > 1 else (np.nan, np.nan)
+        return float(np.mean(self.values)), low, high
 
 
 @dataclass(frozen=True)

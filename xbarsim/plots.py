@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from xbarsim.errors import ConfigError, OutOfRangeError
+from xbarsim.sweep import interval
 from xbarsim.units import prefixed
 
 
@@ -56,10 +57,7 @@ def layer_snr(summary, path):
 
 
 def against(summary, curves, key, path):
-    """Metric against a key of the study, one line per curve of `sweep.against`.
-
-    Bars: 95 % interval of the mean over simulated chips where there are several, of the sampled examples elsewhere.
-    """
+    """Metric against a key of the study, one line per curve of `sweep.against`, with bars of `sweep.interval`."""
     figure, axes = _figure(8, 5)
     values = np.array([value for curve in curves for value, _ in curve.points], float)
     if values.min() > 0 and values.max() >= 8 * values.min():
@@ -68,8 +66,7 @@ def against(summary, curves, key, path):
     for curve in curves:
         x, cases = np.array([value for value, _ in curve.points], float), [case for _, case in curve.points]
         mean = np.array([100 * case.value for case in cases])
-        low, high = (np.array([100 * (chips if len(case.chips) > 1 else examples) for case, chips, examples in (
-            (case, getattr(case, f"chips_{end}"), getattr(case, end)) for case in cases)]) for end in ("low", "high"))
+        low, high = 100 * np.array([interval(case) for case in cases]).T
         axes.errorbar(x, mean, yerr=np.maximum([mean - low, high - mean], 0), marker="o", markersize=4, linewidth=1.2,
                       capsize=3, label=curve.series or "simulated")
     for reference, style in zip(summary.references, ("--", ":"), strict=False):

@@ -53,11 +53,17 @@ def _layer_grid(case):
     return lines
 
 
+def _by_kind(entries, attribute):
+    """{last part of the name: entries of all layers}; `attribute` holds the name."""
+    kinds = {}
+    for found in entries:
+        kinds.setdefault(getattr(found, attribute).split(".")[-1], []).append(found)
+    return kinds
+
+
 def _products(case):
     """Errors of the products of activations, one line per kind: the worst of the layers."""
-    kinds = {}
-    for found in case.products:
-        kinds.setdefault(found.product.split(".")[-1], []).append(found)
+    kinds = _by_kind(case.products, "product")
     if not kinds:
         return []
     lines = ["", f"{'product':<22}{'worst local SNR in dB':>22}{'accumulated':>14}{'ADC saturated':>16}"
@@ -70,9 +76,7 @@ def _products(case):
 
 def _operations(case):
     """Errors of the steps without weight matrix, one line per kind: the worst of the layers."""
-    kinds = {}
-    for found in case.operations:
-        kinds.setdefault(found.operation.split(".")[-1], []).append(found)
+    kinds = _by_kind(case.operations, "operation")
     if not kinds:
         return []
     return ["", f"{'operation':<22}{'worst local SNR in dB':>22}{'accumulated':>14}{'saturations per example':>26}"] + [

@@ -155,8 +155,7 @@ def layer_attributes(array):
         stuck = array.crossbars.stuck_cells(array.operand)
         return {"inputs": inputs, "outputs": outputs, "tiles": array.tiles,
                 "cells": array.tiles * computation.word_lines * computation.bit_lines,
-                "adc_bits": computation.adc_bits if array.study.effects.converters else 0, "dac_bits": 1,
-                **nothing, "stuck_on": stuck[0], "stuck_off": stuck[1]}, {}
+                **counting_bits(array.study), **nothing, "stuck_on": stuck[0], "stuck_off": stuck[1]}, {}
     programmed, layout, study = array.programmed, array.programmed.layout, array.programmed.study
     counts = programmed.counts
     attributes = {
@@ -177,11 +176,14 @@ def converter_bits(study):
             for name, table in (("adc", study.adc), ("dac", study.dac))}
 
 
+def counting_bits(study):
+    """The same of computation crossbars, whose word lines are driven by single bits."""
+    return {"adc_bits": study.computation.adc_bits if study.effects.converters else 0, "dac_bits": 1}
+
+
 def product_attributes(product):
     """Attributes of an AttentionProduct for the trace."""
-    if not product.counting:
-        return converter_bits(product.study)
-    return {"adc_bits": product.study.computation.adc_bits if product.study.effects.converters else 0, "dac_bits": 1}
+    return (counting_bits if product.counting else converter_bits)(product.study)
 
 
 def error_statistics(output, reference, starts):

@@ -43,6 +43,11 @@ def against(summary, key):
     return [Curve(series, tuple(sorted(points, key=lambda point: point[0]))) for series, points in curves.items()]
 
 
+def interval(case):
+    """(low, high) of a case: over chips where there are several, of the sampled examples elsewhere; 95 %."""
+    return (case.chips_low, case.chips_high) if len(case.chips) > 1 else (case.low, case.high)
+
+
 def _lookup(content, key):
     """Value of a dotted key in nested tables; None where a table lacks it."""
     for part in key.split("."):

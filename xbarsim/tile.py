@@ -60,16 +60,28 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
                    programmed.counts)
 
 
+def has_wires(study):
+    """Whether a study's tiles have any resistance beside their cells."""
+    wires = study.wires
+    return study.effects.wires and any((*wires.resistances(), wires.source_resistance_ohm, wires.sense_resistance_ohm))
+
+
+def wire_segments(wires, m, n, below=0):
+    """Ohm, (m, n) each, of the segments left of and below every cell of m word lines and n bit lines, source and sense
+    resistance included; `below` further segments lie between the last cell and the sense amplifier."""
+    word, bit = wires.resistances()
+    r_word, r_bit = np.full((m, n), float(word)), np.full((m, n), float(bit))
+    r_word[:, 0] += wires.source_resistance_ohm
+    r_bit[-1] += wires.sense_resistance_ohm + below * bit
+    return r_word, r_bit
+
+
 def solve_wires(conductance, study):
     """Transfer matrices (t, n, m) of tiles (t, m, n), and the power matrix (m, m) of all of them together."""
-    word, bit = study.wires.resistances()
-    source, sense = study.wires.source_resistance_ohm, study.wires.sense_resistance_ohm
-    if not study.effects.wires or (word, bit, source, sense) == (0, 0, 0, 0):
-        return conductance.transpose(0, 2, 1), np.diag(conductance.sum(axis=(0, 2)))
     tiles, m, n = conductance.shape
-    r_word, r_bit = np.full((m, n), word), np.full((m, n), bit)
-    r_word[:, 0] += source
-    r_bit[-1] += sense
+    if not has_wires(study):
+        return conductance.transpose(0, 2, 1), np.diag(conductance.sum(axis=(0, 2)))
+    r_word, r_bit = wire_segments(study.wires, m, n)
     transfer, power = np.empty((tiles, n, m)), np.zeros((m, m))
     for t in range(tiles):
         transfer[t], drawn = transfer_matrix(conductance[t], r_word, r_bit)
