@@ -105,6 +105,24 @@ def test_converters_cost_what_their_resolution_says(dac, adc):
     assert expected / 4 < error.std() < 4 * expected
 
 
+@pytest.mark.parametrize("dac", [{}, {"polarity": "two_phase", "digit_bits": 2}])
+def test_unsigned_slices_without_their_low_state_convert_whole_units(dac):
+    """A reference takes the low state (1 of 40 µS) away before the ADC, so that 8 bits count 32 rows of 2-bit cells without
+    error; subtracted digitally it moves every conversion by a fraction of a unit."""
+    tables = {"effects": IDEAL | {"converters": True}, "adc": {"bits": 8, "range": "unit"},
+              "dac": {"encoding": "bit_serial", "range": "maximum"} | dac}
+    mapping = {"word_lines": 32, "bit_lines": 32, "encoding": "slices", "sign": "offset", "clip": "maximum",
+               "gain": "none", "bits_per_cell": 2}
+    weight, x, array = build(study(mapping=mapping, **tables))
+    clip = np.abs(weight).max(axis=1) / 127                     # one full scale per output
+    exact = array.coder.hold(x)[0].astype(float) @ (np.rint(weight / clip[:, None]) * clip[:, None]).T
+    product = array.multiply(x, names(len(x)), 1)
+    np.testing.assert_allclose(product.output, exact, atol=1e-5 * abs(exact).max())
+    assert not product.adc_saturations.any()
+    _, _, digital = build(study(mapping=mapping | {"subtraction": "digital"}, **tables))
+    assert abs(digital.multiply(x, names(len(x)), 1).output - exact).max() > 1e-2 * abs(exact).max()
+
+
 def test_saturations_are_counted():
     chosen = study(effects=IDEAL | {"converters": True}, dac={"range": "quantile", "quantile": 0.9},
                    adc={"range": "quantile", "quantile": 0.9}, mapping={"clip": "maximum"})

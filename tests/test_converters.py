@@ -8,7 +8,8 @@ from xbarsim.kernels.converters import convert_accumulate
 from xbarsim.kernels.counter import add_normal, row_keys
 
 CODERS = [("amplitude", "signed", 1), ("amplitude", "two_phase", 1), ("pulse_width", "two_phase", 1),
-          ("bit_serial", "signed", 1), ("bit_serial", "signed", 2), ("bit_serial", "signed", 3)]
+          ("bit_serial", "signed", 1), ("bit_serial", "signed", 2), ("bit_serial", "signed", 3),
+          ("bit_serial", "two_phase", 1), ("bit_serial", "two_phase", 2), ("bit_serial", "two_phase", 3)]
 
 
 def coder_of(encoding, polarity, digit_bits, bits=8, full_scale=3.0):
@@ -37,6 +38,12 @@ def test_bit_serial_phases_are_the_bits_of_twos_complement():
     bits = (volts[0] > 0.1).astype(int)                      # (p, inputs), least significant first
     expected = [[code >> p & 1 for code in (-7 & 15, -1 & 15, 0, 5)] for p in range(4)]
     np.testing.assert_array_equal(bits, expected)
+
+
+def test_two_phase_digits_are_those_of_the_magnitudes():
+    coder = coder_of("bit_serial", "two_phase", 2, bits=6, full_scale=31.0)
+    digits = np.rint(coder.phases(np.array([[-27.0, 0, 14]], np.float32))[0] * 3 / 0.2)
+    np.testing.assert_array_equal(digits, [[0, 0, 2], [0, 0, 3], [0, 0, 0], [3, 0, 0], [2, 0, 0], [1, 0, 0]])
 
 
 def test_inputs_beyond_full_scale_are_held_and_counted():

@@ -31,6 +31,7 @@ class ProgrammedMatrix:
     A *conversion* is what one ADC result stands for: a slice, whose pair of currents is subtracted before the ADC, or a
     single plane.  value : (conversions, outputs) weight per siemens; transfer, variance, power : one array per row
     block, (conversions * outputs, rows) A/V, the same in A²/V² or None without read noise, (rows, rows) W/V².
+    input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ProgrammedMatrix:
     transfer: tuple
     variance: tuple | None
     power: tuple
+    input_sum: np.ndarray
     read_voltage: float
     attenuation_mean: np.ndarray
     attenuation_std: np.ndarray
@@ -56,7 +58,7 @@ class ProgrammedMatrix:
     @property
     def achieved(self):
         """(outputs, inputs) float64: the weights that the programmed tiles, wires included, stand for."""
-        return self.fold(self.transfer, self.value) + self.encoded.offset[:, None]
+        return self.fold(self.transfer, self.value) + self.input_sum[:, None]
 
     @property
     def intended(self):
@@ -90,6 +92,8 @@ def program_matrix(name, index, weight, moment, study, device):
     slices, signs, inputs, outputs = encoded.target.shape
     layout = layout_of(inputs, outputs, mapping)
     in_analog = mapping.sign == "pair" and mapping.subtraction == "analog"
+    # The low state of unsigned weights is a reference's: subtracted before the converter, or digitally with the input sum.
+    reference = device.conductance_min if mapping.sign == "offset" and mapping.subtraction == "analog" else 0.0
 
     rows = [program_row_block(encoded.target[:, :, layout.rows(block)].reshape(layout.planes, -1, outputs),
                               layout, device, study, index, block * layout.tiles_per_row_block)
@@ -104,9 +108,10 @@ def program_matrix(name, index, weight, moment, study, device):
     return ProgrammedMatrix(
         name, index, study, encoded, layout,
         value=encoded.value[:, 0] if in_analog else encoded.value.reshape(-1, outputs),
-        transfer=tuple(conversions(row.transfer, np.subtract) for row in rows),
+        transfer=tuple(conversions(row.transfer - reference, np.subtract) for row in rows),
         variance=tuple(conversions(row.variance, np.add) for row in rows) if noisy else None,
         power=tuple(row.power.astype(np.float32) for row in rows),
+        input_sum=encoded.offset + reference * encoded.value.sum(axis=(0, 1)),
         read_voltage=device.read_voltage,
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
@@ -146,7 +151,7 @@ def calibrate(programmed, x):
         programmed, coder, codes, gain, lsb,
         folded=(achieved * gain[:, None]).astype(np.float32) if ideal_adc else None,
         folded_variance=None if folded_variance is None else folded_variance.astype(np.float32),
-        input_sum_weight=(programmed.encoded.offset * gain).astype(np.float32),
+        input_sum_weight=(programmed.input_sum * gain).astype(np.float32),
         constant=(0 if ideal_adc else -coder.shift * intended.sum(axis=1) * gain) * np.ones(outputs, np.float32))
 
 

@@ -145,9 +145,10 @@ class InSitu(Circuits):
     @property
     def phases(self):
         """Voltage phases of one input, as `converters.InputCoder` applies them."""
+        signs = 1 if self.dac.polarity == "signed" else 2
         if self.dac.encoding == "bit_serial":
-            return -(-self.dac.bits // self.dac.digit_bits)
-        return 1 if self.dac.polarity == "signed" else 2
+            return signs * -(-(self.dac.bits - (signs == 2)) // self.dac.digit_bits)
+        return signs
 
     def part_count(self, part):
         org, m = self.organisation, self.mapping

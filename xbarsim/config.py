@@ -57,7 +57,8 @@ class Mapping(Table):
     sign: Literal["pair", "offset"] = Field(
         "pair", description="differential pair of cells, or unsigned weights with a digital offset (slices only)")
     subtraction: Literal["analog", "digital"] = Field(
-        "analog", description="a pair's currents are subtracted before one ADC conversion, or after two")
+        "analog", description="a pair's currents, or an unsigned weight's and a reference's low state, are subtracted "
+        "before the ADC, or digitally after it")
     placement: Literal["twin", "neighbour"] = Field(
         "twin", description="the cells of one weight on twin tiles, or on neighbouring bit lines of one tile")
     weight_bits: int = Field(8, ge=2, le=16, description="weight precision of `slices`, sign included")
@@ -93,7 +94,8 @@ class Dac(Table):
     encoding: Literal["amplitude", "bit_serial", "pulse_width"] = "amplitude"
     digit_bits: int = Field(1, ge=1, le=8, description="bits that one bit-serial phase applies")
     polarity: Literal["signed", "two_phase"] = Field(
-        "signed", description="amplitude and pulse width: signed voltages, or a positive and a negative phase")
+        "signed", description="signed voltages (bit_serial: two's complement, or offset binary of digits), or the positive "
+        "magnitudes first and the negative ones after them")
     range: Literal["mse", "maximum", "quantile"] = Field(
         "mse", description="full scale from calibration data: least square error of the product, largest, quantile")
     quantile: Quantile = 0.9999

@@ -15,7 +15,8 @@ class InputCoder:
 
     encoding : "amplitude" (one phase, code as voltage), "pulse_width" (one phase, code as time) or "bit_serial"
     polarity : "signed" voltages, or "two_phase": the positive inputs first, then the negative ones
-    digit_bits : bits that one bit-serial phase applies; 1 uses two's complement, more uses offset binary
+    digit_bits : bits that one bit-serial phase applies; "signed" are then two's complement of single bits, or offset binary
+        of larger digits, "two_phase" digits of the magnitudes
     bits : int, sign included, or "ideal"
     full_scale : float, magnitude of the largest code in the unit of the input
     read_voltage : float, volt that the largest code (or digit) puts on a word line
@@ -80,16 +81,20 @@ class InputCoder:
         if not self.serial:
             per_volt = self.full_scale / self.read_voltage
             return np.array([per_volt] if self.polarity == "signed" else [per_volt, -per_volt], np.float32)
-        digits = -(-self.bits // self.digit_bits)
+        two_phase = self.polarity == "two_phase"
+        digits = -(-(self.bits - two_phase) // self.digit_bits)
         weight = 2.0 ** (self.digit_bits * np.arange(digits)) * self.lsb * (2**self.digit_bits - 1) / self.read_voltage
-        if self.digit_bits == 1:
+        if two_phase:
+            weight = np.concatenate([weight, -weight])
+        elif self.digit_bits == 1:
             weight[-1] *= -1                                     # two's complement
         return weight.astype(np.float32)
 
     @property
     def shift(self):
         """What offset binary adds to every input before it is cut into digits; 0 where it is not used."""
-        return (self.highest + 1) * self.lsb if self.serial and self.digit_bits > 1 else 0.0
+        binary = self.serial and self.digit_bits > 1 and self.polarity == "signed"
+        return (self.highest + 1) * self.lsb if binary else 0.0
 
     def phases(self, held):
         """Voltages (b, p, in) float32 of held inputs (b, in)."""
@@ -99,10 +104,14 @@ class InputCoder:
                 return volts[:, None]
             return np.stack([np.maximum(volts, 0), np.maximum(-volts, 0)], axis=1)
         codes = np.rint(held / np.float32(self.lsb)).astype(np.int32)
-        unsigned = codes & (2**self.bits - 1) if self.digit_bits == 1 else codes + self.highest + 1
         largest = 2**self.digit_bits - 1
-        digits = [(unsigned >> (self.digit_bits * p)) & largest for p in range(len(self.phase_weight))]
-        return np.stack(digits, axis=1).astype(np.float32) * np.float32(self.read_voltage / largest)
+        if self.polarity == "two_phase":
+            parts = np.maximum(codes, 0), np.maximum(-codes, 0)
+        else:
+            parts = (codes & (2**self.bits - 1) if self.digit_bits == 1 else codes + self.highest + 1,)
+        digits = len(self.phase_weight) // len(parts)
+        phases = [(part >> (self.digit_bits * p)) & largest for part in parts for p in range(digits)]
+        return np.stack(phases, axis=1).astype(np.float32) * np.float32(self.read_voltage / largest)
 
     def drive_energy(self, volts, power, read_time):
         """Joules (b,) that the drivers of a row block deliver for voltages (b, p, m); power (m, m) watt per V².

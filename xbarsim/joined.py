@@ -12,7 +12,7 @@ from xbarsim.workload import shape_of_matrices
 
 # what a trace and an in-situ chip must agree on for the accuracy to be that of the chip
 SHARED = {"mapping": ("word_lines", "bit_lines", "encoding", "sign", "placement"),
-          "dac": ("bits", "encoding", "read_time_ns"), "adc": ("bits",)}
+          "dac": ("bits", "encoding", "polarity", "read_time_ns"), "adc": ("bits",)}
 SLICES, PAIR, SERIAL = ("weight_bits", "bits_per_cell"), ("subtraction",), ("digit_bits",)
 
 
