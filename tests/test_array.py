@@ -123,6 +123,33 @@ def test_unsigned_slices_without_their_low_state_convert_whole_units(dac):
     assert abs(digital.multiply(x, names(len(x)), 1).output - exact).max() > 1e-2 * abs(exact).max()
 
 
+def test_bit_serial_slices_are_counted_as_dense_nodal_analysis_and_digits_say():
+    """One tile, solved by stamping for every bit of the magnitudes of the inputs; the currents lose the low state, become
+    units of a level, and digits are added in integers."""
+    chosen = study(mapping={"word_lines": 8, "bit_lines": 12, "encoding": "slices", "sign": "offset", "weight_bits": 6,
+                            "placement": "neighbour", "clip": "maximum", "scale": "matrix", "gain": "none"},
+                   effects=IDEAL | {"wires": True, "converters": True}, adc={"range": "unit"},
+                   wires={"word_line_resistance_ohm": 90.0, "bit_line_resistance_ohm": 60.0},
+                   dac={"encoding": "bit_serial", "polarity": "two_phase", "range": "maximum", "bits": 5})
+    weight, x, array = build(chosen, inputs=8, outputs=4, samples=40)
+    largest, full = abs(x).max(), abs(weight).max()
+    code = np.rint(x / largest * 15).astype(int)
+    unsigned = np.rint(weight.T / full * 31).astype(int) + 32
+    digits = unsigned[..., None] >> np.array([0, 2, 4]) & 3                  # (inputs, outputs, slices), side by side
+    r_word, r_bit = np.full((8, 12), 90.0), np.full((8, 12), 60.0)
+    transfer = dense_transfer(1e-6 + digits.reshape(8, 12) * 13e-6, r_word, r_bit) - 1e-6
+    counted = np.zeros((len(x), 4, 3), int)
+    for sign in (1, -1):
+        for bit in range(4):
+            driven = np.maximum(sign * code, 0) >> bit & 1
+            units = np.rint(driven @ transfer.T / 13e-6).astype(int)
+            counted += sign * 2**bit * np.maximum(units, 0).reshape(-1, 4, 3)
+    result = counted @ np.array([1, 4, 16]) - 32 * code.sum(axis=1, keepdims=True)
+    product = array.multiply(x, names(len(x)), 1)
+    np.testing.assert_allclose(product.output, result * (largest / 15) * (full / 31), atol=1e-5 * abs(x @ weight.T).max())
+    assert (result != code @ (unsigned - 32)).any()                          # the wires cost units
+
+
 def test_saturations_are_counted():
     chosen = study(effects=IDEAL | {"converters": True}, dac={"range": "quantile", "quantile": 0.9},
                    adc={"range": "quantile", "quantile": 0.9}, mapping={"clip": "maximum"})

@@ -135,9 +135,11 @@ def test_vendor_latencies_are_returned_and_other_points_lie_between_them():
 
 # ---------------------------------------------------------------- events are those that the simulator counts
 
+@pytest.mark.parametrize("polarity", ["signed", "two_phase"])
 @pytest.mark.parametrize("name", IN_SITU)
-def test_events_of_a_matrix_equal_those_of_the_simulated_array(name):
-    chip = edited(name, mapping={"word_lines": 32, "bit_lines": 32}, organisation={"bit_lines_per_adc": 32}).chip
+def test_events_of_a_matrix_equal_those_of_the_simulated_array(name, polarity):
+    chip = edited(name, mapping={"word_lines": 32, "bit_lines": 32}, organisation={"bit_lines_per_adc": 32},
+                  dac={"polarity": polarity}).chip
     content = {"mapping": chip.mapping.model_dump(), "dac": chip.dac.model_dump(), "adc": chip.adc.model_dump()}
     study = config.validate(content, name)
     x = np.random.default_rng(0).normal(size=(8, 70)).astype(np.float32)
