@@ -12,7 +12,17 @@ from xbarsim.kernels._jit import jit
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
-_UNIT = 1.0 / 4294967296.0
+_UNIT = np.float32(2.0**-32)
+# Cephes' single-precision polynomials (S. L. Moshier), highest order first: (log(1 + x) - x + x²/2) / x³ for 1 + x in
+# [1/√2, √2); in x² for |x| <= π/4: (sin x - x) / x³ and (cos x - 1 + x²/2) / x⁴.
+_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = map(np.float32, (
+    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
+    2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1))
+_S0, _S1, _S2 = map(np.float32, (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1))
+_C0, _C1, _C2 = map(np.float32, (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2))
+_LN_2, _HALF, _ONE = np.float32(math.log(2)), np.float32(0.5), np.float32(1)
+_SQRT_HALF, _MANTISSA = np.int32(0x3F3504F3), np.int32(0x007FFFFF)      # bits of 1/√2 as float32
+_EIGHTH, _QUARTER = np.uint32(1 << 29), np.float32(math.pi / 2 * 2.0**-30)      # of a turn in 2^32; radian per unit
 
 
 @jit(inline="always")
@@ -26,11 +36,28 @@ def mix(key, index):
 
 @jit(inline="always")
 def normal_pair(key, index):
-    """Two independent standard normal deviates of (key, index), by Box and Muller from 2 x 32 bits."""
+    """Two independent standard normal deviates of (key, index), float32, by Box and Muller from 2 x 32 bits.
+
+    √(-2 ln u) times cos and sin of 2π v, free of branches so that loops over `index` become vector instructions.  Within
+    1e-6 of the formula in float64 where the radius exceeds 0.03, within 5e-4 elsewhere.
+    """
     bits = mix(key, index)
-    radius = math.sqrt(-2.0 * math.log((np.float64(bits >> np.uint64(32)) + 0.5) * _UNIT))
-    angle = 2.0 * math.pi * np.float64(bits & np.uint64(0xFFFFFFFF)) * _UNIT
-    return radius * math.cos(angle), radius * math.sin(angle)
+    u = np.float32((np.float32(np.uint32(bits >> np.uint64(32))) + _HALF) * _UNIT)
+    offset = np.int32(u.view(np.int32) - _SQRT_HALF)
+    exponent = np.float32(offset >> np.int32(23))
+    x = np.int32((offset & _MANTISSA) + _SQRT_HALF).view(np.float32) - _ONE
+    square = x * x
+    series = (((((((_L0 * x + _L1) * x + _L2) * x + _L3) * x + _L4) * x + _L5) * x + _L6) * x + _L7) * x + _L8
+    radius = np.sqrt(np.float32(-2) * (x - _HALF * square + square * x * series + exponent * _LN_2))
+
+    turned = np.uint32(np.uint32(bits & np.uint64(0xFFFFFFFF)) + _EIGHTH)
+    quarter = np.int32(turned >> np.uint32(30))
+    x = np.float32(np.int32(turned & np.uint32(0x3FFFFFFF)) - np.int32(_EIGHTH)) * _QUARTER
+    square = x * x
+    sine = x + x * square * ((_S0 * square + _S1) * square + _S2)
+    cosine = _ONE - _HALF * square + square * square * ((_C0 * square + _C1) * square + _C2)
+    even, odd = (sine, cosine) if quarter & 1 else (cosine, sine)
+    return (-radius if (quarter + 1) & 2 else radius) * even, (-radius if quarter & 2 else radius) * odd
 
 
 @jit
@@ -39,13 +66,17 @@ def add_normal(current, variance, key, first=0):
 
     current, variance : (b, n) float32; key : (b,) uint64, one per row; first : index of the first column, even.
     """
+    n = current.shape[1]
     for b in range(current.shape[0]):
-        n = current.shape[1]
-        for j in range(0, n, 2):
-            even, odd = normal_pair(key[b], np.uint64(first + j))
-            current[b, j] += np.float32(even) * math.sqrt(variance[b, j])
-            if j + 1 < n:
-                current[b, j + 1] += np.float32(odd) * math.sqrt(variance[b, j + 1])
+        values, squares, own = current[b], variance[b], key[b]
+        for pair in range(n // 2):
+            j = 2 * pair
+            even, odd = normal_pair(own, np.uint64(first + j))
+            values[j] += even * np.sqrt(squares[j])
+            values[j + 1] += odd * np.sqrt(squares[j + 1])
+        if n % 2:
+            even, odd = normal_pair(own, np.uint64(first + n - 1))
+            values[n - 1] += even * math.sqrt(squares[n - 1])
 
 
 @jit

@@ -5,7 +5,7 @@ import pytest
 from xbarsim.config import Adc, Dac
 from xbarsim.converters import InputCoder, adc_full_scale, code_range
 from xbarsim.kernels.converters import convert_accumulate
-from xbarsim.kernels.counter import add_normal, row_keys
+from xbarsim.kernels.counter import add_normal, mix, normal_pair, row_keys
 
 CODERS = [("amplitude", "signed", 1), ("amplitude", "two_phase", 1), ("pulse_width", "two_phase", 1),
           ("bit_serial", "signed", 1), ("bit_serial", "signed", 2), ("bit_serial", "signed", 3),
@@ -122,6 +122,19 @@ def test_input_range_weighs_inputs_by_their_weights():
     wide = InputCoder.calibrate(x, important, dac, 0.2, ideal=False).full_scale
     narrow = InputCoder.calibrate(x, negligible, dac, 0.2, ideal=False).full_scale
     assert narrow < 0.5 * wide
+
+
+def test_normal_pairs_are_those_of_box_and_muller():
+    """In float64 from the same bits; every eighth of a turn and 4 decades of radius occur."""
+    key = np.uint64(12345)
+    pairs = np.array([normal_pair(key, np.uint64(k)) for k in range(20_000)], float)
+    bits = np.array([int(mix(key, np.uint64(k))) for k in range(20_000)], object)
+    u, turn = ((bits >> 32) + 0.5).astype(float) / 2**32, (bits & 0xFFFFFFFF).astype(float) / 2**32
+    radius = np.sqrt(-2 * np.log(u))
+    assert radius.min() < 0.01 and radius.max() > 4 and np.unique(turn * 8 // 1).size == 8
+    expected = np.column_stack([radius * np.cos(2 * np.pi * turn), radius * np.sin(2 * np.pi * turn)])
+    error = abs(pairs - expected).max(axis=1)
+    assert error[radius > 0.03].max() < 1e-6 and error.max() < 5e-4
 
 
 def test_normal_deviates_have_the_stated_law_and_depend_on_their_key_alone():
