@@ -22,6 +22,14 @@ def test_cases_override_the_base_table_by_table():
     assert b.device == study.device
 
 
+def test_a_case_like_another_starts_from_its_keys():
+    study = config.load_study(overrides={"case": [
+        {"name": "a", "adc": {"bits": 6, "per": "tile"}}, {"name": "b", "like": "a", "adc": {"bits": 4}},
+        {"name": "c", "like": "b", "wires": {"node": "7nm"}}, {"name": "d"}]})
+    assert [(case.adc.bits, case.adc.per, case.wires.node) for _, case in study.cases()] == [
+        (6, "tile", "32nm"), (4, "tile", "32nm"), (4, "tile", "7nm"), (8, "bit_line", "32nm")]
+
+
 def test_layer_tables_apply_in_order_to_matching_names():
     study = config.load_study(overrides={"layer": [{"match": "layer.0.*", "adc": {"bits": 4}},
                                                    {"match": "*.output", "adc": {"bits": 10}}]})
@@ -42,6 +50,8 @@ def test_layer_tables_apply_in_order_to_matching_names():
     ({"adc": {"range": "unit"}}, ("unit", "slices")),
     ({"case": [{"name": "a"}, {"name": "a"}]}, ("same name",)),
     ({"case": [{"name": "a/b"}]}, ("a/b",)),
+    ({"case": [{"name": "a", "like": "b"}, {"name": "b"}]}, ("case 'a' is like 'b'", "before it")),
+    ({"case": [{"name": "a", "like": ["b"]}]}, ("like ['b']", "before it")),
     ({"case": [{"name": "a", "task": {"limit": 3}}]}, ("task", "second study")),
     ({"case": [{"name": "a", "adc": {"bist": 3}}]}, ("case 'a'", "adc.bist")),
     ({"layer": [{"match": "*", "adc": {"bits": 0}}]}, ("bits",)),

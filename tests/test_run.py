@@ -376,6 +376,23 @@ def test_layer_overrides_choose_the_hardware(place):
     assert list(chip.products) == ["layer.0.attention_scores", "layer.1.attention_scores"]
 
 
+def test_systems_and_physics_become_a_table(place, tmp_path):
+    """Of cases "SYSTEM: PHYSICS"; not where a row lacks a column."""
+    ideal, full = {"effects": IDEAL}, {"device": {"name": "rram-wan2022"}}
+    cases = [{"name": f"{system}: {name}", "adc": {"bits": bits}} | physics for system, bits in (("coarse", 3), ("fine", 8))
+             for name, physics in (("ideal", ideal), ("full", full))]
+    for count, rows in ((4, 2), (3, 0)):
+        path = runner.run_study(tiny_study(place, case=cases[:count]), tmp_path, threads=1)
+        summary = aggregate.summarise(read_trace(path))
+        lines = report.render(summary).splitlines()
+        grid = [line for line in lines if line.startswith(("coarse ", "fine "))]
+        assert len(grid) == rows
+        values = [f"{100 * case.value:.2f} ({100 * case.low:.2f} .. {100 * case.high:.2f})" for case in summary.cases]
+        assert [line.split(maxsplit=1)[1].split("  ")[0] for line in grid] == values[0:2 * rows:2]
+        assert [line.rsplit("  ", 1)[1] for line in grid] == values[1:2 * rows:2]
+        assert ("accuracy x 100              ideal                     full" in lines) == (rows > 0)
+
+
 def test_chips_of_a_case_differ_and_give_an_interval(place):
     path = runner.run_study(tiny_study(place, run={"batch_examples": 4, "chips": 3}), place / "chips", threads=2)
     trace = read_trace(path)
@@ -392,6 +409,9 @@ def test_chips_of_a_case_differ_and_give_an_interval(place):
     half = 4.302653 * np.std(accuracy, ddof=1) / 3**0.5                     # Student's t of 2 degrees, 97.5 %
     assert (case.chips_low, case.chips_high) == pytest.approx((case.value - half, case.value + half), rel=1e-6, abs=0)
     assert "95 % over chips" in report.render(summary)
+    float32 = (trace.reference["float32"].output.argmax(axis=1) == trace.label).mean()
+    assert case.change[0] == pytest.approx(case.value - float32, abs=1e-12)
+    assert f"{100 * case.change[0]:+.2f} (" in report.render(summary)
     layer = case.layers[0]
     both = np.concatenate([chip.layers[layer.matrix].data["local_snr_db"] for chip in chips])
     assert both.min() < layer.local_snr_db < both.max()

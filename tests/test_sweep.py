@@ -12,7 +12,7 @@ from xbarsim.errors import ConfigError
 def case(name, value, chips=(), **tables):
     over = (min(chips) - 0.1, max(chips) + 0.1) if chips else (None, None)
     return PathSummary(name, value, value - 0.05, value + 0.05, 100, study=config.validate(tables, name).to_toml(),
-                       chips=chips, chips_low=over[0], chips_high=over[1])
+                       chips=chips, chips_low=over[0], chips_high=over[1], change=(value - 0.9, value - 0.92, value - 0.88))
 
 
 def summary(*cases):
@@ -35,6 +35,8 @@ def test_defaults_count_and_cases_without_the_key_are_left_out():
     found = summary(case("a", 0.5), case("b", 0.6, wires={"word_line_resistance_ohm": 3.0}),
                     case("c", 0.7, wires={"word_line_resistance_ohm": 5.0}))
     assert [value for value, _ in sweep.against(found, "wires.word_line_resistance_ohm")[0].points] == [3.0, 5.0]
+    constant = summary(case("a: 1", 0.5), case("a: 2", 0.6), case("b: 1", 0.6, adc={"bits": 4}), case("c: 1", 0.7))
+    assert [curve.series for curve in sweep.against(constant, "adc.bits")] == ["b", "c"]      # of "a" nothing varies
     varied = summary(case("a", 0.5), case("b", 0.6, adc={"bits": 4}))
     assert [value for value, _ in sweep.against(varied, "adc.bits")[0].points] == [4, 8]
 
@@ -50,11 +52,12 @@ def test_keys_that_make_no_curve(key, message):
 def test_table_file_and_picture_say_the_same(tmp_path):
     curves = sweep.against(SOME, "adc.bits")
     _, rows = sweep.table(curves, "adc.bits", "accuracy")
-    assert rows[1] == ("4", "wide", "60.00", "55.00 .. 65.00", "40.00 .. 80.00", "2")
-    assert rows[2][4] == "-"
+    assert rows[1] == ("4", "wide", "60.00", "55.00 .. 65.00", "-30.00 (-32.00 .. -28.00)", "40.00 .. 80.00", "2")
+    assert rows[2][5] == "-"
     written = list(csv.DictReader(sweep.write(curves, "adc.bits", "accuracy", tmp_path / "new" / "t.csv").open()))
     assert [(row["adc.bits"], row["series"], float(row["accuracy"])) for row in written] == [
         ("2", "wide", 0.5), ("4", "wide", 0.6), ("2", "narrow", 0.4), ("8", "", 0.9)]
+    assert float(written[0]["change"]) == pytest.approx(-0.4)
     assert float(written[0]["chips_low"]) == pytest.approx(0.3, abs=1e-12)
     for chosen in (SOME, replace(SOME, references=())):
         assert plots.against(chosen, curves, "adc.bits", tmp_path / "p.png").stat().st_size > 10_000

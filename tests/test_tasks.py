@@ -82,6 +82,25 @@ def test_the_interval_covers_as_often_as_it_says():
     assert 180 <= hits <= 198
 
 
+def test_a_change_is_paired():
+    """A reference that is right on half of the examples; two chips lose the same 10 of 200, or 10 each: 5 % less, and the
+    draws of the lost ones alone are what the interval is of."""
+    truth, reference = np.zeros(200, int), np.repeat([0, 1], 100)
+    first, second = reference.copy(), reference.copy()
+    first[:10], second[10:20] = 1, 1
+    for chips, lost, each in (([first], 10, 1.0), ([first, first], 10, 1.0), ([first, second], 20, 0.5)):
+        found = tasks.change(task_of(truth), chips, reference, "accuracy", resamples=4000)
+        assert found.value == pytest.approx(-0.05, abs=1e-12)
+        expected = -stats.binom.ppf([0.975, 0.025], 200, lost / 200) * each / 200
+        np.testing.assert_allclose([found.low, found.high], expected, atol=0.006)
+    same = tasks.change(task_of(truth), [reference], reference, "matthews")
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    rng = np.random.default_rng(0)
+    target, score = rng.random(50), rng.random(50)
+    one, other = (tasks.metrics(task_of(target, "pairs"), found)[0] for found in (target, score))
+    assert tasks.change(task_of(target, "pairs"), [score], target, "spearman").value == other.value - one.value
+
+
 def test_predictions_must_be_finite():
     with pytest.raises(OutOfRangeError, match="1 of 3 predictions"):
         tasks.metrics(task_of([1.0, 2.0, 3.0], "pairs"), [1.0, np.nan, 2.0])

@@ -68,6 +68,8 @@ class PathSummary:
 
     chips : metric of every simulated chip; of several, value, low and high are their means (the interval is that of the
         sampled examples), and chips_low, chips_high the 95 % interval of the mean over chips by Student's t
+    change : metric minus that of float32 on the same examples, with the paired 95 % interval of the sampled examples
+        (`tasks.change`); None for a digital reference
 
     energy : {part: joule per example}, None for a digital reference; assumed : parts priced without a sourced figure
     study : TOML of a case
@@ -88,6 +90,7 @@ class PathSummary:
     chips: tuple[float, ...] = ()
     chips_low: float | None = None
     chips_high: float | None = None
+    change: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -135,14 +138,31 @@ def summarise(trace):
 
 def _metric(trace, path):
     """(value, low, high, examples) of the examples of a path that are done."""
-    kind, classes = trace.attributes["task_kind"], trace.attributes["classes"]
-    output, target = path.output[path.done], trace.label[path.done]
-    scored = tasks.Task(trace.attributes["task"], kind, (None,) * len(target), target,
-                        tuple(str(k) for k in range(classes)), None, trace.attributes["task_sha256"])
-    predicted = output[:, 0] if kind == "pairs" else output.argmax(axis=1)
+    scored, predicted = _scored(trace, path.done), _predicted(trace, path, path.done)
     metric = next(found for found in tasks.metrics(scored, predicted, trace.attributes["seed"])
                   if found.metric == trace.attributes["metric"])
-    return metric.value, metric.low, metric.high, len(target)
+    return metric.value, metric.low, metric.high, len(predicted)
+
+
+def _change(trace, chips):
+    """(value, low, high) of what the metric changes from float32 to a case, on the examples of its chips."""
+    done = chips[0].done
+    reference = _predicted(trace, trace.reference["float32"], done)
+    found = tasks.change(_scored(trace, done), [_predicted(trace, chip, done) for chip in chips], reference,
+                         trace.attributes["metric"], trace.attributes["seed"])
+    return found.value, found.low, found.high
+
+
+def _scored(trace, done):
+    """The task of the examples `done` (n,) bool."""
+    attributes, target = trace.attributes, trace.label[done]
+    return tasks.Task(attributes["task"], attributes["task_kind"], (None,) * len(target), target,
+                      tuple(str(k) for k in range(attributes["classes"])), None, attributes["task_sha256"])
+
+
+def _predicted(trace, path, done):
+    output = path.output[done]
+    return output[:, 0] if trace.attributes["task_kind"] == "pairs" else output.argmax(axis=1)
 
 
 def _evaluated(case):
@@ -170,7 +190,8 @@ def _case(trace, name, case):
         energy, assumed,
         tuple(OperationSummary(operation, *_snr(found, tokens), float(found.data["saturations"].mean()))
               for operation, found in operations.items()), case.study,
-        tuple(_product(product, found, tokens) for product, found in products.items()), values, chips_low, chips_high)
+        tuple(_product(product, found, tokens) for product, found in products.items()), values, chips_low, chips_high,
+        _change(trace, chips))
 
 
 def over_chips(values):

@@ -299,14 +299,23 @@ class Study(Table):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     def cases(self):
-        """[(name, study)]: the variants to run, each a complete study without cases."""
+        """[(name, study)]: the variants to run, each a complete study without cases.
+
+        A case `like` one before it starts from that one's keys.
+        """
         base = self.model_dump(exclude={"case"}, exclude_unset=True)
-        result = []
+        result, overrides = [], {}
         for number, override in enumerate(self.case):
             override = dict(override)
             name = override.pop("name", f"case {number + 1}")
             if not isinstance(name, str) or not name.strip() or "/" in name or name.startswith("."):
                 raise ConfigError(f"case name {name!r} must be a string without '/', not empty, not starting with '.'")
+            like = override.pop("like", None)
+            if like is not None:
+                if like not in list(overrides):
+                    raise ConfigError(f"case {name!r} is like {like!r}; allowed: the name of a [[case]] before it")
+                override = merge(overrides[like], override)
+            overrides[name] = override
             fixed = {"seed", "model", "task", "run", "case", "layer"} & (override.keys() - {"seed", "layer"})
             if fixed:
                 raise ConfigError(f"case {name!r} overrides {', '.join(sorted(fixed))}, but all cases of a study share "

@@ -8,6 +8,7 @@ from xbarsim import config
 from xbarsim.chip import load_chip
 from xbarsim.compare import FIGURES, figures
 from xbarsim.rollup import RollUp, roll_up
+from xbarsim.units import interval_x100
 from xbarsim.workload import shape_of_matrices
 
 # what a trace and an in-situ chip must agree on for the accuracy to be that of the chip
@@ -88,7 +89,7 @@ def table(rows):
     """(header, table rows, lines of remarks) of strings."""
     header = ("case", "chip", f"{rows[0].metric} x 100", "95 % interval", *(head for head, _, _ in FIGURES.values()))
     body = [(row.case, row.result.chip + ("*" if row.differs else ""), f"{100 * row.value:.2f}",
-             f"{100 * row.low:.2f} .. {100 * row.high:.2f}",
+             interval_x100(row.low, row.high),
              *(f"{value(row.result) / scale:.4g}" for _, scale, value in FIGURES.values())) for row in rows]
     remarks = []
     for row in rows:

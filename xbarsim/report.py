@@ -5,8 +5,9 @@ import json
 import math
 from pathlib import Path
 
-from xbarsim.units import engineering
+from xbarsim.units import engineering, interval_x100
 
+REFERENCES = {"float32": "float32", "int8": "INT8 digital"}
 KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
 
 
@@ -18,12 +19,12 @@ def render(summary):
         lines.append("INCOMPLETE: the run was interrupted; figures cover the examples that were finished.")
     if summary.truncated_sentences:
         lines.append(f"{summary.truncated_sentences} sentences were cut to the model's or the study's maximum length.")
+    lines += ["", *_grid(summary)]
     several = any(len(case.chips) > 1 for case in summary.cases)
     chips = f"   {'95 % over chips':<18}{'chips':>5}" if several else ""
-    lines += ["", f"{'path':<28}{summary.metric + ' x 100':>16}   {'95 % interval':<18}{'examples':>8}{chips}"]
-    names = {"float32": "float32", "int8": "INT8 digital"}
-    for path in summary.references:
-        lines.append(_metric_row(names[path.name], path))
+    lines += [f"{'path':<28}{summary.metric + ' x 100':>16}   {'95 % interval':<18}{'examples':>8}"
+              f"   {'minus float32, paired':<26}{chips}".rstrip()]
+    lines += [_metric_row(REFERENCES[path.name], path) for path in summary.references]
     lines += [_metric_row(f"analog: {path.name}", path) for path in summary.cases]
     for case in summary.cases[:1]:
         lines += ["", *_layer_grid(case), *_products(case), *_operations(case), "", *_hardware(case)]
@@ -31,12 +32,33 @@ def render(summary):
     return "\n".join(lines)
 
 
+def _grid(summary):
+    """Cases named "ROW: COLUMN" as a table, where every row has the same two to four columns; the references above."""
+    cells = {}
+    for case in summary.cases:
+        row, _, column = case.name.partition(": ")
+        cells.setdefault(row, {})[column] = case
+    columns = list(next(iter(cells.values()), ()))
+    if len(cells) < 2 or not 2 <= len(columns) <= 4 or any(list(row) != columns for row in cells.values()):
+        return []
+
+    def cell(path):
+        return f"{100 * path.value:.2f} ({interval_x100(path.low, path.high)})"
+
+    lines = [f"{summary.metric + ' x 100':<28}" + "".join(f"{column:<26}" for column in columns).rstrip()]
+    lines += [f"{REFERENCES[path.name]:<28}{cell(path)}" for path in summary.references]
+    return lines + [f"{row:<28}" + "".join(f"{cell(case):<26}" for case in found.values()).rstrip()
+                    for row, found in cells.items()] + [""]
+
+
 def _metric_row(name, path):
-    interval = f"{100 * path.low:.2f} .. {100 * path.high:.2f}"
-    row = f"{name:<28}{100 * path.value:>16.2f}   {interval:<18}{path.examples:>8}"
+    row = f"{name:<28}{100 * path.value:>16.2f}   {interval_x100(path.low, path.high):<18}{path.examples:>8}"
+    if path.change is not None:
+        value, *interval = path.change
+        row += f"   {f'{100 * value:+.2f} ({interval_x100(*interval)})':<26}"
     if len(path.chips) > 1:
-        row += f"   {f'{100 * path.chips_low:.2f} .. {100 * path.chips_high:.2f}':<18}{len(path.chips):>5}"
-    return row
+        row += f"   {interval_x100(path.chips_low, path.chips_high):<18}{len(path.chips):>5}"
+    return row.rstrip()
 
 
 def _layer_grid(case):
@@ -124,13 +146,13 @@ def write_files(summaries, directory):
     with paths.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["trace", "study", "model", "task", "metric", "path", "value", "low", "high", "examples",
-                         "energy_j_per_example", "chips", "chips_low", "chips_high"])
+                         "energy_j_per_example", "chips", "chips_low", "chips_high", "change", "change_low", "change_high"])
         for summary in summaries:
             for path in (*summary.references, *summary.cases):
                 energy = "" if path.energy is None else sum(path.energy.values())
                 writer.writerow([summary.path, summary.study, summary.model, summary.task, summary.metric, path.name,
                                  path.value, path.low, path.high, path.examples, energy, len(path.chips),
-                                 path.chips_low, path.chips_high])
+                                 path.chips_low, path.chips_high, *(path.change or ("", "", ""))])
     with layers.open("w", newline="") as file:
         writer = csv.writer(file)
         fields = None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xbarsim.aggregate import PathSummary
 from xbarsim.errors import ConfigError
+from xbarsim.units import interval_x100
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ def against(summary, key):
     """The cases of a Summary as Curves over a key such as `computation.rows_per_conversion`, whose values are numbers.
 
     Cases named "SERIES: ..." belong to the curve of that series; cases whose study does not state the key (a node's own
-    wire resistance, say) are left out.
+    wire resistance, say) and series of several cases that share one value of it are left out.
 
     Raises
     ------
@@ -36,6 +37,8 @@ def against(summary, key):
         series, _, rest = case.name.partition(": ")
         curves.setdefault(series if rest else "", []).append((value, case))
     values = {value for points in curves.values() for value, _ in points}
+    curves = {series: points for series, points in curves.items()
+              if len(points) == 1 or len({value for value, _ in points}) > 1}
     if len(values) < 2:
         found = f"is {values.pop()} in all of them" if values else "is stated by none of them"
         raise ConfigError(f"the cases of {summary.path} do not differ in {key}, which {found}; "
@@ -59,13 +62,14 @@ def _lookup(content, key):
 
 def table(curves, key, metric):
     """(header, rows) of strings."""
-    header = (key, "series", f"{metric} x 100", "95 % interval", "95 % over chips", "chips")
+    header = (key, "series", f"{metric} x 100", "95 % interval", "minus float32, paired", "95 % over chips", "chips")
     rows = []
     for curve in curves:
         for value, case in curve.points:
-            over = f"{100 * case.chips_low:.2f} .. {100 * case.chips_high:.2f}" if len(case.chips) > 1 else "-"
-            rows.append((f"{value:g}", curve.series or "-", f"{100 * case.value:.2f}",
-                         f"{100 * case.low:.2f} .. {100 * case.high:.2f}", over, str(len(case.chips))))
+            change = "-" if case.change is None else f"{100 * case.change[0]:+.2f} ({interval_x100(*case.change[1:])})"
+            over = interval_x100(case.chips_low, case.chips_high) if len(case.chips) > 1 else "-"
+            rows.append((f"{value:g}", curve.series or "-", f"{100 * case.value:.2f}", interval_x100(case.low, case.high),
+                         change, over, str(len(case.chips))))
     return header, rows
 
 
@@ -75,9 +79,10 @@ def write(curves, key, metric, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([key, "series", "case", metric, "low", "high", "chips_low", "chips_high", "chips"])
+        writer.writerow([key, "series", "case", metric, "low", "high", "chips_low", "chips_high", "chips",
+                         "change", "change_low", "change_high"])
         for curve in curves:
             for value, case in curve.points:
                 writer.writerow([value, curve.series, case.name, case.value, case.low, case.high, case.chips_low,
-                                 case.chips_high, len(case.chips)])
+                                 case.chips_high, len(case.chips), *(case.change or ("", "", ""))])
     return path

@@ -424,6 +424,34 @@ def metrics(task, predictions, seed=0, resamples=1000):
     -------
     list of Metric
     """
+    values, draws = _resampled(task, predictions, seed, resamples)
+    result = []
+    for name in METRICS[task.kind]:
+        low, high = np.quantile(draws[name], [0.025, 0.975])
+        result.append(Metric(name, float(values[name]), float(low), float(high), len(task)))
+    return result
+
+
+def change(task, predictions, reference, metric, seed=0, resamples=1000):
+    """What a metric changes from `reference` (n,) to predictions (k, n) of k chips, in the mean over the chips.
+
+    The interval is that of `metrics`, paired: every draw takes the same examples for the reference and all chips, so that
+    what they have in common cancels.
+
+    Returns
+    -------
+    Metric
+    """
+    before, before_draws = _resampled(task, reference, seed, resamples)
+    after = [_resampled(task, one, seed, resamples) for one in predictions]
+    value = np.mean([values[metric] for values, _ in after]) - before[metric]
+    draws = np.mean([draws[metric] for _, draws in after], axis=0) - before_draws[metric]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Metric(metric, float(value), float(low), float(high), len(task))
+
+
+def _resampled(task, predictions, seed, resamples):
+    """({metric: value}, {metric: (resamples,) values of bootstrap draws}); the draws depend on seed and n alone."""
     predictions = np.asarray(predictions)
     if predictions.shape != task.targets.shape:
         raise ShapeError(f"{predictions.shape} predictions for {len(task)} examples of task {task.name!r}")
@@ -431,15 +459,11 @@ def metrics(task, predictions, seed=0, resamples=1000):
         broken = np.count_nonzero(~np.isfinite(predictions))
         raise OutOfRangeError(f"{broken} of {len(task)} predictions are not finite")
     measures = {"pairs": _correlations, "labels": _agreements}[task.kind](task, predictions)
-    n = len(task)
-    values = measures(np.ones((1, n)))
-    rng = np.random.default_rng(seed)
+    n, rng = len(task), np.random.default_rng(seed)
     blocks = [measures(_draws(rng, n, min(100, resamples - start))) for start in range(0, resamples, 100)]
-    result = []
-    for name in METRICS[task.kind]:
-        low, high = np.quantile(np.concatenate([block[name] for block in blocks]), [0.025, 0.975])
-        result.append(Metric(name, float(values[name][0]), float(low), float(high), n))
-    return result
+    values = measures(np.ones((1, n)))
+    return ({name: found[0] for name, found in values.items()},
+            {name: np.concatenate([block[name] for block in blocks]) for name in values})
 
 
 def _draws(rng, n, count):

@@ -25,3 +25,8 @@ def prefixed(value, unit):
         return 1.0, "" if unit == "1" else unit
     scale, prefix = next(((s, p) for s, p in reversed(_PREFIXES) if magnitude >= s), _PREFIXES[0])
     return scale ** power, prefix + unit
+
+
+def interval_x100(low, high):
+    """Text of an interval of a metric, times 100."""
+    return f"{100 * low:.2f} .. {100 * high:.2f}"
