@@ -25,9 +25,10 @@ def test_cases_override_the_base_table_by_table():
 def test_a_case_like_another_starts_from_its_keys():
     study = config.load_study(overrides={"case": [
         {"name": "a", "adc": {"bits": 6, "per": "tile"}}, {"name": "b", "like": "a", "adc": {"bits": 4}},
-        {"name": "c", "like": "b", "wires": {"node": "7nm"}}, {"name": "d"}]})
+        {"name": "c", "like": "b", "wires": {"node": "7nm"}, "run": {"chips": 3}}, {"name": "d"}]})
     assert [(case.adc.bits, case.adc.per, case.wires.node) for _, case in study.cases()] == [
         (6, "tile", "32nm"), (4, "tile", "32nm"), (4, "tile", "7nm"), (8, "bit_line", "32nm")]
+    assert [case.run.chips for _, case in study.cases()] == [1, 1, 3, 1]
 
 
 def test_layer_tables_apply_in_order_to_matching_names():
@@ -53,6 +54,9 @@ def test_layer_tables_apply_in_order_to_matching_names():
     ({"case": [{"name": "a", "like": "b"}, {"name": "b"}]}, ("case 'a' is like 'b'", "before it")),
     ({"case": [{"name": "a", "like": ["b"]}]}, ("like ['b']", "before it")),
     ({"case": [{"name": "a", "task": {"limit": 3}}]}, ("task", "second study")),
+    ({"case": [{"name": "a", "run": {"chips": 2, "batch_examples": 3}}]}, ("run.batch_examples", "second study")),
+    ({"case": [{"name": "a", "run": {"chips": 0}}]}, ("case 'a'", "run.chips")),
+    ({"case": [{"name": "a", "run": 2}]}, ("case 'a'", "run")),
     ({"case": [{"name": "a", "adc": {"bist": 3}}]}, ("case 'a'", "adc.bist")),
     ({"layer": [{"match": "*", "adc": {"bits": 0}}]}, ("bits",)),
 ])

@@ -1,5 +1,6 @@
 """The whole chain on a tiny random BERT: ideal arrays, reproducibility, interrupted runs, the trace."""
 import csv
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import tomli_w
 from tiny import make_tiny_bert
 
-from xbarsim import aggregate, chip, joined, report, runner
+from xbarsim import aggregate, checkpoint, chip, joined, report, runner
 from xbarsim.config import load_study
 from xbarsim.errors import ConfigError, OutOfRangeError, TraceError
 from xbarsim.trace import read_trace
@@ -289,6 +290,12 @@ def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
     summary = aggregate.summarise(read_trace(runner.run_study(tiny_study(place, case=cases), tmp_path, threads=1)))
     own = joined.join([summary])
     assert [(row.case, row.result.chip, row.differs) for row in own] == [("chip", "small", ())]
+    heads = checkpoint.load_bert(place / "model").config.heads
+    scores = [count for (role, stage), count in own[0].result.events.items()
+              if role == "softmax" and stage == "layer.0.attention_softmax"]
+    assert scores == [heads * own[0].result.sequence**2]
+    with pytest.raises(TraceError, match="does not state the attention heads"):
+        joined.join([dataclasses.replace(summary, heads=None)])
     result = own[0].result
     assert "circuit solve" in result.read_energy
     solved = sum(layer.array_energy_per_token for layer in summary.cases[0].layers) * result.sequence

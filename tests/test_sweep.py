@@ -16,7 +16,7 @@ def case(name, value, chips=(), **tables):
 
 
 def summary(*cases):
-    return Summary("runs/x.h5", "x", "model", "task", "accuracy", "probe", 100, 1000, 100, 1, True, "now", "0", 0,
+    return Summary("runs/x.h5", "x", "model", "task", "accuracy", "probe", 100, 1000, 100, 1, True, "now", "0", 0, 2,
                    (PathSummary("float32", 0.9, 0.85, 0.95, 100),), cases)
 
 

@@ -95,7 +95,7 @@ class PathSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a trace says."""
+    """What a trace says.  heads : of the model's attention, None where an older trace does not say it"""
 
     path: str
     study: str
@@ -111,6 +111,7 @@ class Summary:
     created: str
     software_version: str
     truncated_sentences: int
+    heads: int | None
     references: tuple[PathSummary, ...]
     cases: tuple[PathSummary, ...]
 
@@ -133,7 +134,7 @@ def summarise(trace):
                    attributes["head"], len(trace.label), int(trace.tokens.sum()),
                    len(trace.label) * (2 if attributes["task_kind"] == "pairs" else 1), int(attributes["seed"]),
                    bool(attributes["complete"]), attributes["created"], attributes["software_version"],
-                   int(attributes["truncated_sentences"]), tuple(references), tuple(cases))
+                   int(attributes["truncated_sentences"]), attributes.get("heads"), tuple(references), tuple(cases))
 
 
 def _metric(trace, path):

@@ -316,7 +316,9 @@ class Study(Table):
                     raise ConfigError(f"case {name!r} is like {like!r}; allowed: the name of a [[case]] before it")
                 override = merge(overrides[like], override)
             overrides[name] = override
-            fixed = {"seed", "model", "task", "run", "case", "layer"} & (override.keys() - {"seed", "layer"})
+            fixed = override.keys() & {"model", "task", "run", "case"}
+            if fixed == {"run"} and isinstance(override["run"], dict):
+                fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
             if fixed:
                 raise ConfigError(f"case {name!r} overrides {', '.join(sorted(fixed))}, but all cases of a study share "
                                   "model, task and batches; write a second study instead")

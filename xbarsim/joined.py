@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xbarsim import config
 from xbarsim.chip import load_chip
 from xbarsim.compare import FIGURES, figures
+from xbarsim.errors import TraceError
 from xbarsim.rollup import RollUp, roll_up
 from xbarsim.units import interval_x100
 from xbarsim.workload import shape_of_matrices
@@ -40,18 +41,24 @@ def join(summaries, chips=(), batch=1):
     Raises
     ------
     ConfigError : a chip that cannot be loaded, matrices that are not a BERT's
+    TraceError : an older trace without the number of attention heads
     """
     rows = []
     for summary in summaries:
         sequence = max(1, round(summary.tokens / summary.sentences))
         for case in summary.cases:
             study = config.validate(tomllib.loads(case.study), f"case {case.name!r}")
-            for name in chips or ([study.chip] if study.chip else []):
+            named = chips or ([study.chip] if study.chip else [])
+            if named and summary.heads is None:
+                raise TraceError(f"{summary.path} does not state the attention heads of its model, which the cost of a chip "
+                                 "depends on: an older xbarsim wrote it; run the study again")
+            for name in named:
                 description = load_chip(name)
                 differs = differences(study, description.chip)
                 in_situ = description.chip.kind == "in-situ" and not differs
                 solved = {layer.matrix: layer.array_energy_per_token for layer in case.layers} if in_situ else None
-                shape = shape_of_matrices({layer.matrix: (layer.inputs, layer.outputs) for layer in case.layers})
+                shape = shape_of_matrices({layer.matrix: (layer.inputs, layer.outputs) for layer in case.layers},
+                                          summary.heads)
                 result = roll_up(description, summary.model, sequence, batch, shape=shape, read_energy=solved)
                 rows.append(Row(summary.path, case.name, summary.metric, case.value, case.low, case.high, result, differs))
     return rows

@@ -22,10 +22,12 @@ def render(summary):
     lines += ["", *_grid(summary)]
     several = any(len(case.chips) > 1 for case in summary.cases)
     chips = f"   {'95 % over chips':<18}{'chips':>5}" if several else ""
-    lines += [f"{'path':<28}{summary.metric + ' x 100':>16}   {'95 % interval':<18}{'examples':>8}"
+    named = [(REFERENCES[path.name], path) for path in summary.references]
+    named += [(f"analog: {path.name}", path) for path in summary.cases]
+    width = max(28, *(len(name) + 1 for name, _ in named))
+    lines += [f"{'path':<{width}}{summary.metric + ' x 100':>16}   {'95 % interval':<18}{'examples':>8}"
               f"   {'minus float32, paired':<26}{chips}".rstrip()]
-    lines += [_metric_row(REFERENCES[path.name], path) for path in summary.references]
-    lines += [_metric_row(f"analog: {path.name}", path) for path in summary.cases]
+    lines += [_metric_row(f"{name:<{width}}", path) for name, path in named]
     for case in summary.cases[:1]:
         lines += ["", *_layer_grid(case), *_products(case), *_operations(case), "", *_hardware(case)]
     lines += [f"trace  {summary.path}"]
@@ -52,7 +54,7 @@ def _grid(summary):
 
 
 def _metric_row(name, path):
-    row = f"{name:<28}{100 * path.value:>16.2f}   {interval_x100(path.low, path.high):<18}{path.examples:>8}"
+    row = f"{name}{100 * path.value:>16.2f}   {interval_x100(path.low, path.high):<18}{path.examples:>8}"
     if path.change is not None:
         value, *interval = path.change
         row += f"   {f'{100 * value:+.2f} ({interval_x100(*interval)})':<26}"

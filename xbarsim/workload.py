@@ -6,7 +6,6 @@ left out, as in the simulation.  All sizes are per token; s is the sequence leng
 import functools
 import importlib.resources
 import json
-import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,8 +136,8 @@ def load_shape(name_or_directory):
         raise ConfigError(f"{path}: {describe(error)}") from None
 
 
-def shape_of_matrices(sizes):
-    """Shape of the traced matrices {"layer.0.query": (inputs, outputs), ...}; heads of 64, or 32 for a width below 768.
+def shape_of_matrices(sizes, heads):
+    """Shape of the traced matrices {"layer.0.query": (inputs, outputs), ...} with this many attention heads.
 
     Raises
     ------
@@ -151,6 +150,4 @@ def shape_of_matrices(sizes):
         raise ConfigError("the trace lacks layer.0.intermediate: its matrices are not those of a BERT") from None
     if len(sizes) != 6 * len(layers):
         raise ConfigError(f"the trace holds {len(sizes)} matrices of {len(layers)} layers; a BERT has six per layer")
-    width = 64 if hidden >= 768 else 32
-    return Shape(layers=len(layers), hidden=hidden, heads=hidden // math.gcd(hidden, width), intermediate=intermediate,
-                 source="matrices of the trace")
+    return Shape(layers=len(layers), hidden=hidden, heads=heads, intermediate=intermediate, source="matrices of the trace")
