@@ -8,6 +8,8 @@ from xbarsim import tasks
 from xbarsim.components import adc, dac, load_component
 from xbarsim.errors import TraceError
 
+REFERENCES = {"float32": "float32", "int8": "INT8 digital"}             # digital paths as tables and pictures name them
+
 
 @dataclass(frozen=True)
 class LayerSummary:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 
+from xbarsim.aggregate import REFERENCES
 from xbarsim.errors import ConfigError, OutOfRangeError
-from xbarsim.sweep import interval
 from xbarsim.units import prefixed
 
 
@@ -57,26 +57,60 @@ def layer_snr(summary, path):
 
 
 def against(summary, curves, key, path):
-    """Metric against a key of the study, one line per curve of `sweep.against`, with bars of `sweep.interval`."""
-    figure, axes = _figure(8, 5)
-    values = np.array([value for curve in curves for value, _ in curve.points], float)
-    if values.min() > 0 and values.max() >= 8 * values.min():
+    """Metric against a key of the study, one line per curve of `sweep.against`.
+
+    Bars with caps are 95 % over chips, pale bars 95 % over the sampled examples.  Curves stand a little beside each other.
+    """
+    figure, axes = _figure(9, 5)
+    values = np.unique([value for curve in curves for value, _ in curve.points]).astype(float)
+    logarithmic = values[0] > 0 and values[-1] >= 8 * values[0]
+    if logarithmic:
         axes.set_xscale("log")
-    several = any(len(case.chips) > 1 for curve in curves for _, case in curve.points)
-    for curve in curves:
+    from matplotlib.transforms import ScaledTranslation
+
+    for number, curve in enumerate(curves):
         x, cases = np.array([value for value, _ in curve.points], float), [case for _, case in curve.points]
+        aside = ScaledTranslation((number - (len(curves) - 1) / 2) * 3 / 72, 0, figure.dpi_scale_trans)
+        style = {"color": f"C{number}", "transform": axes.transData + aside}
         mean = np.array([100 * case.value for case in cases])
-        low, high = 100 * np.array([interval(case) for case in cases]).T
-        axes.errorbar(x, mean, yerr=np.maximum([mean - low, high - mean], 0), marker="o", markersize=4, linewidth=1.2,
-                      capsize=3, label=curve.series or "simulated")
+        axes.plot(x, mean, marker="o", markersize=4, linewidth=1.2, label=curve.series or "simulated", **style)
+        axes.vlines(x, *100 * np.array([(case.low, case.high) for case in cases]).T, linewidth=3, alpha=0.2, **style)
+        over = np.array([(at, *interval) for at, m, case in zip(x, mean, cases, strict=True) if len(case.chips) > 1
+                         for interval in [(m, m - 100 * case.chips_low, 100 * case.chips_high - m)]])
+        if len(over):
+            axes.errorbar(over[:, 0], over[:, 1], yerr=np.maximum(over[:, 2:].T, 0), fmt="none", linewidth=1.2, capsize=3,
+                          **style)
     for reference, style in zip(summary.references, ("--", ":"), strict=False):
-        axes.axhline(100 * reference.value, color="0.4", linestyle=style, linewidth=1, label=reference.name)
+        axes.axhline(100 * reference.value, color="0.3", linestyle=style, linewidth=1, label=REFERENCES[reference.name])
+    _limits(axes, summary, [case for curve in curves for _, case in curve.points])
+    _ticks_at(axes, values, logarithmic)
+    chips = sorted({len(case.chips) for curve in curves for _, case in curve.points} - {0, 1})
+    bars = "pale bars: 95 % over examples" + (f"; caps: 95 % over {', '.join(map(str, chips))} chips" if chips else "")
     axes.set_xlabel(key)
-    axes.set_ylabel(f"{summary.metric} x 100, 95 % {'over chips' if several else 'over examples'}")
-    axes.set_title(f"{summary.model} on {summary.task}, {summary.examples} examples", loc="left", fontsize=10)
+    axes.set_ylabel(f"{summary.metric} x 100")
+    axes.set_title(f"{summary.model} on {summary.task}, {summary.examples} examples; {bars}", loc="left", fontsize=9)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=9)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
     return _save(figure, path)
+
+
+def _limits(axes, summary, cases):
+    """Heights that show every bar, within the range of the metric (of two chips an interval may go far beyond it)."""
+    shown = [edge for path in (*summary.references, *cases) for edge in (path.low, path.high)]
+    shown += [edge for case in cases if len(case.chips) > 1 for edge in (case.chips_low, case.chips_high)]
+    lowest = 0 if summary.metric in ("accuracy", "f1") else -1
+    axes.set_ylim(100 * max(min(shown), lowest) - 3, 100 * min(max(shown), 1) + 3)
+
+
+def _ticks_at(axes, values, logarithmic):
+    """Ticks at the values themselves, but for those too near to the one before."""
+    place = np.log(values) if logarithmic else values
+    kept = [0]
+    for k in range(1, len(values)):
+        if place[k] - place[kept[-1]] >= 0.035 * (place[-1] - place[0]):
+            kept.append(k)
+    axes.set_xticks(values[kept], [f"{value:g}" for value in values[kept]], fontsize=8)
+    axes.set_xticks([], minor=True)
 
 
 def device(model, path):

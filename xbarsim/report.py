@@ -5,9 +5,9 @@ import json
 import math
 from pathlib import Path
 
-from xbarsim.units import engineering, interval_x100
+from xbarsim.aggregate import REFERENCES
+from xbarsim.units import change_x100, engineering, interval_x100
 
-REFERENCES = {"float32": "float32", "int8": "INT8 digital"}
 KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
 
 
@@ -56,8 +56,7 @@ def _grid(summary):
 def _metric_row(name, path):
     row = f"{name}{100 * path.value:>16.2f}   {interval_x100(path.low, path.high):<18}{path.examples:>8}"
     if path.change is not None:
-        value, *interval = path.change
-        row += f"   {f'{100 * value:+.2f} ({interval_x100(*interval)})':<26}"
+        row += f"   {change_x100(*path.change):<26}"
     if len(path.chips) > 1:
         row += f"   {interval_x100(path.chips_low, path.chips_high):<18}{len(path.chips):>5}"
     return row.rstrip()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xbarsim.aggregate import PathSummary
 from xbarsim.errors import ConfigError
-from xbarsim.units import interval_x100
+from xbarsim.units import change_x100, interval_x100
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,6 @@ def against(summary, key):
     return [Curve(series, tuple(sorted(points, key=lambda point: point[0]))) for series, points in curves.items()]
 
 
-def interval(case):
-    """(low, high) of a case: over chips where there are several, of the sampled examples elsewhere; 95 %."""
-    return (case.chips_low, case.chips_high) if len(case.chips) > 1 else (case.low, case.high)
-
-
 def _lookup(content, key):
     """Value of a dotted key in nested tables; None where a table lacks it."""
     for part in key.split("."):
@@ -66,7 +61,7 @@ def table(curves, key, metric):
     rows = []
     for curve in curves:
         for value, case in curve.points:
-            change = "-" if case.change is None else f"{100 * case.change[0]:+.2f} ({interval_x100(*case.change[1:])})"
+            change = "-" if case.change is None else change_x100(*case.change)
             over = interval_x100(case.chips_low, case.chips_high) if len(case.chips) > 1 else "-"
             rows.append((f"{value:g}", curve.series or "-", f"{100 * case.value:.2f}", interval_x100(case.low, case.high),
                          change, over, str(len(case.chips))))

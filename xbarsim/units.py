@@ -29,4 +29,9 @@ def prefixed(value, unit):
 
 def interval_x100(low, high):
     """Text of an interval of a metric, times 100."""
-    return f"{100 * low:.2f} .. {100 * high:.2f}"
+    return f"{round(100 * low, 2) + 0.0:.2f} .. {round(100 * high, 2) + 0.0:.2f}"        # + 0.0: no "-0.00"
+
+
+def change_x100(value, low, high):
+    """Text of a change of a metric and its interval, times 100."""
+    return f"{round(100 * value, 2) + 0.0:+.2f} ({interval_x100(low, high)})"
