@@ -140,22 +140,19 @@ def moebius(values):
 
 
 @jit
-def conjunctions(fields, signs, subsets, tables):
-    """tables[AND of the fields of a subset] of every group of lines, summed over channels with their signs.
+def conjunctions(fields, signs, subsets, table):
+    """table[AND of the fields of a subset] of every group of lines, summed over channels with their signs.
 
-    fields : (channels, b, g, r) uint8;  subsets : (s,) int64, bits are lines
-    signs : (k, channels) float32, tables : (k, 256) float32 values of a bit field, of k quantities
+    fields : (channels, b, r, g) uint8;  subsets : (s,) int64, bits are lines
+    signs : (channels,) float32;  table : (256,) float32 values of a bit field
 
     Returns
     -------
-    (k, b, g, s) float32
+    (b, s, g) float32
     """
-    channels, b, groups, r = fields.shape
-    quantities = len(tables)
-    out = np.zeros((quantities, b, groups, subsets.size), np.float32)
-    together, first_line = np.empty(1 << r, np.uint8), np.zeros(1 << r, np.int64)
-    together[0] = 255
-    needed = np.zeros(1 << r, np.bool_)
+    channels, b, r, groups = fields.shape
+    out = np.empty((b, subsets.size, groups), np.float32)
+    first_line, needed = np.zeros(1 << r, np.int64), np.zeros(1 << r, np.bool_)
     for s in range(1, 1 << r):
         while not s >> first_line[s] & 1:
             first_line[s] += 1
@@ -164,16 +161,39 @@ def conjunctions(fields, signs, subsets, tables):
             needed[s] = True
             s &= s - 1
     wanted = np.flatnonzero(needed)
+    together = np.full((1 << r, groups), 255, np.uint8)
     for channel in range(channels):
+        sign = signs[channel]
         for t in range(b):
-            for g in range(groups):
-                for s in wanted:
-                    together[s] = together[s & (s - 1)] & fields[channel, t, g, first_line[s]]
-                for q in range(quantities):
-                    sign = signs[q, channel]
-                    for k in range(subsets.size):
-                        out[q, t, g, k] += sign * tables[q, together[subsets[k]]]
+            for s in wanted:
+                own, smaller, field = together[s], together[s & (s - 1)], fields[channel, t, first_line[s]]
+                for g in range(groups):                  # whole rows: vector instructions
+                    own[g] = smaller[g] & field[g]
+            for k in range(subsets.size):
+                own, result = together[subsets[k]], out[t, k]
+                if channel == 0:
+                    for g in range(groups):
+                        result[g] = sign * table[own[g]]
+                else:
+                    for g in range(groups):
+                        result[g] += sign * table[own[g]]
     return out
+
+
+@jit
+def scale(values, coefficients, crossbar, bit, group):
+    """Multiply values (z, n, s, g) in place by coefficients (crossbars, bit lines, s, groups of a tile) of the place that
+    crossbar (z, n, g), bit (n,) and group (g,) name."""
+    _, lines, sets, groups = coefficients.shape
+    flat, place = coefficients.reshape(-1), np.empty(group.size, np.int64)
+    for z in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            for g in range(group.size):
+                place[g] = (crossbar[z, j, g] * lines + bit[j]) * sets * groups + group[g]
+            for k in range(sets):
+                one = values[z, j, k]
+                for g in range(group.size):
+                    one[g] *= flat[place[g] + k * groups]
 
 
 @jit

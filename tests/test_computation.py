@@ -6,6 +6,7 @@ import pytest
 from reference import counted_product, dense_transfer
 from scipy.special import ndtr
 
+from xbarsim import computation
 from xbarsim.computation import Crossbars, normal_quantiles
 from xbarsim.config import validate
 from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
@@ -261,6 +262,37 @@ def test_many_products_at_once_are_those_of_each_alone(coding, mode):
         np.testing.assert_allclose(together.saturations[z], alone.saturations, rtol=0, atol=1e-3)
         np.testing.assert_allclose(together.conducting[z], alone.conducting, rtol=1e-6)
     assert abs(together.output - a @ b).max() > 10
+
+
+@pytest.mark.parametrize("sign", ["twos_complement", "offset", "magnitude"])
+def test_products_beyond_the_integers_of_float32_are_exact(sign):
+    """Offset codes up to 255 at a depth of 600 add up to more than 2^24; alone and several at once."""
+    rng = np.random.default_rng(4)
+    a, b = rng.integers(100, 128, (2, 3, 600)), rng.integers(100, 128, (2, 600, 4))
+    chip = crossbars(sign=sign)
+    for several in (slice(0, 1), slice(0, 2)):
+        counted = chip.multiply(a[several], chip.prepare(b[several]), np.arange(3 * len(a[several])))
+        np.testing.assert_array_equal(counted.output, (a @ b)[several])
+
+
+@pytest.mark.parametrize("z", [1, 3])
+def test_blocks_of_the_statistical_mode_join_to_the_whole(z, monkeypatch):
+    effects = IDEAL | {"read_noise": True, "programming": True, "telegraph_multiplier": 18.0}
+    rng = np.random.default_rng(5)
+    a, b = rng.integers(-127, 128, (z, 7, 20)), rng.integers(-127, 128, (z, 20, 9))
+
+    def run():
+        return crossbars(effects).multiply(a, crossbars(effects).prepare(b), np.arange(7 * z))
+
+    whole, sizes = run(), set()
+    for size in (1, 2000, 5000):
+        monkeypatch.setattr(computation, "BLOCK_BYTES", size)
+        blocks = computation.blocks_of(z, 7, 4 * 7 * 7)
+        sizes.add(tuple(len(rows) for _, rows in blocks))
+        part = run()
+        np.testing.assert_allclose(part.output, whole.output, rtol=1e-5, atol=0.5)       # float32 sums of other shapes
+        np.testing.assert_allclose(part.saturations, whole.saturations, rtol=1e-4)
+    assert len(sizes) > 1
 
 
 def test_noise_of_the_statistical_mode_is_normal():

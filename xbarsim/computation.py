@@ -14,14 +14,14 @@ Depth is the dimension that the product sums over: its elements lie on word line
 import functools
 import itertools
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from xbarsim.errors import OutOfRangeError, ShapeError
-from xbarsim.kernels.counting import add_noise, conjunctions, conversion_moments, count_products, moebius
+from xbarsim.kernels.counting import add_noise, conjunctions, conversion_moments, count_products, moebius, scale
 from xbarsim.kernels.transfer import transfer_matrix
-from xbarsim.quantize import LEVELS, integer_product
+from xbarsim.quantize import EXACT, LEVELS, integer_product
 from xbarsim.tile import has_wires, wire_segments
 
 RESISTORS, PATTERNS = 0, 1       # purposes of random streams: spawn_key = (COMPUTATION, crossbar, purpose)
@@ -29,6 +29,7 @@ COMPUTATION = 2**32 - 1          # in the place of a matrix's number, which is s
 PATTERN_COUNT = 8                # switch patterns per crossbar behind the statistics of the IR drop
 GRID = 32                        # used word and bit lines are rounded up to this, or a power of two, for the statistics
 KEPT_BYTES = 2**28               # sides of products with weights that the statistical mode keeps, per chip
+BLOCK_BYTES = 2**25              # of the word-line operand's side of the sums at once
 NEGLIGIBLE = 1e-9                # codes: a mean or variance below this in every conversion is not followed
 
 
@@ -115,7 +116,7 @@ def _field_table(weights, power):
 class Lines:
     """How the elements of one depth lie on the word lines of tiles.
 
-    element, line : (groups, r) element and word line of its tile of every place of a group; -1 where a group has no more
+    element, line : (r, groups) element and word line of its tile of every place of a group; -1 where a group has no more
     row_block, group : (groups,) tile along the depth, and group of that tile
     """
 
@@ -136,7 +137,7 @@ class Lines:
         element, within = np.where(used, element, -1), np.where(used, within, -1)
         line = np.where(within[..., None] < 0, -1, within[..., None] * cells + np.arange(cells))
         kept = used.any(axis=1)
-        return cls(np.repeat(element, cells, axis=1)[kept], line.reshape(len(line), -1)[kept], row_block[kept],
+        return cls(np.repeat(element, cells, axis=1)[kept].T, line.reshape(len(line), -1)[kept].T, row_block[kept],
                    group[kept])
 
 
@@ -146,10 +147,10 @@ class SwitchOperand:
 
     codes : (z, depth, n) float32, effective codes in units: stuck cells and the coding's offset included
     used : (z, depth) float32, 1 where there is an element, 0 where a matrix is less deep than others
-    fields : (channels, z, n, groups, r) uint8;  total : (z, 1, n) float64, sum over the depth of the codes as given
+    fields : (channels, z, n, r, groups) uint8;  total : (z, 1, n) float64, sum over the depth of the codes as given
     closed : (z, depth, 1) float32, units closed behind each element, summed over outputs and digits
     crossbar : (z, n, groups) int, the crossbar of each place;  density : float, share of closed switches
-    keep : bool, whether the statistical mode may keep its side of the products in `kept`
+    keep : bool, whether the statistical mode may keep its side of the products in `kept`, see `Crossbars._switched`
     """
 
     codes: np.ndarray
@@ -161,7 +162,7 @@ class SwitchOperand:
     crossbar: np.ndarray
     density: float
     keep: bool
-    kept: np.ndarray | None = None
+    kept: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class Crossbars:
         """SwitchOperand of integer codes in ±127, (depth, n) or z such matrices (z, depth, n).
 
         first : int or (z,), number of the first tile of each among the tiles that take the crossbars in turn
-        depths : (z,) elements that there are of each matrix, all of them if None;  keep : whether it is used often
+        depths : (z,) elements that there are of each matrix, all of them if None;  keep : whether a single one is used often
         """
         codes = checked_codes("switch operand", codes)
         settings, coding = self.settings, self.coding
@@ -222,36 +223,32 @@ class Crossbars:
         used = np.arange(depth) < (np.full((z, 1), depth) if depths is None else np.reshape(depths, (z, 1)))
         lines = Lines.of(depth, self.cells, settings.word_lines, settings.rows_per_conversion)
         fields = coding.cells(coding.fields(codes) * used[None, :, :, None].astype(np.uint8))    # (..., depth, n, c)
-        fields = self._on_lines(np.moveaxis(fields, 3, 2).reshape(*fields.shape[:2], outputs, -1), lines)
+        cell = np.arange(len(lines.element))[:, None] % self.cells
+        cell = np.where(lines.element < 0, -1, lines.element * self.cells + cell)
+        fields = on_lines(np.moveaxis(fields, 3, 2).reshape(*fields.shape[:2], outputs, -1), cell)
         bit = np.arange(outputs)
         column_blocks = -(-outputs // settings.bit_lines)
         tile = (np.reshape(first, (-1, 1, 1)) + lines.row_block * column_blocks + (bit // settings.bit_lines)[:, None])
         crossbar = np.broadcast_to(tile % settings.crossbars, (z, outputs, len(lines.group)))
-        ones = coding.table(0)[fields].sum(axis=(0, 2))                                          # (z, groups, r)
+        ones = coding.table(0)[fields].sum(axis=(0, 2))                                          # (z, r, groups)
         density = float(ones.sum() / (len(coding.signs) * len(coding.digit_planes) * self.cells * outputs * used.sum()))
-        closed = self._per_element(ones[:, None] * np.resize(coding.units, ones.shape[-1]), lines, depth)
+        units = np.resize(coding.units, len(lines.line))[:, None]
+        closed = self._per_element(ones[:, None] * units, lines, depth)
         effective = (codes + np.float32(coding.offset)) * used[..., None].astype(np.float32)
         if self.stuck_closed.any() or self.stuck_open.any():
-            place = (crossbar[..., None], np.maximum(lines.line, 0), (bit % settings.bit_lines)[:, None, None])
+            place = (crossbar[..., None, :], np.maximum(lines.line, 0), (bit % settings.bit_lines)[:, None, None])
             fields = np.where(self.stuck_open[place], np.uint8(0),
                               np.where(self.stuck_closed[place], coding.all_closed, fields))
             fields[..., lines.line < 0] = 0
             value = np.einsum("c,cz...->z...", coding.signs, coding.table(1)[fields])
-            value *= np.resize(coding.units, value.shape[-1])
-            effective = np.ascontiguousarray(self._per_element(value, lines, depth).swapaxes(1, 2))
+            effective = np.ascontiguousarray(self._per_element(value * units, lines, depth).swapaxes(1, 2))
         return SwitchOperand(effective, used.astype(np.float32), np.ascontiguousarray(fields),
                              codes.sum(axis=1, keepdims=True, dtype=np.float64), closed.swapaxes(1, 2), lines, crossbar,
-                             density, keep)
-
-    def _on_lines(self, fields, lines):
-        """(..., depth · cells) -> (..., groups, r), 0 where a group has no element."""
-        places = lines.element.shape[1]
-        index = lines.element * self.cells + np.arange(places) % self.cells
-        return np.where(lines.element < 0, np.uint8(0), fields[..., np.maximum(index, 0)])
+                             density, keep and z == 1)
 
     @staticmethod
     def _per_element(values, lines, depth):
-        """(z, n, groups, r) summed over the lines of every element, (z, n, depth) float32."""
+        """(z, n, r, groups) summed over the lines of every element, (z, n, depth) float32."""
         result = np.zeros((*values.shape[:2], depth + 1), np.float32)            # the last: places without an element
         np.add.at(result, (slice(None), slice(None), lines.element), values)
         return result[..., :-1]
@@ -304,7 +301,8 @@ class Crossbars:
         keys = np.ascontiguousarray(keys, np.uint64).reshape(codes.shape[:2])
         fields = self.coding.fields(codes) * operand.used[:, None].astype(np.uint8)
         output, saturations = getattr(self, f"_{self.settings.mode}")(codes, fields, operand, keys)
-        conducting = self.coding.table(0)[fields].sum(axis=0) @ operand.closed
+        ones = self._features("saturation", fields[:, :, :, None], np.array([1]))          # of every element alone
+        conducting = ones @ operand.closed
         if self.coding.offset:
             # Σ (a + o)(b + o) = Σ ab + o Σ b + o Σ (a + o): both sums are known digitally.
             ones = (codes + np.float32(self.coding.offset)) @ operand.used[..., None]
@@ -312,66 +310,87 @@ class Crossbars:
         return Counted(output.reshape(*shape, outputs), saturations.reshape(shape), conducting.reshape(shape))
 
     def _statistical(self, codes, fields, operand, keys):
-        coding, (z, depth, outputs) = self.coding, operand.codes.shape
+        z, depth, outputs = operand.codes.shape
         statistics = self.statistics(depth, outputs, operand.density)
-        values = (codes + np.float32(coding.offset)) * operand.used[:, None]
-        output = integer_product(values[0], operand.codes[0].T)[None] if z == 1 else values @ operand.codes
-        saturations = np.zeros(keys.shape)
-        if not statistics.subsets.size:
+        quantities, saturations = statistics.quantities, np.zeros(keys.shape)
+        output = np.empty((*keys.shape, outputs), np.float32) if statistics.whole else self._exact(codes, operand)
+        if not quantities:
             return output, saturations
-        driven = self._on_lines(np.repeat(fields, self.cells, axis=-1), operand.lines)
-        driven = self._features(driven.reshape(len(fields), -1, *driven.shape[3:]), statistics)
-        driven = dict(zip(statistics.quantities, driven.reshape(len(driven), *keys.shape, -1), strict=True))
-        switched = operand.kept if operand.kept is not None else self._switched(operand, statistics)
-        switched = dict(zip(statistics.quantities, switched, strict=True))
-        if "mean" in driven:
-            output += driven["mean"] @ switched["mean"].swapaxes(1, 2)
-        if "saturation" in driven:
-            saturations += (driven["saturation"] @ switched["saturation"].sum(axis=1)[..., None])[..., 0]
-        if "variance" in driven:
+        if "variance" in quantities:
             output = output.astype(np.float32, copy=False)
-            variance = driven["variance"] @ switched["variance"].swapaxes(1, 2)
-            add_noise(output.reshape(-1, outputs), variance.reshape(-1, outputs), keys.reshape(-1), normal_quantiles())
+        driven = on_lines(fields, operand.lines.element)
+        row_bytes = 4 * driven.shape[-1] * max(subsets.size for subsets, _ in quantities.values())
+        for matrices, blocks in blocks_of(z, keys.shape[1], row_bytes):
+            switched = {name: self._switched(name, operand, statistics, matrices) for name in quantities}
+            for rows in blocks:
+                here = np.ascontiguousarray(driven[:, matrices, rows])
+                result = output[matrices, rows]
+                for name, (subsets, _) in quantities.items():
+                    own = self._features(name, here, subsets)
+                    if name == "saturation":
+                        saturations[matrices, rows] += (own @ switched[name].swapaxes(1, 2))[..., 0]
+                        continue
+                    own = own @ switched[name].swapaxes(1, 2)
+                    if name == "variance":                                          # after the mean
+                        add_noise(result.reshape(-1, outputs), own.reshape(-1, outputs), keys[matrices, rows].ravel(),
+                                  normal_quantiles())
+                    elif statistics.whole:
+                        result[...] = own
+                    else:
+                        result += own
         return output, saturations
 
-    def _features(self, fields, statistics):
-        """(quantities, b, groups, subsets) of fields (channels, b, groups, r), see `kernels.counting.conjunctions`."""
-        powers = {"mean": 1, "variance": 2, "saturation": 0}
-        signs = np.stack([self.coding.signs if name == "mean" else np.abs(self.coding.signs)
-                          for name in statistics.quantities])
-        tables = np.stack([self.coding.table(powers[name]) for name in statistics.quantities])
-        return conjunctions(np.ascontiguousarray(fields), signs, statistics.subsets, tables)
+    def _exact(self, codes, operand):
+        """The product of the effective codes, (z, b, n)."""
+        largest = LEVELS + self.coding.offset
+        values = (codes + np.float32(self.coding.offset)) * operand.used[:, None]
+        if len(values) == 1:
+            return integer_product(values[0], operand.codes[0].T, largest)[None]
+        exact = np.float32 if largest**2 * values.shape[-1] <= EXACT else np.float64
+        return values.astype(exact, copy=False) @ operand.codes
 
-    def _switched(self, operand, statistics):
-        """The switch operand's side of the sums, (quantities, z, n, groups · subsets) float32, kept if there is room."""
-        channels, z, outputs, groups, rows = operand.fields.shape
-        features = self._features(operand.fields.reshape(channels, -1, groups, rows), statistics)
-        features = features.reshape(-1, z, outputs, groups, statistics.subsets.size)
-        bit = np.arange(outputs)[:, None] % self.settings.bit_lines
-        for feature, coefficient in zip(features, statistics.coefficients, strict=True):
-            feature *= coefficient[operand.crossbar, bit, operand.lines.group]
-        features = features.reshape(-1, z, outputs, groups * statistics.subsets.size)
+    def _features(self, name, fields, subsets):
+        """(z, rows, subsets · groups) of a quantity for fields (channels, z, rows, r, groups), see `conjunctions`."""
+        power = {"mean": 1, "variance": 2, "saturation": 0}[name]
+        signs = self.coding.signs if power == 1 else np.abs(self.coding.signs)
+        channels, z, rows, *places = fields.shape
+        return conjunctions(fields.reshape(channels, -1, *places), signs, subsets,
+                            self.coding.table(power)).reshape(z, rows, -1)
+
+    def _switched(self, name, operand, statistics, matrices):
+        """The switch operand's side of a quantity's sums, (z, n, subsets · groups) float32, kept if there is room; that of
+        saturations is summed over the outputs, (z, 1, subsets · groups)."""
+        if name in operand.kept:
+            return operand.kept[name]
+        subsets, coefficients = statistics.quantities[name]
+        fields = operand.fields[:, matrices]
+        side = self._features(name, fields, subsets)
+        bit = np.arange(fields.shape[2]) % self.settings.bit_lines
+        scale(side.reshape(*side.shape[:2], subsets.size, -1), coefficients, operand.crossbar[matrices], bit,
+              operand.lines.group)
+        if name == "saturation":
+            side = side.sum(axis=1, keepdims=True)
         with self._lock:
-            if operand.keep and self._kept_bytes + features.nbytes <= KEPT_BYTES:
-                self._kept_bytes += features.nbytes
-                operand.kept = features
-        return features
+            if operand.keep and self._kept_bytes + side.nbytes <= KEPT_BYTES:
+                self._kept_bytes += side.nbytes
+                operand.kept[name] = side
+        return side
 
     def _direct(self, codes, fields, operand, keys):
         coding, settings, lines = self.coding, self.settings, operand.lines
         z, depth, outputs = operand.codes.shape
-        driven = self._on_lines(np.repeat(fields, self.cells, axis=-1), lines)       # (channels, z, b, groups, r)
+        driven = on_lines(fields, lines.element)                                     # (channels, z, b, r, groups)
         planes = [(channel, p, sign * value) for channel, sign in enumerate(coding.signs) for p, value in coding.planes]
         weight = np.array([value for _, _, value in planes])
         output, saturations = np.zeros((*keys.shape, outputs)), np.zeros(keys.shape, np.int64)
         for matrix, row_block in itertools.product(range(z), range(lines.row_block[-1] + 1)):
             groups = np.flatnonzero(lines.row_block == row_block)
             groups = slice(groups[0], groups[-1] + 1)
-            line = lines.line[groups].ravel()
+            line = lines.line[:, groups].ravel()
             present = line >= 0
             volts = np.zeros((keys.shape[1], len(planes), settings.word_lines), np.uint8)
             for k, (channel, p, _) in enumerate(planes):
-                bits = driven[channel, matrix][:, groups].reshape(len(volts), -1)
+                bits = driven[channel, matrix][..., groups].reshape(len(volts), -1)
                 volts[:, k, line[present]] = bits[:, present] >> p & 1
             for number, start in enumerate(range(0, outputs, settings.bit_lines)):
                 columns = slice(start, min(start + settings.bit_lines, outputs))
@@ -379,13 +398,13 @@ class Crossbars:
                 tile = row_block * -(-outputs // settings.bit_lines) + number
                 digits = itertools.product(range(len(fields)), coding.digit_planes)
                 for k, (channel, (q, digit_weight)) in enumerate(digits):
-                    field = operand.fields[channel, matrix, columns, groups]
-                    field = field.reshape(len(field), -1)
+                    places = operand.fields[channel, matrix, columns, :, groups]
+                    places = places.reshape(len(places), -1)
                     closed = np.zeros((settings.word_lines, settings.bit_lines), bool)
-                    closed[line[present], :len(field)] = (field[:, present] >> q & 1).T
-                    part = np.zeros((len(volts), len(field)))
+                    closed[line[present], :len(places)] = (places[:, present] >> q & 1).T
+                    part = np.zeros((len(volts), len(places)))
                     first = (tile * len(fields) * len(coding.digit_planes) + k) * len(planes)
-                    count_products(volts, weight, self.transfer(crossbar, closed)[:len(field)],
+                    count_products(volts, weight, self.transfer(crossbar, closed)[:len(places)],
                                    float(coding.signs[channel] * digit_weight), settings.rows_per_conversion,
                                    self.half_swing, self.top, keys[matrix], first, part, saturations[matrix])
                     output[matrix][:, columns] += part
@@ -456,34 +475,53 @@ class Crossbars:
             relative_sigma = float(np.sqrt(squares / max(count, 1)))
         lines = Lines.of(max(rows // self.cells, 1), self.cells, settings.word_lines, settings.rows_per_conversion)
         current = current[:, :, :columns]
-        flat = np.where(lines.line[..., None] < 0, 0.0, current[:, np.maximum(lines.line, 0)])   # (x, groups, r, n)
-        flat = np.ascontiguousarray(flat.transpose(0, 3, 1, 2))                                  # (x, n, groups, r)
+        flat = np.where(lines.line[..., None] < 0, 0.0, current[:, np.maximum(lines.line, 0)])   # (x, r, groups, n)
+        flat = np.ascontiguousarray(flat.transpose(0, 3, 2, 1))                                  # (x, n, groups, r)
         shape = flat.shape
         moments = conversion_moments(flat.reshape(-1, shape[-1]), relative_sigma * flat.reshape(-1, shape[-1]),
                                      self.half_swing, self.top)
-        units = np.where(lines.line < 0, 0.0, np.resize(self.coding.units, shape[-1]))           # (groups, r)
         for each in moments:
             moebius(each)
         moments = moments.reshape(3, *shape[:-1], -1)
-        moments[0][..., 1 << np.arange(shape[-1])] -= units                                      # the exact count
-        largest = np.abs(moments).max(axis=(1, 2, 3))                                            # (quantities, subsets)
-        matter = largest > NEGLIGIBLE
-        subsets, quantities = np.flatnonzero(matter.any(axis=0)), matter.any(axis=1)
-        return Statistics(subsets, tuple(np.compress(quantities, ("mean", "variance", "saturation")).tolist()),
-                          np.ascontiguousarray(moments[quantities][..., subsets], dtype=np.float32))
+        units = np.where(lines.line < 0, 0.0, np.resize(self.coding.units, shape[-1])[:, None]).T  # (groups, r)
+        single = 1 << np.arange(shape[-1])
+        moments[0][..., single] -= units                                                         # the exact count
+        matter = np.abs(moments).max(axis=(1, 2, 3)) > NEGLIGIBLE                                # (quantities, subsets)
+        whole = matter[0, single].any()
+        if whole:
+            matter[0, single] = True
+            moments[0][..., single] += units
+        return Statistics({name: (np.flatnonzero(own), np.ascontiguousarray(moment[..., own].swapaxes(2, 3), np.float32))
+                           for name, moment, own in zip(("mean", "variance", "saturation"), moments, matter, strict=True)
+                           if own.any()}, bool(whole))
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Möbius coefficients of a conversion over the sets of conducting lines, of the quantities that are not 0 everywhere:
-    the "mean" of its deviation from the exact count, its "variance", and the probability of "saturation".
+    """Möbius coefficients of a conversion over the sets of conducting lines.
 
-    subsets : (s,) int64, those that matter;  coefficients : (quantities, crossbars, bit lines, groups, s) float32
+    quantities : {name: (subsets (s,) int64, coefficients (crossbars, bit lines, s, groups) float32)} of the sets that
+        matter for the "mean" of the deviation from the exact count, the "variance" and the probability of "saturation";
+        without a quantity that is 0 everywhere
+    whole : whether "mean" is the result itself: single lines matter, and no exact product is needed beside them
     """
 
-    subsets: np.ndarray
-    quantities: tuple
-    coefficients: np.ndarray
+    quantities: dict
+    whole: bool
+
+
+def on_lines(values, index):
+    """(..., k) values at `index`, 0 where it is negative."""
+    result = values[..., np.maximum(index, 0)]
+    result[..., index < 0] = 0
+    return result
+
+
+def blocks_of(z, rows, row_bytes):
+    """[(slice of matrices, [slices of rows])]: several small matrices, or parts of a large one, within `BLOCK_BYTES`."""
+    at_once, step = max(1, BLOCK_BYTES // max(1, rows * row_bytes)), max(1, BLOCK_BYTES // row_bytes)
+    return [(slice(start, start + at_once), [slice(row, row + step) for row in range(0, rows, step)])
+            for start in range(0, z, at_once)]
 
 
 def rounded(lines):
@@ -506,7 +544,7 @@ def checked_codes(name, codes):
     if codes.ndim not in (2, 3):
         raise ShapeError(f"{name} must be a matrix of codes, or several, got shape {codes.shape}")
     with np.errstate(invalid="ignore"):
-        narrow = codes.astype(np.int8)
-    if (narrow != codes).any() or (narrow == -LEVELS - 1).any():
+        narrow = codes.astype(np.int8, copy=False)
+    if (narrow is not codes and (narrow != codes).any()) or narrow.min(initial=0) < -LEVELS:
         raise OutOfRangeError(f"{name} holds values that are no integers in ±{LEVELS}; quantise it first")
     return narrow.reshape(-1, *codes.shape[-2:])

@@ -14,8 +14,7 @@ from xbarsim import bert
 from xbarsim.errors import OutOfRangeError
 
 LEVELS = 127                                # codes -127 ... 127
-# float32 holds every integer up to 2^24, and 127² · 1024 < 2^24: a float32 product of codes is exact up to this depth
-EXACT_DEPTH = 1024
+EXACT = 2**24                               # float32 holds every integer up to this
 
 
 def input_ranges(model, token_lists, quantile=1.0, threads=None):
@@ -59,12 +58,13 @@ def codes(x, scale):
     return np.clip(np.rint(x / scale), -LEVELS, LEVELS).astype(np.float32, copy=False)
 
 
-def integer_product(a, b):
-    """a (t, k) @ b (o, k).T of integer codes in ±127, exactly -> (t, o) float64 (float32 up to `EXACT_DEPTH`)."""
-    y = a[:, :EXACT_DEPTH] @ b[:, :EXACT_DEPTH].T
-    for start in range(EXACT_DEPTH, a.shape[1], EXACT_DEPTH):
+def integer_product(a, b, largest=LEVELS):
+    """a (t, k) @ b (o, k).T of integer codes up to ± `largest`, exactly -> (t, o) float64 (float32 if that is exact)."""
+    depth = EXACT // largest**2
+    y = a[:, :depth] @ b[:, :depth].T
+    for start in range(depth, a.shape[1], depth):
         y = y.astype(np.float64, copy=False)
-        y += a[:, start:start + EXACT_DEPTH] @ b[:, start:start + EXACT_DEPTH].T
+        y += a[:, start:start + depth] @ b[:, start:start + depth].T
     return y
 
 
