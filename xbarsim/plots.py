@@ -83,7 +83,7 @@ def against(summary, curves, key, path):
     for reference, style in zip(summary.references, ("--", ":"), strict=False):
         axes.axhline(100 * reference.value, color="0.3", linestyle=style, linewidth=1, label=REFERENCES[reference.name])
     _limits(axes, summary, [case for curve in curves for _, case in curve.points])
-    _ticks_at(axes, values, logarithmic)
+    _value_axis(axes, values, logarithmic)
     chips = sorted({len(case.chips) for curve in curves for _, case in curve.points} - {0, 1})
     bars = "pale bars: 95 % over examples" + (f"; caps: 95 % over {', '.join(map(str, chips))} chips" if chips else "")
     axes.set_xlabel(key)
@@ -102,8 +102,8 @@ def _limits(axes, summary, cases):
     axes.set_ylim(100 * max(min(shown), lowest) - 3, 100 * min(max(shown), 1) + 3)
 
 
-def _ticks_at(axes, values, logarithmic):
-    """Ticks at the values themselves, but for those too near to the one before."""
+def _value_axis(axes, values, logarithmic):
+    """An axis from the least to the largest value, ticks at the values but for those too near to the one before."""
     place = np.log(values) if logarithmic else values
     kept = [0]
     for k in range(1, len(values)):
@@ -111,6 +111,8 @@ def _ticks_at(axes, values, logarithmic):
             kept.append(k)
     axes.set_xticks(values[kept], [f"{value:g}" for value in values[kept]], fontsize=8)
     axes.set_xticks([], minor=True)
+    ends = place[[0, -1]] + np.array([-0.05, 0.05]) * (place[-1] - place[0])
+    axes.set_xlim(np.exp(ends) if logarithmic else ends)
 
 
 def device(model, path):
