@@ -1,5 +1,6 @@
 """The computation crossbar: against counting bit by bit, dense nodal analysis, and the two modes against each other."""
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -151,7 +152,9 @@ NOISY = [({"read_noise": True, "spread": True, "telegraph_multiplier": 18.0}, {}
           {"sign": "magnitude", "rows_per_conversion": 5}),
          ({"read_noise": True, "programming": True, "telegraph_multiplier": 9.0},
           {"sign": "offset", "digit_bits": 2, "resistor_spread": 0.1, "stuck_open_rate": 0.02}),
-         ({"read_noise": True, "converters": False, "telegraph_multiplier": 5.0}, {})]
+         ({"read_noise": True, "converters": False, "telegraph_multiplier": 5.0}, {}),
+         ({"wires": True, "read_noise": True, "spread": True, "telegraph_multiplier": 7.0},
+          {"resistance_ohm": 1000.0, "ir_drop": "solved"})]
 
 
 @pytest.mark.parametrize(("effects", "computation"), NOISY, ids=str)
@@ -185,6 +188,42 @@ def test_statistical_mode_follows_the_wires():
     rms = {mode: np.sqrt((e**2).mean()) for mode, e in error.items()}
     assert rms["direct"] > 1000
     assert rms["statistical"] == pytest.approx(rms["direct"], rel=0.15)
+
+
+@pytest.mark.parametrize("coding", [{}, {"sign": "offset", "digit_bits": 2}, {"sign": "magnitude", "stuck_open_rate": 0.05}],
+                         ids=str)
+def test_solved_wires_give_the_codes_of_the_direct_mode(coding):
+    """IR drop that costs many codes, nothing random: the same integers; one matrix, and two of unequal depth at once."""
+    effects = IDEAL | {"wires": True, "programming": True}
+    common = {"resistance_ohm": 600.0, "resistor_spread": 0.05} | coding
+    a, b = operands(tokens=3, depth=37, outputs=21)
+    chips = [crossbars(effects, **common, **mode) for mode in ({"mode": "direct"}, {"ir_drop": "solved"})]
+    direct, solved = (product(chip, a, b, first=1) for chip in chips)
+    assert np.sqrt(((direct.output - a @ b) ** 2).mean()) > 500
+    np.testing.assert_allclose(solved.output, direct.output, rtol=0, atol=0.05)      # float32 sums up to 1e5
+    np.testing.assert_allclose(solved.saturations, direct.saturations, rtol=1e-5, atol=1e-3)
+    rng = np.random.default_rng(6)
+    a, b = rng.integers(-127, 128, (2, 3, 9)), rng.integers(-127, 128, (2, 9, 14))
+    a[1, :, 5:] = b[1, 5:] = 0
+    direct, solved = (chip.multiply(a, chip.prepare(b, np.array([2, 0]), depths=[9, 5]), np.zeros((2, 3), int))
+                      for chip in chips)
+    np.testing.assert_allclose(solved.output, direct.output, rtol=0, atol=0.05)
+    assert abs(direct.output - a @ b).max() > 100
+
+
+STRONG = {"resistance_ohm": 600.0}
+
+
+@pytest.mark.parametrize(("effects", "settings", "told"), [
+    ({}, STRONG, True), ({"read_noise": True, "telegraph_multiplier": 12.0}, STRONG, False), ({}, {}, False),
+    ({}, STRONG | {"ir_drop": "solved"}, False), ({}, STRONG | {"mode": "direct"}, False)], ids=str)
+def test_ir_drop_beyond_the_typical_statistics_is_told(effects, settings, told):
+    """Where other switches decide conversions, unless noise decides far more, or the wires are solved."""
+    a, b = operands(tokens=1, depth=12, outputs=9)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        product(crossbars(IDEAL | {"wires": True} | effects, **settings), a, b)
+    assert [str(one.message)[:7] for one in caught] == ["IR drop"] * told
 
 
 def test_telegraph_noise_below_half_a_level_changes_nothing():

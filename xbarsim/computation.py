@@ -7,18 +7,21 @@ weights, Q·Kᵀ and scores·V are the same operation.
 
 Two ways to simulate it (`[computation] mode`): `direct` takes every conversion of every bit pair through the transfer
 matrix of its tile; `statistical` takes mean and variance of a conversion for every set of conducting lines, measured
-on the same crossbars, and sums them over all conversions exactly (see `kernels.counting`).
+on the same crossbars, and sums them over all conversions exactly (see `kernels.counting`).  What a cell adds to a current
+depends, by the IR drop, on the other switches of its tile: `ir_drop = "typical"` takes its mean over random switches and
+an independent deviation at every conversion, `"solved"` the very switches of every tile and plane, as `direct` does.
 
 Depth is the dimension that the product sums over: its elements lie on word lines, the outputs on bit lines.
 """
 import functools
 import itertools
 import threading
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.errors import OutOfRangeError, ShapeError
+from xbarsim.errors import OutOfRangeError, ShapeError, ValidRangeWarning
 from xbarsim.kernels.counting import add_noise, conjunctions, conversion_moments, count_products, moebius, scale
 from xbarsim.kernels.transfer import transfer_matrix
 from xbarsim.quantize import EXACT, LEVELS, integer_product
@@ -31,6 +34,8 @@ GRID = 32                        # used word and bit lines are rounded up to thi
 KEPT_BYTES = 2**28               # sides of products with weights that the statistical mode keeps, per chip
 BLOCK_BYTES = 2**25              # of the word-line operand's side of the sums at once
 NEGLIGIBLE = 1e-9                # codes: a mean or variance below this in every conversion is not followed
+FLIPS, FLIPS_OF_NOISE = 1e-7, 0.1  # conversions, and share of the variance, that IR drop may decide without a warning
+QUANTITIES = ("mean", "variance", "saturation")
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,11 @@ class Lines:
         return cls(np.repeat(element, cells, axis=1)[kept].T, line.reshape(len(line), -1)[kept].T, row_block[kept],
                    group[kept])
 
+    def groups_of(self, row_block):
+        """Slice of the groups of a tile."""
+        groups = np.flatnonzero(self.row_block == row_block)
+        return slice(groups[0], groups[-1] + 1)
+
 
 @dataclass
 class SwitchOperand:
@@ -150,7 +160,7 @@ class SwitchOperand:
     fields : (channels, z, n, r, groups) uint8;  total : (z, 1, n) float64, sum over the depth of the codes as given
     closed : (z, depth, 1) float32, units closed behind each element, summed over outputs and digits
     crossbar : (z, n, groups) int, the crossbar of each place;  density : float, share of closed switches
-    keep : bool, whether the statistical mode may keep its side of the products in `kept`, see `Crossbars._switched`
+    keep : bool, whether its side of the sums may be kept;  kept : Side or None
     """
 
     codes: np.ndarray
@@ -162,7 +172,40 @@ class SwitchOperand:
     crossbar: np.ndarray
     density: float
     keep: bool
-    kept: dict = field(default_factory=dict)
+    kept: object = None
+
+
+@dataclass(frozen=True)
+class Side:
+    """The switch operand's side of the sums over the sets of conducting lines.
+
+    quantities : {name: (subsets (s,) int64, (z, n, s · groups) float32)} of the sets that matter for the "mean" of the
+        deviation from the exact count, the "variance" and the probability of "saturation", which is summed over the outputs
+        to (z, 1, s · groups); without a quantity that is 0 everywhere
+    whole : whether "mean" is the result itself: single lines matter, and no exact product is needed beside them
+    """
+
+    quantities: dict
+    whole: bool
+
+    @classmethod
+    def of(cls, quantities, whole):
+        """With saturations of every output (z, n, s · groups)."""
+        return cls({name: (subsets, values.sum(axis=1, keepdims=True) if name == "saturation" else values)
+                    for name, (subsets, values) in quantities.items()}, whole)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One plane of switches of a tile: its number in the product, its outputs (slice), the channel and bit position of its
+    digit with their signed weight, and the transfer matrix (outputs, word lines) in LSB."""
+
+    number: int
+    columns: slice
+    channel: int
+    bit: int
+    weight: float
+    transfer: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -204,6 +247,7 @@ class Crossbars:
             self.stuck_open[x] = stuck & (draw >= 1 - computation.stuck_open_rate)
         units = np.resize(self.coding.units, computation.word_lines)
         self.current = self.relative * units[:, None]               # LSB of a closed cell without IR drop
+        self.solved = computation.mode == "statistical" and computation.ir_drop == "solved" and has_wires(study)
         self._statistics, self._lock, self._kept_bytes = {}, threading.Lock(), 0
 
     def _rng(self, crossbar, purpose):
@@ -242,9 +286,12 @@ class Crossbars:
             fields[..., lines.line < 0] = 0
             value = np.einsum("c,cz...->z...", coding.signs, coding.table(1)[fields])
             effective = np.ascontiguousarray(self._per_element(value * units, lines, depth).swapaxes(1, 2))
-        return SwitchOperand(effective, used.astype(np.float32), np.ascontiguousarray(fields),
-                             codes.sum(axis=1, keepdims=True, dtype=np.float64), closed.swapaxes(1, 2), lines, crossbar,
-                             density, keep and z == 1)
+        operand = SwitchOperand(effective, used.astype(np.float32), np.ascontiguousarray(fields),
+                                codes.sum(axis=1, keepdims=True, dtype=np.float64), closed.swapaxes(1, 2), lines, crossbar,
+                                density, keep and z == 1)
+        if self.solved and operand.keep:
+            operand.kept = self._solved(operand, slice(0, 1))
+        return operand
 
     @staticmethod
     def _per_element(values, lines, depth):
@@ -310,44 +357,39 @@ class Crossbars:
         return Counted(output.reshape(*shape, outputs), saturations.reshape(shape), conducting.reshape(shape))
 
     def _statistical(self, codes, fields, operand, keys):
-        z, depth, outputs = operand.codes.shape
-        statistics = self.statistics(depth, outputs, operand.density)
-        quantities, saturations = statistics.quantities, np.zeros(keys.shape)
-        output = np.empty((*keys.shape, outputs), np.float32) if statistics.whole else self._exact(codes, operand)
-        if not quantities:
-            return output, saturations
-        if "variance" in quantities:
-            output = output.astype(np.float32, copy=False)
-        driven = on_lines(fields, operand.lines.element)
-        row_bytes = 4 * driven.shape[-1] * max(subsets.size for subsets, _ in quantities.values())
-        for matrices, blocks in blocks_of(z, keys.shape[1], row_bytes):
-            switched = {name: self._switched(name, operand, statistics, matrices) for name in quantities}
-            for rows in blocks:
-                here = np.ascontiguousarray(driven[:, matrices, rows])
-                result = output[matrices, rows]
-                for name, (subsets, _) in quantities.items():
-                    own = self._features(name, here, subsets)
+        z, _, outputs = operand.codes.shape
+        driven, saturations, results = on_lines(fields, operand.lines.element), np.zeros(keys.shape), []
+        places, groups = driven.shape[3:]
+        for matrices, blocks in blocks_of(z, keys.shape[1], 4 * groups * (2**places - 1)):
+            side = self._side(operand, matrices)
+            here = keys[matrices]
+            result = np.empty((*here.shape, outputs), np.float32) if side.whole else self._exact(codes, operand, matrices)
+            if "variance" in side.quantities:
+                result = result.astype(np.float32, copy=False)
+            for rows in blocks if side.quantities else ():
+                bits, part = np.ascontiguousarray(driven[:, matrices, rows]), result[:, rows]
+                for name, (subsets, switched) in side.quantities.items():
+                    total = self._features(name, bits, subsets) @ switched.swapaxes(1, 2)
                     if name == "saturation":
-                        saturations[matrices, rows] += (own @ switched[name].swapaxes(1, 2))[..., 0]
-                        continue
-                    own = own @ switched[name].swapaxes(1, 2)
-                    if name == "variance":                                          # after the mean
-                        add_noise(result.reshape(-1, outputs), own.reshape(-1, outputs), keys[matrices, rows].ravel(),
+                        saturations[matrices, rows] += total[..., 0]
+                    elif name == "variance":                                        # after the mean
+                        add_noise(part.reshape(-1, outputs), total.reshape(-1, outputs), here[:, rows].ravel(),
                                   normal_quantiles())
-                    elif statistics.whole:
-                        result[...] = own
+                    elif side.whole:
+                        part[...] = total
                     else:
-                        result += own
-        return output, saturations
+                        part += total
+            results.append(result)
+        return results[0] if len(results) == 1 else np.concatenate(results), saturations
 
-    def _exact(self, codes, operand):
+    def _exact(self, codes, operand, matrices):
         """The product of the effective codes, (z, b, n)."""
-        largest = LEVELS + self.coding.offset
-        values = (codes + np.float32(self.coding.offset)) * operand.used[:, None]
+        largest, switched = LEVELS + self.coding.offset, operand.codes[matrices]
+        values = (codes[matrices] + np.float32(self.coding.offset)) * operand.used[matrices, None]
         if len(values) == 1:
-            return integer_product(values[0], operand.codes[0].T, largest)[None]
+            return integer_product(values[0], switched[0].T, largest)[None]
         exact = np.float32 if largest**2 * values.shape[-1] <= EXACT else np.float64
-        return values.astype(exact, copy=False) @ operand.codes
+        return values.astype(exact, copy=False) @ switched
 
     def _features(self, name, fields, subsets):
         """(z, rows, subsets · groups) of a quantity for fields (channels, z, rows, r, groups), see `conjunctions`."""
@@ -357,24 +399,82 @@ class Crossbars:
         return conjunctions(fields.reshape(channels, -1, *places), signs, subsets,
                             self.coding.table(power)).reshape(z, rows, -1)
 
-    def _switched(self, name, operand, statistics, matrices):
-        """The switch operand's side of a quantity's sums, (z, n, subsets · groups) float32, kept if there is room; that of
-        saturations is summed over the outputs, (z, 1, subsets · groups)."""
-        if name in operand.kept:
-            return operand.kept[name]
-        subsets, coefficients = statistics.quantities[name]
-        fields = operand.fields[:, matrices]
-        side = self._features(name, fields, subsets)
-        bit = np.arange(fields.shape[2]) % self.settings.bit_lines
-        scale(side.reshape(*side.shape[:2], subsets.size, -1), coefficients, operand.crossbar[matrices], bit,
-              operand.lines.group)
-        if name == "saturation":
-            side = side.sum(axis=1, keepdims=True)
+    def _side(self, operand, matrices):
+        """Side of several matrices of an operand, kept if there is room."""
+        if operand.kept is not None:
+            return operand.kept
+        side = (self._solved if self.solved else self._typical)(operand, matrices)
+        size = sum(values.nbytes for _, values in side.quantities.values())
         with self._lock:
-            if operand.keep and self._kept_bytes + side.nbytes <= KEPT_BYTES:
-                self._kept_bytes += side.nbytes
-                operand.kept[name] = side
+            if operand.keep and self._kept_bytes + size <= KEPT_BYTES:
+                self._kept_bytes += size
+                operand.kept = side
         return side
+
+    def _typical(self, operand, matrices):
+        """Side by the statistics of the crossbars."""
+        statistics = self.statistics(*operand.codes.shape[1:], operand.density)
+        fields, quantities = operand.fields[:, matrices], {}
+        bit = np.arange(fields.shape[2]) % self.settings.bit_lines
+        for name, (subsets, coefficients) in statistics.quantities.items():
+            values = self._features(name, fields, subsets)
+            scale(values.reshape(*values.shape[:2], subsets.size, -1), coefficients, operand.crossbar[matrices], bit,
+                  operand.lines.group)
+            quantities[name] = subsets, values
+        return Side.of(quantities, statistics.whole)
+
+    def _solved(self, operand, matrices):
+        """Side by the conversions of every tile with its switches as they are set, plane by plane: the weights of the digits
+        enter its sums, the word-line operand's side is the same."""
+        fields, lines = operand.fields[:, matrices], operand.lines
+        _, z, outputs, places, groups = fields.shape
+        units = np.resize(self.coding.units, places)
+        sums = np.zeros((3, z, outputs, 2**places, groups), np.float32)
+        for matrix, row_block in itertools.product(range(z), range(lines.row_block[-1] + 1)):
+            tile = lines.groups_of(row_block)
+            line = lines.line[:, tile].T                                                     # (g, r)
+            for plane in self._planes(operand, matrix + matrices.start, row_block):
+                current = np.where(line < 0, 0.0, plane.transfer[:, np.maximum(line, 0)])    # (n, g, r)
+                moments = self._moments(current, 0.0)
+                closed = fields[plane.channel, matrix, plane.columns, :, tile].swapaxes(1, 2) >> plane.bit & 1
+                moments[0][..., 1 << np.arange(places)] -= closed * units
+                for each, power, total in zip(moments, (1, 2, 0), sums[:, matrix], strict=True):
+                    total[plane.columns, :, tile] += (plane.weight**power * each).swapaxes(1, 2)
+        matter = np.abs(sums).max(axis=(1, 2, 4)) > NEGLIGIBLE
+        single = 1 << np.arange(places)
+        whole = bool(matter[0, single].any())
+        if whole:
+            matter[0, single] = True
+            value = np.einsum("c,cz...->z...", self.coding.signs, self.coding.table(1)[fields])
+            sums[0][:, :, single] += value * units[:, None]
+        return Side.of({name: (np.flatnonzero(own), np.ascontiguousarray(total[:, :, own]).reshape(z, outputs, -1))
+                        for name, total, own in zip(QUANTITIES, sums, matter, strict=True) if own.any()}, whole)
+
+    def _moments(self, current, relative_sigma):
+        """Möbius coefficients (3, ..., 2^r) of the QUANTITIES of conversions of lines with currents (..., r)."""
+        flat = np.ascontiguousarray(current).reshape(-1, current.shape[-1])
+        moments = conversion_moments(flat, relative_sigma * flat, self.half_swing, self.top)
+        for each in moments:
+            moebius(each)
+        return moments.reshape(3, *current.shape[:-1], -1)
+
+    def _planes(self, operand, matrix, row_block):
+        """Every plane of switches of a row of tiles, as `Plane`."""
+        coding, settings, lines = self.coding, self.settings, operand.lines
+        tile, outputs = lines.groups_of(row_block), operand.codes.shape[2]
+        line = lines.line[:, tile].ravel()
+        present = line >= 0
+        starts = range(0, outputs, settings.bit_lines)
+        digits = itertools.product(range(len(coding.signs)), coding.digit_planes)
+        for number, (start, (channel, (bit, weight))) in enumerate(itertools.product(starts, digits)):
+            columns = slice(start, min(start + settings.bit_lines, outputs))
+            places = operand.fields[channel, matrix, columns, :, tile]
+            places = places.reshape(len(places), -1)
+            closed = np.zeros((settings.word_lines, settings.bit_lines), bool)
+            closed[line[present], :len(places)] = (places[:, present] >> bit & 1).T
+            number += row_block * len(starts) * len(coding.signs) * len(coding.digit_planes)
+            yield Plane(number, columns, channel, bit, float(coding.signs[channel] * weight),
+                        self.transfer(operand.crossbar[matrix, start, tile.start], closed)[:len(places)])
 
     def _direct(self, codes, fields, operand, keys):
         coding, settings, lines = self.coding, self.settings, operand.lines
@@ -384,30 +484,18 @@ class Crossbars:
         weight = np.array([value for _, _, value in planes])
         output, saturations = np.zeros((*keys.shape, outputs)), np.zeros(keys.shape, np.int64)
         for matrix, row_block in itertools.product(range(z), range(lines.row_block[-1] + 1)):
-            groups = np.flatnonzero(lines.row_block == row_block)
-            groups = slice(groups[0], groups[-1] + 1)
-            line = lines.line[:, groups].ravel()
+            tile = lines.groups_of(row_block)
+            line = lines.line[:, tile].ravel()
             present = line >= 0
             volts = np.zeros((keys.shape[1], len(planes), settings.word_lines), np.uint8)
             for k, (channel, p, _) in enumerate(planes):
-                bits = driven[channel, matrix][..., groups].reshape(len(volts), -1)
+                bits = driven[channel, matrix][..., tile].reshape(len(volts), -1)
                 volts[:, k, line[present]] = bits[:, present] >> p & 1
-            for number, start in enumerate(range(0, outputs, settings.bit_lines)):
-                columns = slice(start, min(start + settings.bit_lines, outputs))
-                crossbar = operand.crossbar[matrix, start, groups.start]
-                tile = row_block * -(-outputs // settings.bit_lines) + number
-                digits = itertools.product(range(len(fields)), coding.digit_planes)
-                for k, (channel, (q, digit_weight)) in enumerate(digits):
-                    places = operand.fields[channel, matrix, columns, :, groups]
-                    places = places.reshape(len(places), -1)
-                    closed = np.zeros((settings.word_lines, settings.bit_lines), bool)
-                    closed[line[present], :len(places)] = (places[:, present] >> q & 1).T
-                    part = np.zeros((len(volts), len(places)))
-                    first = (tile * len(fields) * len(coding.digit_planes) + k) * len(planes)
-                    count_products(volts, weight, self.transfer(crossbar, closed)[:len(places)],
-                                   float(coding.signs[channel] * digit_weight), settings.rows_per_conversion,
-                                   self.half_swing, self.top, keys[matrix], first, part, saturations[matrix])
-                    output[matrix][:, columns] += part
+            for plane in self._planes(operand, matrix, row_block):
+                part = np.zeros((len(volts), len(plane.transfer)))
+                count_products(volts, weight, plane.transfer, plane.weight, settings.rows_per_conversion, self.half_swing,
+                               self.top, keys[matrix], plane.number * len(planes), part, saturations[matrix])
+                output[matrix][:, plane.columns] += part
         return output, saturations.astype(np.float64)
 
     # ------------------------------------------------------------ physics
@@ -475,35 +563,48 @@ class Crossbars:
             relative_sigma = float(np.sqrt(squares / max(count, 1)))
         lines = Lines.of(max(rows // self.cells, 1), self.cells, settings.word_lines, settings.rows_per_conversion)
         current = current[:, :, :columns]
-        flat = np.where(lines.line[..., None] < 0, 0.0, current[:, np.maximum(lines.line, 0)])   # (x, r, groups, n)
-        flat = np.ascontiguousarray(flat.transpose(0, 3, 2, 1))                                  # (x, n, groups, r)
-        shape = flat.shape
-        moments = conversion_moments(flat.reshape(-1, shape[-1]), relative_sigma * flat.reshape(-1, shape[-1]),
-                                     self.half_swing, self.top)
-        for each in moments:
-            moebius(each)
-        moments = moments.reshape(3, *shape[:-1], -1)
-        units = np.where(lines.line < 0, 0.0, np.resize(self.coding.units, shape[-1])[:, None]).T  # (groups, r)
-        single = 1 << np.arange(shape[-1])
+        lines = lines.line.T                                                                     # (groups, r)
+        current = np.where(lines < 0, 0.0, current[:, np.maximum(lines, 0)].transpose(0, 3, 1, 2))  # (x, n, groups, r)
+        moments = self._moments(current, relative_sigma)
+        self._check_ir_drop(current, relative_sigma, moments[1], density)
+        units = np.where(lines < 0, 0.0, np.resize(self.coding.units, lines.shape[1]))
+        single = 1 << np.arange(lines.shape[1])
         moments[0][..., single] -= units                                                         # the exact count
         matter = np.abs(moments).max(axis=(1, 2, 3)) > NEGLIGIBLE                                # (quantities, subsets)
-        whole = matter[0, single].any()
+        whole = bool(matter[0, single].any())
         if whole:
             matter[0, single] = True
             moments[0][..., single] += units
         return Statistics({name: (np.flatnonzero(own), np.ascontiguousarray(moment[..., own].swapaxes(2, 3), np.float32))
-                           for name, moment, own in zip(("mean", "variance", "saturation"), moments, matter, strict=True)
-                           if own.any()}, bool(whole))
+                           for name, moment, own in zip(QUANTITIES, moments, matter, strict=True) if own.any()}, whole)
+
+
+    def _check_ir_drop(self, current, relative_sigma, variance, density):
+        """Warn where the switches of other cells decide conversions.
+
+        current, variance : of `_measure`, the latter as Möbius coefficients F: if every line conducts with probability p,
+            the mean of a quantity is Σ_U F(U) p^|U|
+        """
+        size = np.array([set_.bit_count() for set_ in range(variance.shape[-1])])
+        probability = (density / 2) ** size                                 # half of the word lines are driven
+        total = variance @ probability
+        if not relative_sigma or total.mean() < FLIPS:
+            return
+        flips = float(np.abs(total - self._moments(current, 0.0)[1] @ probability).mean())
+        if flips > max(FLIPS, FLIPS_OF_NOISE * total.mean()):
+            warnings.warn(ValidRangeWarning(
+                f"IR drop: the other switches of a tile of {variance.shape[1]} bit lines move what a cell of "
+                f"computation.resistance_ohm = {self.settings.resistance_ohm:g} ohm adds to a current by "
+                f"{relative_sigma:.2%} (standard deviation) and decide {flips:.1e} of the conversions; the statistical mode "
+                'takes them as independent. Set computation.ir_drop = "solved" or computation.mode = "direct", larger '
+                "resistances or smaller tiles"), stacklevel=2)
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Möbius coefficients of a conversion over the sets of conducting lines.
+    """Möbius coefficients of a conversion over the sets of conducting lines, see `Side`.
 
-    quantities : {name: (subsets (s,) int64, coefficients (crossbars, bit lines, s, groups) float32)} of the sets that
-        matter for the "mean" of the deviation from the exact count, the "variance" and the probability of "saturation";
-        without a quantity that is 0 everywhere
-    whole : whether "mean" is the result itself: single lines matter, and no exact product is needed beside them
+    quantities : {name: (subsets (s,) int64, coefficients (crossbars, bit lines, s, groups) float32)}
     """
 
     quantities: dict

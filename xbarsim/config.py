@@ -123,6 +123,8 @@ class Computation(Table):
 
     mode: Literal["statistical", "direct"] = Field(
         "statistical", description="moments of a conversion summed exactly, or every conversion through the physics")
+    ir_drop: Literal["typical", "solved"] = Field(
+        "typical", description="statistical mode: wires solved for random switches, or for those of every tile and plane")
     word_lines: int = Field(128, ge=1, le=4096)
     bit_lines: int = Field(128, ge=1, le=4096)
     rows_per_conversion: int = Field(3, ge=1, le=4096, description="word lines driven at once; statistical mode: up to 8")

@@ -18,7 +18,8 @@ class OutOfRangeError(XbarsimError, ValueError):
 
 
 class ValidRangeWarning(UserWarning):
-    """A condition outside the range for which a device file states its values, where the study asked for a warning."""
+    """A condition outside the range for which a device file states its values, where the study asked for a warning; or one
+    that the statistical model of a crossbar does not cover."""
 
 
 class ConvergenceError(XbarsimError, RuntimeError):
