@@ -63,7 +63,7 @@ def against(summary, curves, key, path):
     """
     figure, axes = _figure(9, 5)
     values = np.unique([value for curve in curves for value, _ in curve.points]).astype(float)
-    logarithmic = values[0] > 0 and values[-1] >= 8 * values[0]
+    logarithmic = values[0] > 0 and values[-1] > 10 * values[0]
     if logarithmic:
         axes.set_xscale("log")
     from matplotlib.transforms import ScaledTranslation
