@@ -27,9 +27,7 @@ import numpy as np
 from xbarsim import cells, spice
 from xbarsim.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
 from xbarsim.kernels import newton, nodal, transient
-from xbarsim.kernels import transfer as merge
-
-_CHUNK = 1 << 22                     # node voltages held at once where many solutions are reduced as they come
+from xbarsim.kernels.transfer import transfer_matrix
 
 
 def _array(name, value, unit, shapes, remedy="", infinite=False):
@@ -486,43 +484,29 @@ class Crossbar:
             arrays, terminals = tuple(a[0] for a in arrays), tuple(a[0] for a in terminals)
         return Solution(*arrays, self, terminals)
 
-    @property
-    def _merges(self):
-        """Whether the arrangement is that of `kernels/transfer.py`: left to bottom, every line connected."""
-        word, bit, shorted = self.word_segments, self.bit_segments, np.isinf(self.conductance)
-        return (np.isfinite(word[:, 0]).all() and np.isfinite(bit[-1]).all() and np.isinf(word[:, -1]).all()
-                and np.isinf(bit[0]).all() and not (shorted & (word[:, :-1] + bit[1:] == 0)).any())
-
     def transfer_matrix(self):
         """(n, m) S: current into each sensed line per volt on each driven line (transposed: (m, n)).
 
-        By port merging (`kernels/transfer.py`) for word lines driven at the left and bit lines sensed at the bottom, or
-        the transposed use of them; one solution per driven line for any other arrangement.
+        In any arrangement by joining blocks of cells (`kernels/transfer.py`).
         """
-        self._require_ohmic()
-        if self._merges:
-            transfer, _ = merge.transfer_matrix(self.conductance, self.word_segments[:, :-1], self.bit_segments[1:])
-            return np.ascontiguousarray(transfer.T if self.transposed else transfer)          # reciprocity
-        return np.ascontiguousarray(self._columns("output_current").T)
+        transfer, _ = self._joined(self.conductance, self.word_segments, self.bit_segments)
+        return np.ascontiguousarray(transfer.T if self.transposed else transfer)          # reciprocity
 
     def power_matrix(self):
         """(m, m) S, symmetric (transposed: (n, n)): v @ power_matrix @ v watts are drawn, sensing at 0 V."""
+        arrays = self.conductance, self.word_segments, self.bit_segments
+        if self.transposed:
+            arrays = self.conductance.T, self.bit_segments.T, self.word_segments.T
+        return np.ascontiguousarray(self._joined(*arrays)[1])
+
+    def _joined(self, conductance, word, bit):
         self._require_ohmic()
-        if self._merges and not self.transposed:
-            return merge.transfer_matrix(self.conductance, self.word_segments[:, :-1], self.bit_segments[1:])[1]
-        return np.ascontiguousarray(self._columns("input_current").T)
+        right, top = (None if np.isinf(ends).all() else ends for ends in (word[:, -1], bit[0]))
+        return transfer_matrix(conductance, word[:, :-1], bit[1:], right, top)
 
     def _require_ohmic(self):
         if not self.ohmic:
             raise ConfigError("an array of nonlinear cells has no transfer matrix: use solve(input_voltage)")
-
-    def _columns(self, what):
-        """(inputs, ...) of one attribute of the solutions for 1 V on one driven line after the other."""
-        m, n = self.shape
-        inputs = n if self.transposed else m
-        chunk = max(1, _CHUNK // (m * n))
-        return np.concatenate([getattr(self.solve(np.eye(chunk, inputs, start)[:inputs - start]), what)
-                               for start in range(0, inputs, chunk)])
 
 
 def _settling_times(time, distance, tolerance):
