@@ -298,7 +298,7 @@ def _merge(blocks, right, top, work, room, spare):
                 count = high[i] * (1 + has_right) + wide[j] * (1 + has_top)
                 result = merged[i, j, :count * count].reshape((count, count))
                 if i1 == heights.size or j2 == widths.size:                                   # nothing to join with
-                    result[:] = blocks[min(i1, i2), j1, :count * count].reshape((count, count))
+                    result[:] = blocks[i2, j1, :count * count].reshape((count, count))
                     continue
                 h1, w1, h2, w2 = heights[i1], widths[j1], heights[i2], widths[j2]
                 count1, count2 = h1 * (1 + right1) + w1 * (1 + top1), h2 * (1 + right2) + w2 * (1 + top2)

@@ -63,6 +63,17 @@ def test_every_arrangement_agrees_with_conjugate_gradients(options):
     np.testing.assert_allclose(power, power.T, rtol=1e-12)
 
 
+def test_nodes_that_see_nothing_carry_nothing():
+    """A floating word line with open cells only, in a tile of one small block."""
+    g, r_word, r_bit = network(5, 6, 13)
+    g[2] = 0
+    transfer = Crossbar(g, r_word, r_bit, floating_word_lines=[2]).transfer_matrix()
+    np.testing.assert_array_equal(transfer[:, 2], 0)
+    others = [0, 1, 3, 4]
+    expected = Crossbar(g, r_word, r_bit).transfer_matrix()[:, others]
+    np.testing.assert_allclose(transfer[:, others], expected, rtol=1e-13)
+
+
 def exact_transfer(g, r_word, r_bit):
     """The transfer matrix in rational arithmetic, by Gaussian elimination of the nodal equations."""
     (m, n), one = g.shape, Fraction(1)
@@ -122,9 +133,11 @@ def test_one_cell_is_three_resistors_in_series():
     np.testing.assert_allclose([transfer[0, 0], power[0, 0]], 1 / 1018, rtol=1e-14)
 
 
-def test_a_shorted_cell_leaves_the_wires():
-    transfer, _ = transfer_matrix(np.array([[np.inf]]), np.array([[7.0]]), np.array([[11.0]]))
-    np.testing.assert_allclose(transfer[0, 0], 1 / 18, rtol=1e-14)
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-14), (np.float32, 1e-6)])
+@pytest.mark.parametrize("ohm", [1.0, 1e-9])
+def test_a_shorted_cell_leaves_the_wires(ohm, dtype, rtol):
+    transfer, _ = transfer_matrix(np.array([[np.inf]], dtype), np.array([[7 * ohm]]), np.array([[11 * ohm]]))
+    np.testing.assert_allclose(transfer[0, 0], 1 / (18 * ohm), rtol=rtol)
 
 
 def test_shorts_and_ideal_wires_pass_every_level():
