@@ -457,10 +457,43 @@ def test_command(tmp_path):
     assert run.exit_code == 2 and "not of the form NAME=VALUE" in run.output
 
 
+def test_command_prints_and_writes_the_model_that_is_named(tmp_path):
+    from typer.testing import CliRunner
+
+    from xbarsim.cli import app
+
+    paths, _ = example("iv", tmp_path)
+    out, command = tmp_path / "mine.toml", ["calibrate", "iv", str(paths[0]), "--column", "voltage=V (V)"]
+    best = CliRunner().invoke(app, command).stdout
+    run = CliRunner().invoke(app, [*command, "--model", "polynomial of degree 3", "--out", str(out), "--base", "ideal"])
+    assert run.exit_code == 0, run.output
+    assert "polynomial of degree 3" in run.stdout.splitlines()[0] != best.splitlines()[0]
+    assert run.stdout.splitlines()[1] == best.splitlines()[1]                     # what was read
+    assert "sinh" in next(line for line in run.stdout.splitlines() if "AIC" in line).lower()
+    assert load_device(out).file.iv.model == "polynomial"
+
+
+def test_faults_in_other_units(tmp_path):
+    g = np.full((30, 30), 20e-6) * (1 + 0.02 * np.random.default_rng(3).standard_normal((30, 30)))
+    g[4, 5] = 0
+    expected = calibrate.fit_faults(g)
+    np.save(tmp_path / "micro.npy", 1e6 * g)
+    with np.errstate(divide="ignore"):
+        np.save(tmp_path / "kilo.npy", 1e-3 / g)
+    for name, unit in (("micro.npy", "uS"), ("kilo.npy", "kohm")):
+        fit = calibrate.calibrate_files("faults", [tmp_path / name], {"conductance": f":{unit}"}, {})
+        assert_allclose([p.value for p in fit.parameters if p.value is not None],
+                        [p.value for p in expected.parameters if p.value is not None], rtol=1e-9)
+        assert f"in {unit}" in fit.inputs[0]
+    for columns, where in (({"conductance": ":V"}, {}), ({"target": ":uS"}, {}), ({}, {"a": "1"})):
+        with pytest.raises(ConfigError, match="conductance"):
+            calibrate.calibrate_files("faults", [tmp_path / "micro.npy"], columns, where)
+
+
 def test_an_alternative_is_chosen_by_the_start_of_its_name():
     voltage = np.linspace(0.01, 0.8, 80)
     fit = calibrate.fit_iv(voltage, 20e-6 * 0.4 * np.sinh(voltage / 0.4))
-    assert fit.choose("Sinh") is fit
+    assert fit.choose("Sinh").model == fit.model
     assert fit.choose("polynomial of degree 3").device["iv"]["model"] == "polynomial"
     for name, message in (("poly", "2 models"), ("zz", "no models"), ("", "4 models")):
         with pytest.raises(ConfigError, match=message):

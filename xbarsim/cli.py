@@ -315,15 +315,16 @@ def _show_device(
 @app.command("calibrate")
 def _calibrate(
     kind: Annotated[str, typer.Argument(help=f"What was measured: {', '.join(CALIBRATIONS)}.")],
-    files: Annotated[list[Path], typer.Argument(help="CSV or TSV, plain or gzipped.")],
+    files: Annotated[list[Path], typer.Argument(help="CSV or TSV, plain or gzipped; faults: a matrix and perhaps its "
+                                                "targets (CSV, npy, HDF5).")],
     column: Annotated[list[str] | None, typer.Option(metavar="NAME=HEADER[:UNIT]", help="Which column is what, where the "
                                                      "header does not say; a number where there is none.")] = None,
     where: Annotated[list[str] | None, typer.Option(metavar="HEADER=VALUE", help="Rows to keep; VALUE may be "
                                                     "LOW..HIGH.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a device file (.toml); needs --base.")] = None,
     base: Annotated[str | None, typer.Option(metavar="DEVICE", help="Device that the fit is laid over.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Which model --out writes: the start of its name under "
-                                              "AIC; the one that is printed if absent.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Which model is printed and written: the start of "
+                                              "its name under AIC; the best if absent.")] = None,
     picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw data and fit (.png, .pdf, .svg).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the fit as JSON.")] = False,
 ):
@@ -331,8 +332,8 @@ def _calibrate(
     from xbarsim import calibrate
 
     result = calibrate.calibrate_files(kind, files, _pairs("--column", column), _pairs("--where", where))
-    print(json.dumps(result.to_json(), indent=1) if as_json else result.render())
     chosen = result if model is None else result.choose(model)
+    print(json.dumps(chosen.to_json(), indent=1) if as_json else chosen.render())
     if picture is not None:
         from xbarsim import plots
 

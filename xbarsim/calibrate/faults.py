@@ -8,6 +8,7 @@ from scipy import stats
 from xbarsim.arrays import read_array
 from xbarsim.calibrate.result import Curve, FitResult, Parameter
 from xbarsim.calibrate.statistics import proportion
+from xbarsim.calibrate.tables import unit_scale
 from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.units import MICROSIEMENS
 
@@ -141,14 +142,24 @@ def _curves(error, low, high):
 
 
 def from_files(paths, columns, where):
-    """`fit_faults` of a matrix of conductances in S (.csv, .npy, .h5), and a second one of targets if they differ."""
-    if columns or where:
-        raise ConfigError("faults reads a plain matrix of conductances in S, word lines in rows: --column and --where do "
-                          "not apply")
+    """`fit_faults` of a matrix of conductances (.csv, .npy, .h5), and a second one of targets if they differ.
+
+    columns : {"conductance": ":UNIT"} of both where it is not S: a unit of conductance or of resistance
+    """
+    unit = columns.get("conductance", ":S").removeprefix(":")
+    scale = unit_scale(unit, "S")
+    if where or set(columns) - {"conductance"}:
+        raise ConfigError("faults reads a plain matrix, word lines in rows: --where does not apply, and --column only as "
+                          "conductance=:UNIT")
+    if scale is None:
+        raise ConfigError(f"--column conductance=:{unit}: {unit!r} is no unit of conductance or resistance; "
+                          "examples: S, uS, kohm")
     if len(paths) > 2:
         raise ConfigError(f"faults takes a map and its targets, got {len(paths)} files")
-    maps = [read_array(path) for path in paths]
+    factor, inverted = scale
+    with np.errstate(divide="ignore"):
+        maps = [1 / (factor * read_array(path)) if inverted else factor * read_array(path) for path in paths]
     result = fit_faults(*maps)
     inputs = zip(paths, maps, ("conductance", "target"), strict=False)
-    return dataclasses.replace(result, inputs=tuple(f"{Path(path).name}: {what} in S, {' x '.join(map(str, array.shape))}"
-                                                    for path, array, what in inputs))
+    return dataclasses.replace(result, inputs=tuple(
+        f"{Path(path).name}: {what} in {unit}, {' x '.join(map(str, array.shape))}" for path, array, what in inputs))

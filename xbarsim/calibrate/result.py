@@ -100,7 +100,7 @@ class FitResult:
         return next((other for other in self.alternatives if other.aic < self.aic), None)
 
     def choose(self, name):
-        """The fit whose model starts with `name` (any case): this one, or one of its alternatives.
+        """The fit whose model starts with `name` (any case), this one or one of its alternatives; the others beside it.
 
         Raises
         ------
@@ -113,7 +113,8 @@ class FitResult:
             raise ConfigError(f"{len(found) or 'no'} model{'s' * (len(found) != 1)} of this {self.kind} fit start"
                               f"{'s' * (len(found) == 1)} with {name!r}; choose one of "
                               + ", ".join(repr(fit.model) for fit in fits))
-        return (exact or found)[0]
+        chosen = (exact or found)[0]
+        return dataclasses.replace(chosen, inputs=self.inputs, alternatives=tuple(fit for fit in fits if fit is not chosen))
 
     def to_json(self):
         """Plain JSON values; numbers that are not finite become null."""
