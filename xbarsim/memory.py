@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim import bert, dense, fetch, quantize, tasks
+from xbarsim import bert, dense, quantize, tasks
 from xbarsim.aggregate import over_chips
-from xbarsim.checkpoint import load_bert, load_tokenizer
 from xbarsim.device import load_device
 from xbarsim.errors import OutOfRangeError
 
@@ -62,25 +61,18 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
     entries += [(Row(None, rate, rate, None), dense.stated(rate, 1)) for rate in rates]
     if not chips:
         return Report([row for row, _ in entries])
-    model_directory = fetch.locate(study.model.name, "model")
-    model, tokenizer = load_bert(model_directory), load_tokenizer(model_directory)
-    length = min(study.model.max_length, model.config.max_tokens)
-    task = tasks.load_task(study.task.name)
-    head, scored = tasks.choose_head(model, tokenizer, task, study.task.head, max_length=length, pooling=study.task.pooling,
-                                     probe_examples=study.task.probe_examples, threads=threads, progress=progress)
-    scored = scored.limited(study.task.limit)
-    tokens = tasks.tokenize(tokenizer, scored.texts(), length)
-    calibration = tasks.tokenize(tokenizer, task.calibration(study.task.calibration_examples).texts(), length)
-    ranges = quantize.input_ranges(model, calibration, threads=threads)
+    prepared = tasks.prepare(study, threads, progress)
+    model, scored = prepared.model, prepared.scored
+    ranges = quantize.input_ranges(model, prepared.calibration, threads=threads)
     names = bert.matrix_names(model.config)
     done = progress and progress("models read from memory", 1 + chips * len(entries))
 
     def metric(read=None):
-        features = bert.embed(model, tokens, quantize.int8_linear(model, ranges, read), pooling=study.task.pooling,
+        features = bert.embed(model, prepared.tokens, quantize.int8_linear(model, ranges, read), pooling=study.task.pooling,
                               threads=threads)
         if done:
             done(1)
-        return tasks.metrics(scored, head.predict(features), study.seed, resamples=1)[0]
+        return tasks.metrics(scored, prepared.head.predict(features), study.seed, resamples=1)[0]
 
     reference, rows = metric(), []
     for row, confusion in entries:

@@ -15,11 +15,9 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xbarsim import bert, dense, fetch, functions, products, quantize, tasks
+from xbarsim import bert, dense, functions, products, quantize, tasks
 from xbarsim.array import calibrate, program_matrix
-from xbarsim.checkpoint import load_bert, load_tokenizer
 from xbarsim.device import load_device
-from xbarsim.errors import ConfigError
 from xbarsim.mapping import layout_of
 from xbarsim.trace import TraceWriter
 
@@ -338,22 +336,10 @@ def run_study(study, directory="runs", threads=None, progress=silent):
     cases = [(name, case, load_device(case.device.name)) for name, case in study.cases()]
     for _, case, device in cases:
         device.in_study(case)                             # conditions outside the device's range: before anything runs
-    model_directory = fetch.locate(study.model.name, "model")
-    model, tokenizer = load_bert(model_directory), load_tokenizer(model_directory)
-    length = min(study.model.max_length, model.config.max_tokens)
-    task = tasks.load_task(study.task.name)
+    prepared = tasks.prepare(study, threads, progress)
+    model, task, head, scored = prepared.model, prepared.task, prepared.head, prepared.scored
     parts = 2 if task.kind == "pairs" else 1
-    head, scored = tasks.choose_head(model, tokenizer, task, study.task.head, max_length=length,
-                                     pooling=study.task.pooling, probe_examples=study.task.probe_examples,
-                                     threads=threads, progress=progress)
-    metric = tasks.METRICS[task.kind][0] if study.task.metric == "auto" else study.task.metric
-    if metric not in tasks.METRICS[task.kind]:
-        raise ConfigError(f"task.metric = {metric!r} does not fit task {task.name!r} of kind {task.kind}; allowed are "
-                          f"auto, {', '.join(tasks.METRICS[task.kind])}")
-    scored = scored.limited(study.task.limit)
-    calibration = Examples(tasks.tokenize(tokenizer, task.calibration(study.task.calibration_examples).texts(), length))
-    lists = tasks.tokenize(tokenizer, scored.texts(), length)
-    examples = Examples(lists, parts, study.task.pooling)
+    calibration, examples = Examples(prepared.calibration), Examples(prepared.tokens, parts, study.task.pooling)
     size = study.run.batch_examples
 
     def outputs(features):
@@ -363,8 +349,8 @@ def run_study(study, directory="runs", threads=None, progress=silent):
             trace_path(directory, study.name), labels=scored.targets, label_unit="score" if parts == 2 else "class",
             tokens=examples.token_counts, outputs=1 if parts == 2 else len(head.weight),
             seed=study.seed, study=study.to_toml(), model=str(study.model.name), model_sha256=model.sha256,
-            task=task.name, task_sha256=task.sha256, task_kind=task.kind, metric=metric, head=head.kind,
-            classes=len(scored.classes), heads=model.config.heads, truncated_sentences=lists.truncated) as writer:
+            task=task.name, task_sha256=task.sha256, task_kind=task.kind, metric=prepared.metric, head=head.kind,
+            classes=len(scored.classes), heads=model.config.heads, truncated_sentences=prepared.tokens.truncated) as writer:
         inputs, ranges = calibration_inputs(model, calibration, size, pool)
         input_ranges = {name: float(np.abs(x).max()) for name, x in inputs.items()}
         for path, linear in (("float32", bert.linear), ("int8", quantize.int8_linear(model, input_ranges))):

@@ -23,7 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from xbarsim import bert, checkpoint, fetch, quantize
-from xbarsim.errors import OutOfRangeError, ShapeError, TaskError
+from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError, TaskError
 
 FIRST = ("sentence1", "sentence_1", "sentence_a", "text1")
 SECOND = ("sentence2", "sentence_2", "sentence_b", "text2")
@@ -525,6 +525,48 @@ def _agreements(task, predictions):
 def _ratio(a, b):
     """a / b, and 0 where b is 0."""
     return np.divide(a, b, out=np.zeros_like(a, dtype=float), where=b > 0)
+
+
+# ---------------------------------------------------------------- what a study evaluates
+
+@dataclass(frozen=True)
+class Prepared:
+    """Model, task and head of a study.
+
+    task : as its file states it;  metric : name of the main one
+    scored : what is evaluated of the task, classes in the head's order
+    tokens, calibration : token lists of the scored and of the calibration sentences
+    """
+
+    model: checkpoint.BertModel
+    task: Task
+    metric: str
+    head: Head
+    scored: Task
+    tokens: TokenLists
+    calibration: TokenLists
+
+
+def prepare(study, threads=None, progress=None):
+    """Fetch, read and tokenize what a study evaluates; `progress` as in `choose_head`.
+
+    Raises
+    ------
+    ConfigError : the study's metric is not one of the task; and what model and task files raise
+    """
+    directory = fetch.locate(study.model.name, "model")
+    model, tokenizer = checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory)
+    length = min(study.model.max_length, model.config.max_tokens)
+    task = load_task(study.task.name)
+    metric = METRICS[task.kind][0] if study.task.metric == "auto" else study.task.metric
+    if metric not in METRICS[task.kind]:
+        raise ConfigError(f"task.metric = {metric!r} does not fit task {task.name!r} of kind {task.kind}; allowed are "
+                          f"auto, {', '.join(METRICS[task.kind])}")
+    head, scored = choose_head(model, tokenizer, task, study.task.head, max_length=length, pooling=study.task.pooling,
+                               probe_examples=study.task.probe_examples, threads=threads, progress=progress)
+    scored = scored.limited(study.task.limit)
+    return Prepared(model, task, metric, head, scored, tokenize(tokenizer, scored.texts(), length),
+                    tokenize(tokenizer, task.calibration(study.task.calibration_examples).texts(), length))
 
 
 # ---------------------------------------------------------------- the digital references
