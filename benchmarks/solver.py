@@ -1,5 +1,7 @@
 """Speed of the circuit solver beside its peers: medians and ratios of one run, compile time apart, one BLAS thread.
 
+Times of single-threaded calls are processor times; of several threads and of processes they are wall times.
+
     python benchmarks/solver.py [--sizes 64 128 256 512 1024]
 
 Peers: the machine's own n x n x n float64 GEMM; SciPy's `splu` with one solve per word line (up to 128); badcrossbar
@@ -51,14 +53,14 @@ print((peak() - before) / g.nbytes)
 """
 
 
-def median(function, seconds=2.0, most=50):
-    """Median time of a call in s, over at least three calls."""
+def median(function, seconds=2.0, most=50, clock=time.thread_time):
+    """Median time of a call in s, over at least three calls: of this thread's processor, which others cannot take away."""
     function()
     times = []
     while len(times) < 3 or sum(times) < seconds and len(times) < most:
-        start = time.perf_counter()
+        start = clock()
         function()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return statistics.median(times)
 
 
@@ -101,7 +103,7 @@ def spice_seconds(xb, v, folder):
     command = ["ngspice", "-b", netlist]                  # whose status is 1 after a script of commands
     if b"i(vbit0) = " not in subprocess.run(command, capture_output=True, check=False).stdout:
         raise RuntimeError("ngspice printed no output current")
-    return median(lambda: subprocess.run(command, capture_output=True, check=False), most=3)
+    return median(lambda: subprocess.run(command, capture_output=True, check=False), most=3, clock=time.perf_counter)
 
 
 def memory(n):
@@ -146,7 +148,7 @@ def thread_table():
         def results(pool):
             return list(pool.map(lambda g: transfer_matrix(g, r, r)[0], tiles))
 
-        alone, both = median(lambda: results(one)), median(lambda: results(two))
+        alone, both = (median(lambda pool=pool: results(pool), clock=time.perf_counter) for pool in (one, two))
         processor = []
         for pool in (one, two):
             start = time.process_time()

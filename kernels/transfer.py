@@ -354,6 +354,9 @@ class _Tile:
         self.above = -m % SMALL                           # rows that are added to make blocks; and columns at the right
         self.rows = [slice(a, min(a + SEGMENT, m + self.above)) for a in range(0, m, SEGMENT)]
         self.columns = [slice(a, min(a + SEGMENT, n + -n % SMALL)) for a in range(0, n, SEGMENT)]
+        edges = [(i, j) for i in range(len(self.rows) + 1) for j in range(len(self.columns) + 1)]
+        self.extent = {("word", i, j): self.rows[i] for i, j in edges if i < len(self.rows)} | {
+            ("bit", i, j): self.columns[j] for i, j in edges if j < len(self.columns)}     # among all lines of the kind
         m, n = self.rows[-1].stop, self.columns[-1].stop
         self.transfer = np.zeros((m, n), g.dtype)         # transposed
         self.scratch = np.empty(max(m * m, 4 * SEGMENT * max(m, n)), g.dtype)      # rows of a segment; at last the power
@@ -364,19 +367,11 @@ class _Tile:
     def sensed(self, name):
         return name[0] == "bit" and name[1] in (0, len(self.rows))
 
-    def extent(self, name):
-        """Where the nodes of a segment are among those of all word lines, of all bit lines."""
-        kind, row, column = name
-        return self.rows[row] if kind == "word" else self.columns[column]
-
-    def length(self, name):
-        return self.extent(name).stop - self.extent(name).start
-
     def empty(self, a, b):
         """Place for the conductances of a pair of segments, all 0."""
         if a[0] == "word" and a[2] == 0 and b[:2] == ("bit", len(self.rows)):
-            return self.transfer[self.extent(a), self.extent(b)]
-        return np.zeros((self.length(a), self.length(b)), self.transfer.dtype)
+            return self.transfer[self.extent[a], self.extent[b]]
+        return np.zeros([self.extent[name].stop - self.extent[name].start for name in (a, b)], self.transfer.dtype)
 
     def network(self, row, rows, column, columns):
         """That of some row and column segments: (first, number)."""
@@ -399,11 +394,13 @@ class _Tile:
             del names[2]
         if not right:
             del names[1]
-        ends = np.cumsum([self.length(name) for name in names])
-        network = {}
+        ports, end, network = [], 0, {}
+        for name in names:
+            start, end = end, end + self.extent[name].stop - self.extent[name].start
+            ports.append(slice(start, end))
         for i, a in enumerate(names):
             for j, b in enumerate(names[:i + 1]):
-                part = w[ends[i] - self.length(a):ends[i], ends[j] - self.length(b):ends[j]]
+                part = w[ports[i], ports[j]]
                 pair, part = ((a, b), part) if a >= b else ((b, a), part.T)
                 if not (self.sensed(a) and self.sensed(b)):
                     network[pair] = self.empty(*pair)
@@ -422,14 +419,14 @@ class _Tile:
             name = joined.pop()
             parts = {other: network.pop((name, other)) if name > other else network.pop((other, name)).T
                      for other in kept + joined}
-            size, width = self.length(name), sum(map(self.length, parts))
-            y = self.scratch[:size * (width + size)].reshape(size, width + size)
-            np.concatenate([*parts.values(), network.pop((name, name))], axis=1, out=y)
+            own, width = network.pop((name, name)), sum(part.shape[1] for part in parts.values())
+            y = self.scratch[:len(own) * (width + len(own))].reshape(len(own), width + len(own))
+            np.concatenate([*parts.values(), own], axis=1, out=y)
             _eliminate(y, width)
-            at = 0
-            for other in parts:
-                parts[other] = y[:, at:at + self.length(other)].copy()
-                at += self.length(other)
+            end = 0
+            for other, part in parts.items():
+                start, end = end, end + part.shape[1]
+                parts[other] = y[:, start:end].copy()
             for a, b in network:
                 if a in joined or b in joined:
                     _accumulate(network[a, b], parts[a], parts[b])
@@ -457,10 +454,10 @@ class _Tile:
             if self.driven(a) and self.driven(b):         # all but those between the ends of one line
                 if a == b:
                     w = np.tril(w, -1)
-                power[self.extent(a), self.extent(b)] -= w
-                power[self.extent(b), self.extent(a)] -= w.T
+                power[self.extent[a], self.extent[b]] -= w
+                power[self.extent[b], self.extent[a]] -= w.T
             elif w.base is not self.transfer:
-                self.transfer[self.extent(a), self.extent(b)] += w
+                self.transfer[self.extent[a], self.extent[b]] += w
         np.fill_diagonal(power, 0)
         np.fill_diagonal(power, self.transfer.sum(axis=1) - power.sum(axis=1))
         return self.transfer, power
