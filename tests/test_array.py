@@ -150,6 +150,39 @@ def test_bit_serial_slices_are_counted_as_dense_nodal_analysis_and_digits_say():
     assert (result != code @ (unsigned - 32)).any()                          # the wires cost units
 
 
+WIRES = {"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 40.0}
+
+
+def test_unsigned_weights_are_corrected_by_least_squares():
+    """Gain and weight of the sum of the inputs of every output, against a general solver."""
+    chosen = study(mapping={"word_lines": 16, "bit_lines": 12, "encoding": "slices", "sign": "offset", "clip": "maximum"},
+                   effects=IDEAL | {"wires": True}, wires=WIRES)
+    weight, x, array = build(chosen)
+    root = np.sqrt((x.astype(float) ** 2).mean(axis=0))
+    programmed = array.programmed
+    for j in range(len(weight)):
+        columns = np.column_stack([programmed.achieved[j], np.ones(37)])
+        best = np.linalg.lstsq(root[:, None] * columns, root * programmed.intended[j], rcond=None)[0]
+        np.testing.assert_allclose(array.folded[j], columns @ best, atol=1e-5 * abs(weight).max())
+    error, alone = (np.sqrt(((found - weight) ** 2).mean()) for found in (array.folded, programmed.achieved))
+    assert error < 0.3 * alone
+
+
+@pytest.mark.parametrize("sign", ["pair", "offset"])
+def test_inputs_of_zero_give_zero_through_wires(sign):
+    """Two-bit digits of offset binary put 128 codes on every word line; their result is subtracted as calibrated."""
+    tables = {"effects": IDEAL | {"wires": True, "converters": True}, "wires": WIRES,
+              "adc": {"bits": 14, "range": "maximum"},
+              "dac": {"encoding": "bit_serial", "digit_bits": 2, "range": "maximum"}}
+    mapping = {"word_lines": 16, "bit_lines": 12, "encoding": "slices", "sign": sign, "clip": "maximum"}
+    zero = np.zeros((1, 37), np.float32)
+    _, x, array = build(study(mapping=mapping, **tables))
+    size = array.multiply(x, names(len(x)), 1).output.std()
+    assert abs(array.multiply(zero, names(1), 1).output).max() < 0.02 * size
+    _, _, uncorrected = build(study(mapping=mapping | {"gain": "none"}, **tables))
+    assert abs(uncorrected.multiply(zero, names(1), 1).output).max() > 0.1 * size
+
+
 def test_saturations_are_counted():
     chosen = study(effects=IDEAL | {"converters": True}, dac={"range": "quantile", "quantile": 0.9},
                    adc={"range": "quantile", "quantile": 0.9}, mapping={"clip": "maximum"})

@@ -133,7 +133,9 @@ def calibrate(programmed, x):
     achieved, intended = programmed.achieved, programmed.intended
     coder = InputCoder.calibrate(x, (intended**2).sum(axis=0), study.dac, programmed.read_voltage,
                                  ideal=not study.effects.converters)
-    gain = digital_gain(intended, achieved, (x.astype(np.float64) ** 2).mean(axis=0), study.mapping.gain)
+    gain, lacking = digital_correction(intended, achieved, (x.astype(np.float64) ** 2).mean(axis=0), study.mapping)
+    corrected = achieved * gain[:, None] + lacking[:, None]
+    ones = (intended if study.mapping.gain == "none" else corrected).sum(axis=1)         # what offset binary adds, per unit
     ideal_adc = not study.effects.converters or study.adc.bits == "ideal"
     conversions, outputs = programmed.value.shape
     analog = study.mapping.sign == "pair" and study.mapping.subtraction == "analog"
@@ -149,22 +151,32 @@ def calibrate(programmed, x):
         folded_variance = programmed.fold(programmed.variance, programmed.value**2) * gain[:, None] ** 2
     return Array(
         programmed, coder, codes, gain, lsb,
-        folded=(achieved * gain[:, None]).astype(np.float32) if ideal_adc else None,
+        folded=corrected.astype(np.float32) if ideal_adc else None,
         folded_variance=None if folded_variance is None else folded_variance.astype(np.float32),
-        input_sum_weight=(programmed.input_sum * gain).astype(np.float32),
-        constant=(0 if ideal_adc else -coder.shift * intended.sum(axis=1) * gain) * np.ones(outputs, np.float32))
+        input_sum_weight=(programmed.input_sum * gain + lacking).astype(np.float32),
+        constant=((0 if ideal_adc else -coder.shift) * ones).astype(np.float32))
 
 
-def digital_gain(intended, achieved, moment, mode):
-    """(outputs,) factors that bring achieved weights nearest to the intended ones, in the sense of E[(y - y')²] for
-    independent inputs of second moment `moment` (in,)."""
-    if mode == "none":
-        return np.ones(len(intended))
-    cross, own = (intended * achieved) @ moment, achieved**2 @ moment
-    if mode == "matrix":
+def digital_correction(intended, achieved, moment, mapping):
+    """Gains and weights of the sum of the inputs, each (outputs,), that bring achieved weights nearest to the intended ones.
+
+    Nearest in the sense of E[(y - y')²] for independent inputs of second moment `moment` (in,).  The sum serves unsigned
+    weights: their common offset reaches a converter attenuated by the wires, and what is missing is the same for all inputs.
+    With `mapping.gain` "none" neither is corrected.
+    """
+    outputs = len(intended)
+    if mapping.gain == "none":
+        return np.ones(outputs), np.zeros(outputs)
+    middle, reached = np.zeros(outputs), np.zeros(outputs)
+    if mapping.sign == "offset" and moment.any():
+        middle, reached = (weights @ moment / moment.sum() for weights in (intended, achieved))
+    own, cross = achieved - reached[:, None], intended - middle[:, None]
+    cross, own = (cross * own) @ moment, own**2 @ moment
+    if mapping.gain == "matrix":
         cross, own = np.full_like(cross, cross.sum()), np.full_like(own, own.sum())
     usable = own > 0
-    return np.where(usable, cross / np.where(usable, own, 1.0), 1.0)
+    gain = np.where(usable, cross / np.where(usable, own, 1.0), 1.0)
+    return gain, middle - gain * reached
 
 
 def adc_lsb(programmed, coder, codes, transfer, volts):

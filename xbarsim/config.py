@@ -68,7 +68,8 @@ class Mapping(Table):
         "mse", description="full-scale weight: least expected square error with programming, a quantile, largest")
     clip_quantile: Quantile = Field(0.999, description="quantile of |weight| of `clip = quantile`")
     scale: Literal["matrix", "column"] = Field("column", description="one full-scale weight per matrix or per output")
-    gain: Literal["none", "matrix", "column"] = Field("column", description="digital gain from the transfer matrices")
+    gain: Literal["none", "matrix", "column"] = Field("column", description="digital gain from the transfer matrices; of an "
+                                             "unsigned weight also the weight of the inputs' sum")
 
 
 class Wires(Table):
