@@ -140,18 +140,18 @@ def moebius(values):
 
 
 @jit
-def conjunctions(fields, signs, subsets, table):
-    """table[AND of the fields of a subset] of every group of lines, summed over channels with their signs.
+def conjunctions(fields, signs, subsets, tables):
+    """tables[AND of the fields of a subset] of every group of lines, summed over channels with their signs.
 
     fields : (channels, b, r, g) uint8;  subsets : (s,) int64, bits are lines
-    signs : (channels,) float32;  table : (256,) float32 values of a bit field
+    signs : (k, channels) float32, tables : (k, 256) float32 values of a bit field, of k quantities
 
     Returns
     -------
-    (b, s, g) float32
+    (k, b, s, g) float32
     """
     channels, b, r, groups = fields.shape
-    out = np.empty((b, subsets.size, groups), np.float32)
+    out = np.empty((len(tables), b, subsets.size, groups), np.float32)
     first_line, needed = np.zeros(1 << r, np.int64), np.zeros(1 << r, np.bool_)
     for s in range(1, 1 << r):
         while not s >> first_line[s] & 1:
@@ -163,20 +163,21 @@ def conjunctions(fields, signs, subsets, table):
     wanted = np.flatnonzero(needed)
     together = np.full((1 << r, groups), 255, np.uint8)
     for channel in range(channels):
-        sign = signs[channel]
         for t in range(b):
             for s in wanted:
                 own, smaller, field = together[s], together[s & (s - 1)], fields[channel, t, first_line[s]]
                 for g in range(groups):                  # whole rows: vector instructions
                     own[g] = smaller[g] & field[g]
-            for k in range(subsets.size):
-                own, result = together[subsets[k]], out[t, k]
-                if channel == 0:
-                    for g in range(groups):
-                        result[g] = sign * table[own[g]]
-                else:
-                    for g in range(groups):
-                        result[g] += sign * table[own[g]]
+            for q in range(len(tables)):
+                sign, table = signs[q, channel], tables[q]
+                for k in range(subsets.size):
+                    own, result = together[subsets[k]], out[q, t, k]
+                    if channel == 0:
+                        for g in range(groups):
+                            result[g] = sign * table[own[g]]
+                    else:
+                        for g in range(groups):
+                            result[g] += sign * table[own[g]]
     return out
 
 

@@ -31,8 +31,8 @@ RESISTORS, PATTERNS = 0, 1       # purposes of random streams: spawn_key = (COMP
 COMPUTATION = 2**32 - 1          # in the place of a matrix's number, which is smaller
 PATTERN_COUNT = 8                # switch patterns per crossbar behind the statistics of the IR drop
 GRID = 32                        # used word and bit lines are rounded up to this, or a power of two, for the statistics
-KEPT_BYTES = 2**28               # sides of products with weights that the statistical mode keeps, per chip
-BLOCK_BYTES = 2**25              # of the word-line operand's side of the sums at once
+KEPT_BYTES = 2**30               # sides of products with weights that the statistical mode keeps, per chip
+BLOCK_BYTES = 2**25              # of the word-line operand's side of the sums of a quantity at once
 NEGLIGIBLE = 1e-9                # codes: a mean or variance below this in every conversion is not followed
 FLIPS, FLIPS_OF_NOISE = 1e-7, 0.1  # conversions, and share of the variance, that IR drop may decide without a warning
 QUANTITIES = ("mean", "variance", "saturation")
@@ -151,30 +151,6 @@ class Lines:
         return slice(groups[0], groups[-1] + 1)
 
 
-@dataclass
-class SwitchOperand:
-    """The operand that sets the switches, prepared for products: z matrices (depth, n) that have nothing in common.
-
-    codes : (z, depth, n) float32, effective codes in units: stuck cells and the coding's offset included
-    used : (z, depth) float32, 1 where there is an element, 0 where a matrix is less deep than others
-    fields : (channels, z, n, r, groups) uint8;  total : (z, 1, n) float64, sum over the depth of the codes as given
-    closed : (z, depth, 1) float32, units closed behind each element, summed over outputs and digits
-    crossbar : (z, n, groups) int, the crossbar of each place;  density : float, share of closed switches
-    keep : bool, whether its side of the sums may be kept;  kept : Side or None
-    """
-
-    codes: np.ndarray
-    used: np.ndarray
-    fields: np.ndarray
-    total: np.ndarray
-    closed: np.ndarray
-    lines: Lines
-    crossbar: np.ndarray
-    density: float
-    keep: bool
-    kept: object = None
-
-
 @dataclass(frozen=True)
 class Side:
     """The switch operand's side of the sums over the sets of conducting lines.
@@ -193,6 +169,30 @@ class Side:
         """With saturations of every output (z, n, s · groups)."""
         return cls({name: (subsets, values.sum(axis=1, keepdims=True) if name == "saturation" else values)
                     for name, (subsets, values) in quantities.items()}, whole)
+
+
+@dataclass
+class SwitchOperand:
+    """The operand that sets the switches, prepared for products: z matrices (depth, n) that have nothing in common.
+
+    codes : (z, depth, n) float32, effective codes in units: stuck cells and the coding's offset included
+    used : (z, depth) float32, 1 where there is an element, 0 where a matrix is less deep than others
+    fields : (channels, z, n, r, groups) uint8;  total : (z, 1, n) float64, sum over the depth of the codes as given
+    closed : (z, depth, 1) float32, units closed behind each element, summed over outputs and digits
+    crossbar : (z, n, groups) int, the crossbar of each place;  density : float, share of closed switches
+    keep : bool, whether its side of the sums may be kept;  kept : that side, or None
+    """
+
+    codes: np.ndarray
+    used: np.ndarray
+    fields: np.ndarray
+    total: np.ndarray
+    closed: np.ndarray
+    lines: Lines
+    crossbar: np.ndarray
+    density: float
+    keep: bool
+    kept: Side | None = None
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ class Crossbars:
         units = np.resize(self.coding.units, computation.word_lines)
         self.current = self.relative * units[:, None]               # LSB of a closed cell without IR drop
         self.solved = computation.mode == "statistical" and computation.ir_drop == "solved" and has_wires(study)
-        self._statistics, self._lock, self._kept_bytes = {}, threading.Lock(), 0
+        self._statistics, self._lock, self._kept_bytes, self._warned = {}, threading.Lock(), 0, False
 
     def _rng(self, crossbar, purpose):
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(COMPUTATION, crossbar, purpose)))
@@ -348,8 +348,8 @@ class Crossbars:
         keys = np.ascontiguousarray(keys, np.uint64).reshape(codes.shape[:2])
         fields = self.coding.fields(codes) * operand.used[:, None].astype(np.uint8)
         output, saturations = getattr(self, f"_{self.settings.mode}")(codes, fields, operand, keys)
-        ones = self._features("saturation", fields[:, :, :, None], np.array([1]))          # of every element alone
-        conducting = ones @ operand.closed
+        ones = self._features(fields[:, :, :, None], {"saturation": [np.array([1])]})      # of every element alone
+        conducting = ones["saturation"] @ operand.closed
         if self.coding.offset:
             # Σ (a + o)(b + o) = Σ ab + o Σ b + o Σ (a + o): both sums are known digitally.
             ones = (codes + np.float32(self.coding.offset)) @ operand.used[..., None]
@@ -357,9 +357,8 @@ class Crossbars:
         return Counted(output.reshape(*shape, outputs), saturations.reshape(shape), conducting.reshape(shape))
 
     def _statistical(self, codes, fields, operand, keys):
-        z, _, outputs = operand.codes.shape
-        driven, saturations, results = on_lines(fields, operand.lines.element), np.zeros(keys.shape), []
-        places, groups = driven.shape[3:]
+        _, z, outputs, places, groups = operand.fields.shape
+        saturations, results = np.zeros(keys.shape), []
         for matrices, blocks in blocks_of(z, keys.shape[1], 4 * groups * (2**places - 1)):
             side = self._side(operand, matrices)
             here = keys[matrices]
@@ -367,9 +366,10 @@ class Crossbars:
             if "variance" in side.quantities:
                 result = result.astype(np.float32, copy=False)
             for rows in blocks if side.quantities else ():
-                bits, part = np.ascontiguousarray(driven[:, matrices, rows]), result[:, rows]
-                for name, (subsets, switched) in side.quantities.items():
-                    total = self._features(name, bits, subsets) @ switched.swapaxes(1, 2)
+                bits, part = on_lines(fields[:, matrices, rows], operand.lines.element), result[:, rows]
+                features = self._features(bits, side.quantities)
+                for name, (_, switched) in side.quantities.items():
+                    total = features[name] @ switched.swapaxes(1, 2)
                     if name == "saturation":
                         saturations[matrices, rows] += total[..., 0]
                     elif name == "variance":                                        # after the mean
@@ -391,13 +391,18 @@ class Crossbars:
         exact = np.float32 if largest**2 * values.shape[-1] <= EXACT else np.float64
         return values.astype(exact, copy=False) @ switched
 
-    def _features(self, name, fields, subsets):
-        """(z, rows, subsets · groups) of a quantity for fields (channels, z, rows, r, groups), see `conjunctions`."""
-        power = {"mean": 1, "variance": 2, "saturation": 0}[name]
-        signs = self.coding.signs if power == 1 else np.abs(self.coding.signs)
+    def _features(self, fields, quantities):
+        """{name: (z, rows, subsets · groups)} of quantities {name: (subsets, ...)} for fields (channels, z, rows, r,
+        groups), see `conjunctions`; those of the same sets at once."""
+        powers, result = {"mean": 1, "variance": 2, "saturation": 0}, {}
         channels, z, rows, *places = fields.shape
-        return conjunctions(fields.reshape(channels, -1, *places), signs, subsets,
-                            self.coding.table(power)).reshape(z, rows, -1)
+        for subsets in {subsets.tobytes(): subsets for subsets, *_ in quantities.values()}.values():
+            names = [name for name, (own, *_) in quantities.items() if np.array_equal(own, subsets)]
+            signs = np.stack([self.coding.signs ** powers[name] for name in names])
+            tables = np.stack([self.coding.table(powers[name]) for name in names])
+            values = conjunctions(fields.reshape(channels, -1, *places), signs, subsets, tables)
+            result |= zip(names, values.reshape(len(names), z, rows, -1), strict=True)
+        return result
 
     def _side(self, operand, matrices):
         """Side of several matrices of an operand, kept if there is room."""
@@ -414,14 +419,13 @@ class Crossbars:
     def _typical(self, operand, matrices):
         """Side by the statistics of the crossbars."""
         statistics = self.statistics(*operand.codes.shape[1:], operand.density)
-        fields, quantities = operand.fields[:, matrices], {}
-        bit = np.arange(fields.shape[2]) % self.settings.bit_lines
+        fields = operand.fields[:, matrices]
+        values, bit = self._features(fields, statistics.quantities), np.arange(fields.shape[2]) % self.settings.bit_lines
         for name, (subsets, coefficients) in statistics.quantities.items():
-            values = self._features(name, fields, subsets)
-            scale(values.reshape(*values.shape[:2], subsets.size, -1), coefficients, operand.crossbar[matrices], bit,
-                  operand.lines.group)
-            quantities[name] = subsets, values
-        return Side.of(quantities, statistics.whole)
+            scale(values[name].reshape(*values[name].shape[:2], subsets.size, -1), coefficients, operand.crossbar[matrices],
+                  bit, operand.lines.group)
+        return Side.of({name: (subsets, values[name]) for name, (subsets, _) in statistics.quantities.items()},
+                       statistics.whole)
 
     def _solved(self, operand, matrices):
         """Side by the conversions of every tile with its switches as they are set, plane by plane: the weights of the digits
@@ -578,9 +582,8 @@ class Crossbars:
         return Statistics({name: (np.flatnonzero(own), np.ascontiguousarray(moment[..., own].swapaxes(2, 3), np.float32))
                            for name, moment, own in zip(QUANTITIES, moments, matter, strict=True) if own.any()}, whole)
 
-
     def _check_ir_drop(self, current, relative_sigma, variance, density):
-        """Warn where the switches of other cells decide conversions.
+        """Warn, once, where the switches of other cells decide conversions.
 
         current, variance : of `_measure`, the latter as Möbius coefficients F: if every line conducts with probability p,
             the mean of a quantity is Σ_U F(U) p^|U|
@@ -588,10 +591,11 @@ class Crossbars:
         size = np.array([set_.bit_count() for set_ in range(variance.shape[-1])])
         probability = (density / 2) ** size                                 # half of the word lines are driven
         total = variance @ probability
-        if not relative_sigma or total.mean() < FLIPS:
+        if self._warned or not relative_sigma or total.mean() < FLIPS:
             return
         flips = float(np.abs(total - self._moments(current, 0.0)[1] @ probability).mean())
         if flips > max(FLIPS, FLIPS_OF_NOISE * total.mean()):
+            self._warned = True
             warnings.warn(ValidRangeWarning(
                 f"IR drop: the other switches of a tile of {variance.shape[1]} bit lines move what a cell of "
                 f"computation.resistance_ohm = {self.settings.resistance_ohm:g} ohm adds to a current by "
