@@ -12,8 +12,8 @@ adding their conductances, and then the shared nodes are eliminated.  To elimina
 Nothing is ever subtracted: every conductance between two ports is exact to a few roundings of its own size, and a wire
 without resistance or a shorted cell may just be given the conductance HUGE, beyond all others.  Eliminating s nodes
 that q others see is the Cholesky factorization of s rows of length q + s, whose pivots are sums and not differences,
-and a symmetric update of rank s.  Where two square blocks become one of n x n cells this takes 15.5 n³ multiply-adds, less
-at the edges, and 17 products of n x n matrices for the whole tile.
+and a symmetric update of rank s.  Where four square blocks become one of n x n cells this takes 15.5 n³ multiply-adds, less
+at the edges: up to 17 products of n x n matrices for a whole tile.
 
 Blocks of SMALL x SMALL cells are eliminated by a plan made once, many of them side by side; joined in one compiled call
 up to SEGMENT x SEGMENT cells; and from there on as dictionaries of conductances between segments of ports.
@@ -21,6 +21,7 @@ up to SEGMENT x SEGMENT cells; and from there on as dictionaries of conductances
 import threading
 
 import numpy as np
+from numba import config
 from numba.core import types
 from numba.np.linalg import ensure_blas
 
@@ -31,6 +32,7 @@ PANEL = 8                # nodes that are eliminated one by one
 STRIPE = 16              # rows of a symmetric update that are multiplied at once
 SEGMENT = 64             # ports that are kept together; cells along the side of a block built in one compiled call
 HUGE, HUGE_SINGLE = 1e30, 1e18       # S, stands for no resistance, in float64 and float32
+LEAST, LEAST_SINGLE = 1e-300, 1e-36  # S, whose inverse is still a number: a node that sees less sees nothing
 
 ensure_blas()
 # The matrix product that Numba itself calls, which can add to its result: c = alpha a b + beta c by columns.
@@ -47,12 +49,20 @@ def _accumulate(c, a, b):
           b.ctypes, b.strides[0] // size, a.ctypes, a.strides[0] // size, one.ctypes, c.ctypes, c.strides[0] // size)
 
 
+if config.DISABLE_JIT:                                    # the interpreter cannot call it
+    def _accumulate(c, a, b):
+        c += a.T @ b
+
+
 @jit(fastmath={"contract", "reassoc"})
 def _eliminate(y, kept):
     """Eliminate the nodes of y : (s, kept + s), conductances of s nodes to those that stay and to each other.
 
     The last comes first; column kept + j of row k is read for j < k only.  Leaves every conductance over the root of
     the sum of those of its row: with them, conductances among the nodes that stay grow by y' y.
+
+    A panel updates the panel before it, two panels the two before them, four the four before: after panel number 4, say,
+    whose lowest bit is 4, rows of panels 1 to 4 are added to those of 5 to 8 in one product.  So most work is in large ones.
     """
     low, panels = len(y), 0
     while low > 0:
@@ -66,11 +76,11 @@ def _eliminate(y, kept):
             total = y.dtype.type(0)
             for j in range(row.size):
                 total += row[j]
-            scale = 1 / np.sqrt(total) if total > 0 else y.dtype.type(0)               # 0: sees nothing
+            scale = 1 / np.sqrt(total) if total != 0 else y.dtype.type(0)              # 0: sees nothing
             for j in range(row.size):
                 row[j] *= scale
         panels += 1
-        behind = PANEL * (panels & -panels)               # as halves of halves: so many rows update as many before them
+        behind = PANEL * (panels & -panels)
         if low > 0:
             before = max(0, low - behind)
             _accumulate(y[before:low, :kept + low], y[low:low + behind, kept + before:kept + low],
@@ -135,6 +145,7 @@ PLANS = {(right, top): _plan(right, top) for right in (0, 1) for top in (0, 1)}
 def _follow(work, start, spokes, rims):
     """Eliminate nodes by a plan.  work : (places, lanes) S"""
     lanes, r = work.shape[1], 0
+    least = work.dtype.type(LEAST if work.itemsize == 8 else LEAST_SINGLE)
     total, share = np.empty(lanes, work.dtype), np.empty(lanes, work.dtype)
     for e in range(start.size - 1):
         total[:] = 0
@@ -143,7 +154,7 @@ def _follow(work, start, spokes, rims):
             for k in range(lanes):
                 total[k] += spoke[k]
         for k in range(lanes):
-            total[k] = 1 / total[k] if total[k] > 0 else 0
+            total[k] = 0 if total[k] < least else 1 / total[k]
         for p in range(start[e], start[e + 1]):
             spoke = work[spokes[p]]
             for k in range(lanes):
@@ -165,12 +176,12 @@ def _small_blocks(g, r_word, r_bit, row, column, blocks, plan, work, result):
     work : scratch for as many numbers as the plan has places and there are blocks
     result : (block rows, block columns, at least p * p), the p x p conductances of each block one after the other
     """
-    cells, start, spokes, rims, ports, count = plan
+    cells, start, spokes, rims, ports, places = plan
     upper, lower, left, behind = blocks
     wide = behind - left
     lanes = (lower - upper) * wide
     huge = g.dtype.type(HUGE if g.itemsize == 8 else HUGE_SINGLE)
-    work = work[:count * lanes].reshape((count, lanes))
+    work = work[:places * lanes].reshape((places, lanes))
     work[:] = 0
     for i in range(SMALL):
         for j in range(SMALL):
@@ -182,8 +193,9 @@ def _small_blocks(g, r_word, r_bit, row, column, blocks, plan, work, result):
                 if p >= 0:
                     count = inside
                     own, r_left, r_below = g[p, q::SMALL], r_word[p, q::SMALL], r_bit[p, q::SMALL]
-                    for x in range(count):
-                        word[x], device[x], bit[x] = min(1 / r_left[x], huge), min(own[x], huge), min(1 / r_below[x], huge)
+                    for x in range(count):                # abs: -0.0 ohm
+                        word[x], bit[x] = min(1 / abs(r_left[x]), huge), min(1 / abs(r_below[x]), huge)
+                        device[x] = min(own[x], huge)
                 word[count:wide] = huge
                 bit[count:wide] = huge
     _follow(work, start, spokes, rims)
@@ -191,9 +203,9 @@ def _small_blocks(g, r_word, r_bit, row, column, blocks, plan, work, result):
     for k in range(lanes):
         block, values = result[upper + k // wide, left + k % wide], work[:, k]
         for p in range(size):
-            target, places = block[p * size:p * size + p], ports[p]
+            target, own_places = block[p * size:p * size + p], ports[p]
             for q in range(p):
-                target[q] = values[places[q]]
+                target[q] = values[own_places[q]]
 
 
 # ---------------------------------------------------------------- blocks up to a segment, by matrix products
@@ -316,7 +328,8 @@ _threads = threading.local()
 
 
 def _scratch(dtype):
-    """Memory of this thread for `_leaf`: for a plan of all lanes, and for all blocks of two levels."""
+    """Memory of this thread for `_leaf`: for a plan of all lanes, and twice for all blocks of a level: at most 8 of
+    32 x 64 cells with (2 (32 + 64))² conductances each."""
     if not hasattr(_threads, dtype.name):
         lanes = (SEGMENT // SMALL) ** 2 * max(plan[-1] for plan in PLANS.values())
         setattr(_threads, dtype.name, [np.zeros(count, dtype) for count in (lanes, *2 * [18 * SEGMENT ** 2])])
@@ -359,7 +372,8 @@ class _Tile:
             ("bit", i, j): self.columns[j] for i, j in edges if j < len(self.columns)}     # among all lines of the kind
         m, n = self.rows[-1].stop, self.columns[-1].stop
         self.transfer = np.zeros((m, n), g.dtype)         # transposed
-        self.scratch = np.empty(max(m * m, 4 * SEGMENT * max(m, n)), g.dtype)      # rows of a segment; at last the power
+        # rows of a segment: of at most 2 m + 2 n nodes that stay and max(m, n) joined; at last the power matrix
+        self.scratch = np.empty(max(m * m, 5 * SEGMENT * max(m, n)), g.dtype)
 
     def driven(self, name):
         return name[0] == "word" and name[2] in (0, len(self.columns))
@@ -369,7 +383,7 @@ class _Tile:
 
     def empty(self, a, b):
         """Place for the conductances of a pair of segments, all 0."""
-        if a[0] == "word" and a[2] == 0 and b[:2] == ("bit", len(self.rows)):
+        if a[0] == "word" and a[2] == 0 and b[:2] == ("bit", len(self.rows)):     # this saves memory; see `solve`
             return self.transfer[self.extent[a], self.extent[b]]
         return np.zeros([self.extent[name].stop - self.extent[name].start for name in (a, b)], self.transfer.dtype)
 
@@ -456,11 +470,11 @@ class _Tile:
                     w = np.tril(w, -1)
                 power[self.extent[a], self.extent[b]] -= w
                 power[self.extent[b], self.extent[a]] -= w.T
-            elif w.base is not self.transfer:
+            elif w.base is not self.transfer:             # it is not there already
                 self.transfer[self.extent[a], self.extent[b]] += w
         np.fill_diagonal(power, 0)
         np.fill_diagonal(power, self.transfer.sum(axis=1) - power.sum(axis=1))
-        return self.transfer, power
+        return self.transfer, power if power.size == self.scratch.size else power.copy()
 
 
 def transfer_matrix(g, r_word, r_bit, r_right=None, r_top=None):
@@ -482,7 +496,7 @@ def transfer_matrix(g, r_word, r_bit, r_right=None, r_top=None):
     transfer : (n, m) S, current into the sense nodes of a bit line per word-line volt
     power : (m, m) S, current into the word lines per word-line volt: v @ power @ v watts are drawn from the drivers
     """
-    right, top = r_right is not None, r_top is not None
+    right, top, dtype = r_right is not None, r_top is not None, np.float32 if g.dtype == np.float32 else np.float64
     m, n = g.shape
     if top:                                               # a row and a column without cells carry the further segments
         g, r_word, r_bit = np.vstack([np.zeros(n), g]), np.vstack([np.ones(n), r_word]), np.vstack([r_top, r_bit])
@@ -490,6 +504,6 @@ def transfer_matrix(g, r_word, r_bit, r_right=None, r_top=None):
         none, one = np.zeros(len(g)), np.ones(len(g))
         end = np.append(one[:int(top)], r_right)
         g, r_word, r_bit = np.column_stack([g, none]), np.column_stack([r_word, end]), np.column_stack([r_bit, one])
-    arrays = [np.ascontiguousarray(array, g.dtype) for array in (g, r_word, r_bit)]
+    arrays = [np.ascontiguousarray(array, dtype) for array in (g, r_word, r_bit)]
     transfer, power = _Tile(*arrays, right, top).solve()
     return transfer[-m:, :n].T, power[-m:, -m:]

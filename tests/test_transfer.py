@@ -57,10 +57,47 @@ def test_every_arrangement_agrees_with_conjugate_gradients(options):
     driven = [0, 1, 64, inputs - 1]
     solution = xb.solve(np.eye(inputs)[driven])
     transfer, power = xb.transfer_matrix(), xb.power_matrix()
-    assert transfer.shape == (outputs, inputs)
+    assert transfer.shape == (outputs, inputs) and power.shape == (inputs, inputs)
     np.testing.assert_allclose(transfer[:, driven], solution.output_current.T, rtol=0, atol=1e-11 * transfer.max())
     np.testing.assert_allclose(power[driven], solution.input_current, rtol=0, atol=1e-11 * np.abs(power).max())
     np.testing.assert_allclose(power, power.T, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [65, 128])
+def test_terminals_at_all_edges_of_a_square(n):
+    """The widest rows that a join can have."""
+    g, r_word, r_bit = network(n, n, 14)
+    end = np.full(n, 3.0)
+    transfer, power = transfer_matrix(g, r_word, r_bit, end, end)
+    xb = Crossbar(g, np.column_stack([r_word, end]), np.vstack([end, r_bit]), drive="both", sense="both")
+    solution = xb.solve(np.eye(n)[[0, n - 1]])
+    np.testing.assert_allclose(transfer[:, [0, n - 1]], solution.output_current.T, rtol=0, atol=1e-11 * transfer.max())
+    np.testing.assert_allclose(power[[0, n - 1]], solution.input_current, rtol=0, atol=1e-11 * power.max())
+    single = transfer_matrix(g.astype(np.float32), r_word, r_bit, end, end)
+    assert single[0].dtype == single[1].dtype == np.float32
+    np.testing.assert_allclose(single[0], transfer, rtol=1e-5)
+
+
+def test_minus_zero_is_no_resistance_and_nan_stays_nan():
+    g, r_word, r_bit = network(9, 7, 15, open_share=0)
+    np.testing.assert_array_equal(transfer_matrix(g, -np.zeros_like(g), -np.zeros_like(g))[0],
+                                  transfer_matrix(g, np.zeros_like(g), np.zeros_like(g))[0])
+    for array in (g, r_word, r_bit):
+        for place in ((0, 0), (8, 6), (4, 3)):
+            before, array[place] = array[place], np.nan
+            transfer, _ = transfer_matrix(g, r_word, r_bit)
+            assert np.isnan(transfer).all()
+            array[place] = before
+
+
+def test_numbers_without_a_normal_inverse_are_nothing():
+    g, r_word, r_bit = network(8, 8, 16)
+    g[0] = 0
+    g[0, 0] = 1e-310
+    transfer = Crossbar(g, r_word, r_bit, floating_word_lines=[0]).transfer_matrix()
+    g[0, 0] = 0
+    expected = Crossbar(g, r_word, r_bit, floating_word_lines=[0]).transfer_matrix()
+    np.testing.assert_allclose(transfer, expected, rtol=1e-13)
 
 
 def test_nodes_that_see_nothing_carry_nothing():
@@ -197,9 +234,16 @@ def test_float32_is_good_to_the_fifth_digit(r):
     np.testing.assert_allclose(power, transfer_matrix(g, wires, wires)[1], rtol=1e-5)
 
 
-def test_threads_do_not_change_a_bit():
-    g, r_word, r_bit = network(40, 50, 7)
-    alone, _ = transfer_matrix(g, r_word, r_bit)
-    with ThreadPoolExecutor(2) as pool:
-        for transfer, _ in pool.map(lambda _: transfer_matrix(g, r_word, r_bit), range(8)):
-            np.testing.assert_array_equal(transfer, alone)
+def test_results_are_not_touched_by_later_calls_or_other_threads():
+    """Tiles of all sizes in both precisions, in four threads: the bits of one call after the other."""
+    rng = np.random.default_rng(17)
+    tiles = [network(m, n, 7) for m, n in ((8, 8), (40, 50), (64, 64), (65, 30), (130, 20), (9, 70))] * 2
+    tiles = [tuple(array.astype(dtype) for array in tile) for tile in tiles for dtype in (np.float64, np.float32)]
+    held = [transfer_matrix(*tile) for tile in tiles]
+    copies = [tuple(array.copy() for array in result) for result in held]
+    order = rng.permutation(len(tiles))
+    with ThreadPoolExecutor(4) as pool:
+        for k, result in zip(order, pool.map(lambda k: transfer_matrix(*tiles[k]), order), strict=True):
+            for array, before, copy in zip(result, held[k], copies[k], strict=True):
+                np.testing.assert_array_equal(array, copy)
+                np.testing.assert_array_equal(before, copy)
