@@ -370,16 +370,12 @@ class _Tile:
         edges = [(i, j) for i in range(len(self.rows) + 1) for j in range(len(self.columns) + 1)]
         self.extent = {("word", i, j): self.rows[i] for i, j in edges if i < len(self.rows)} | {
             ("bit", i, j): self.columns[j] for i, j in edges if j < len(self.columns)}     # among all lines of the kind
+        self.driven = {name for name in self.extent if name[0] == "word" and name[2] in (0, len(self.columns))}
+        self.sensed = {name for name in self.extent if name[0] == "bit" and name[1] in (0, len(self.rows))}
         m, n = self.rows[-1].stop, self.columns[-1].stop
         self.transfer = np.zeros((m, n), g.dtype)         # transposed
         # rows of a segment: of at most 2 m + 2 n nodes that stay and max(m, n) joined; at last the power matrix
         self.scratch = np.empty(max(m * m, 5 * SEGMENT * max(m, n)), g.dtype)
-
-    def driven(self, name):
-        return name[0] == "word" and name[2] in (0, len(self.columns))
-
-    def sensed(self, name):
-        return name[0] == "bit" and name[1] in (0, len(self.rows))
 
     def empty(self, a, b):
         """Place for the conductances of a pair of segments, all 0."""
@@ -416,7 +412,7 @@ class _Tile:
             for j, b in enumerate(names[:i + 1]):
                 part = w[ports[i], ports[j]]
                 pair, part = ((a, b), part) if a >= b else ((b, a), part.T)
-                if not (self.sensed(a) and self.sensed(b)):
+                if not (a in self.sensed and b in self.sensed):
                     network[pair] = self.empty(*pair)
                     network[pair][:] = part
         return network
@@ -441,18 +437,21 @@ class _Tile:
             for other, part in parts.items():
                 start, end = end, end + part.shape[1]
                 parts[other] = y[:, start:end].copy()
-            for a, b in network:
-                if a in joined or b in joined:
-                    _accumulate(network[a, b], parts[a], parts[b])
+            for i, a in enumerate(joined):
+                for b in kept + joined[:i + 1]:
+                    first, second = (a, b) if a > b else (b, a)
+                    _accumulate(network[first, second], parts[first], parts[second])
             rows.append(parts)
         while kept:
             a = kept[-1]
+            last = [parts[a] for parts in rows]
             for b in kept:
-                if not (self.sensed(a) and self.sensed(b)):
-                    if (a, b) not in network:
-                        network[a, b] = self.empty(a, b)
-                    for parts in rows:
-                        _accumulate(network[a, b], parts[a], parts[b])
+                if not (a in self.sensed and b in self.sensed):
+                    target = network.get((a, b))
+                    if target is None:
+                        target = network[a, b] = self.empty(a, b)
+                    for part, parts in zip(last, rows, strict=True):
+                        _accumulate(target, part, parts[b])
             for parts in rows:
                 del parts[a]
             kept.pop()
@@ -465,7 +464,7 @@ class _Tile:
         power = self.scratch[:m * m].reshape(m, m)
         power[:] = 0
         for (a, b), w in network.items():
-            if self.driven(a) and self.driven(b):         # all but those between the ends of one line
+            if a in self.driven and b in self.driven:     # all but those between the ends of one line
                 if a == b:
                     w = np.tril(w, -1)
                 power[self.extent[a], self.extent[b]] -= w
