@@ -30,7 +30,9 @@ from xbarsim.kernels._jit import jit
 SMALL = 8                # cells along the side of a block that is eliminated in a lane
 PANEL = 8                # nodes that are eliminated one by one
 STRIPE = 16              # rows of a symmetric update that are multiplied at once
+LANES = 64               # blocks that are eliminated side by side
 SEGMENT = 64             # ports that are kept together; cells along the side of a block built in one compiled call
+SINGLE = 128             # cells along the side of a tile that is one such block
 HUGE, HUGE_SINGLE = 1e30, 1e18       # S, stands for no resistance, in float64 and float32
 LEAST, LEAST_SINGLE = 1e-300, 1e-36  # S, whose inverse is still a number: a node that sees less sees nothing
 
@@ -246,8 +248,11 @@ def _copy(source, target):
 
 
 @jit
-def _join(first, sizes1, second, sizes2, vertical, work, result):
-    """Join two blocks of a size (height, width, right ports, top ports) into `result`; work : scratch."""
+def _join(first, sizes1, second, sizes2, vertical, sensed, work, result):
+    """Join two blocks of a size (height, width, right ports, top ports) into `result`; work : scratch.
+
+    sensed : the number of bottom ports that are at 0 V: conductances among these may be anything
+    """
     pieces, joined1, joined2, joined, kept = _pieces(*sizes1, *sizes2, vertical)
     y = work[:joined * (kept + joined)].reshape((joined, kept + joined))
     for block, start, length, place in pieces:
@@ -278,13 +283,15 @@ def _join(first, sizes1, second, sizes2, vertical, work, result):
     stripe = max(STRIPE, kept // 8)                       # rows that are multiplied at once, up to the diagonal
     for low in range(0, kept, stripe):
         high = min(low + stripe, kept)
-        _accumulate(result[low:high, :high], y[:, low:high], y[:, :high])
+        columns = min(high, kept - sensed)
+        _accumulate(result[low:high, :columns], y[:, low:high], y[:, :columns])
 
 
 @jit
-def _merge(blocks, right, top, work, room, spare):
-    """Join neighbours until one block is left.  right, top : whether it has ports there, 1 or 0
+def _merge(blocks, right, top, sensed, work, room, spare):
+    """Join neighbours until one block is left.
 
+    right, top, sensed : whether it has ports there, and sensed ones below, 1 or 0
     blocks : (block rows, block columns, (4 SMALL)²) of SMALL x SMALL cells each, at the beginning of `room`
     work, room, spare : scratch; the result lies in one of the last two
     """
@@ -316,7 +323,7 @@ def _merge(blocks, right, top, work, room, spare):
                 count1, count2 = h1 * (1 + right1) + w1 * (1 + top1), h2 * (1 + right2) + w2 * (1 + top2)
                 _join(blocks[i1, j1, :count1 ** 2].reshape((count1, count1)), (h1, w1, h1 * right1, w1 * top1),
                       blocks[i2, j2, :count2 ** 2].reshape((count2, count2)), (h2, w2, h2 * right2, w2 * top2),
-                      vertical, work, result)
+                      vertical, sensed * wide[j] if i == high.size - 1 else 0, work, result)
         blocks, heights, widths, room, spare = merged, high, wide, spare, room
     count = heights[0] * (1 + right) + widths[0] * (1 + top)
     return blocks[0, 0, :count * count].reshape((count, count))
@@ -327,29 +334,35 @@ def _merge(blocks, right, top, work, room, spare):
 _threads = threading.local()
 
 
-def _scratch(dtype):
-    """Memory of this thread for `_leaf`: for a plan of all lanes, and twice for all blocks of a level: at most 8 of
-    32 x 64 cells with (2 (32 + 64))² conductances each."""
-    if not hasattr(_threads, dtype.name):
-        lanes = (SEGMENT // SMALL) ** 2 * max(plan[-1] for plan in PLANS.values())
-        setattr(_threads, dtype.name, [np.zeros(count, dtype) for count in (lanes, *2 * [18 * SEGMENT ** 2])])
-    return getattr(_threads, dtype.name)
+def _scratch(dtype, side):
+    """Memory of this thread for a `_leaf` of at most side x side cells.
+
+    For a plan of all lanes, or the rows of a join; and twice for all blocks of a level: at most 8 of side / 2 x side cells
+    with (2 (side / 2 + side))² conductances each.
+    """
+    key = f"{dtype.name} {side}"
+    if not hasattr(_threads, key):
+        work = max(LANES * max(plan[-1] for plan in PLANS.values()), 5 * side ** 2)
+        setattr(_threads, key, [np.zeros(count, dtype) for count in (work, *2 * [18 * side ** 2])])
+    return getattr(_threads, key)
 
 
-def _leaf(g, r_word, r_bit, row, rows, column, columns, right, top):
-    """Conductances between the ports (left, right, top, bottom) of a block of at most SEGMENT x SEGMENT cells.
+def _leaf(g, r_word, r_bit, row, rows, column, columns, right, top, sensed, side):
+    """Conductances between the ports (left, right, top, bottom) of a block of at most side x side cells.
 
-    right, top : whether it has ports there, 1 or 0.  What the result holds above the diagonal means nothing.
+    right, top, sensed : whether it has ports there, and sensed ones below, 1 or 0.  What the result holds above the
+    diagonal and among sensed ports means nothing.
     """
     high, wide = rows // SMALL, columns // SMALL
-    work, room, spare = _scratch(g.dtype)
+    work, room, spare = _scratch(g.dtype, side)
     small = room[:high * wide * (4 * SMALL) ** 2].reshape(high, wide, (4 * SMALL) ** 2)
-    for upper, lower, has_top in ((0, high, 1),) if top else ((0, 1, 0), (1, high, 1)):
+    for first, last, has_top in ((0, high, 1),) if top else ((0, 1, 0), (1, high, 1)):
         for left, behind, has_right in ((0, wide, 1),) if right else ((0, wide - 1, 1), (wide - 1, wide, 0)):
-            if upper < lower and left < behind:
-                _small_blocks(g, r_word, r_bit, row, column, (upper, lower, left, behind), PLANS[has_right, has_top],
-                              work, small)
-    return _merge(small, right, top, work, room, spare)
+            step = LANES // max(1, behind - left)
+            for upper in range(first, last, step) if left < behind else ():
+                blocks = upper, min(upper + step, last), left, behind
+                _small_blocks(g, r_word, r_bit, row, column, blocks, PLANS[has_right, has_top], work, small)
+    return _merge(small, right, top, sensed, work, room, spare)
 
 
 class _Tile:
@@ -365,8 +378,9 @@ class _Tile:
         self.arrays, self.right, self.top = (g, r_word, r_bit), right, top
         m, n = g.shape
         self.above = -m % SMALL                           # rows that are added to make blocks; and columns at the right
-        self.rows = [slice(a, min(a + SEGMENT, m + self.above)) for a in range(0, m, SEGMENT)]
-        self.columns = [slice(a, min(a + SEGMENT, n + -n % SMALL)) for a in range(0, n, SEGMENT)]
+        self.side = SINGLE if max(m, n) <= SINGLE else SEGMENT
+        self.rows = [slice(a, min(a + self.side, m + self.above)) for a in range(0, m, self.side)]
+        self.columns = [slice(a, min(a + self.side, n + -n % SMALL)) for a in range(0, n, self.side)]
         edges = [(i, j) for i in range(len(self.rows) + 1) for j in range(len(self.columns) + 1)]
         self.extent = {("word", i, j): self.rows[i] for i, j in edges if i < len(self.rows)} | {
             ("bit", i, j): self.columns[j] for i, j in edges if j < len(self.columns)}     # among all lines of the kind
@@ -399,7 +413,8 @@ class _Tile:
         y, x = self.rows[row], self.columns[column]
         names = [("word", row, column), ("word", row, column + 1), ("bit", row, column), ("bit", row + 1, column)]
         right, top = int(column + 1 < len(self.columns) or self.right), int(row > 0 or self.top)
-        w = _leaf(*self.arrays, y.start - self.above, y.stop - y.start, x.start, x.stop - x.start, right, top)
+        w = _leaf(*self.arrays, y.start - self.above, y.stop - y.start, x.start, x.stop - x.start, right, top,
+                  int(row + 1 == len(self.rows)), self.side)
         if not top:
             del names[2]
         if not right:

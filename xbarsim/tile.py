@@ -15,7 +15,7 @@ class TileRow:
     transfer : (planes, outputs, rows) float64, bit-line ampere per word-line volt
     variance : (planes, outputs, rows) float64 or None, A² of read noise per V² of a word line
     power : (rows, rows) float64, watt drawn from the word-line drivers of all tiles: v @ power @ v
-    attenuation_mean, attenuation_std : (tiles,), transfer / conductance over the cells that conduct
+    attenuation_mean, attenuation_std : (tiles,), see `attenuation`
     counts : what happened in the write, in all positions of the tiles
     """
 
@@ -46,18 +46,28 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
         achieved[~layout.to_tiles(np.ones(target.shape, bool), False)] = 0.0
     transfer, power = solve_wires(achieved, study)
     conductance = achieved.transpose(0, 2, 1)
-    attenuation = np.divide(transfer, conductance, out=np.full(transfer.shape, np.nan), where=conductance > 0)
     variance = None
     sigma = device.read_noise_sigma(achieved, streams, study.dac.read_time_ns * NANO)
     if np.any(sigma):
         # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its signal is.
-        variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * np.nan_to_num(attenuation) ** 2, rows)
-    conducting = np.isfinite(attenuation)
-    count = np.maximum(conducting.sum(axis=(1, 2)), 1)
-    mean = np.where(conducting, attenuation, 0).sum(axis=(1, 2)) / count
-    std = np.sqrt(np.where(conducting, (attenuation - mean[:, None, None]) ** 2, 0).sum(axis=(1, 2)) / count)
-    return TileRow(layout.from_tiles(transfer, rows), variance, power[:rows, :rows], mean, std,
-                   programmed.counts)
+        passed = np.divide(transfer, conductance, out=np.zeros(transfer.shape), where=conductance > 0)
+        variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * passed ** 2, rows)
+    mean, std = attenuation(transfer, conductance)
+    return TileRow(layout.from_tiles(transfer, rows), variance, power[:rows, :rows], mean, std, programmed.counts)
+
+
+def attenuation(transfer, conductance):
+    """Mean and standard deviation (tiles,) of transfer / conductance over the cells of tiles (tiles, n, m).
+
+    Every cell counts with its conductance, so the mean is the current that arrives over the current without wires when
+    all word lines are at one voltage.  (By the number of cells, those that hardly conduct would decide: they pass on what
+    leaks to them from others.)
+    """
+    total = conductance.sum(axis=(1, 2))
+    mean = np.divide(transfer.sum(axis=(1, 2)), total, out=np.ones(len(total)), where=total > 0)
+    passed = np.divide(transfer, conductance, out=np.ones(transfer.shape), where=conductance > 0)
+    square = (conductance * (passed - mean[:, None, None]) ** 2).sum(axis=(1, 2))
+    return mean, np.sqrt(np.divide(square, total, out=np.zeros(len(total)), where=total > 0))
 
 
 def has_wires(study):
