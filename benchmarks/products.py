@@ -9,7 +9,8 @@ product of two 1024 x 1024 matrices, timed before and after each product for abo
 median of the ratios of neighbours in time.  Compile time is the first call's excess over the median.
 """
 import argparse
-import time
+from functools import partial
+from timeit import timeit
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -20,6 +21,7 @@ from xbarsim.device import load_device
 
 SHAPES = {"query": (384, 384), "intermediate": (1536, 384), "output": (384, 1536)}
 SIDE = 1024
+seconds = partial(timeit, number=1)
 
 
 def multibit(sign):
@@ -27,12 +29,6 @@ def multibit(sign):
     return validate({"mapping": {"encoding": "slices", "sign": sign, "bits_per_cell": 2, "weight_bits": 8},
                      "dac": {"encoding": "bit_serial", "bits": 8}, "adc": {"bits": 8},
                      "effects": {"wires": False, "programming": False, "read_noise": False}}, "benchmark")
-
-
-def seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def main():

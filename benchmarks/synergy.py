@@ -9,6 +9,8 @@ longer: statistics of the crossbars, the weights' side of the sums, and compilat
 """
 import argparse
 import time
+from functools import partial
+from timeit import timeit
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,6 +19,7 @@ from xbarsim import bert, products, quantize
 from xbarsim.checkpoint import BertConfig, BertModel
 from xbarsim.config import validate
 
+seconds = partial(timeit, number=1)
 IDEAL, FULL = dict.fromkeys(("wires", "programming", "read_noise"), False), {}
 CASES = {
     "ideal": (IDEAL, {}),
@@ -79,12 +82,6 @@ def counted(model, ranges, study, mask):
         return arrays[name].multiply(x, rows, 0).output + bias
 
     return linear, bert.Operations(product=lambda name, a, b: attention[name].multiply(a, b, mask, 0)[0])
-
-
-def seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def main():

@@ -454,8 +454,8 @@ class _Tile:
                 parts[other] = y[:, start:end].copy()
             for i, a in enumerate(joined):
                 for b in kept + joined[:i + 1]:
-                    first, second = (a, b) if a > b else (b, a)
-                    _accumulate(network[first, second], parts[first], parts[second])
+                    pair = (a, b) if a > b else (b, a)
+                    _accumulate(network[pair], parts[pair[0]], parts[pair[1]])
             rows.append(parts)
         while kept:
             a = kept[-1]

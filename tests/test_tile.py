@@ -12,7 +12,7 @@ def test_attenuation_is_the_share_of_the_current_that_arrives():
     conductance = np.stack([uneven, np.full((30, 20), 50e-6), np.zeros((30, 20)), uneven])
     tiles = [Crossbar(g, ohm, ohm) for g, ohm in zip(conductance, (5.0, 5.0, 5.0, 0.0), strict=True)]
     transfer = np.stack([xb.transfer_matrix() for xb in tiles])
-    mean, std = attenuation(transfer, conductance.transpose(0, 2, 1))
+    _, mean, std = attenuation(transfer, conductance.transpose(0, 2, 1))
     arrived = [xb.solve(np.ones(30)).output_current.sum() for xb in tiles]
     np.testing.assert_allclose(mean[[0, 1, 3]], [i / g.sum() for i, g in zip(arrived, conductance, strict=True) if g.any()],
                                rtol=1e-9)

@@ -46,18 +46,17 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
         achieved[~layout.to_tiles(np.ones(target.shape, bool), False)] = 0.0
     transfer, power = solve_wires(achieved, study)
     conductance = achieved.transpose(0, 2, 1)
+    passed, mean, std = attenuation(transfer, conductance)
     variance = None
     sigma = device.read_noise_sigma(achieved, streams, study.dac.read_time_ns * NANO)
     if np.any(sigma):
         # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its signal is.
-        passed = np.divide(transfer, conductance, out=np.zeros(transfer.shape), where=conductance > 0)
         variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * passed ** 2, rows)
-    mean, std = attenuation(transfer, conductance)
     return TileRow(layout.from_tiles(transfer, rows), variance, power[:rows, :rows], mean, std, programmed.counts)
 
 
 def attenuation(transfer, conductance):
-    """Mean and standard deviation (tiles,) of transfer / conductance over the cells of tiles (tiles, n, m).
+    """Transfer / conductance (tiles, n, m) of cells, 0 where none conducts, and its mean and standard deviation (tiles,).
 
     Every cell counts with its conductance, so the mean is the current that arrives over the current without wires when
     all word lines are at one voltage.  (By the number of cells, those that hardly conduct would decide: they pass on what
@@ -65,9 +64,9 @@ def attenuation(transfer, conductance):
     """
     total = conductance.sum(axis=(1, 2))
     mean = np.divide(transfer.sum(axis=(1, 2)), total, out=np.ones(len(total)), where=total > 0)
-    passed = np.divide(transfer, conductance, out=np.ones(transfer.shape), where=conductance > 0)
+    passed = np.divide(transfer, conductance, out=np.zeros(transfer.shape), where=conductance > 0)
     square = (conductance * (passed - mean[:, None, None]) ** 2).sum(axis=(1, 2))
-    return mean, np.sqrt(np.divide(square, total, out=np.zeros(len(total)), where=total > 0))
+    return passed, mean, np.sqrt(np.divide(square, total, out=np.zeros(len(total)), where=total > 0))
 
 
 def has_wires(study):
