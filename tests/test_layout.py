@@ -23,6 +23,7 @@ ORDER = [
     {"tile", "converters"},
     {"array"},
     {"checkpoint", "bert", "quantize", "functions", "tasks", "fetch"},
+    {"models"},
     {"computation"},
     {"products"},
     {"trace"},

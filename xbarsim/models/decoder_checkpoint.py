@@ -1,0 +1,168 @@
+"""Decoder checkpoints: a Hugging Face directory becomes a `DecoderModel`."""
+import json
+from pathlib import Path
+
+import numpy as np
+
+from xbarsim.errors import CheckpointError
+from xbarsim.models.decoder import DecoderModel
+from xbarsim.models.families import FAMILIES
+from xbarsim.models.tensor_files import read_safetensors
+
+
+def load_decoder(directory):
+    """Read a Hugging Face directory of a decoder.
+
+    Raises
+    ------
+    CheckpointError : a file is missing or damaged; the architecture, or a setting of it, is not built; a
+        tensor is missing, left over, not finite or of another shape than config.json says
+    """
+    directory = Path(directory)
+    path = directory / "config.json"
+    raw = _read_config(path)
+    family = FAMILIES.get(raw.get("model_type"))
+    if family is None:
+        raise CheckpointError(
+            f"{path}: model_type is {raw.get('model_type')!r}, supported decoders are "
+            f"{', '.join(FAMILIES)}"
+        )
+    config = family.config(path, raw)
+    tensors, sha256 = read_safetensors(directory)
+    weights = _named(directory, family, config, tensors)
+    return DecoderModel(config, checked_weights(directory, config, weights), sha256, directory)
+
+
+def _read_config(path):
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: file is missing; a checkpoint directory holds it") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path}: not a JSON object")
+    return raw
+
+
+def _named(directory, family, config, tensors):
+    """Tensors under our names; what is left over is an error."""
+    left = {}
+    for name, tensor in tensors.items():
+        if not name.endswith(family.buffers or ("\0",)):
+            short = _without_prefix(name, family.prefixes)
+            if short in left:
+                raise CheckpointError(f"{directory}: two copies of the tensor {short!r}")
+            left[short] = tensor
+    weights = {}
+    for ours, theirs in family.whole.items():
+        _take(left, weights, ours, theirs)
+    for layer in range(config.layers):
+        start = family.layers.format(i=layer)
+        for ours, theirs in family.layer.items():
+            _take(left, weights, f"layer.{layer}.{ours}", f"{start}.{theirs}")
+        for theirs, parts in family.fused:
+            _take_parts(left, weights, layer, f"{start}.{theirs}", parts)
+        _transpose(weights, layer, family.transposed)
+    for name in ("embeddings.word", "embeddings.position"):
+        if f"{name}.weight" in weights:
+            weights[name] = weights.pop(f"{name}.weight")
+    if left:
+        raise CheckpointError(
+            f"{directory}: {len(left)} tensors have no place in {config.architecture} with "
+            f"{config.layers} layers, {next(iter(left))!r} for example; the weights belong to another "
+            "config.json"
+        )
+    return weights
+
+
+def _without_prefix(name, prefixes):
+    for prefix in prefixes:
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return name
+
+
+def _take(left, weights, ours, theirs):
+    for part in ("weight", "bias"):
+        tensor = left.pop(f"{theirs}.{part}", None)
+        if tensor is not None:
+            weights[f"{ours}.{part}"] = tensor
+
+
+def _take_parts(left, weights, layer, theirs, parts):
+    """One tensor that holds several, side by side in its last axis."""
+    for part in ("weight", "bias"):
+        tensor = left.pop(f"{theirs}.{part}", None)
+        if tensor is not None:
+            for name, piece in zip(parts, np.split(tensor, len(parts), axis=-1), strict=True):
+                weights[f"layer.{layer}.{name}.{part}"] = np.ascontiguousarray(piece)
+
+
+def _transpose(weights, layer, names):
+    for name in names:
+        key = f"layer.{layer}.{name}.weight"
+        if key in weights:
+            weights[key] = np.ascontiguousarray(weights[key].T)
+
+
+def checked_weights(path, config, weights):
+    """The weights with a tied output matrix filled in, all that the configuration asks for and no other.
+
+    Raises
+    ------
+    CheckpointError : a tensor is missing or has another shape
+    """
+    if "logits.weight" not in weights and config.tied:
+        weights = weights | {"logits.weight": weights.get("embeddings.word")}
+    expected = expected_shapes(config)
+    for name, shape in expected.items():
+        tensor = weights.get(name)
+        if tensor is None:
+            raise CheckpointError(
+                f"{path}: {name!r} is missing, which {config.architecture} with {config.layers} layers "
+                "needs; the file is incomplete or belongs to another configuration"
+            )
+        if tensor.shape != shape:
+            raise CheckpointError(
+                f"{path}: {name!r} has shape {tensor.shape}, the configuration asks for {shape}"
+            )
+    for name, tensor in weights.items():
+        if name in expected:
+            continue
+        matrix = expected.get(name.removesuffix(".bias") + ".weight")
+        if matrix is None or tensor.shape != matrix[:1]:
+            raise CheckpointError(f"{path}: {name!r} of shape {tensor.shape} has no place in the model")
+    return weights
+
+
+def expected_shapes(config):
+    """{our name: shape} of every weight that a configuration needs; biases of matrices may be absent."""
+    hidden = config.hidden
+    queries = config.heads * config.head_width
+    keys = config.key_value_heads * config.head_width
+    inner = config.intermediate
+    shapes = {
+        "embeddings.word": (config.vocabulary, hidden),
+        "final_norm.weight": (hidden,),
+        "logits.weight": (config.vocabulary, hidden),
+    }
+    if config.rotary is None:
+        shapes["embeddings.position"] = (config.positions + config.position_offset, hidden)
+    layer = {
+        "query": (queries, hidden),
+        "key": (keys, hidden),
+        "value": (keys, hidden),
+        "attention_output": (hidden, queries),
+        "attention_norm": (hidden,),
+        "intermediate": (inner, hidden),
+        "output": (hidden, inner),
+    }
+    if not config.parallel:
+        layer["feed_forward_norm"] = (hidden,)
+    if config.gated:
+        layer["gate"] = (inner, hidden)
+    for number in range(config.layers):
+        for name, shape in layer.items():
+            shapes[f"layer.{number}.{name}.weight"] = shape
+    return shapes
