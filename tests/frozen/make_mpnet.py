@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tiny import VOCABULARY, make_tiny_mpnet  # noqa: E402
+from tiny import VOCABULARY, make_tiny_mpnet
 
 
 def main():
