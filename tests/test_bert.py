@@ -2,11 +2,12 @@
 import json
 import math
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from tiny import make_tiny_bert
+from tiny import make_tiny_bert, make_tiny_mpnet
 
 from xbarsim import bert
 from xbarsim.checkpoint import load_bert, load_tokenizer
@@ -135,3 +136,16 @@ def test_an_extra_that_is_not_installed_is_named(directory, monkeypatch, absent,
     monkeypatch.setitem(sys.modules, absent, None)
     with pytest.raises(CheckpointError, match=rf"need {absent}: pip install 'xbarsim\[bert\]'"):
         call(directory)
+
+
+def test_mpnet_is_that_of_the_reference_library(tmp_path):
+    """Hidden states of `frozen/make_mpnet.py`; 200 tokens reach every bucket of the relative positions."""
+    frozen = json.loads((Path(__file__).parent / "frozen" / "mpnet.json").read_text())
+    model = load_bert(make_tiny_mpnet(tmp_path / "m"))
+    sentences = [np.array(sentence) for sentence in frozen["token_ids"]]
+    hidden = bert.encode(model, *bert.pad(sentences))
+    for k, sentence in enumerate(sentences):
+        states = hidden[k, :len(sentence)]
+        expected = frozen["first_and_last_hidden_states"][k]
+        np.testing.assert_allclose(states[[0, -1]], expected, atol=2e-5, rtol=0)
+        np.testing.assert_allclose(states.mean(axis=0), frozen["mean_of_all"][k], atol=2e-5, rtol=0)

@@ -1,12 +1,19 @@
 """Task files, heads and metrics."""
+import json
+
 import numpy as np
 import pytest
-from scipy import stats
 from tiny import make_tiny_bert
 
 from xbarsim import tasks
 from xbarsim.checkpoint import load_bert, load_tokenizer
-from xbarsim.errors import OutOfRangeError, TaskError
+from xbarsim.errors import TaskError
+from xbarsim.task import Task, notes_on
+
+
+def task_of(targets, kind="labels", classes=("0", "1")):
+    return Task("t", kind, ("x",) * len(targets), np.asarray(targets), classes, None, "")
+
 
 PAIRS = {
     "a.tsv": "a man eats\ta dog runs\t1.5\nthe cat plays\tthe cat plays\t5\n",
@@ -51,61 +58,6 @@ def test_a_binary_file_is_no_task(tmp_path):
         tasks.load_task(tmp_path / "x.tsv")
 
 
-def task_of(targets, kind="labels", classes=("0", "1")):
-    return tasks.Task("t", kind, ("x",) * len(targets), np.asarray(targets), classes, None, "")
-
-
-def test_metrics_are_those_of_scipy():
-    rng = np.random.default_rng(0)
-    score, target = rng.standard_normal(60).round(1), rng.integers(0, 6, 60).astype(float)
-    spearman, pearson = tasks.metrics(task_of(target, "pairs"), score)
-    np.testing.assert_allclose(spearman.value, stats.spearmanr(score, target).statistic, rtol=1e-12)
-    np.testing.assert_allclose(pearson.value, stats.pearsonr(score, target).statistic, rtol=1e-12)
-
-
-def test_label_metrics_by_hand():
-    truth, predicted = np.array([1, 1, 1, 0, 0, 0, 0, 1]), np.array([1, 1, 0, 0, 0, 1, 0, 1])
-    accuracy, f1, matthews = tasks.metrics(task_of(truth), predicted)
-    assert (accuracy.value, accuracy.n) == (6 / 8, 8)
-    assert f1.value == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))
-    assert matthews.value == pytest.approx((3 * 3 - 1 * 1) / 4 / 4)
-
-
-def test_the_interval_covers_as_often_as_it_says():
-    """Accuracy 0.8 of 200 examples: the 95 % interval contains 0.8 in 90 to 99 % of 200 experiments."""
-    rng, hits = np.random.default_rng(1), 0
-    for _ in range(200):
-        truth = rng.integers(0, 2, 200)
-        predicted = np.where(rng.random(200) < 0.8, truth, 1 - truth)
-        accuracy = tasks.metrics(task_of(truth), predicted, resamples=300)[0]
-        hits += accuracy.low <= 0.8 <= accuracy.high
-    assert 180 <= hits <= 198
-
-
-def test_a_change_is_paired():
-    """A reference that is right on half of the examples; two chips lose the same 10 of 200, or 10 each: 5 % less, and the
-    draws of the lost ones alone are what the interval is of."""
-    truth, reference = np.zeros(200, int), np.repeat([0, 1], 100)
-    first, second = reference.copy(), reference.copy()
-    first[:10], second[10:20] = 1, 1
-    for chips, lost, each in (([first], 10, 1.0), ([first, first], 10, 1.0), ([first, second], 20, 0.5)):
-        found = tasks.change(task_of(truth), chips, reference, "accuracy", resamples=4000)
-        assert found.value == pytest.approx(-0.05, abs=1e-12)
-        expected = -stats.binom.ppf([0.975, 0.025], 200, lost / 200) * each / 200
-        np.testing.assert_allclose([found.low, found.high], expected, atol=0.006)
-    same = tasks.change(task_of(truth), [reference], reference, "matthews")
-    assert (same.value, same.low, same.high) == (0, 0, 0)
-    rng = np.random.default_rng(0)
-    target, score = rng.random(50), rng.random(50)
-    one, other = (tasks.metrics(task_of(target, "pairs"), found)[0] for found in (target, score))
-    assert tasks.change(task_of(target, "pairs"), [score], target, "spearman").value == other.value - one.value
-
-
-def test_predictions_must_be_finite():
-    with pytest.raises(OutOfRangeError, match="1 of 3 predictions"):
-        tasks.metrics(task_of([1.0, 2.0, 3.0], "pairs"), [1.0, np.nan, 2.0])
-
-
 def test_the_probe_is_the_minimum_of_its_objective():
     """Gradient of the penalised log-likelihood at the fitted weights, by central differences."""
     rng = np.random.default_rng(2)
@@ -133,3 +85,120 @@ def test_heads(tmp_path):
     assert head.kind == "classifier"
     with pytest.raises(TaskError, match="head 'cosine' does not fit"):
         tasks.choose_head(model, tokenizer, task_of([0, 1]), "cosine")
+
+
+# ---------------------------------------------------------------- what is no sentence, label, file
+
+def json_lines(*rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+GOOD = {"sentence": "good", "label": "a"}
+WRONG_FILES = {
+    "null": ("x.jsonl", json_lines(GOOD, {"sentence": None, "label": "b"}), "line 2.*null"),
+    "list": ("x.jsonl", json_lines(GOOD, {"sentence": ["b"], "label": "b"}), "line 2.*text"),
+    "number": ("x.jsonl", json_lines(GOOD, {"sentence": 7, "label": "b"}), "line 2.*text"),
+    "null label": ("x.jsonl", json_lines(GOOD, {"sentence": "b", "label": None}), "line 2.*null"),
+    "true label": ("x.jsonl", json_lines(GOOD, {"sentence": "b", "label": True}), "line 2.*true"),
+    "nan label": ("x.tsv", "sentence\tlabel\nx\t1\ny\tnan\n", "line 3.*missing value"),
+    "inf label": ("x.tsv", "sentence\tlabel\nx\t1\ny\t-inf\n", "line 3.*missing value"),
+    "NaN": ("x.jsonl", '{"sentence": "x", "label": NaN}\n' * 2, "line 1.*NaN"),
+    "true score": (
+        "x.jsonl",
+        json_lines({"sentence1": "x", "sentence2": "y", "score": True}) * 2,
+        "line 1.*finite",
+    ),
+    "one number twice": ("x.tsv", "sentence\tlabel\nx\t1\ny\t1.0\nz\t0\n", "same number"),
+    "one number padded": ("x.tsv", "sentence\tlabel\nx\t1\ny\t01\nz\t0\n", "same number"),
+    "column twice": ("x.tsv", "sentence\tlabel\tlabel\nx\t1\t0\ny\t0\t1\n", "'label' stands twice"),
+    "key twice": ("x.jsonl", '{"sentence": "x", "label": 1, "label": 0}\n' * 2, "stands twice"),
+    "comma": ("x.csv", "sentence,label\ngood, really,1\nbad,0\n", "line 2.*3 cells for 2 columns"),
+    "unnamed header": ("x.tsv", "review\tsentiment\ngood\t1\nbad\t0\nfine\t1\n", "header"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_FILES)
+def test_what_is_no_task_is_refused(tmp_path, case):
+    name, content, message = WRONG_FILES[case]
+    (tmp_path / name).write_text(content)
+    with pytest.raises(TaskError, match=message):
+        tasks.load_task(tmp_path / name)
+
+
+def test_trailing_tabs_and_other_columns_are_no_fault(tmp_path):
+    (tmp_path / "x.tsv").write_text("note\tsentence\tlabel\tnote\n1\tx\t1\t\t\n2\ty\t0\n")
+    assert tasks.load_task(tmp_path / "x.tsv").sentences == ("x", "y")
+
+
+def test_whole_numbers_and_words_are_labels(tmp_path):
+    (tmp_path / "x.jsonl").write_text(json_lines(*({"text": "t", "label": k} for k in (10, 9, 2))))
+    assert tasks.load_task(tmp_path / "x.jsonl").classes == ("2", "9", "10")
+    (tmp_path / "y.tsv").write_text("sentence\tlabel\nx\tnone\ny\t1\n")
+    assert tasks.load_task(tmp_path / "y.tsv").classes == ("1", "none")
+
+
+# ---------------------------------------------------------------- held out means held out
+
+def numbered(count, kind="labels", test=None):
+    """A task whose sentences say where they stand."""
+    sentences = tuple(f"sentence {k}" for k in range(count))
+    if kind == "pairs":
+        sentences = tuple((text, f"other {k}") for k, text in enumerate(sentences))
+    targets = np.arange(count) % 2
+    return Task("t.tsv", kind, sentences, targets, ("0", "1"), test, "")
+
+
+@pytest.mark.parametrize("kind", ["pairs", "labels"])
+@pytest.mark.parametrize("count", [2, 9, 1000])
+def test_no_scored_example_calibrates(kind, count):
+    task = numbered(count, kind)
+    scored, calibration = task.scored_and_calibration(64)
+    assert not set(scored.sentences) & set(calibration.sentences)
+    assert len(scored) + len(calibration) == count
+    assert len(calibration) == min(64, max(count // 5, 1))
+    notes = notes_on(task, scored, calibration)
+    assert len(notes) == 1 and f"{len(calibration)} of its examples calibrate" in notes[0]
+
+
+def test_a_training_part_calibrates_and_all_of_the_test_part_is_scored():
+    task = numbered(100, test=np.arange(100) < 30)
+    scored, calibration = task.scored_and_calibration(7)
+    assert scored.sentences == task.sentences[:30]
+    assert calibration.sentences == tuple(task.sentences[k] for k in (30, 40, 50, 60, 70, 80, 90))
+    assert notes_on(task, scored, calibration) == ()
+
+
+def test_without_a_split_every_fifth_is_scored_and_the_notes_say_so():
+    task = numbered(20).split()
+    scored, calibration = task.scored_and_calibration(64)
+    assert scored.sentences == tuple(f"sentence {k}" for k in (0, 5, 10, 15))
+    assert len(calibration) == 16 and not set(scored.sentences) & set(calibration.sentences)
+    notes = notes_on(task, scored, calibration)
+    assert len(notes) == 1 and "states no split" in notes[0] and "every fifth" in notes[0]
+
+
+def test_repeated_sentences_are_noticed():
+    sentences = ("a", "b", "c", "a", "d", "b")
+    test = np.array([True, True, True, False, False, False])
+    task = Task("t", "labels", sentences, np.arange(6) % 2, ("0", "1"), test, "")
+    notes = notes_on(task, task.held_out())
+    assert len(notes) == 1 and notes[0].startswith("2 of 3 scored examples")
+
+
+def test_the_int8_reference_calibrates_on_what_it_does_not_score(tmp_path):
+    """All scored in float32; of 40 pairs 8 calibrate int8, none where another task does."""
+    rng = np.random.default_rng(0)
+    lines = [f"a man {'eats' if k % 3 else 'sees'}\ta dog\t{rng.random():.3f}" for k in range(40)]
+    (tmp_path / "pairs.tsv").write_text("\n".join(lines))
+    (tmp_path / "more.tsv").write_text("\n".join(lines[:9]))
+    directory = make_tiny_bert(tmp_path / "m")
+
+    def examples(reference, calibration=None):
+        found = tasks.evaluate_files(
+            directory, tmp_path / "pairs.tsv", reference, calibration_task=calibration
+        )
+        return found.metrics[0].n
+
+    assert examples("float32") == 40
+    assert examples("int8") == 32
+    assert examples("int8", tmp_path / "more.tsv") == 40

@@ -54,3 +54,55 @@ def make_tiny_bert(directory, *, layers=2, hidden=16, heads=4, intermediate=32, 
     (directory / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
     BertWordPieceTokenizer(str(directory / "vocab.txt")).save(str(directory / "tokenizer.json"))
     return directory
+
+
+def tiny_mpnet_tensors(config, rng):
+    """Random float32 tensors under the names that Hugging Face's MPNetModel writes."""
+    hidden = config["hidden_size"]
+    inner = config["intermediate_size"]
+    shapes = {
+        "embeddings.word_embeddings.weight": (config["vocab_size"], hidden),
+        "embeddings.position_embeddings.weight": (config["max_position_embeddings"], hidden),
+        "encoder.relative_attention_bias.weight": (
+            config["relative_attention_num_buckets"], config["num_attention_heads"]
+        ),
+    }
+    tensors = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    dense = {"pooler.dense": (hidden, hidden)}
+    norms = ["embeddings.LayerNorm"]
+    for number in range(config["num_hidden_layers"]):
+        layer = f"encoder.layer.{number}"
+        for name in ("q", "k", "v", "o"):
+            dense[f"{layer}.attention.attn.{name}"] = (hidden, hidden)
+        dense[f"{layer}.intermediate.dense"] = (inner, hidden)
+        dense[f"{layer}.output.dense"] = (hidden, inner)
+        norms += [f"{layer}.attention.LayerNorm", f"{layer}.output.LayerNorm"]
+    for name, (outputs, width) in dense.items():
+        tensors[f"{name}.weight"] = rng.standard_normal((outputs, width)) / np.sqrt(width)
+        tensors[f"{name}.bias"] = 0.1 * rng.standard_normal(outputs)
+    for name in norms:
+        tensors[f"{name}.weight"] = 1 + 0.1 * rng.standard_normal(hidden)
+        tensors[f"{name}.bias"] = 0.1 * rng.standard_normal(hidden)
+    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+
+
+TINY_MPNET = {
+    "model_type": "mpnet", "architectures": ["MPNetModel"], "hidden_size": 16,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32, "hidden_act": "gelu",
+    "vocab_size": len(VOCABULARY), "max_position_embeddings": 204, "layer_norm_eps": 1e-5,
+    "pad_token_id": 1, "relative_attention_num_buckets": 32,
+}
+
+
+def make_tiny_mpnet(directory, seed=0):
+    """Write config.json, model.safetensors, vocab.txt and tokenizer.json; returns the directory."""
+    from safetensors.numpy import save_file
+    from tokenizers.implementations import BertWordPieceTokenizer
+
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.json").write_text(json.dumps(TINY_MPNET))
+    tensors = tiny_mpnet_tensors(TINY_MPNET, np.random.default_rng(seed))
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    (directory / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    BertWordPieceTokenizer(str(directory / "vocab.txt")).save(str(directory / "tokenizer.json"))
+    return directory

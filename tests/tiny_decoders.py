@@ -168,13 +168,28 @@ def tensors_of(config, seed=0):
     return tensors
 
 
+def character_tokenizer():
+    """Byte-level tokens of one printable character each, and <|endoftext|> as token 0: 96 in all."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    characters = ["<|endoftext|>", "Ġ", *map(chr, range(33, 127))]
+    vocabulary = {token: number for number, token in enumerate(characters)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken("<|endoftext|>", special=True, normalized=False)])
+    return tokenizer
+
+
 def make_tiny_decoder(directory, family, *, shards=1, seed=0, **changes):
-    """Write config.json and the weights, in several shards if asked; returns the directory."""
+    """Write config.json, tokenizer.json and the weights, in several shards if asked; returns the
+    directory."""
     from safetensors.numpy import save_file
 
     directory.mkdir(parents=True, exist_ok=True)
     config = CONFIGS[family] | changes
     (directory / "config.json").write_text(json.dumps(config))
+    character_tokenizer().save(str(directory / "tokenizer.json"))
     tensors = tensors_of(config, seed)
     if shards == 1:
         save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim import tasks
+from xbarsim import metrics
 from xbarsim.components import adc, dac, load_component
 from xbarsim.errors import TraceError
+from xbarsim.task import Task
 
 REFERENCES = {"float32": "float32", "int8": "INT8 digital"}             # digital paths as tables and pictures name them
 
@@ -71,7 +72,7 @@ class PathSummary:
     chips : metric of every simulated chip; of several, value, low and high are their means (the interval is that of the
         sampled examples), and chips_low, chips_high the 95 % interval of the mean over chips by Student's t
     change : metric minus that of float32 on the same examples, with the paired 95 % interval of the sampled examples
-        (`tasks.change`); None for a digital reference
+        (`metrics.change`); None for a digital reference
 
     energy : {part: joule per example}, None for a digital reference; assumed : parts priced without a sourced figure
     study : TOML of a case
@@ -97,7 +98,11 @@ class PathSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a trace says.  heads : of the model's attention, None where an older trace does not say it"""
+    """What a trace says.
+
+    heads : of the model's attention, None where an older trace does not say it
+    notes : how the examples were chosen, where a reader of the score must know it
+    """
 
     path: str
     study: str
@@ -116,6 +121,7 @@ class Summary:
     heads: int | None
     references: tuple[PathSummary, ...]
     cases: tuple[PathSummary, ...]
+    notes: tuple[str, ...] = ()
 
 
 def summarise(trace):
@@ -136,13 +142,14 @@ def summarise(trace):
                    attributes["head"], len(trace.label), int(trace.tokens.sum()),
                    len(trace.label) * (2 if attributes["task_kind"] == "pairs" else 1), int(attributes["seed"]),
                    bool(attributes["complete"]), attributes["created"], attributes["software_version"],
-                   int(attributes["truncated_sentences"]), attributes.get("heads"), tuple(references), tuple(cases))
+                   int(attributes["truncated_sentences"]), attributes.get("heads"), tuple(references), tuple(cases),
+                   tuple(attributes.get("notes", "").splitlines()))
 
 
 def _metric(trace, path):
     """(value, low, high, examples) of the examples of a path that are done."""
     scored, predicted = _scored(trace, path.done), _predicted(trace, path, path.done)
-    metric = next(found for found in tasks.metrics(scored, predicted, trace.attributes["seed"])
+    metric = next(found for found in metrics.metrics(scored, predicted, trace.attributes["seed"])
                   if found.metric == trace.attributes["metric"])
     return metric.value, metric.low, metric.high, len(predicted)
 
@@ -151,7 +158,7 @@ def _change(trace, chips):
     """(value, low, high) of what the metric changes from float32 to a case, on the examples of its chips."""
     done = chips[0].done
     reference = _predicted(trace, trace.reference["float32"], done)
-    found = tasks.change(_scored(trace, done), [_predicted(trace, chip, done) for chip in chips], reference,
+    found = metrics.change(_scored(trace, done), [_predicted(trace, chip, done) for chip in chips], reference,
                          trace.attributes["metric"], trace.attributes["seed"])
     return found.value, found.low, found.high
 
@@ -159,7 +166,7 @@ def _change(trace, chips):
 def _scored(trace, done):
     """The task of the examples `done` (n,) bool."""
     attributes, target = trace.attributes, trace.label[done]
-    return tasks.Task(attributes["task"], attributes["task_kind"], (None,) * len(target), target,
+    return Task(attributes["task"], attributes["task_kind"], (None,) * len(target), target,
                       tuple(str(k) for k in range(attributes["classes"])), None, attributes["task_sha256"])
 
 
@@ -176,11 +183,11 @@ def _evaluated(case):
 
 def _case(trace, name, case):
     chips = _evaluated(case)
-    metrics = [_metric(trace, chip) for chip in chips]
-    value, low, high = np.mean([metric[:3] for metric in metrics], axis=0).tolist()
-    values = tuple(metric[0] for metric in metrics)
-    chips_low, chips_high = over_chips(values)
-    examples = metrics[0][3]
+    found = [_metric(trace, chip) for chip in chips]
+    value, low, high = np.mean([metric[:3] for metric in found], axis=0).tolist()
+    values = tuple(metric[0] for metric in found)
+    chips_low, chips_high = metrics.over_chips(values)
+    examples = found[0][3]
     tokens = np.tile(trace.tokens[chips[0].done], len(chips))
     layers, products, operations = (_joined([getattr(chip, kind) for chip in chips])
                                     for kind in ("layers", "products", "operations"))
@@ -195,16 +202,6 @@ def _case(trace, name, case):
               for operation, found in operations.items()), case.study,
         tuple(_product(product, found, tokens) for product, found in products.items()), values, chips_low, chips_high,
         _change(trace, chips))
-
-
-def over_chips(values):
-    """95 % interval of the mean of a metric over chips by Student's t; (None, None) of a single chip."""
-    if len(values) < 2:
-        return None, None
-    from scipy.special import stdtrit
-
-    half = stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / len(values) ** 0.5
-    return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
 def _joined(chips):

@@ -44,6 +44,7 @@ def _run(
     study: Annotated[str, typer.Argument(help="A study file, or the name of an embedded study.")] = "default",
     model: Annotated[str | None, typer.Option(help="A known model, a checkpoint directory, or owner/name.")] = None,
     task: Annotated[str | None, typer.Option(help="A known task, or a CSV, TSV or JSONL file.")] = None,
+    calibration: Annotated[str | None, typer.Option(help="Another task whose sentences set converter ranges.")] = None,
     limit: Annotated[int | None, typer.Option(min=2, help="Examples to evaluate, evenly spread; all if absent.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of programming, noise and intervals.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the trace.")] = Path("runs"),
@@ -53,7 +54,7 @@ def _run(
     """Run a study: program the arrays, push the task through them, write a trace, print the table."""
     from xbarsim import config
 
-    overrides = {"model": {"name": model}, "task": {"name": task, "limit": limit}}
+    overrides = {"model": {"name": model}, "task": {"name": task, "calibration": calibration, "limit": limit}}
     overrides = {table: {key: value for key, value in values.items() if value is not None}
                  for table, values in overrides.items()} | ({} if seed is None else {"seed": seed})
     chosen = config.load_study(study, overrides)
@@ -165,17 +166,22 @@ def _evaluate(
     task: Annotated[str, typer.Argument(help="A known task, or a CSV, TSV or JSONL file.")],
     reference: Annotated[str, typer.Option(help="float32, or int8 for weights and activations of 8 bits.")] = "float32",
     limit: Annotated[int | None, typer.Option(min=2, help="Examples to score, evenly spread; all if absent.")] = None,
+    calibration: Annotated[str | None, typer.Option(help="Another task whose sentences set the ranges of int8.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ):
     """Score a checkpoint on a task without any hardware: the digital reference."""
     from xbarsim import tasks
 
-    result = tasks.evaluate_files(model, task, reference, limit=limit, progress=_progress)
+    result = tasks.evaluate_files(
+        model, task, reference, limit=limit, calibration_task=calibration, progress=_progress
+    )
     if as_json:
         print(json.dumps(result.as_dict(), indent=2))
         return
     print(f"{model} on {task}, {reference}, head: {result.head}"
           + (f"; {result.truncated} sentences truncated" if result.truncated else ""))
+    for note in result.notes:
+        print(f"note: {note}")
     _print_table(("metric", "value", "95 % interval", "n"),
                  [(m.metric, f"{m.value:.4f}", f"{m.low:.4f} to {m.high:.4f}", str(m.n)) for m in result.metrics])
 

@@ -37,7 +37,10 @@ class Task(Table):
     metric: str = Field("auto", description="spearman, pearson, accuracy, f1, matthews; auto: spearman or accuracy")
     limit: int | None = Field(None, ge=2, description="examples evaluated, evenly spread over the test split; all if absent")
     probe_examples: int = Field(2000, ge=2, description="training examples behind a logistic head")
-    calibration_examples: int = Field(64, ge=1, description="held-out examples that set converter ranges")
+    calibration_examples: int = Field(64, ge=1, description="examples that set converter ranges and are not scored")
+    calibration: str | None = Field(
+        None, description="another task whose sentences set them; of the same task if absent"
+    )
 
 
 class Device(Table):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim import bert, dense, quantize, tasks
-from xbarsim.aggregate import over_chips
 from xbarsim.device import load_device
 from xbarsim.errors import OutOfRangeError
+from xbarsim.metrics import over_chips, value_of
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,21 @@ class Row:
 
     @property
     def interval(self):
-        """(mean, low, high) of the metric over chips, see `aggregate.over_chips`; no bounds (nan) of a single chip."""
+        """(mean, low, high) of the metric over chips, see `metrics.over_chips`; no bounds (nan) of a single chip."""
         low, high = over_chips(self.values) if len(self.values) > 1 else (np.nan, np.nan)
         return float(np.mean(self.values)), low, high
 
 
 @dataclass(frozen=True)
 class Report:
-    """rows : list of Row;  metric, reference, examples : of the model on error-free weights, None if none was run"""
+    """rows : list of Row;  metric, reference, examples : of the model on error-free weights, None if none was run
+    notes : how the examples were chosen"""
 
     rows: list
     metric: str | None = None
     reference: float | None = None
     examples: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
@@ -72,7 +74,7 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
                               threads=threads)
         if done:
             done(1)
-        return tasks.metrics(scored, prepared.head.predict(features), study.seed, resamples=1)[0]
+        return value_of(scored, prepared.head.predict(features), prepared.metric)
 
     reference, rows = metric(), []
     for row, confusion in entries:
@@ -81,10 +83,10 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
             memory = dense.Memory(row.columns or study.memory.columns, confusion, study.seed + chip,
                                   {name: k for k, name in enumerate(names)})
             count = []
-            values.append(metric(lambda name, codes, memory=memory, count=count: _counted(memory, name, codes, count)).value)
+            values.append(metric(lambda name, codes, memory=memory, count=count: _counted(memory, name, codes, count)))
             wrong.append(sum(count))
         rows.append(dataclasses.replace(row, values=tuple(values), wrong_weights=tuple(wrong)))
-    return Report(rows, reference.metric, reference.value, len(scored))
+    return Report(rows, prepared.metric, reference, len(scored), prepared.notes)
 
 
 def _counted(memory, name, codes, count):
@@ -107,4 +109,5 @@ def render(report):
     if report.metric:
         lines.append(f"without errors: {report.metric} x 100 = {100 * report.reference:.2f} on {report.examples} examples; "
                      f"{len(report.rows[0].values)} chips each; the sentences are the same")
+    lines += [f"note: {note}" for note in report.notes]
     return "\n".join(lines)

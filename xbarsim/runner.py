@@ -350,7 +350,8 @@ def run_study(study, directory="runs", threads=None, progress=silent):
             tokens=examples.token_counts, outputs=1 if parts == 2 else len(head.weight),
             seed=study.seed, study=study.to_toml(), model=str(study.model.name), model_sha256=model.sha256,
             task=task.name, task_sha256=task.sha256, task_kind=task.kind, metric=prepared.metric, head=head.kind,
-            classes=len(scored.classes), heads=model.config.heads, truncated_sentences=prepared.tokens.truncated) as writer:
+            classes=len(scored.classes), heads=model.config.heads, truncated_sentences=prepared.tokens.truncated,
+            notes="\n".join(prepared.notes)) as writer:
         inputs, ranges = calibration_inputs(model, calibration, size, pool)
         input_ranges = {name: float(np.abs(x).max()) for name, x in inputs.items()}
         for path, linear in (("float32", bert.linear), ("int8", quantize.int8_linear(model, input_ranges))):
