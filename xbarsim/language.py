@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xbarsim import bert
+from xbarsim import bert, fetch
 from xbarsim.errors import OutOfRangeError, TaskError
-from xbarsim.language_files import MinimalPairs, Text
+from xbarsim.language_files import MinimalPairs, Text, load_language_task
 from xbarsim.metrics import Metric, wilson
 from xbarsim.models.decoder import Cache, Operations, hidden_states, logits
+from xbarsim.task_files import load_task
 
 SEPARATOR = "<|endoftext|>"         # begins a sentence where the vocabulary has it
 LOGIT_ROWS = 128                    # rows of logits in memory at once
@@ -367,3 +368,17 @@ def _next_token(scores, temperature, rng):
     scaled = scores.astype(np.float64) / temperature
     weights = np.exp(scaled - scaled.max())
     return int(rng.choice(len(weights), p=weights / weights.sum()))
+
+
+def load_text_or_questions(path_or_name):
+    """A language task of a file, or the sentences of a task that `xbarsim fetch --list` knows as a text.
+
+    Returns
+    -------
+    Text, MinimalPairs or Questions
+    """
+    name = str(path_or_name)
+    if name in fetch.registry()["task"]:
+        task = load_task(name)
+        return Text(name, "\n".join(task.texts()), task.sha256)
+    return load_language_task(fetch.locate(path_or_name, "task"))
