@@ -222,3 +222,30 @@ def test_cells_held_at_zero_are_as_many_as_the_source_makes_negative():
         counts = load_device(name).program(np.full((TILES, ROWS, COLUMNS), 1e-6), 2).counts
         share = stats.norm.cdf(-1.0 / wan_sigma(1.0, 1.0))
         assert stats.binomtest(counts.bounded, COUNT, share).pvalue > LEVEL
+
+
+@pytest.mark.parametrize("time", [1.0, 3600.0, 10 * YEAR])
+def test_moments_of_cmo_hfox_are_those_of_its_equations(time):
+    model, g = load_device("cmo-hfox").at(time=time), np.array([[9.0, 50.0, 88.2]])
+    np.testing.assert_allclose(
+        model.write_sigma(g * 1e-6) * 1e6, 0.00106879 * g + 0.00081107, rtol=1e-9)
+    mean, sigma = model.relaxation_moments()
+    np.testing.assert_allclose(mean * 1e6, -0.08900206 * np.log(time), rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(sigma * 1e6, 0.41183342 + 0.04201137 * np.log(time), rtol=1e-6)
+    noise = model.read_noise_sigma(g * 1e-6, read_time=1e-6) * 1e6
+    band = np.sqrt(np.log(time / (2 * 1e-6)))
+    np.testing.assert_allclose(noise, 0.0277316483 * np.log10(g) * band, rtol=1e-6)
+
+
+@pytest.mark.parametrize("time", [1.0, 1e3, 1e5])
+def test_moments_of_the_relaxation_of_levy_c(time):
+    mean, sigma = load_device("rram-levy-c").at(time=time).relaxation_moments()
+    decades = np.log10(time)
+    np.testing.assert_allclose(mean * 1e6, -0.265 - (1.436 - 0.265) / 5 * decades, rtol=1e-6)
+    np.testing.assert_allclose(sigma * 1e6, np.sqrt(4.283 + 1.777 * decades), rtol=1e-9)
+
+
+@pytest.mark.parametrize("time", [1.0, np.sqrt(DAY), DAY])
+def test_sigma_of_wan2022_is_that_of_its_fits(time):
+    model, g = load_device("rram-wan2022").at(time=time), np.array([1.0, 12.0, 40.0])
+    np.testing.assert_allclose(model.write_sigma(g * 1e-6) * 1e6, wan_sigma(g, time), rtol=1e-9)
