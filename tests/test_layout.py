@@ -19,7 +19,7 @@ ORDER = [
     {"laws", "streams"},
     {"devicefile", "ageing", "read_noise"},
     {"device"},
-    {"circuit", "mapping"},
+    {"circuit", "idle", "mapping"},
     {"dense"},
     {"tile", "converters"},
     {"array"},

@@ -97,7 +97,11 @@ class PathSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a trace says.  heads : of the model's attention, None where an older trace does not say it"""
+    """What a trace says.
+
+    heads : of the model's attention, None where an older trace does not say it
+    idle_settings : sentences on settings of the study that had no effect
+    """
 
     path: str
     study: str
@@ -116,6 +120,7 @@ class Summary:
     heads: int | None
     references: tuple[PathSummary, ...]
     cases: tuple[PathSummary, ...]
+    idle_settings: tuple[str, ...] = ()
 
 
 def summarise(trace):
@@ -136,7 +141,8 @@ def summarise(trace):
                    attributes["head"], len(trace.label), int(trace.tokens.sum()),
                    len(trace.label) * (2 if attributes["task_kind"] == "pairs" else 1), int(attributes["seed"]),
                    bool(attributes["complete"]), attributes["created"], attributes["software_version"],
-                   int(attributes["truncated_sentences"]), attributes.get("heads"), tuple(references), tuple(cases))
+                   int(attributes["truncated_sentences"]), attributes.get("heads"), tuple(references), tuple(cases),
+                   tuple(attributes.get("idle_settings", "").splitlines()))
 
 
 def _metric(trace, path):

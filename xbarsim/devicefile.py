@@ -90,6 +90,17 @@ class Programming(Table):
         return self
 
 
+    def check_polynomial(self, entry, targets_us):
+        """Refuse a polynomial of sigma that is negative at one of these targets."""
+        sigma = np.polynomial.polynomial.polyval(targets_us / self.scale_us, entry.polynomial_us)
+        if sigma.min() < 0:
+            where = targets_us[sigma.argmin()]
+            raise ValueError(
+                f"programming.sigma: the polynomial is {sigma.min():g} µS at {where:g} µS, in the window; "
+                "a standard deviation is 0 or more: give target_us and sigma_us instead"
+            )
+
+
 class Write(Table):
     """Pulses that write a cell, to count their time and energy: one per cell, or as many as [write_verify] takes."""
 
@@ -360,6 +371,8 @@ class DeviceFile(Table):
         for entry in self.programming.sigma if self.programming else ():
             if entry.target_us and not entry.target_us[0] <= low < high <= entry.target_us[-1]:
                 raise ValueError(f"programming.sigma: target_us must cover the window, {low:g} to {high:g} µS")
+            if entry.polynomial_us:
+                self.programming.check_polynomial(entry, np.linspace(low, high, 1001))
         if self.iv is not None and self.iv.valid_voltage_v < self.read.voltage_v:
             raise ValueError(f"iv.valid_voltage_v = {self.iv.valid_voltage_v:g} is below read.voltage_v = "
                              f"{self.read.voltage_v:g}; lower the read voltage")
