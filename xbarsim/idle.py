@@ -176,7 +176,7 @@ RULES = {
     "wires.pitch": Rule("a resistance that is not given by itself",
                         lambda place: _node_is_used(place.study.wires)),
     "dac.bits": Rule("in-situ arrays with converters", lambda place: place.converted),
-    "dac.polarity": Rule("in-situ arrays with converters", lambda place: place.converted),
+    "dac.polarity": IN_SITU,                     # two phases cost their energy without converters too
     "dac.encoding": DAC,
     "dac.digit_bits": Rule('dac.encoding = "bit_serial"', lambda place: (
         place.has_dac and place.study.dac.encoding == "bit_serial")),
