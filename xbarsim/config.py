@@ -354,6 +354,16 @@ class Study(Table):
             raise ConfigError(f"two cases have the same name: {names}; give each [[case]] its own")
         return result
 
+    def check_layers(self):
+        """Refuse a `[[layer]]` table with a wrong key or value, whether or not it matches a matrix."""
+        content = self.model_dump(exclude={"layer", "case"}, exclude_unset=True)
+        for entry in self.layer:
+            override = entry.model_dump(exclude={"match"}, exclude_unset=True)
+            try:
+                Study.model_validate(merge(content, override))
+            except ValidationError as error:
+                raise ConfigError(f"[[layer]] {entry.match!r}: {describe(error)}") from None
+
     def for_layer(self, matrix):
         """The study as it applies to one matrix: `[[layer]]` tables that match are merged in, in their order."""
         matching = [entry for entry in self.layer if fnmatch.fnmatch(matrix, entry.match)]
@@ -448,5 +458,6 @@ def load_study(name_or_path="default", overrides=None):
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name_or_path} is not a TOML file: {error}") from None
     study = validate(merge(content, overrides or {}), str(name_or_path))
-    study.cases()
+    for _, case in study.cases():
+        case.check_layers()
     return study
