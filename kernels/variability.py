@@ -108,24 +108,3 @@ def telegraph_reads(dwell_high, dwell_low, interval, read_time, key, cell, state
             left -= stay
             high = not high
         state[k] = up / read_time
-
-
-@jit
-def flicker_reads(corner, sigma, interval, key, cell, value):
-    """Samples `value` (reads,) of noise with spectrum 1 / f between the first and the last corner frequency.
-
-    corner : (c,) Hz, equally spaced in their logarithm: the sum of c Ornstein-Uhlenbeck processes of equal variance has
-    this spectrum between them (McWhorter, 1957);  sigma : standard deviation of the sum;  interval : s
-    """
-    own = mix(key, cell)
-    each = sigma / math.sqrt(corner.size)
-    for k in range(value.size):
-        value[k] = 0.0
-    for c in range(corner.size):
-        memory = math.exp(-2 * math.pi * corner[c] * interval)
-        renewal = math.sqrt(1 - memory * memory)
-        x = 0.0
-        for k in range(value.size):
-            deviate, _ = normal_pair(own, np.uint64(c * value.size + k))
-            x = deviate if k == 0 else memory * x + renewal * deviate
-            value[k] += each * x

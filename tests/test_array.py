@@ -263,8 +263,8 @@ def test_drift_and_flicker_noise_reach_the_product():
     output = late.multiply(x, names(len(x)), 1).output
     assert (output * exact).sum() / (exact**2).sum() == pytest.approx(1, abs=0.02)
     noise = [array.folded_variance.sum() / (array.gain**2).mean() for array in (fresh, late)]
-    # variance (g x^-0.65)² = g^0.7, times the logarithm of the band
-    assert noise[1] / noise[0] == pytest.approx(expected**0.7 * np.log(86400 * 5e6) / np.log(20 * 5e6), rel=0.1)
+    # variance (g Q)², Q of the target, which does not drift, times the logarithm of the band
+    assert noise[1] / noise[0] == pytest.approx(expected**2 * np.log(86400 * 5e6) / np.log(20 * 5e6), rel=0.05)
 
 
 def test_unused_cells_are_low_or_open_whatever_the_window():

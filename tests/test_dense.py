@@ -1,4 +1,6 @@
 """The dense crossbar as memory: against the whole circuit, against counted errors, and what it does to codes."""
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
@@ -6,6 +8,7 @@ from scipy.stats import binomtest, norm
 from xbarsim import Crossbar, cells, dense
 from xbarsim.config import Memory, validate
 from xbarsim.device import load_device
+from xbarsim.devicefile import ReadNoise
 from xbarsim.errors import ConfigError, OutOfRangeError
 
 IDEAL, WAN = load_device("ideal"), load_device("rram-wan2022")
@@ -170,3 +173,17 @@ def test_memory_of_a_study():
         dense.read_codes(codes * 2, dense.stated(0.1, 1), 64, np.random.SeedSequence(0))
     with pytest.raises(ConfigError, match="bits_per_cell = 1"):
         dense.segment_confusion(Memory(bits_per_cell=2, threshold_ua=1.0, rows=8, columns=64), WIRES, IDEAL, 0)
+
+
+def test_a_share_of_the_cells_of_a_segment_has_telegraph_noise():
+    """Cells of 40 µS, noise of 30 % of the signal in half of them: the others read what they were written to."""
+    telegraph = {"relative_amplitude": 0.3, "dwell_high_s": 1e-3, "dwell_low_s": 1e-3, "cell_fraction": 0.5, "source": "t"}
+    file = IDEAL.file.model_copy(update={"read_noise": ReadNoise(telegraph=telegraph, source="t")})
+    noisy = dataclasses.replace(IDEAL, file=file)
+    memory = Memory(rows=1, columns=400, access="none", lumped_rows=1)
+    level, current, _ = dense.read_currents(memory, (0.0, 0.0), noisy, 3, 4, ones=0.9)
+    deviation = current[level == 1] / (40e-6 * IDEAL.read_voltage) - 1
+    still = np.isclose(deviation, 0, atol=1e-6)
+    assert still.mean() == pytest.approx(0.5, abs=0.06)
+    # both states are half of their difference away from the mean: 0.3 / (1 - 0.15) / 2
+    assert deviation[~still].std() == pytest.approx(0.3 / 0.85 / 2, rel=0.1)

@@ -102,6 +102,7 @@ class Summary:
 
     heads : of the model's attention, None where an older trace does not say it
     notes : how the examples were chosen, where a reader of the score must know it
+    idle_settings : sentences on settings of the study that had no effect
     """
 
     path: str
@@ -122,6 +123,7 @@ class Summary:
     references: tuple[PathSummary, ...]
     cases: tuple[PathSummary, ...]
     notes: tuple[str, ...] = ()
+    idle_settings: tuple[str, ...] = ()
 
 
 def summarise(trace):
@@ -143,7 +145,8 @@ def summarise(trace):
                    len(trace.label) * (2 if attributes["task_kind"] == "pairs" else 1), int(attributes["seed"]),
                    bool(attributes["complete"]), attributes["created"], attributes["software_version"],
                    int(attributes["truncated_sentences"]), attributes.get("heads"), tuple(references), tuple(cases),
-                   tuple(attributes.get("notes", "").splitlines()))
+                   tuple(attributes.get("notes", "").splitlines()),
+                   tuple(attributes.get("idle_settings", "").splitlines()))
 
 
 def _metric(trace, path):

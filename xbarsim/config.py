@@ -13,16 +13,39 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from xbarsim.errors import ConfigError
+
+
+def _frozen(value):
+    return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
+
+
+def _whole(value):
+    """Refuse what Python counts as equal to a whole number: 1.0 and true."""
+    if type(value) is not int:
+        raise ValueError("input should be a valid integer")
+    return value
+
 
 Bits = Annotated[int, Field(ge=1, le=16)] | Literal["ideal"]
 Quantile = Annotated[float, Field(gt=0.5, le=1.0)]
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """A table of a TOML file: no unknown key, no value of another type (`true` is no number, `"8"` neither), and no
+    number that is not finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _arrays(cls, content):
+        """Arrays of TOML are the tuples of a frozen table."""
+        if not isinstance(content, dict):
+            return content
+        return {key: _frozen(value) for key, value in content.items()}
 
 
 class Model(Table):
@@ -244,7 +267,7 @@ class Memory(Table):
     errors: Literal["none", "stated", "segment"] = Field(
         "none", description="reads without errors; with cell_error_rate; with the errors of a segment's exact solution")
     cell_error_rate: float = Field(0.0, ge=0, le=1, description="`stated`: cells read as a neighbouring level")
-    bits_per_cell: Literal[1, 2, 4] = 1
+    bits_per_cell: Annotated[Literal[1, 2, 4], BeforeValidator(_whole)] = 1
     rows: int = Field(1024, ge=1, le=65536, description="word lines of a segment; the one farthest from the sensing is read")
     columns: int = Field(256, ge=1, le=65536, description="bit lines of a segment: cells on one driven word line")
     sensed_every: int = Field(1, ge=1, le=65536, description="one in so many bit lines is sensed in a read")
@@ -333,6 +356,16 @@ class Study(Table):
         if len(set(names)) < len(names):
             raise ConfigError(f"two cases have the same name: {names}; give each [[case]] its own")
         return result
+
+    def check_layers(self):
+        """Refuse a `[[layer]]` table with a wrong key or value, whether or not it matches a matrix."""
+        content = self.model_dump(exclude={"layer", "case"}, exclude_unset=True)
+        for entry in self.layer:
+            override = entry.model_dump(exclude={"match"}, exclude_unset=True)
+            try:
+                Study.model_validate(merge(content, override))
+            except ValidationError as error:
+                raise ConfigError(f"[[layer]] {entry.match!r}: {describe(error)}") from None
 
     def for_layer(self, matrix):
         """The study as it applies to one matrix: `[[layer]]` tables that match are merged in, in their order."""
@@ -428,5 +461,6 @@ def load_study(name_or_path="default", overrides=None):
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name_or_path} is not a TOML file: {error}") from None
     study = validate(merge(content, overrides or {}), str(name_or_path))
-    study.cases()
+    for _, case in study.cases():
+        case.check_layers()
     return study

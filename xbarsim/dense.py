@@ -102,8 +102,9 @@ def read_currents(memory, wires, device, seed, reads, ones=0.5):
     for read in range(reads):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STORED, read)))
         data = rng.choice(count, memory.columns, p=share)
-        g = device.program(g_level[data][None], Streams(seed, STORED, read)).conductance[0]
-        g = np.maximum(g + device.read_noise_sigma(g, Streams(seed, READ, read)) * rng.standard_normal(len(g)), 0)
+        written = device.program(g_level[data][None], Streams(seed, STORED, read))
+        sigma = device.read_noise_sigma(written, Streams(seed, READ, read))[0]
+        g = np.maximum(written.conductance[0] + sigma * rng.standard_normal(memory.columns), 0)
         others = None
         if memory.access != "transistor":
             others = np.array([rng.multinomial(int(size), share, memory.columns) @ g_level for size in group_sizes(memory)])

@@ -16,44 +16,20 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from xbarsim import cells
+from xbarsim import ageing, cells, read_noise
 from xbarsim.config import describe
 from xbarsim.devicefile import DeviceFile
-from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError, ValidRangeWarning, XbarsimError
+from xbarsim.errors import ConfigError, OutOfRangeError, ValidRangeWarning, XbarsimError
 from xbarsim.kernels import variability
+from xbarsim.streams import CYCLE, DEVICE, PROGRAMMING, STUCK, Streams, streams_of
 from xbarsim.units import MICRO, MICROSIEMENS, NANO, PICO, engineering
+
+__all__ = ["Counts", "DeviceModel", "EFFECTS", "Programmed", "Streams", "device_names", "device_text", "load_device"]
 
 # Effects, and the key of a study's [effects] that switches each where it has no switch of its own there.
 EFFECTS = {"programming": "programming", "levels": "programming", "spread": "programming", "relaxation": "programming",
            "drift": "programming", "read_disturb": "programming", "temperature": "programming", "stuck": "programming",
            "read_noise": "read_noise", "flicker": "read_noise", "telegraph": "read_noise"}
-
-# Purposes of random streams: SeedSequence(seed, spawn_key=(matrix, tile, purpose)).
-PROGRAMMING, DEVICE, CYCLE, RELAXATION, DRIFT, STUCK, TELEGRAPH, READS, WHITE = range(9)
-
-BOLTZMANN_EV = 8.617333262e-5                                      # eV/K (CODATA 2018, exact to these digits)
-CORNERS_PER_DECADE = 3                                             # of sampled 1/f noise: ripple below 1 %
-
-
-@dataclasses.dataclass(frozen=True)
-class Streams:
-    """Names the random numbers of consecutive tiles: they depend on nothing but seed, matrix, tile, purpose and write."""
-
-    seed: int
-    matrix: int = 0
-    first_tile: int = 0
-
-    def of(self, tiles, purpose, write=0):
-        """SeedSequences of `tiles` tiles.  write : number of the write, for what every write draws anew."""
-        key = (purpose, write) if write else (purpose,)
-        return [np.random.SeedSequence(self.seed, spawn_key=(self.matrix, self.first_tile + t, *key)) for t in range(tiles)]
-
-    def generators(self, tiles, purpose, write=0):
-        return [np.random.Generator(np.random.PCG64(sequence)) for sequence in self.of(tiles, purpose, write)]
-
-    def keys(self, tiles, purpose, write=0):
-        """(tiles,) uint64 for the kernels."""
-        return np.array([sequence.generate_state(1, np.uint64)[0] for sequence in self.of(tiles, purpose, write)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +53,23 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Programmed:
-    """Conductance (shape of the target) S at the device's time and temperature, and the Counts of the write."""
+    """Cells after a write: the conductances that the laws of a device file may mean, all of the same shape, S.
+
+    conductance : what is read, at the device's time and temperature (`of = "read"`)
+    target : what the write aimed at, levels included;  achieved : just after the write, before ageing
+    A stuck cell is aimed at where it is stuck.  counts : of the write
+    """
 
     conductance: np.ndarray
-    counts: Counts
+    target: np.ndarray
+    achieved: np.ndarray
+    counts: Counts = Counts()
+
+    @classmethod
+    def exactly(cls, conductance):
+        """Cells (m, n) or (tiles, m, n) S that are read exactly where they were aimed at."""
+        g = np.asarray(conductance, float)
+        return cls(g, g, g)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +156,7 @@ class DeviceModel:
 
     def _table(self, effect):
         """The table of the file behind an effect, None where it is absent or switched off."""
-        return getattr(self.file, effect) if effect in self.effects else None
+        return ageing.table_of(self, effect)
 
     def _check(self, what, value, table, allowed, unit, key):
         low, high = allowed
@@ -195,16 +184,9 @@ class DeviceModel:
             return self._aged(self.time)
         return max((first for _, (first, _) in self.valid_times()), default=None)
 
-    def _arrhenius(self, energy_ev):
-        """exp(-Ea / k (1 / T - 1 / Tref)); 1 at the reference temperature, or without temperature."""
-        table = self._table("temperature")
-        if table is None or self.temperature is None:
-            return 1.0
-        return float(np.exp(-energy_ev / BOLTZMANN_EV * (1 / self.temperature - 1 / table.reference_k)))
-
     def _aged(self, time):
         table = self._table("temperature")
-        return time if table is None else time * self._arrhenius(table.retention_activation_energy_ev)
+        return time if table is None else time * ageing.arrhenius(self, table.retention_activation_energy_ev)
 
     def write_sigma(self, target):
         """Standard deviation in S of the error of the write itself, element by element of `target` (S).
@@ -258,22 +240,16 @@ class DeviceModel:
             sigma = np.hypot(sigma, self.relaxation_moments()[1])
         if self._table("drift") is not None:
             logarithm = np.log(self.aged_time / self.file.drift.reference_s)
-            sigma = np.hypot(sigma, target * self.drift_exponent(target)[1] * logarithm)
+            sigma = np.hypot(sigma, target * self.drift_exponent(Programmed.exactly(target))[1] * logarithm)
         return sigma
 
     def relaxation_moments(self):
-        """(mean, standard deviation) in S of the relaxation at the device's time."""
-        table, decades = self.file.relaxation, np.log10(self.aged_time)
-        variance = table.variance_offset_us2 + table.variance_slope_us2 * decades
-        if variance < 0:
-            raise OutOfRangeError(f"the variance of [relaxation] is {variance:g} µS² at {self.aged_time:g} s; allowed: 0 or "
-                                  "more; choose device.time_s in the stated range")
-        return (table.mean_offset_us + table.mean_slope_us * decades) * MICROSIEMENS, np.sqrt(variance) * MICROSIEMENS
+        """(mean, standard deviation) in S of the relaxation at the device's time; the same for every cell."""
+        return ageing.relaxation_moments(self)
 
-    def drift_exponent(self, conductance):
-        """(mean, standard deviation) of the drift exponent nu, element by element of the written conductance (S)."""
-        table, g = self.file.drift, np.asarray(conductance) / MICROSIEMENS
-        return table.nu_mean(g), table.nu_sigma(g)
+    def drift_exponent(self, cells):
+        """(mean, standard deviation) of the drift exponent nu, element by element of Programmed cells."""
+        return ageing.drift_exponent(self, cells)
 
     def program(self, target, streams):
         """Write cells, and let them age to the device's time and temperature.
@@ -292,28 +268,22 @@ class DeviceModel:
         """
         target = np.asarray(target, float)
         self._check_target(target)
-        tiles, streams = self._tiles(target), self._streams(streams)
+        tiles, streams = read_noise.tiles_of(target), streams_of(streams)
         tiles, rounded = self._to_levels(tiles)
         g, written = self._write(tiles, streams)
-        g = self._age(self._spread(g, streams), streams)
-        if (table := self._table("temperature")) is not None:
-            g = g * self._arrhenius(table.activation_energy_ev)
+        g = self._spread(g, streams)
         low, high = (bound * MICROSIEMENS for bound in self.file.conductance.bounds_us)
+        cells = Programmed(g, tiles, np.clip(g, low, high))
+        g = ageing.age(self, cells, streams)
         below, above = g < low, g > high
         g[below], g[above] = low, high
         bounded = int(np.count_nonzero(below) + np.count_nonzero(above))
         on, off = self._stick(g, streams)
-        counts = written + Counts(on, off, bounded, rounded)
-        return Programmed(g.reshape(target.shape), counts)
-
-    def _tiles(self, array):
-        if array.ndim not in (2, 3):
-            raise ShapeError(f"conductances have shape {array.shape}; allowed: (m, n), or (tiles, m, n)")
-        return array.reshape(-1, *array.shape[-2:])
-
-    @staticmethod
-    def _streams(streams):
-        return Streams(streams) if isinstance(streams, (int, np.integer)) else streams
+        stuck = on | off
+        counts = written + Counts(int(np.count_nonzero(on)), int(np.count_nonzero(off)), bounded, rounded)
+        return Programmed(conductance=g.reshape(target.shape),
+                          target=np.where(stuck, g, cells.target).reshape(target.shape),
+                          achieved=np.where(stuck, g, cells.achieved).reshape(target.shape), counts=counts)
 
     def _to_levels(self, tiles):
         """Targets at the nearest level, and how many were not at one."""
@@ -361,128 +331,65 @@ class DeviceModel:
         for sigma, purpose, write in ((table.device_to_device_relative_sigma, DEVICE, 0),
                                       (table.cycle_to_cycle_relative_sigma, CYCLE, self.write)):
             if sigma:
-                g = g * (1 + sigma * _normals(streams.generators(len(g), purpose, write), g.shape))
-        return g
-
-    def _age(self, g, streams):
-        written = np.maximum(g, 0.0)                               # what the drift exponent depends on
-        if self._table("relaxation") is not None:
-            mean, sigma = self.relaxation_moments()
-            g = g + mean + sigma * _normals(streams.generators(len(g), RELAXATION, self.write), g.shape)
-        if (table := self._table("drift")) is not None:
-            mean, sigma = self.drift_exponent(written)
-            nu = mean + sigma * _normals(streams.generators(len(g), DRIFT, self.write), g.shape)
-            g = g * (self.aged_time / table.reference_s) ** -nu
-        if (table := self._table("read_disturb")) is not None:
-            end = self.conductance_min if table.toward == "minimum" else self.conductance_max
-            g = g - (end - g) * np.expm1(-table.rate_per_read * self.reads)
+                g = g * (1 + sigma * ageing.normals(streams, g.shape, purpose, write))
         return g
 
     def _stick(self, g, streams):
-        """Set stuck cells of g in place; returns how many are on and off."""
+        """Set stuck cells of g in place; returns which are on and off, each (t, m, n) bool."""
         table = self._table("stuck")
-        if table is None:
-            return 0, 0
         state = np.zeros(g.shape, np.int8)
+        if table is None:
+            return state == variability.ON, state == variability.OFF
         variability.stuck_cells(np.array([table.on_rate, table.word_line_on_rate, table.bit_line_on_rate]),
                                 np.array([table.off_rate, table.word_line_off_rate, table.bit_line_off_rate]),
                                 streams.keys(len(g), STUCK), state)
         on, off = state == variability.ON, state == variability.OFF
         g[on] = self.conductance_max if table.on_us is None else table.on_us * MICROSIEMENS
         g[off] = self.conductance_min if table.off_us is None else table.off_us * MICROSIEMENS
-        return int(np.count_nonzero(on)), int(np.count_nonzero(off))
+        return on, off
 
-    def read_noise_sigma(self, conductance, streams=0, read_time=100e-9):
-        """Standard deviation in S of one read that lasts `read_time` (s), element by element of `conductance` (S).
+    def read_noise_sigma(self, cells, streams=0, read_time=100e-9):
+        """Standard deviation (shape of the cells) in S of one read that lasts `read_time` (s).
 
         White, 1/f over the band of a read and telegraph noise of the cells that have it, each averaged over the read; they
         add as independent variances.  What the parts share between successive reads is not in this number (`sample_reads`).
+
+        Parameters
+        ----------
+        cells : Programmed.  Conductances alone (m, n) or (tiles, m, n) S will do where every law of the read noise means the
+            conductance that is read, or is a constant
+        streams : Streams, or an int for Streams(seed): which cells have telegraph noise
+
+        Raises
+        ------
+        OutOfRangeError : conductances alone, and a law that means the target or the achieved conductance
         """
-        g = np.asarray(conductance, float)
-        parts = self.read_noise_parts(g, read_time)
-        if parts["telegraph"].any() and (fraction := self.file.read_noise.telegraph.cell_fraction) < 1:
-            parts["telegraph"] = parts["telegraph"] * self._telegraph_cells(g, self._streams(streams), fraction)
-        return np.hypot(np.hypot(parts["flicker"], parts["telegraph"]), parts["white"])
+        return read_noise.noise_sigma(self, self._cells(cells), streams_of(streams), read_time)
 
-    def read_noise_parts(self, conductance, read_time=100e-9):
+    def read_noise_parts(self, cells, read_time=100e-9):
         """{"white", "flicker", "telegraph": standard deviation in S of one read}, the last of a cell that has it."""
-        g = np.asarray(conductance, float)
-        noise, us = self.file.read_noise, np.asarray(conductance) / MICROSIEMENS
-        parts = dict.fromkeys(("white", "flicker", "telegraph"), np.zeros(g.shape))
-        if noise is None:
-            return parts
-        if "read_noise" in self.effects:
-            parts["white"] = noise.relative_sigma * g
-        if "flicker" in self.effects and noise.flicker is not None:
-            low, high = self._flicker_band(read_time)
-            parts["flicker"] = noise.flicker.amplitude(us) * g * np.sqrt(np.log(high / low))
-        if "telegraph" in self.effects and noise.telegraph is not None:
-            table = noise.telegraph
-            p = table.dwell_high_s / (table.dwell_high_s + table.dwell_low_s)
-            x = read_time * (1 / table.dwell_high_s + 1 / table.dwell_low_s)     # read time in correlation times
-            averaged = 2 * (x + np.expm1(-x)) / x**2 if x > 1e-4 else 1 - x / 3
-            parts["telegraph"] = self._telegraph_step(g) * np.sqrt(p * (1 - p) * averaged)
-        return parts
+        return read_noise.noise_parts(self, self._cells(cells), read_time)
 
-    def _flicker_band(self, read_time):
-        table = self.file.read_noise.flicker
-        high = table.frequency_high_hz or 1 / (2 * read_time)
-        time = self.aged_time if self.time is None else self.time      # by the clock, not the aged time
-        if table.frequency_low_hz is None and time is None:
-            raise OutOfRangeError(f"device {self.name}: the 1/f noise starts at 1 / (time after programming), which is not "
-                                  "known; give device.time_s, or frequency_low_hz in the device file")
-        low = table.frequency_low_hz or 1 / time
-        if low >= high:
-            raise OutOfRangeError(f"device {self.name}: the band of its 1/f noise is {low:g} to {high:g} Hz; allowed: an "
-                                  "increasing one; choose a later device.time_s or a shorter dac.read_time_ns")
-        return low, high
-
-    def _telegraph_cells(self, g, streams, fraction):
-        generators = streams.generators(len(self._tiles(g)), TELEGRAPH)
-        return np.stack([generator.random(g.shape[-2:]) < fraction for generator in generators]).reshape(g.shape)
-
-    def _telegraph_step(self, g):
-        """High minus low state, S, where g is the mean of both over time."""
-        table = self.file.read_noise.telegraph
-        a = table.relative_amplitude(g / MICROSIEMENS)
-        p_low = table.dwell_low_s / (table.dwell_high_s + table.dwell_low_s)
-        return g * a / (1 - a * p_low) * self.telegraph_multiplier
-
-    def sample_reads(self, conductance, reads, interval, streams=0, read_time=100e-9):
+    def sample_reads(self, cells, reads, interval, streams=0, read_time=100e-9):
         """What `reads` successive reads of every cell see, one starting every `interval` (s): (reads, ...) S.
 
-        The direct simulation behind `read_noise_sigma`: a two-state process per cell, followed switch by switch; 1/f noise
-        as a sum of Ornstein-Uhlenbeck processes over its band; white noise.  A read takes one sample of the 1/f noise.
-        O(cells x reads), more where a read holds many switches.
+        The direct simulation behind `read_noise_sigma`, and its arguments: a two-state process per cell, followed switch by
+        switch; 1/f noise as a Gaussian series with exactly its band (what lies above 1 / (2 interval) folds down, as it does
+        in a measurement); white noise.  A read takes one sample of the 1/f noise.
+        O(cells x reads x log reads), more where a read holds many switches.
         """
-        g, streams = np.asarray(conductance, float), self._streams(streams)
-        if not (reads >= 1 and read_time > 0 and interval >= read_time):
-            raise OutOfRangeError(f"{reads} reads every {interval:g} s of {read_time:g} s each; allowed: one or more, an "
-                                  "interval of at least the read time, which is above 0 s")
-        tiles = self._tiles(g)
-        out = np.repeat(tiles.reshape(len(tiles), -1, 1), reads, axis=2)          # (t, cells, reads)
-        noise = self.file.read_noise
-        parts = {name: part.reshape(len(tiles), -1) for name, part in self.read_noise_parts(tiles, read_time).items()}
-        keys, buffer = streams.keys(len(tiles), READS), np.empty(reads)
-        if parts["telegraph"].any():
-            table = noise.telegraph
-            step = self._telegraph_step(tiles).reshape(len(tiles), -1)
-            p = table.dwell_high_s / (table.dwell_high_s + table.dwell_low_s)
-            has = self._telegraph_cells(tiles, streams, table.cell_fraction).reshape(len(tiles), -1)
-            for t, c in zip(*np.nonzero(has), strict=True):
-                variability.telegraph_reads(table.dwell_high_s, table.dwell_low_s, interval, read_time, keys[t],
-                                            np.uint64(2 * c), buffer)
-                out[t, c] += step[t, c] * (buffer - p)
-        if parts["flicker"].any():
-            low, high = self._flicker_band(read_time)
-            corners = np.geomspace(low, high, int(np.ceil(CORNERS_PER_DECADE * np.log10(high / low))) + 1)
-            for t, c in np.ndindex(parts["flicker"].shape):
-                variability.flicker_reads(corners, parts["flicker"][t, c], interval, keys[t], np.uint64(2 * c + 1), buffer)
-                out[t, c] += buffer
-        if parts["white"].any():
-            for row, sigma, generator in zip(out, parts["white"], streams.generators(len(tiles), WHITE), strict=True):
-                row += sigma[:, None] * generator.standard_normal(row.shape)
-        return np.moveaxis(out, 2, 0).reshape(reads, *g.shape)
+        return read_noise.sample(self, self._cells(cells), reads, interval, streams_of(streams), read_time)
+
+    def _cells(self, cells):
+        """Programmed of what a method on reads was given."""
+        if isinstance(cells, Programmed):
+            return cells
+        for name, law in self.file.read_noise_laws():
+            if law.law != "constant" and law.of != "read" and name in self.effects:
+                raise OutOfRangeError(
+                    f"{name} of device {self.name} depends on the {law.of} conductance of a cell; allowed: the whole result "
+                    "of `program`, or Programmed.exactly(conductance) for cells that are read where they were aimed at")
+        return Programmed.exactly(cells)
 
     def cell(self):
         """The I-V curve for `Crossbar(conductance, cell=...)`, conductances being those at 0 V; None for ohmic cells.
@@ -532,11 +439,6 @@ def _write_error(model, sigma, generator):
         wide, factor = model.tail_fraction, model.tail_factor
         deviate *= np.where(generator.random(sigma.shape) < wide, factor, 1.0) / np.sqrt(1 - wide + wide * factor**2)
     return sigma * deviate
-
-
-def _normals(generators, shape):
-    """(t, m, n) standard normal deviates, each tile from its own generator."""
-    return np.stack([generator.standard_normal(shape[1:]) for generator in generators])
 
 
 def _pulse_energy(pulse, count, conductance_sum):

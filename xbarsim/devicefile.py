@@ -4,37 +4,14 @@ docs/devices.md explains every table and its equation; `device.DeviceModel` comp
 `[read]` and `[conductance]` are required: a table that is absent is an effect that the device does not have.
 """
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import tomli_w
-from pydantic import BeforeValidator, Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from xbarsim.config import Table
-
-Rate = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Numbers = tuple[Finite, ...]
-
-
-def _increasing(name, values, unit=""):
-    if list(values) != sorted(set(values)):
-        raise ValueError(f"{name} must increase, got {', '.join(f'{value:g}' for value in values)} {unit}".rstrip())
-
-
-def _keys_of(table, choice, needed, optional=()):
-    """Refuse a table whose `choice` (a key such as `model`) lacks a key it needs or has one it does not use."""
-    others = {key for keys in needed.values() for key in keys} | {key for keys in dict(optional).values() for key in keys}
-    chosen = getattr(table, choice)
-    for key in needed[chosen]:
-        if getattr(table, key) in (None, ()):
-            raise ValueError(f'{choice} = "{chosen}" needs the key {key}')
-    unused = sorted(others - set(needed[chosen]) - set(dict(optional).get(chosen, ())))
-    given = [key for key in unused if getattr(table, key) not in (None, ())]
-    if given:
-        raise ValueError(f'{choice} = "{chosen}" does not use {", ".join(given)}; remove it or choose another {choice}')
+from xbarsim.laws import Finite, Law, NotNegative, Numbers, Positive, Rate, increasing, keys_of
 
 
 class Read(Table):
@@ -62,76 +39,11 @@ class Conductance(Table):
         if not bottom <= self.minimum_us < self.maximum_us <= top:
             raise ValueError(f"the window {self.minimum_us:g} to {self.maximum_us:g} µS must lie in bounds_us, "
                              f"{bottom:g} to {top:g} µS")
-        _increasing("levels_us", self.levels_us, "µS")
+        increasing("levels_us", self.levels_us, "µS")
         if self.levels_us and not (len(self.levels_us) > 1 and self.minimum_us <= self.levels_us[0]
                                    and self.levels_us[-1] <= self.maximum_us):
             raise ValueError(f"levels_us must be two or more values from {self.minimum_us:g} to {self.maximum_us:g} µS")
         return self
-
-
-def _constant(value):
-    """A bare number stands for `{ law = "constant", value = number }`."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return {"law": "constant", "value": value}
-    if not isinstance(value, (dict, _Law)):
-        raise ValueError('allowed: a number, or a table such as { law = "log", scale_us = ..., offset = ..., slope = ... }')
-    return value
-
-
-class _Law(Table):
-    """A number that depends on the conductance, x = conductance / scale_us; held between `minimum` and `maximum`.
-
-    constant: value;  log: offset + slope ln x;  power: coefficient x^exponent;  table: linear between points.
-    """
-
-    law: Literal["constant", "log", "power", "table"]
-    value: Finite | None = None
-    scale_us: Positive | None = None
-    offset: Finite | None = None
-    slope: Finite | None = None
-    coefficient: Finite | None = None
-    exponent: Finite | None = None
-    conductance_us: Numbers = ()
-    values: Numbers = ()
-    minimum: Finite | None = None
-    maximum: Finite | None = None
-
-    @model_validator(mode="after")
-    def _complete(self):
-        limits = ("minimum", "maximum")
-        _keys_of(self, "law", {"constant": ("value",), "log": ("scale_us", "offset", "slope"),
-                               "power": ("scale_us", "coefficient", "exponent"), "table": ("conductance_us", "values")},
-                 {"log": limits, "power": limits, "table": limits})
-        _increasing("conductance_us", self.conductance_us, "µS")
-        if len(self.conductance_us) != len(self.values):
-            raise ValueError(f"conductance_us has {len(self.conductance_us)} numbers, values has {len(self.values)}")
-        if self.law == "log" and None in (self.minimum, self.maximum) or self.law == "power" and self.exponent < 0 \
-                and self.maximum is None:
-            raise ValueError(f'law = "{self.law}" has no value at 0 µS; give '
-                             + ("minimum and maximum" if self.law == "log" else "maximum"))
-        if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:
-            raise ValueError(f"minimum = {self.minimum:g} is above maximum = {self.maximum:g}")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _plain(self, handler):
-        return self.value if self.law == "constant" else handler(self)
-
-    def __call__(self, conductance_us):
-        """The law at conductances in µS, element by element; the limit of the law at 0 S."""
-        g = np.asarray(conductance_us, float)
-        if self.law == "constant":
-            return np.full(g.shape, self.value)
-        if self.law == "table":
-            result = np.interp(g, self.conductance_us, self.values)
-        else:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                x = g / self.scale_us
-                result = self.offset + self.slope * np.log(x) if self.law == "log" else self.coefficient * x**self.exponent
-        return np.clip(result, self.minimum, self.maximum) if (self.minimum, self.maximum) != (None, None) else result
-
-
-Law = Annotated[_Law, BeforeValidator(_constant)]
 
 
 class Sigma(Table):
@@ -147,7 +59,7 @@ class Sigma(Table):
     def _one_form(self):
         if bool(self.polynomial_us) == bool(self.target_us) or len(self.target_us) != len(self.sigma_us):
             raise ValueError("give either polynomial_us, or target_us and sigma_us of the same length")
-        _increasing("target_us", self.target_us, "µS")
+        increasing("target_us", self.target_us, "µS")
         return self
 
 
@@ -166,16 +78,27 @@ class Programming(Table):
 
     @model_validator(mode="after")
     def _complete(self):
-        _keys_of(self, "model", {"gaussian": ("sigma",), "student": ("sigma", "degrees_of_freedom"),
+        keys_of(self, "model", {"gaussian": ("sigma",), "student": ("sigma", "degrees_of_freedom"),
                                  "mixture": ("sigma", "tail_fraction", "tail_factor"), "bounded": ("half_width_us",)})
         times = [entry.time_s for entry in self.sigma]
         if len(times) > 1 and None in times:
             raise ValueError("several programming.sigma need a time_s each")
         if None not in times:
-            _increasing("times of programming.sigma", times, "s")
+            increasing("times of programming.sigma", times, "s")
         if any(entry.polynomial_us for entry in self.sigma) and self.scale_us is None:
             raise ValueError("polynomial_us needs the key scale_us, what a target is divided by")
         return self
+
+
+    def check_polynomial(self, entry, targets_us):
+        """Refuse a polynomial of sigma that is negative at one of these targets."""
+        sigma = np.polynomial.polynomial.polyval(targets_us / self.scale_us, entry.polynomial_us)
+        if sigma.min() < 0:
+            where = targets_us[sigma.argmin()]
+            raise ValueError(
+                f"programming.sigma: the polynomial is {sigma.min():g} µS at {where:g} µS, in the window; "
+                "a standard deviation is 0 or more: give target_us and sigma_us instead"
+            )
 
 
 class Write(Table):
@@ -227,26 +150,50 @@ def _valid_time(table):
 
 
 class Relaxation(Table):
-    """Shift of the conductance after a write: mean and variance are straight lines in log10(time / 1 s)."""
+    """Shift of the conductance after a write, the same for every conductance: its mean is a straight line in log10(time /
+    1 s), and so is either its variance or its standard deviation."""
 
-    variance_offset_us2: Finite = Field(description="at 1 s")
-    variance_slope_us2: Finite = Field(description="per decade of time")
+    variance_offset_us2: Finite | None = Field(None, description="at 1 s")
+    variance_slope_us2: Finite = Field(0.0, description="per decade of time")
+    sigma_offset_us: NotNegative | None = Field(None, description="standard deviation at 1 s, in place of the variance")
+    sigma_slope_us: Finite = Field(0.0, description="per decade of time")
     mean_offset_us: Finite = 0.0
     mean_slope_us: Finite = 0.0
     valid_time_s: tuple[float, float]
     source: str
 
     @model_validator(mode="after")
+    def _one_form(self):
+        if (self.variance_offset_us2 is None) == (self.sigma_offset_us is None):
+            raise ValueError("give either variance_offset_us2 (and variance_slope_us2), or sigma_offset_us (and "
+                             "sigma_slope_us)")
+        unused = "variance_slope_us2" if self.variance_offset_us2 is None else "sigma_slope_us"
+        if unused in self.model_fields_set:
+            raise ValueError(f"{unused} has no offset; remove it or give both of its line")
+        return self
+
+    @model_validator(mode="after")
     def _never_negative(self):
         _valid_time(self)
-        worst = min(self.variance_offset_us2 + self.variance_slope_us2 * math.log10(time) for time in self.valid_time_s)
+        decades = [math.log10(time) for time in self.valid_time_s]
+        worst = min(self.variance_us2(place) for place in decades)
         if worst < 0:
             raise ValueError(f"the variance is {worst:g} µS² within valid_time_s; allowed: 0 or more")
         return self
 
+    def variance_us2(self, decades):
+        """Variance in µS² at 10**decades s; negative where the line of the standard deviation is."""
+        if self.sigma_offset_us is None:
+            return self.variance_offset_us2 + self.variance_slope_us2 * decades
+        sigma = self.sigma_offset_us + self.sigma_slope_us * decades
+        return math.copysign(sigma**2, sigma)
+
 
 class Drift(Table):
-    """g (time / reference_s)^-nu, nu of each cell normal with this mean and standard deviation."""
+    """g (time / reference_s)^-nu, g the achieved conductance, nu of each cell normal with this mean and standard deviation.
+
+    The laws of nu mean the target, or the achieved conductance.
+    """
 
     reference_s: Positive
     nu_mean: Law
@@ -259,17 +206,27 @@ class Drift(Table):
         _valid_time(self)
         return self
 
+    @model_validator(mode="after")
+    def _known_before_the_read(self):
+        for name, law in (("nu_mean", self.nu_mean), ("nu_sigma", self.nu_sigma)):
+            if law.of == "read":
+                raise ValueError(f'{name}.of = "read" would be what it leads to; allowed: "target" or "achieved"')
+        return self
+
 
 class Flicker(Table):
-    """1/f noise: S_G(f) = (amplitude G)² / f, integrated over the band of a read."""
+    """1/f noise over the band of a read: S_G(f) = (amplitude G)² / f with G as it is read, or amplitude_us² / f."""
 
-    amplitude: Law
+    amplitude: Law | None = None
+    amplitude_us: Law | None = Field(None, description="in place of the relative amplitude")
     frequency_low_hz: Positive | None = Field(None, description="1 / (time after programming) if absent")
     frequency_high_hz: Positive | None = Field(None, description="1 / (2 x read time) if absent")
     source: str
 
     @model_validator(mode="after")
     def _ordered(self):
+        if (self.amplitude is None) == (self.amplitude_us is None):
+            raise ValueError("give either amplitude, relative to the conductance, or amplitude_us")
         low, high = self.frequency_low_hz, self.frequency_high_hz
         if None not in (low, high) and low >= high:
             raise ValueError(f"frequency_low_hz = {low:g} must be below frequency_high_hz = {high:g}")
@@ -277,7 +234,8 @@ class Flicker(Table):
 
 
 class Telegraph(Table):
-    """Two states (1 - relative_amplitude) apart, exponential dwell times; the written conductance is the mean of both."""
+    """Low state = (1 - relative_amplitude) x high state, exponential dwell times; the conductance that is read, drift and
+    temperature included, is the mean of both over time."""
 
     relative_amplitude: Law = Field(description="1 - low state / high state")
     dwell_high_s: Positive
@@ -287,7 +245,7 @@ class Telegraph(Table):
 
 
 class ReadNoise(Table):
-    """`relative_sigma` is white: a new value at every read."""
+    """`relative_sigma` of the conductance that is read is white: a new value at every read."""
 
     relative_sigma: Rate = 0.0
     flicker: Flicker | None = None
@@ -325,7 +283,7 @@ class IV(Table):
 
     @model_validator(mode="after")
     def _complete(self):
-        _keys_of(self, "model", {"sinh": ("v0_v",), "polynomial": ("coefficients",), "table": ("voltage_v", "current_ua")})
+        keys_of(self, "model", {"sinh": ("v0_v",), "polynomial": ("coefficients",), "table": ("voltage_v", "current_ua")})
         return self
 
 
@@ -342,7 +300,7 @@ class Access(Table):
 
     @model_validator(mode="after")
     def _complete(self):
-        _keys_of(self, "model", {"transistor": ("on_resistance_ohm", "overdrive_v"), "selector": ("conductance_us", "v0_v")},
+        keys_of(self, "model", {"transistor": ("on_resistance_ohm", "overdrive_v"), "selector": ("conductance_us", "v0_v")},
                  {"transistor": ("channel_length_modulation_per_v",)})
         return self
 
@@ -413,14 +371,15 @@ class DeviceFile(Table):
         for entry in self.programming.sigma if self.programming else ():
             if entry.target_us and not entry.target_us[0] <= low < high <= entry.target_us[-1]:
                 raise ValueError(f"programming.sigma: target_us must cover the window, {low:g} to {high:g} µS")
+            if entry.polynomial_us:
+                self.programming.check_polynomial(entry, np.linspace(low, high, 1001))
         if self.iv is not None and self.iv.valid_voltage_v < self.read.voltage_v:
             raise ValueError(f"iv.valid_voltage_v = {self.iv.valid_voltage_v:g} is below read.voltage_v = "
                              f"{self.read.voltage_v:g}; lower the read voltage")
-        noise, laws = self.read_noise, [("drift.nu_sigma", self.drift.nu_sigma, math.inf)] if self.drift else []
-        if noise is not None and noise.flicker is not None:
-            laws.append(("read_noise.flicker.amplitude", noise.flicker.amplitude, math.inf))
-        if noise is not None and noise.telegraph is not None:
-            laws.append(("read_noise.telegraph.relative_amplitude", noise.telegraph.relative_amplitude, 0.999))
+        laws = [("drift.nu_sigma", self.drift.nu_sigma, math.inf)] if self.drift else []
+        for name, law in self.read_noise_laws():
+            key, most = {"flicker": ("amplitude", math.inf), "telegraph": ("relative_amplitude", 0.999)}[name]
+            laws.append((f"read_noise.{name}.{key}", law, most))
         for name, law, most in laws:
             values = law(np.linspace(low, high, 1001))
             if not 0 <= values.min() <= values.max() <= most:
@@ -432,6 +391,15 @@ class DeviceFile(Table):
             if value is not None and not bottom <= value <= top:
                 raise ValueError(f"{name} = {value:g} µS must lie in conductance.bounds_us, {bottom:g} to {top:g} µS")
         return self
+
+    def read_noise_laws(self):
+        """[(effect, its law)] of the parts of the read noise whose amplitude is a law."""
+        noise, laws = self.read_noise, []
+        if noise is not None and noise.flicker is not None:
+            laws.append(("flicker", noise.flicker.amplitude or noise.flicker.amplitude_us))
+        if noise is not None and noise.telegraph is not None:
+            laws.append(("telegraph", noise.telegraph.relative_amplitude))
+        return laws
 
     def stated_tables(self):
         """Names of the optional tables that the file has."""

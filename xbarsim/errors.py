@@ -22,6 +22,10 @@ class ValidRangeWarning(UserWarning):
     that the statistical model of a crossbar does not cover."""
 
 
+class IdleSettingWarning(UserWarning):
+    """A setting of a study that has no effect in any of its cases."""
+
+
 class ConvergenceError(XbarsimError, RuntimeError):
     """A solver that stopped short of its tolerance.
 

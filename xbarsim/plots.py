@@ -179,8 +179,10 @@ def _device_ageing(model, axes, cells=2000):
 
 
 def _device_noise(model, g, axes):
+    from xbarsim.device import Programmed  # loads kernels, which a picture of a report does without
+
     conducting = g > 0
-    for name, part in model.read_noise_parts(g).items():
+    for name, part in model.read_noise_parts(Programmed.exactly(g)).items():
         if part.any():
             axes.plot(g[conducting] * 1e6, 100 * part[conducting] / g[conducting], label=name)
     when = "" if model.aged_time is None else f", {model.aged_time:g} s after programming"

@@ -20,6 +20,7 @@ def render(summary):
     if summary.truncated_sentences:
         lines.append(f"{summary.truncated_sentences} sentences were cut to the model's or the study's maximum length.")
     lines += [f"note: {note}" for note in summary.notes]
+    lines += [f"NO EFFECT: {sentence}" for sentence in summary.idle_settings]
     lines += ["", *_grid(summary)]
     several = any(len(case.chips) > 1 for case in summary.cases)
     chips = f"   {'95 % over chips':<18}{'chips':>5}" if several else ""

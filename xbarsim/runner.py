@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import itertools
 import re
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,10 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xbarsim import bert, dense, functions, products, quantize, tasks
+from xbarsim import bert, dense, functions, idle, products, quantize, tasks
 from xbarsim.array import calibrate, program_matrix
 from xbarsim.device import load_device
+from xbarsim.errors import IdleSettingWarning
 from xbarsim.mapping import layout_of
 from xbarsim.trace import TraceWriter
 
@@ -121,7 +123,14 @@ def program_arrays(model, study, device, inputs, counting, pool, progress=silent
     weights = [model.matrix(name)[0] for name in names]
     own = [study.for_layer(name) for name in names]
     in_situ = [chosen.products.weights == "in_situ" for chosen in own]
-    memory = None if all(in_situ) else dense.Memory.of(study, device.in_study(study), names)
+    memories = {}
+
+    def memory_of(chosen):
+        """The dense memory of a matrix: one for all matrices of the same settings."""
+        key = (chosen.memory, chosen.wires, chosen.effects)
+        if key not in memories:
+            memories[key] = dense.Memory.of(chosen, device.in_study(chosen), names)
+        return memories[key]
 
     def build(index):
         name = names[index]
@@ -139,7 +148,7 @@ def program_arrays(model, study, device, inputs, counting, pool, progress=silent
             done(arrays[name].programmed.layout.tiles)
         else:
             arrays[name] = products.CountedMatrix.prepare(name, index, weights[index], float(np.abs(inputs[name]).max()),
-                                                          own[index], counting, memory.read)
+                                                          own[index], counting, memory_of(own[index]).read)
     return arrays
 
 
@@ -338,6 +347,9 @@ def run_study(study, directory="runs", threads=None, progress=silent):
         device.in_study(case)                             # conditions outside the device's range: before anything runs
     prepared = tasks.prepare(study, threads, progress)
     model, task, head, scored = prepared.model, prepared.task, prepared.head, prepared.scored
+    idle_settings = find_idle_settings(cases, model.config)
+    for sentence in idle_settings:
+        warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
     parts = 2 if task.kind == "pairs" else 1
     calibration, examples = Examples(prepared.calibration), Examples(prepared.tokens, parts, study.task.pooling)
     size = study.run.batch_examples
@@ -351,7 +363,7 @@ def run_study(study, directory="runs", threads=None, progress=silent):
             seed=study.seed, study=study.to_toml(), model=str(study.model.name), model_sha256=model.sha256,
             task=task.name, task_sha256=task.sha256, task_kind=task.kind, metric=prepared.metric, head=head.kind,
             classes=len(scored.classes), heads=model.config.heads, truncated_sentences=prepared.tokens.truncated,
-            notes="\n".join(prepared.notes)) as writer:
+            notes="\n".join(prepared.notes), idle_settings="\n".join(idle_settings)) as writer:
         inputs, ranges = calibration_inputs(model, calibration, size, pool)
         input_ranges = {name: float(np.abs(x).max()) for name, x in inputs.items()}
         for path, linear in (("float32", bert.linear), ("int8", quantize.int8_linear(model, input_ranges))):
@@ -361,6 +373,24 @@ def run_study(study, directory="runs", threads=None, progress=silent):
         for name, case, device in cases:
             run_case(writer, name, case, model, device, examples, inputs, ranges, outputs, pool, progress)
     return writer.path
+
+
+def find_idle_settings(cases, config):
+    """Sentences on the settings of a study that have no effect on a model; see `idle`.
+
+    cases : [(name, study of the case, DeviceModel)];  config : of the model
+
+    Raises
+    ------
+    ConfigError : settings that cannot be meant
+    """
+    names = bert.matrix_names(config), products.product_names(config), functions.function_names(config)
+    found = []
+    for name, case, device in cases:
+        steps = idle.places(case, device, *names)
+        idle.refuse(name, case, steps)
+        found.append((case, steps))
+    return idle.idle_settings(found)
 
 
 def trace_path(directory, name):

@@ -48,7 +48,7 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
     conductance = achieved.transpose(0, 2, 1)
     passed, mean, std = attenuation(transfer, conductance)
     variance = None
-    sigma = device.read_noise_sigma(achieved, streams, study.dac.read_time_ns * NANO)
+    sigma = device.read_noise_sigma(programmed, streams, study.dac.read_time_ns * NANO)
     if np.any(sigma):
         # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its signal is.
         variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * passed ** 2, rows)

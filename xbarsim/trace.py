@@ -4,7 +4,7 @@ Layout (n examples; every data set has an attribute `unit`)::
 
     /                     attributes: format, version, software_version, created, seed, study (TOML), model,
                           model_sha256, heads (of the attention; absent in older traces), task, task_sha256, metric,
-                          head, notes (on the choice of examples, a line each; absent in older traces), complete
+                          head, notes (on the choice of examples), idle_settings (a line each; absent in older traces), complete
     /examples/label       (n,) class or score;  /examples/tokens (n,) tokens of the example
     /reference/<path>     float32 and int8: output (n, k), done (n,)
     /cases/<case>         attributes: study (TOML of this case)
