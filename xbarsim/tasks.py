@@ -45,7 +45,8 @@ class Task:
 
     `kind` is "pairs" (each of `sentences` a pair, `targets` float64 scores) or "labels" (each a string, `targets` int64
     indices into `classes`).  `test` is a boolean array where the file states a split, else None.  `sha256` is the
-    file's.
+    file's.  `index` (n,) is the place of each example in the file, counted from 0; None stands for
+    all in order.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Task:
     classes: tuple[str, ...]
     test: np.ndarray | None
     sha256: str
+    index: np.ndarray | None = None
 
     def __len__(self):
         return len(self.sentences)
@@ -66,8 +68,18 @@ class Task:
     def subset(self, indices):
         """The examples at `indices`."""
         test = None if self.test is None else self.test[indices]
-        return replace(self, sentences=tuple(self.sentences[k] for k in indices), targets=self.targets[indices],
-                       test=test)
+        return replace(
+            self,
+            sentences=tuple(self.sentences[k] for k in indices),
+            targets=self.targets[indices],
+            test=test,
+            index=self.places[indices],
+        )
+
+    @property
+    def places(self):
+        """(n,) int64, `index` or its meaning where it is None."""
+        return np.arange(len(self)) if self.index is None else self.index
 
     def split(self):
         """The same task with a split: its own, or else every fifth example (counted from the first) for testing."""
@@ -266,9 +278,14 @@ def _sorted_classes(path, labels):
 # ---------------------------------------------------------------- sentences to tokens
 
 class TokenLists(list):
-    """Token ids of sentences, one int array each; `truncated` counts the sentences that were cut."""
+    """Token ids of sentences, one int array each; `cut` (n,) bool says which of them were cut."""
 
-    truncated = 0
+    cut = np.zeros(0, bool)
+
+    @property
+    def truncated(self):
+        """How many sentences were cut."""
+        return int(np.count_nonzero(self.cut))
 
 
 def tokenize(tokenizer, sentences, max_length):
@@ -276,7 +293,7 @@ def tokenize(tokenizer, sentences, max_length):
     tokenizer.enable_truncation(max_length)
     encodings = tokenizer.encode_batch(list(sentences))
     lists = TokenLists(np.array(encoding.ids, dtype=np.int64) for encoding in encodings)
-    lists.truncated = sum(bool(encoding.overflowing) for encoding in encodings)
+    lists.cut = np.array([bool(encoding.overflowing) for encoding in encodings], bool)
     return lists
 
 
@@ -293,11 +310,41 @@ class Head:
     examples: int = 0
 
     def outputs(self, features):
-        """Cosines (n,) of features (2n, h) in the order of `Task.texts`, or logits (n, classes) of (n, h)."""
+        """Cosines (n,) of features (2n, h) in the order of `Task.texts`, or logits (n, classes) of
+        (n, h).
+
+        Raises
+        ------
+        OutOfRangeError : a feature or a result that is not a finite number, such as the cosine with
+            a zero
+        """
+        if not np.isfinite(features).all():
+            wrong = np.count_nonzero(~np.isfinite(features).all(axis=1))
+            raise OutOfRangeError(
+                f"{wrong} of {len(features)} sentence features are not finite; look at the "
+                "weights of the checkpoint, its layer_norm_eps and its pooling"
+            )
         if self.kind == "cosine":
-            a, b = (half / np.linalg.norm(half, axis=1, keepdims=True) for half in (features[::2], features[1::2]))
-            return np.einsum("nh,nh->n", a, b)
-        return features @ self.weight.T + self.bias
+            outputs = self._cosines(features[::2], features[1::2])
+        else:
+            outputs = features @ self.weight.T + self.bias
+        if not np.isfinite(outputs).all():
+            raise OutOfRangeError(
+                f"{np.count_nonzero(~np.isfinite(outputs))} outputs of the head {self.kind!r} are "
+                "not finite; look at its weights (a probe is fitted again with an empty cache)"
+            )
+        return outputs
+
+    @staticmethod
+    def _cosines(a, b):
+        without = ~(a.any(axis=1) & b.any(axis=1))
+        if without.any():
+            raise OutOfRangeError(
+                f"{np.count_nonzero(without)} pairs have a sentence whose features are all "
+                "0, which has no cosine; look at the weights of the last layer norm"
+            )
+        a, b = (half / np.linalg.norm(half, axis=1, keepdims=True) for half in (a, b))
+        return np.einsum("nh,nh->n", a, b)
 
     def predict(self, features):
         """Scores (n,) of pairs, or class indices (n,)."""
