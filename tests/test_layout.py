@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     {"kernels"},
     {"errors", "units"},
+    {"files", "interrupts"},
     {"arrays"},
     {"config"},
     {"cells", "spice"},
@@ -30,13 +31,15 @@ ORDER = [
     {"computation"},
     {"products"},
     {"trace"},
-    {"runner"},
+    {"tracewriter"},
     {"components", "schedule", "workload"},
     {"chip", "lowering", "rollup"},
+    {"runner"},
+    {"repeat"},
     {"compare", "claims", "aggregate", "calibrate", "memory", "sweep"},
     {"joined"},
     {"report", "plots"},
-    {"console", "cli_chip"},
+    {"console", "cli_chip", "cli_run"},
     {"cli"},
 ]
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}

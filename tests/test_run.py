@@ -201,9 +201,12 @@ def test_an_interrupted_run_keeps_what_it_had(place, monkeypatch):
     assert summary.cases[0].examples == 8 and "INCOMPLETE" in report.render(summary)
 
 
-def test_a_killed_process_leaves_a_readable_file(place):
+def test_a_killed_process_leaves_every_finished_path(place, tmp_path):
+    """And of the path under way what was saved meanwhile: every batch, where saving may take all
+    the time."""
     code = ("import os, time\n"
-            "from xbarsim import runner\nfrom xbarsim.config import load_study\n"
+            "from xbarsim import runner, tracewriter\nfrom xbarsim.config import load_study\n"
+            "tracewriter.SAVING_SHARE = float('inf')\n"
             "real = runner.run_batch\n"
             "def kill(model, hardware, examples, batch):\n"
             "    if batch.start >= 8:\n"
@@ -211,14 +214,19 @@ def test_a_killed_process_leaves_a_readable_file(place):
             "        os._exit(9)\n"
             "    return real(model, hardware, examples, batch)\n"
             "runner.run_batch = kill\n"
-            f"runner.run_study(load_study({str(place / 'study.toml')!r}), {str(place / 'killed')!r}, threads=1)\n")
+            f"runner.run_study(load_study({str(place / 'study.toml')!r}), {str(tmp_path)!r}, "
+            f"threads=1)\n")
     tiny_study(place)
     assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 9
-    trace = read_trace(place / "killed" / "tiny.h5")
-    assert trace.cases["chip"].chips[0].done.sum() == 8 and not trace.attributes["complete"]
+    assert not (tmp_path / "tiny.h5").exists()
+    for name in ("tiny.h5", "tiny.parts"):          # the name of the finished trace finds its parts
+        trace = read_trace(tmp_path / name)
+        assert trace.path == tmp_path / "tiny.parts" and not trace.attributes["complete"]
+        assert trace.reference["int8"].done.all()
+        assert trace.cases["chip"].chips[0].done.sum() == 8
 
 
-def test_a_trace_that_is_being_written_says_so(trace_path, tmp_path):
+def test_a_trace_that_an_older_run_is_writing_says_so(trace_path, tmp_path):
     (tmp_path / "open.h5").write_bytes(trace_path.read_bytes())
     code = ("import sys, h5py\nfile = h5py.File(sys.argv[1], 'a')\nprint('open', flush=True)\nsys.stdin.read()")
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "open.h5")], stdin=subprocess.PIPE,
@@ -242,7 +250,7 @@ def test_files_that_are_no_trace_of_ours(trace_path, tmp_path):
     (tmp_path / "old.h5").write_bytes(trace_path.read_bytes())
     with h5py.File(tmp_path / "old.h5", "a") as file:
         file.attrs["version"] = 0
-    with pytest.raises(TraceError, match="version 0; this xbarsim reads version 2"):
+    with pytest.raises(TraceError, match="version 0; this xbarsim reads versions 2 to 3"):
         read_trace(tmp_path / "old.h5")
 
 

@@ -1,6 +1,7 @@
 """Traces to figures: accuracy with intervals, errors per layer, counted events, energy.  Imports no kernel."""
+import math
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -8,7 +9,11 @@ from xbarsim import metrics
 from xbarsim.components import adc, dac, load_component
 from xbarsim.errors import TraceError
 from xbarsim.task import Task
+from xbarsim.trace import MAY_BE_INFINITE
 
+BROKEN = (
+    "no figure can be made of it: look at the study's wires and converters there, and run it again"
+)
 REFERENCES = {"float32": "float32", "int8": "INT8 digital"}             # digital paths as tables and pictures name them
 
 
@@ -103,6 +108,8 @@ class Summary:
     heads : of the model's attention, None where an older trace does not say it
     notes : how the examples were chosen, where a reader of the score must know it
     idle_settings : sentences on settings of the study that had no effect
+    damage : what of the trace cannot be read, one line each
+    chip_texts : {name: text} of the chip files of its cases, as they were when it ran
     """
 
     path: str
@@ -124,6 +131,8 @@ class Summary:
     cases: tuple[PathSummary, ...]
     notes: tuple[str, ...] = ()
     idle_settings: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
+    chip_texts: dict = field(default_factory=dict)
 
 
 def summarise(trace):
@@ -131,8 +140,10 @@ def summarise(trace):
 
     Raises
     ------
-    TraceError : no path has two examples, so nothing can be said
+    TraceError : no path has two examples, so nothing can be said; a number of the trace that is
+        none
     """
+    check_finite(trace)
     attributes = trace.attributes
     references = [PathSummary(name, *_metric(trace, path)) for name, path in trace.reference.items() if path.done.sum() > 1]
     cases = [_case(trace, name, case) for name, case in trace.cases.items() if any(_evaluated(case))]
@@ -144,9 +155,44 @@ def summarise(trace):
                    attributes["head"], len(trace.label), int(trace.tokens.sum()),
                    len(trace.label) * (2 if attributes["task_kind"] == "pairs" else 1), int(attributes["seed"]),
                    bool(attributes["complete"]), attributes["created"], attributes["software_version"],
-                   int(attributes["truncated_sentences"]), attributes.get("heads"), tuple(references), tuple(cases),
+                   int(attributes["truncated_sentences"]), attributes.get("heads"),
+                   tuple(references), tuple(cases),
                    tuple(attributes.get("notes", "").splitlines()),
-                   tuple(attributes.get("idle_settings", "").splitlines()))
+                   tuple(attributes.get("idle_settings", "").splitlines()), trace.damage, trace.sources.chips)
+
+
+def check_finite(trace):
+    """Refuse a trace in which a number that a figure is made of is NaN, or infinite where it is no
+    error ratio.
+
+    Raises
+    ------
+    TraceError : with the place of the first
+    """
+    for name, path in trace.reference.items():
+        _check_outputs(trace, f"reference {name}", path)
+    for name, case in trace.cases.items():
+        for number, chip in enumerate(case.chips, 1):
+            where = f"chip {number} of case {name!r}"
+            _check_outputs(trace, where, chip)
+            for layers in (chip.layers, chip.products, chip.operations):
+                for layer, found in layers.items():
+                    _check_layer(trace, f"{where}, {layer}", found)
+
+
+def _check_outputs(trace, where, path):
+    if not np.isfinite(path.output[path.done]).all():
+        raise TraceError(f"{trace.path}: an output of {where} is not finite; {BROKEN}")
+
+
+def _check_layer(trace, where, layer):
+    for name, values in (layer.attributes | layer.data).items():
+        values = np.asarray(values)
+        if values.dtype.kind != "f":
+            continue
+        wrong = np.isnan(values) if name.endswith(MAY_BE_INFINITE) else ~np.isfinite(values)
+        if wrong.any():
+            raise TraceError(f"{trace.path}: {name} of {where} is not finite; {BROKEN}")
 
 
 def _metric(trace, path):
@@ -241,10 +287,15 @@ def _share(part, whole):
 
 
 def snr_db(data, kind, tokens):
-    """Signal over error power of all examples together, in dB; kind "local" or "accumulated"."""
-    signal = data[f"{kind}_signal_rms"] ** 2 * tokens
-    with np.errstate(divide="ignore"):
-        return float(-10 * np.log10((signal * data[f"{kind}_relative_rms"] ** 2).sum() / signal.sum()))
+    """Signal over error power of all examples together, in dB; kind "local" or "accumulated".
+
+    Without any error it is infinite, with an error and no signal minus infinity.
+    """
+    signal = float((data[f"{kind}_signal_rms"] ** 2 * tokens).sum())
+    error = float((data[f"{kind}_error_rms"] ** 2 * tokens).sum())
+    if error == 0:
+        return math.inf
+    return 10 * math.log10(signal / error) if signal else -math.inf
 
 
 def _energy(layers, examples):

@@ -136,7 +136,8 @@ def encode(model, token_ids, attention_mask, linear=linear, operations=Operation
 
     Raises
     ------
-    ShapeError, OutOfRangeError : ids or mask that do not fit the model.
+    ShapeError, OutOfRangeError : ids or mask that do not fit the model; hidden states that are not
+        finite.
     """
     config = model.config
     token_ids, mask = _checked(config, token_ids, attention_mask)
@@ -151,7 +152,7 @@ def encode(model, token_ids, attention_mask, linear=linear, operations=Operation
         return linear(name, x, *model.matrix(name), rows)
 
     def norm(name, x):
-        return operations.layer_norm(name, x, *model.matrix(name), epsilon)
+        return _finite(name, operations.layer_norm(name, x, *model.matrix(name), epsilon))
 
     def split(x):                                                 # (t, h) -> (b, a, s, d), 0 at padding
         padded = np.zeros((b, s, config.hidden), np.float32)
@@ -178,6 +179,18 @@ def encode(model, token_ids, attention_mask, linear=linear, operations=Operation
     return hidden
 
 
+def _finite(name, x):
+    """x (t, h), the hidden states after a layer norm, which keeps every NaN and infinity of its
+    inputs as one."""
+    if not np.isfinite(x).all():
+        wrong = np.count_nonzero(~np.isfinite(x).all(axis=1))
+        raise OutOfRangeError(
+            f"{name}: the hidden states of {wrong} of {len(x)} tokens are not finite; look at the "
+            f"weights of {name.rpartition('.')[0]} in the checkpoint and at its layer_norm_eps"
+        )
+    return x
+
+
 def pool(hidden, attention_mask, pooling, pooler=None):
     """One vector per sentence: hidden (b, s, h) -> (b, h).
 
@@ -200,7 +213,13 @@ def sentence_features(model, hidden, attention_mask, pooling="auto"):
     pooling = model.config.pooling if pooling == "auto" else pooling
     features = pool(hidden, attention_mask, pooling, model.matrix("pooler") if pooling == "pooler" else None)
     if model.config.normalize:
-        features = features / np.linalg.norm(features, axis=1, keepdims=True)
+        length = np.linalg.norm(features, axis=1, keepdims=True)
+        if not length.all():
+            raise OutOfRangeError(
+                f"{np.count_nonzero(length == 0)} sentences have features of 0, which cannot be "
+                "normalised; look at the weights of the last layer norm of the checkpoint"
+            )
+        features = features / length
     return features
 
 

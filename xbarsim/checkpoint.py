@@ -15,6 +15,8 @@ from xbarsim.errors import CheckpointError
 
 SUPPORTED = ("bert", "mpnet")
 POOLINGS = ("mean", "cls", "pooler")
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json",
+         "1_Pooling/config.json", "modules.json", "sentence_bert_config.json")
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 
 # our name -> name in the file, per architecture; {i} is the layer
@@ -113,11 +115,17 @@ def load_bert(directory):
         tensor = tensors.get(file_name)
         if tensor is None:
             raise CheckpointError(f"{directory / 'model.safetensors'}: tensor {file_name!r} is missing, which "
-                                  f"{architecture} with {config.layers} layers needs; the file is incomplete or "
-                                  "belongs to another config.json")
+                                  f"{architecture} with {config.layers} layers needs; the file is "
+                                  "incomplete or belongs to another config.json")
         if tensor.shape != shape:
             raise CheckpointError(f"{directory / 'model.safetensors'}: tensor {file_name!r} has shape {tensor.shape}, "
                                   f"config.json asks for {shape}; the two files do not belong together")
+        if not np.isfinite(tensor).all():
+            raise CheckpointError(
+                f"{directory / 'model.safetensors'}: tensor {file_name!r} holds "
+                f"{np.count_nonzero(~np.isfinite(tensor))} values that are NaN or infinite; the "
+                "file is damaged, or its training failed: fetch it again"
+            )
         return tensor
 
     weights = {name: take(file_name, shape) for name, file_name, shape in _layout(config, has_pooler)}
@@ -126,6 +134,17 @@ def load_bert(directory):
         labels = len(config.labels)
         head = take("classifier.weight", (labels, config.hidden)), take("classifier.bias", (labels,))
     return BertModel(config, weights, head, sha256, directory)
+
+
+def file_hashes(directory):
+    """{file: sha256} of the files of a checkpoint directory that decide what is computed."""
+    directory = Path(directory)
+    present = [name for name in FILES if (directory / name).is_file()]
+    hashes = {}
+    for name in present:
+        with (directory / name).open("rb") as file:
+            hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
 
 
 def load_tokenizer(directory):
@@ -251,10 +270,19 @@ def _config(directory, raw, architecture, classifies, has_pooler):
         architecture=architecture, layers=need("num_hidden_layers"), hidden=hidden, heads=heads,
         intermediate=need("intermediate_size"), vocabulary=need("vocab_size"), positions=positions,
         token_types=need("type_vocab_size") if architecture == "bert" else 0, activation=activation,
-        layer_norm_epsilon=float(raw.get("layer_norm_eps", 1e-12)), position_offset=offset,
+        layer_norm_epsilon=_epsilon(path, raw.get("layer_norm_eps", 1e-12)), position_offset=offset,
         relative_buckets=raw.get("relative_attention_num_buckets", 32) if architecture == "mpnet" else 0,
         pooling=pooling, normalize=normalize, max_tokens=min(positions - offset, *filter(None, stated), positions),
         labels=tuple(str(names.get(str(k), k)) for k in range(count)) if classifies else ())
+
+
+def _epsilon(path, value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise CheckpointError(
+            f"{path}: layer_norm_eps is {value!r}; allowed are numbers between 0 and 1, such as "
+            "1e-12"
+        )
+    return float(value)
 
 
 def _pooling(directory, raw, classifies, has_pooler):

@@ -357,7 +357,10 @@ def chip_text(name_or_path):
     """The TOML text of a chip."""
     path = Path(name_or_path)
     if path.suffix == ".toml" and path.is_file():
-        return path.read_text()
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"chip file {path} is not readable text: {error}") from None
     if str(name_or_path) not in chip_names():
         raise ConfigError(f"no chip {str(name_or_path)!r}: it is neither a .toml file nor one of {', '.join(chip_names())}")
     return importlib.resources.files("xbarsim.data").joinpath("chips", f"{name_or_path}.toml").read_text()
@@ -389,9 +392,15 @@ def load_chip(name_or_path):
     ------
     ConfigError : no such chip, not TOML, unknown or contradictory keys, a missing part, a value out of range
     """
+    return parse_chip(name_or_path, chip_text(name_or_path))
+
+
+def parse_chip(name_or_path, text):
+    """Description of the text of a chip file; `name_or_path` names it.  Raises what `load_chip`
+    raises."""
     try:
-        content = tomllib.loads(chip_text(name_or_path))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name_or_path} is not a TOML file: {error}") from None
     found = describe_chip(Path(name_or_path).stem if str(name_or_path) not in chip_names() else str(name_or_path), content)
     for entry in found.chip.assumed:

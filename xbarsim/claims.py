@@ -14,6 +14,7 @@ from xbarsim.compare import FIGURES, Space, Sweep, candidate_values, climb, rati
 from xbarsim.components import load_component, storage_area
 from xbarsim.config import Table, describe
 from xbarsim.errors import ConfigError
+from xbarsim.files import replacing
 from xbarsim.units import MEGA, NANO, SQUARE_MILLIMETRE
 from xbarsim.workload import load_shape
 
@@ -148,15 +149,17 @@ def together_lines(found):
 def write_files(verdicts, together, directory):
     """Write claims.json and swings.csv (every assumption of every claim); their paths."""
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     as_text, swings = directory / "claims.json", directory / "swings.csv"
-    as_text.write_text(json.dumps({"together": [
+    content = {"together": [
         {"batch": t.batch, "shortfall": t.shortfall, "setting": t.setting,
          "ratios": [{"claim": c.text, "ratio": value} for c, value in t.ratios]} for t in together], "claims": [{
         "claim": v.claim.text, "chip": v.claim.chip, "figure": v.claim.figure, "claimed": v.claim.range, "batch": v.batch,
         "nominal": v.sweep.nominal, "low": v.sweep.low, "high": v.sweep.high, "quantiles": v.sweep.quantiles,
-        "verdict": v.verdict, "low_at": v.sweep.low_at, "high_at": v.sweep.high_at} for v in verdicts]}, indent=1) + "\n")
-    with swings.open("w", newline="") as file:
+        "verdict": v.verdict, "low_at": v.sweep.low_at, "high_at": v.sweep.high_at}
+        for v in verdicts]}
+    with replacing(as_text) as file:
+        file.write(json.dumps(content, indent=1) + "\n")
+    with replacing(swings, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["claim", "batch", "assumption", "value", "from", "to", "ratio at from", "ratio at to", "why"])
         for v in verdicts:

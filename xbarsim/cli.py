@@ -10,7 +10,7 @@ try:
 except ImportError:  # pragma: no cover - exercised by the wheel test
     sys.exit("The command line of xbarsim needs typer and pydantic: pip install 'xbarsim[cli]'")
 
-from xbarsim import __version__, cli_chip
+from xbarsim import __version__, cli_chip, cli_run
 from xbarsim.calibrate import KINDS as CALIBRATIONS
 from xbarsim.console import print_table as _print_table
 from xbarsim.console import progress as _progress
@@ -25,6 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_chip.app)
+app.command("run")(cli_run.run)
+app.command("report")(cli_run.report)
+app.command("sweep")(cli_run.sweep)
 
 
 def _print_version(wanted: bool):
@@ -39,104 +42,12 @@ def _root(version: bool = typer.Option(False, "--version", callback=_print_versi
     pass
 
 
-@app.command("run")
-def _run(
-    study: Annotated[str, typer.Argument(help="A study file, or the name of an embedded study.")] = "default",
-    model: Annotated[str | None, typer.Option(help="A known model, a checkpoint directory, or owner/name.")] = None,
-    task: Annotated[str | None, typer.Option(help="A known task, or a CSV, TSV or JSONL file.")] = None,
-    calibration: Annotated[str | None, typer.Option(help="Another task whose sentences set converter ranges.")] = None,
-    limit: Annotated[int | None, typer.Option(min=2, help="Examples to evaluate, evenly spread; all if absent.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of programming, noise and intervals.")] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the trace.")] = Path("runs"),
-    threads: Annotated[int | None, typer.Option(min=1, help="All cores if absent. Changes no result.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-):
-    """Run a study: program the arrays, push the task through them, write a trace, print the table."""
-    from xbarsim import config
-
-    overrides = {"model": {"name": model}, "task": {"name": task, "calibration": calibration, "limit": limit}}
-    overrides = {table: {key: value for key, value in values.items() if value is not None}
-                 for table, values in overrides.items()} | ({} if seed is None else {"seed": seed})
-    chosen = config.load_study(study, overrides)
-    from xbarsim import chip, runner
-
-    for name in {case.chip for _, case in chosen.cases()} - {None}:
-        chip.load_chip(name)                                   # a mistake there is found before the run, not after it
-    path = runner.run_study(chosen, out, threads, _progress)
-    _report([path], None, as_json)
-
-
-@app.command("report")
-def _report_command(
-    traces: Annotated[list[Path], typer.Argument(help="Traces of `xbarsim run`.")],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write report.json, paths.csv, layers.csv, and "
-                                                  "joined.json and joined.csv with chips.")] = None,
-    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the SNR per layer (.png, .pdf, .svg).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON.")] = False,
-    chip: Annotated[list[str] | None, typer.Option(help="Join energy, area and latency of this chip; repeat it. The chip "
-                                                   "that a case names itself if absent.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences at once on the chips.")] = 1,
-):
-    """Print the tables of one or several traces again, and write them as CSV, JSON or a picture."""
-    summaries = _report(traces, out, as_json, tuple(chip or ()), batch)
-    if picture is not None:
-        from xbarsim import plots
-
-        for number, summary in enumerate(summaries):
-            name = picture if len(summaries) == 1 else picture.with_stem(f"{picture.stem}-{number + 1}")
-            print(f"written: {plots.layer_snr(summary, name)}", file=sys.stderr)
-
-
-@app.command("sweep")
-def _sweep(
-    trace: Annotated[Path, typer.Argument(help="A trace of `xbarsim run` whose cases vary the key.")],
-    key: Annotated[str, typer.Argument(help="Key of the study, such as computation.rows_per_conversion.")],
-    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw metric against key (.png, .pdf, .svg).")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as CSV.")] = None,
-):
-    """Print, write and draw the metric of a trace's cases against the key that they vary."""
-    from xbarsim import aggregate, sweep
-    from xbarsim.trace import read_trace
-
-    summary = aggregate.summarise(read_trace(trace))
-    curves = sweep.against(summary, key)
-    header, rows = sweep.table(curves, key, summary.metric)
-    _print_table(header, rows)
-    if out is not None:
-        print(f"written: {sweep.write(curves, key, summary.metric, out)}", file=sys.stderr)
-    if picture is not None:
-        from xbarsim import plots
-
-        print(f"written: {plots.against(summary, curves, key, picture)}", file=sys.stderr)
-
-
 @app.command("study")
 def _study(name: Annotated[str | None, typer.Argument(help="An embedded study; a list of them if absent.")] = None):
     """Print an embedded study, to be copied and changed."""
     from xbarsim import config
 
     print("\n".join(config.study_names()) if name is None else config.study_text(name).rstrip())
-
-
-def _report(paths, directory, as_json, chips=(), batch=1):
-    from xbarsim import aggregate, joined, report
-    from xbarsim.trace import read_trace
-
-    summaries = [aggregate.summarise(read_trace(path)) for path in paths]
-    rows = joined.join(summaries, chips, batch)
-    if as_json:
-        print(json.dumps([report.to_json(summary) | joined.to_json(rows, summary.path) for summary in summaries], indent=1))
-    else:
-        print("\n\n".join(report.render(summary) for summary in summaries))
-        if rows:
-            header, body, remarks = joined.table(rows)
-            print()
-            _print_table(header, body)
-            print("\n".join(remarks))
-    if directory is not None:
-        written = report.write_files(summaries, directory) + (joined.write_files(rows, directory) if rows else ())
-        print("written: " + ", ".join(map(str, written)), file=sys.stderr)
-    return summaries
 
 
 @app.command("fetch")
@@ -310,7 +221,9 @@ def _show_device(
 ):
     """Print one device, and draw its window, errors, ageing, read noise and current-voltage curve."""
     from xbarsim import device, plots
+    from xbarsim.files import refuse_input
 
+    refuse_input("--picture", picture, [name])
     model = device.load_device(name)
     print(device.device_text(name).rstrip())
     drawn = plots.device(model.at(time=time), picture or Path(f"{model.name}.png"))
@@ -336,7 +249,10 @@ def _calibrate(
 ):
     """Fit a device's parameters to measurements, and write a device file that `xbarsim run` takes."""
     from xbarsim import calibrate
+    from xbarsim.files import refuse_input
 
+    for option, path in (("--out", out), ("--picture", picture)):
+        refuse_input(option, path, [*files, *([base] if base else [])])
     result = calibrate.calibrate_files(kind, files, _pairs("--column", column), _pairs("--where", where))
     chosen = result if model is None else result.choose(model)
     print(json.dumps(chosen.to_json(), indent=1) if as_json else chosen.render())
@@ -358,7 +274,9 @@ def _memory(
 ):
     """Bit-error rate of the dense memory against the length of a segment, and what a model makes of it."""
     from xbarsim import config, memory
+    from xbarsim.files import refuse_input
 
+    refuse_input("--picture", picture, [study])
     report = memory.run(config.load_study(study), columns or ([] if rate else [64, 128, 256, 512, 1024, 2048]), rate or (),
                         chips, progress=_progress)
     print(memory.render(report))
@@ -377,12 +295,14 @@ def _pairs(option, texts):
 
 
 def main():
-    """Entry point: errors of ours and of the file system become one line on standard error and exit status 2."""
+    """Entry point: errors of ours and of the file system become one line on standard error and exit
+    status 2; of a run another one says where its trace is and what it holds."""
     warnings.showwarning = lambda message, *_, **__: print(f"xbarsim: warning: {message}", file=sys.stderr)
     try:
         app()
     except (XbarsimError, OSError) as error:
-        print(f"xbarsim: error: {error}", file=sys.stderr)
+        notes = getattr(error, "__notes__", ())              # where a trace is and what it holds
+        print("\n".join([f"xbarsim: error: {error}", *notes]), file=sys.stderr)
         sys.exit(2)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from xbarsim.chip import Assumption, assumptions, with_assumptions
 from xbarsim.errors import ConfigError
+from xbarsim.files import replacing
 from xbarsim.rollup import roll_up
 from xbarsim.units import MICRO, MILLI, SQUARE_MILLIMETRE, engineering
 
@@ -50,17 +51,18 @@ def as_json(result):
 def write_files(results, directory):
     """Write chips.json, chips.csv (one row per chip) and breakdown.csv (joules by component and stage); their paths."""
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     as_text, table, parts = (directory / name for name in ("chips.json", "chips.csv", "breakdown.csv"))
-    as_text.write_text(json.dumps([as_json(result) for result in results], indent=1, ensure_ascii=False) + "\n")
-    with table.open("w", newline="") as file:
+    with replacing(as_text) as file:
+        content = [as_json(result) for result in results]
+        file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    with replacing(table, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["chip", "model", "sequence", "batch", *(f"{name} (SI)" for name in FIGURES), "chips",
                          "utilisation", "replication", "programming_energy (J)"])
         for r in results:
             writer.writerow([r.chip, r.model, r.sequence, r.batch, *figures(r).values(), r.chips,
                              "" if r.utilisation is None else r.utilisation, r.replication, r.programming_energy])
-    with parts.open("w", newline="") as file:
+    with replacing(parts, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["chip", "component", "stage", "events", "joule"])
         for r in results:

@@ -1,4 +1,6 @@
-"""What commands print with: tables in columns, progress bars."""
+"""What commands print with: tables in columns, progress bars, words on the way."""
+import os
+import sys
 
 
 def print_table(header, rows):
@@ -13,3 +15,9 @@ def progress(description, total):
     from tqdm import tqdm
 
     return tqdm(total=total, desc=description, unit="", disable=None, leave=False).update
+
+
+def say(text):
+    """A line on standard error; written past Python's buffers, so that a signal handler may say it
+    at any moment."""
+    os.write(sys.stderr.fileno(), f"xbarsim: {text}\n".encode())

@@ -462,14 +462,20 @@ def load_device(name_or_path):
     ------
     ConfigError : unknown name, not TOML, unknown or missing key, value out of range
     """
-    text = device_text(name_or_path)
+    return parse_device(name_or_path, device_text(name_or_path))
+
+
+def parse_device(name_or_path, text):
+    """DeviceModel of the text of a device file; `name_or_path` names it.  Raises what `load_device`
+    raises."""
     try:
         file = DeviceFile.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"device file {name_or_path} is not TOML: {error}") from None
     except ValidationError as error:
         raise ConfigError(f"device file {name_or_path}: {describe(error)}") from None
-    name = Path(name_or_path).stem if Path(name_or_path).is_file() else str(name_or_path)
+    preset = str(name_or_path) in device_names() and not Path(name_or_path).is_file()
+    name = str(name_or_path) if preset else Path(name_or_path).stem
     device = DeviceModel(name, file, frozenset(EFFECTS))
     try:
         device.cell(), device.access()

@@ -5,9 +5,10 @@ import tomllib
 from dataclasses import dataclass
 
 from xbarsim import config
-from xbarsim.chip import load_chip
+from xbarsim.chip import load_chip, parse_chip
 from xbarsim.compare import FIGURES, figures
 from xbarsim.errors import TraceError
+from xbarsim.files import replacing
 from xbarsim.rollup import RollUp, roll_up
 from xbarsim.units import interval_x100
 from xbarsim.workload import shape_of_matrices
@@ -15,6 +16,7 @@ from xbarsim.workload import shape_of_matrices
 # what a trace and an in-situ chip must agree on for the accuracy to be that of the chip
 SHARED = {"mapping": ("word_lines", "bit_lines", "encoding", "sign", "placement"),
           "dac": ("bits", "encoding", "polarity", "read_time_ns"), "adc": ("bits",)}
+FILES = ("joined.json", "joined.csv")
 SLICES, PAIR, SERIAL = ("weight_bits", "bits_per_cell"), ("subtraction",), ("digit_bits",)
 
 
@@ -53,7 +55,7 @@ def join(summaries, chips=(), batch=1):
                 raise TraceError(f"{summary.path} does not state the attention heads of its model, which the cost of a chip "
                                  "depends on: an older xbarsim wrote it; run the study again")
             for name in named:
-                description = load_chip(name)
+                description = _description(summary, name, asked=bool(chips))
                 differs = differences(study, description.chip)
                 in_situ = description.chip.kind == "in-situ" and not differs
                 solved = {layer.matrix: layer.array_energy_per_token for layer in case.layers} if in_situ else None
@@ -62,6 +64,14 @@ def join(summaries, chips=(), batch=1):
                 result = roll_up(description, summary.model, sequence, batch, shape=shape, read_energy=solved)
                 rows.append(Row(summary.path, case.name, summary.metric, case.value, case.low, case.high, result, differs))
     return rows
+
+
+def _description(summary, name, asked):
+    """The chip of a case as the trace holds it; as its file is now where it was asked for or an
+    older trace."""
+    if asked or name not in summary.chip_texts:
+        return load_chip(name)
+    return parse_chip(name, summary.chip_texts[name])
 
 
 def differences(study, chip):
@@ -123,11 +133,11 @@ def _plain(row):
 
 def write_files(rows, directory):
     """Write joined.json and joined.csv; their paths."""
-    directory.mkdir(parents=True, exist_ok=True)
     content = [_plain(row) for row in rows]
-    as_json, as_csv = directory / "joined.json", directory / "joined.csv"
-    as_json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    with as_csv.open("w", newline="") as file:
+    as_json, as_csv = (directory / name for name in FILES)
+    with replacing(as_json) as file:
+        file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    with replacing(as_csv, newline="") as file:
         writer = csv.DictWriter(file, list(content[0]))
         writer.writeheader()
         writer.writerows(content)

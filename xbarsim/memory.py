@@ -11,6 +11,7 @@ from xbarsim import bert, dense, quantize, tasks
 from xbarsim.device import load_device
 from xbarsim.errors import OutOfRangeError
 from xbarsim.metrics import over_chips, value_of
+from xbarsim.units import interval_x100
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Row:
 
     @property
     def interval(self):
-        """(mean, low, high) of the metric over chips, see `metrics.over_chips`; no bounds (nan) of a single chip."""
-        low, high = over_chips(self.values) if len(self.values) > 1 else (np.nan, np.nan)
+        """(mean, low, high) of the metric over chips, see `metrics.over_chips`; of a single chip
+        both bounds are None."""
+        low, high = over_chips(self.values)
         return float(np.mean(self.values)), low, high
 
 
@@ -104,7 +106,8 @@ def render(report):
         line = f"{row.columns or 'stated':>8}{row.mean:>16.1e}{row.worst_place:>13.1e}{data:>12}"
         if row.values:
             mean, low, high = row.interval
-            line += f"{100 * mean:>16.2f}   {f'{100 * low:.2f} .. {100 * high:.2f}':<18}{np.mean(row.wrong_weights):>14,.0f}"
+            bounds = "-" if low is None else interval_x100(low, high)
+            line += f"{100 * mean:>16.2f}   {bounds:<18}{np.mean(row.wrong_weights):>14,.0f}"
         lines.append(line)
     if report.metric:
         lines.append(f"without errors: {report.metric} x 100 = {100 * report.reference:.2f} on {report.examples} examples; "

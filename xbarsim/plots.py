@@ -5,6 +5,7 @@ import numpy as np
 
 from xbarsim.aggregate import REFERENCES
 from xbarsim.errors import ConfigError, OutOfRangeError
+from xbarsim.files import replacing
 from xbarsim.units import prefixed
 
 
@@ -19,10 +20,13 @@ def _figure(width, height, **options):
 
 
 def _save(figure, path):
+    """Write a figure; returns its path, which ends in .png where `path` has no suffix."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.suffix:
+        path = path.with_name(f"{path.name}.png")
     try:
-        figure.savefig(path, dpi=150)
+        with replacing(path, "wb") as file:
+            figure.savefig(file, dpi=150, format=path.suffix[1:])
     except ValueError as error:                                   # an unknown suffix
         raise ConfigError(f"{path}: {error}; choose a suffix such as .png, .pdf or .svg") from None
     return path
@@ -358,6 +362,12 @@ def _end(value):
     return value if isinstance(value, str) else f"{value:g}"
 
 
+def _half_width(row):
+    """Half of the interval of a memory.Row; 0 of a single chip, which has none."""
+    mean, _, high = row.interval
+    return 0.0 if high is None else high - mean
+
+
 def memory(report, path):
     """Bit-error rate against the length of a segment, and the metric against the bit-error rate.
 
@@ -373,9 +383,10 @@ def memory(report, path):
         rates.legend(fontsize=8)
     ran = sorted((row for row in report.rows if row.values), key=lambda row: row.mean)
     if ran:
-        middle, low, high = 100 * np.array([row.interval for row in ran]).T
+        middle = [100 * row.interval[0] for row in ran]
+        half = [100 * _half_width(row) for row in ran]
         x = [max(row.mean, 1e-9) for row in ran]
-        metric.errorbar(x, middle, [middle - low, high - middle], marker="o", markersize=3, capsize=3, linewidth=1)
+        metric.errorbar(x, middle, half, marker="o", markersize=3, capsize=3, linewidth=1)
         metric.axhline(100 * report.reference, color="0.5", linewidth=0.8, label="no errors")
         metric.set_xscale("log")
         metric.set(xlabel="bit-error rate (below 1e-9 drawn there)", ylabel=f"{report.metric} x 100, 95 % over chips")

@@ -5,9 +5,16 @@ import json
 import math
 from pathlib import Path
 
-from xbarsim.aggregate import REFERENCES
+from xbarsim.aggregate import REFERENCES, LayerSummary
+from xbarsim.files import replacing
 from xbarsim.units import change_x100, engineering, interval_x100
 
+FILES = ("report.json", "paths.csv", "layers.csv")
+PATH_FIELDS = (
+    "trace", "study", "model", "task", "metric", "path", "value", "low", "high", "examples",
+    "energy_j_per_example", "chips", "chips_low", "chips_high",
+    "change", "change_low", "change_high",
+)
 KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
 
 
@@ -16,7 +23,11 @@ def render(summary):
     lines = [f"{summary.model} on {summary.task}: {summary.examples} examples, {summary.tokens:,} tokens, "
              f"head {summary.head}, study {summary.study!r}, seed {summary.seed}"]
     if not summary.complete:
-        lines.append("INCOMPLETE: the run was interrupted; figures cover the examples that were finished.")
+        lines.append(
+            "INCOMPLETE: the run was interrupted, or is under way; figures cover the examples that "
+            "are finished."
+        )
+    lines += [f"DAMAGED: {what}; figures cover what can be read." for what in summary.damage]
     if summary.truncated_sentences:
         lines.append(f"{summary.truncated_sentences} sentences were cut to the model's or the study's maximum length.")
     lines += [f"note: {note}" for note in summary.notes]
@@ -141,33 +152,40 @@ def _hardware(case):
 
 
 def write_files(summaries, directory):
-    """Write report.json, paths.csv and layers.csv for several summaries; returns the three paths."""
+    """Write report.json, paths.csv and layers.csv for several summaries; returns the three paths.
+
+    Raises
+    ------
+    OutputError : one of them cannot be written; it is what it was before
+    """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    as_json, paths, layers = (directory / name for name in ("report.json", "paths.csv", "layers.csv"))
-    as_json.write_text(json.dumps([to_json(summary) for summary in summaries], indent=1) + "\n")
-    with paths.open("w", newline="") as file:
+    as_json, paths, layers = (directory / name for name in FILES)
+    with replacing(as_json) as file:
+        file.write(json.dumps([to_json(summary) for summary in summaries], indent=1) + "\n")
+    with replacing(paths, newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["trace", "study", "model", "task", "metric", "path", "value", "low", "high", "examples",
-                         "energy_j_per_example", "chips", "chips_low", "chips_high", "change", "change_low", "change_high"])
+        writer.writerow(PATH_FIELDS)
         for summary in summaries:
             for path in (*summary.references, *summary.cases):
-                energy = "" if path.energy is None else sum(path.energy.values())
-                writer.writerow([summary.path, summary.study, summary.model, summary.task, summary.metric, path.name,
-                                 path.value, path.low, path.high, path.examples, energy, len(path.chips),
-                                 path.chips_low, path.chips_high, *(path.change or ("", "", ""))])
-    with layers.open("w", newline="") as file:
+                writer.writerow(_path_row(summary, path))
+    with replacing(layers, newline="") as file:
         writer = csv.writer(file)
-        fields = None
+        fields = [field.name for field in dataclasses.fields(LayerSummary)]
+        writer.writerow(["trace", "case", *fields])
         for summary in summaries:
             for case in summary.cases:
                 for layer in case.layers:
-                    row = dataclasses.asdict(layer)
-                    if fields is None:
-                        fields = list(row)
-                        writer.writerow(["trace", "case", *fields])
-                    writer.writerow([summary.path, case.name, *(row[field] for field in fields)])
+                    writer.writerow([summary.path, case.name, *dataclasses.astuple(layer)])
     return as_json, paths, layers
+
+
+def _path_row(summary, path):
+    energy = "" if path.energy is None else sum(path.energy.values())
+    return [
+        summary.path, summary.study, summary.model, summary.task, summary.metric,
+        path.name, path.value, path.low, path.high, path.examples, energy,
+        len(path.chips), path.chips_low, path.chips_high, *(path.change or ("", "", "")),
+    ]
 
 
 def to_json(summary):
@@ -179,4 +197,6 @@ def to_json(summary):
             return [plain(item) for item in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    return plain(dataclasses.asdict(summary))
+    content = dataclasses.asdict(summary)
+    content.pop("chip_texts")                                # whole files, which the trace holds
+    return plain(content)

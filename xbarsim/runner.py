@@ -5,23 +5,22 @@ depend on the number of threads.
 """
 import contextlib
 import dataclasses
-import itertools
-import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numba
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xbarsim import bert, dense, functions, idle, products, quantize, tasks
+from xbarsim import bert, checkpoint, chip, dense, functions, idle, products, quantize, tasks
 from xbarsim.array import calibrate, program_matrix
-from xbarsim.device import load_device
-from xbarsim.errors import IdleSettingWarning
+from xbarsim.device import device_text, parse_device
+from xbarsim.errors import IdleSettingWarning, OutOfRangeError
+from xbarsim.interrupts import Interrupts
 from xbarsim.mapping import layout_of
-from xbarsim.trace import TraceWriter
+from xbarsim.trace import Sources
+from xbarsim.tracewriter import TraceWriter
 
 CALIBRATION_TOKENS = 2048        # token vectors per matrix behind ranges and gains
 
@@ -29,6 +28,10 @@ CALIBRATION_TOKENS = 2048        # token vectors per matrix behind ranges and ga
 def silent(description, total):
     """Progress that shows nothing.  `progress(description, total)` returns a function `done(k)` to call on the way."""
     return lambda k: None
+
+
+def unsaid(text):
+    """What `run_study` says on the way goes nowhere."""
 
 
 @dataclass(frozen=True)
@@ -194,9 +197,15 @@ def product_attributes(product):
 
 
 def error_statistics(output, reference, starts):
-    """{relative_rms, snr_db, cosine, maximum, signal_rms: (examples,)} of rows (t, out) grouped by `starts`.
+    """Errors of rows (t, out) in the groups that begin at `starts`.
 
     starts : (examples,) first row of each example; rows of one example are consecutive
+
+    Returns
+    -------
+    {relative_rms, snr_db, cosine, maximum, signal_rms, error_rms: (examples,)} ; without any error
+    the relative one is 0 and the SNR infinite, also where the reference is 0; an error over a
+    reference of 0 is infinite.  The cosine with a vector of 0 is 0, and 1 where both are 0.
     """
     difference = (output - reference).astype(np.float64)
     reference, output = reference.astype(np.float64), output.astype(np.float64)
@@ -208,10 +217,17 @@ def error_statistics(output, reference, starts):
     own, cross = total((output**2).sum(axis=1)), total((output * reference).sum(axis=1))
     values = total(np.full(len(output), output.shape[1], np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.sqrt(error / signal)
-        return {"relative_rms": relative, "snr_db": -20 * np.log10(relative), "cosine": cross / np.sqrt(own * signal),
-                "maximum": np.maximum.reduceat(np.abs(difference).max(axis=1), starts),
-                "signal_rms": np.sqrt(signal / values)}
+        relative = np.where(error == 0, 0.0, np.sqrt(error / signal))
+        both_zero = (own == 0) & (signal == 0)
+        cosine = np.where(own * signal > 0, cross / np.sqrt(own * signal), both_zero)
+        return {
+            "relative_rms": relative,
+            "snr_db": -20 * np.log10(relative),
+            "cosine": cosine,
+            "maximum": np.maximum.reduceat(np.abs(difference).max(axis=1), starts),
+            "signal_rms": np.sqrt(signal / values),
+            "error_rms": np.sqrt(error / values),
+        }
 
 
 def token_rows(x, mask):
@@ -233,6 +249,17 @@ class Hardware:
     seed: int
 
 
+def check_output(name, output):
+    """Raise OutOfRangeError where a result (t, out) of a hardware step is not finite."""
+    if not np.isfinite(output).all():
+        wrong = np.count_nonzero(~np.isfinite(output).all(axis=-1))
+        raise OutOfRangeError(
+            f"{name}: the result of the hardware is not finite for {wrong} of {len(output)} "
+            "tokens; look at its wires ([wires]), its converters ([dac], [adc]), its device and "
+            "its [functions] in the study"
+        )
+
+
 def run_batch(model, hardware, examples, batch):
     """One batch through the float32 path and the hardware.
 
@@ -251,6 +278,7 @@ def run_batch(model, hardware, examples, batch):
 
     def errors(name, output, digital):
         """Against the float32 result for the same input, and against that of the float32 path."""
+        check_output(name, output)
         return {f"{kind}_{key}": value for kind, reference in (("local", digital), ("accumulated", float32[name]))
                 for key, value in error_statistics(output, reference, starts).items()}
 
@@ -337,42 +365,90 @@ def run_case(writer, name, study, model, device, examples, inputs, ranges, head,
             done(batch.stop - batch.start)
 
 
-def run_study(study, directory="runs", threads=None, progress=silent):
-    """Run every case of a study on its examples; returns the path of the trace in `directory`.
+def sources_of(study):
+    """trace.Sources of a study: the texts of its device and chip files as they are now."""
+    cases = [case for _, case in study.cases()]
+    devices = dict.fromkeys(case.device.name for case in cases)
+    chips = dict.fromkeys(case.chip for case in cases if case.chip is not None)
+    return Sources(
+        devices={name: device_text(name) for name in devices},
+        chips={name: chip.chip_text(name) for name in chips},
+    )
 
-    Whatever was evaluated before an error or an interruption stays in the trace.
+
+def run_study(study, directory="runs", threads=None, progress=silent, say=unsaid, sources=None):
+    """Run every case of a study on its examples.
+
+    Whatever was evaluated before an error or an interruption stays in the trace; the error carries
+    a note that says where it is and what it holds.
+
+    Parameters
+    ----------
+    study : config.Study
+    directory : where the trace is written
+    threads : int, all cores if None
+    progress : see `silent`
+    say : function (text) for what a user must hear on the way
+    sources : trace.Sources to take the place of the device and chip files that the study names
+
+    Returns
+    -------
+    Path of the trace
     """
-    cases = [(name, case, load_device(case.device.name)) for name, case in study.cases()]
+    sources = sources or sources_of(study)
+    devices = {name: parse_device(name, text) for name, text in sources.devices.items()}
+    cases = [(name, case, devices[case.device.name]) for name, case in study.cases()]
+    for name, text in sources.chips.items():
+        chip.parse_chip(name, text)          # a mistake there is found before the run, not after it
     for _, case, device in cases:
-        device.in_study(case)                             # conditions outside the device's range: before anything runs
-    prepared = tasks.prepare(study, threads, progress)
-    model, task, head, scored = prepared.model, prepared.task, prepared.head, prepared.scored
-    idle_settings = find_idle_settings(cases, model.config)
-    for sentence in idle_settings:
-        warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
-    parts = 2 if task.kind == "pairs" else 1
-    calibration, examples = Examples(prepared.calibration), Examples(prepared.tokens, parts, study.task.pooling)
-    size = study.run.batch_examples
-
-    def outputs(features):
-        return head.outputs(features).reshape(len(features) // parts, -1)
-
-    with worker_threads(threads) as pool, TraceWriter(
-            trace_path(directory, study.name), labels=scored.targets, label_unit="score" if parts == 2 else "class",
-            tokens=examples.token_counts, outputs=1 if parts == 2 else len(head.weight),
-            seed=study.seed, study=study.to_toml(), model=str(study.model.name), model_sha256=model.sha256,
-            task=task.name, task_sha256=task.sha256, task_kind=task.kind, metric=prepared.metric, head=head.kind,
-            classes=len(scored.classes), heads=model.config.heads, truncated_sentences=prepared.tokens.truncated,
-            notes="\n".join(prepared.notes), idle_settings="\n".join(idle_settings)) as writer:
-        inputs, ranges = calibration_inputs(model, calibration, size, pool)
-        input_ranges = {name: float(np.abs(x).max()) for name, x in inputs.items()}
-        for path, linear in (("float32", bert.linear), ("int8", quantize.int8_linear(model, input_ranges))):
-            writer.add_reference(path)
-            for batch, features in digital_features(model, examples, size, pool, linear, progress, f"{path} reference"):
-                writer.write(f"reference/{path}", batch, outputs(features))
-        for name, case, device in cases:
-            run_case(writer, name, case, model, device, examples, inputs, ranges, outputs, pool, progress)
+        device.in_study(case)                # conditions outside the device's range, likewise
+    with Interrupts(say) as interrupts:
+        progress = interrupts.watch(progress)
+        prepared = tasks.prepare(study, threads, progress)
+        idle_settings = find_idle_settings(cases, prepared.model.config)
+        for sentence in idle_settings:
+            warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
+        hashes = checkpoint.file_hashes(prepared.model.directory)
+        sources = dataclasses.replace(sources, model_files=hashes)
+        interrupts.keep()
+        with (
+            worker_threads(threads) as pool,
+            open_trace(directory, study, prepared, sources, idle_settings) as writer,
+        ):
+            run_paths(writer, study, cases, prepared, pool, progress)
     return writer.path
+
+
+def open_trace(directory, study, prepared, sources, idle_settings):
+    """The TraceWriter of a study and its tasks.Prepared; idle_settings : see `find_idle_settings`."""
+    model, task, head, scored = prepared.model, prepared.task, prepared.head, prepared.scored
+    pairs = task.kind == "pairs"
+    cut = np.asarray(prepared.tokens.cut).reshape(len(scored), -1)
+    return TraceWriter(
+        directory,
+        study.name,
+        label=scored.targets,
+        label_unit="score" if pairs else "class",
+        tokens=examples_of(study, prepared).token_counts,
+        index=scored.places,
+        truncated=cut.sum(axis=1),
+        outputs=1 if pairs else len(head.weight),
+        sources=sources,
+        seed=study.seed,
+        study=study.to_toml(),
+        model=str(study.model.name),
+        model_sha256=model.sha256,
+        task=task.name,
+        task_sha256=task.sha256,
+        task_kind=task.kind,
+        metric=prepared.metric,
+        head=head.kind,
+        classes=len(scored.classes),
+        heads=model.config.heads,
+        truncated_sentences=prepared.tokens.truncated,
+        notes="\n".join(prepared.notes),
+        idle_settings="\n".join(idle_settings),
+    )
 
 
 def find_idle_settings(cases, config):
@@ -393,10 +469,33 @@ def find_idle_settings(cases, config):
     return idle.idle_settings(found)
 
 
-def trace_path(directory, name):
-    """A path in `directory` that does not exist yet: NAME.h5, NAME-2.h5, ..."""
-    directory, stem = Path(directory), re.sub(r"[^\w.-]+", "-", name) or "study"
-    numbers = itertools.chain([""], (f"-{k}" for k in itertools.count(2)))
-    return next(path for path in (directory / f"{stem}{number}.h5" for number in numbers) if not path.exists())
+def examples_of(study, prepared):
+    """The Examples that a study evaluates."""
+    return Examples(prepared.tokens, 2 if prepared.task.kind == "pairs" else 1, study.task.pooling)
 
 
+def run_paths(writer, study, cases, prepared, pool, progress):
+    """Both digital references and every case, into the trace.  cases : [(name, study,
+    DeviceModel)]"""
+    model, head, size = prepared.model, prepared.head, study.run.batch_examples
+    examples = examples_of(study, prepared)
+
+    def outputs(features):
+        return head.outputs(features).reshape(len(features) // examples.parts, -1)
+
+    inputs, ranges = calibration_inputs(model, Examples(prepared.calibration), size, pool)
+    input_ranges = {name: float(np.abs(x).max()) for name, x in inputs.items()}
+    int8 = quantize.int8_linear(model, input_ranges)
+    for path, linear in (("float32", bert.linear), ("int8", int8)):
+        writer.add_reference(path)
+        title = f"{path} reference"
+        features = digital_features(
+            model, examples, size, pool, linear=linear, progress=progress, description=title
+        )
+        for batch, of_batch in features:
+            writer.write(f"reference/{path}", batch, outputs(of_batch))
+    for name, case, device in cases:
+        run_case(
+            writer, name, case, model=model, device=device, examples=examples, inputs=inputs,
+            ranges=ranges, head=outputs, pool=pool, progress=progress,
+        )

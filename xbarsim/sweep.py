@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xbarsim.aggregate import PathSummary
 from xbarsim.errors import ConfigError
+from xbarsim.files import replacing
 from xbarsim.units import change_x100, interval_x100
 
 
@@ -71,8 +72,7 @@ def table(curves, key, metric):
 def write(curves, key, metric, path):
     """The table as CSV, metrics as fractions; returns the path."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
+    with replacing(path, newline="") as file:
         writer = csv.writer(file)
         writer.writerow([key, "series", "case", metric, "low", "high", "chips_low", "chips_high", "chips",
                          "change", "change_low", "change_high"])

@@ -18,7 +18,8 @@ class Task:
 
     `kind` is "pairs" (each of `sentences` a pair, `targets` float64 scores) or "labels" (each a string,
     `targets` int64 indices into `classes`).  `test` is a boolean array where there is a split, else
-    None; `split_is_stated` tells whether the file states it.  `sha256` is the file's.
+    None; `split_is_stated` tells whether the file states it.  `sha256` is the file's.  `index` (n,) is
+    the place of each example in the file, counted from 0; None stands for all in order.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Task:
     test: np.ndarray | None
     sha256: str
     split_is_stated: bool = True
+    index: np.ndarray | None = None
 
     def __len__(self):
         return len(self.sentences)
@@ -46,7 +48,13 @@ class Task:
             sentences=tuple(self.sentences[k] for k in indices),
             targets=self.targets[indices],
             test=None if self.test is None else self.test[indices],
+            index=self.places[indices],
         )
+
+    @property
+    def places(self):
+        """(n,) int64, `index` or its meaning where it is None."""
+        return np.arange(len(self)) if self.index is None else self.index
 
     def split(self):
         """The same task with a split: its own, or else every fifth example, counted from the first,

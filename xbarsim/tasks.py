@@ -19,9 +19,14 @@ PROBE_C = 10.0
 # ---------------------------------------------------------------- sentences to tokens
 
 class TokenLists(list):
-    """Token ids of sentences, one int array each; `truncated` counts the sentences that were cut."""
+    """Token ids of sentences, one int array each; `cut` (n,) bool says which of them were cut."""
 
-    truncated = 0
+    cut = np.zeros(0, bool)
+
+    @property
+    def truncated(self):
+        """How many sentences were cut."""
+        return int(np.count_nonzero(self.cut))
 
 
 def tokenize(tokenizer, sentences, max_length):
@@ -29,7 +34,7 @@ def tokenize(tokenizer, sentences, max_length):
     tokenizer.enable_truncation(max_length)
     encodings = tokenizer.encode_batch(list(sentences))
     lists = TokenLists(np.array(encoding.ids, dtype=np.int64) for encoding in encodings)
-    lists.truncated = sum(bool(encoding.overflowing) for encoding in encodings)
+    lists.cut = np.array([bool(encoding.overflowing) for encoding in encodings], bool)
     return lists
 
 
@@ -46,11 +51,41 @@ class Head:
     examples: int = 0
 
     def outputs(self, features):
-        """Cosines (n,) of features (2n, h) in the order of `Task.texts`, or logits (n, classes) of (n, h)."""
+        """Cosines (n,) of features (2n, h) in the order of `Task.texts`, or logits (n, classes) of
+        (n, h).
+
+        Raises
+        ------
+        OutOfRangeError : a feature or a result that is not a finite number, such as the cosine with
+            a zero
+        """
+        if not np.isfinite(features).all():
+            wrong = np.count_nonzero(~np.isfinite(features).all(axis=1))
+            raise OutOfRangeError(
+                f"{wrong} of {len(features)} sentence features are not finite; look at the "
+                "weights of the checkpoint, its layer_norm_eps and its pooling"
+            )
         if self.kind == "cosine":
-            a, b = (half / np.linalg.norm(half, axis=1, keepdims=True) for half in (features[::2], features[1::2]))
-            return np.einsum("nh,nh->n", a, b)
-        return features @ self.weight.T + self.bias
+            outputs = self._cosines(features[::2], features[1::2])
+        else:
+            outputs = features @ self.weight.T + self.bias
+        if not np.isfinite(outputs).all():
+            raise OutOfRangeError(
+                f"{np.count_nonzero(~np.isfinite(outputs))} outputs of the head {self.kind!r} are "
+                "not finite; look at its weights (a probe is fitted again with an empty cache)"
+            )
+        return outputs
+
+    @staticmethod
+    def _cosines(a, b):
+        without = ~(a.any(axis=1) & b.any(axis=1))
+        if without.any():
+            raise OutOfRangeError(
+                f"{np.count_nonzero(without)} pairs have a sentence whose features are all "
+                "0, which has no cosine; look at the weights of the last layer norm"
+            )
+        a, b = (half / np.linalg.norm(half, axis=1, keepdims=True) for half in (a, b))
+        return np.einsum("nh,nh->n", a, b)
 
     def predict(self, features):
         """Scores (n,) of pairs, or class indices (n,)."""

@@ -1,150 +1,93 @@
-"""The trace of a run: one HDF5 file, written batch by batch, readable at any moment.
+"""The trace of a run, read: one HDF5 file, or the directory of parts that a run under way writes.
 
-Layout (n examples; every data set has an attribute `unit`)::
-
-    /                     attributes: format, version, software_version, created, seed, study (TOML), model,
-                          model_sha256, heads (of the attention; absent in older traces), task, task_sha256, metric,
-                          head, notes (on the choice of examples), idle_settings (a line each; absent in older traces), complete
-    /examples/label       (n,) class or score;  /examples/tokens (n,) tokens of the example
-    /reference/<path>     float32 and int8: output (n, k), done (n,)
-    /cases/<case>         attributes: study (TOML of this case)
-    /cases/<case>/<chip>  simulated chip 0, 1, ...: attribute seed; output (n, k), done (n,)
-    /cases/<case>/<chip>/layers/<matrix>
-                          attributes: inputs, outputs, tiles, cells, clipped_weights, stuck_on, stuck_off,
-                          bounded_cells, rounded_cells, unverified_cells, write_pulses, write_energy (J, absent if
-                          the device does not state it), adc_bits, dac_bits (0: ideal)
-        local_*           error of this matrix alone: analog output against the float32 product of the same input
-        accumulated_*     analog output against the output of the float32 path
-                          relative_rms, snr_db, cosine, maximum, signal_rms: (n,)
-        dac_saturations, adc_saturations, tile_reads, adc_conversions, dac_drives, shift_adds: (n,) counts
-        array_energy      (n,) joule delivered by the word-line drivers
-        attenuation_mean, attenuation_std: (tiles,) achieved current over the current without wire resistance
-    /cases/<case>/<chip>/products/<name>
-                          a product of two activations that is not left digital (`layer.0.attention_scores`):
-                          attributes: adc_bits, dac_bits; everything of a matrix but the attenuation, and
-        cells_set         (n,) cells written, or switches set, for the second operand
-        write_energy      (n,) joule of these writes, 0 where the device states none
-    /cases/<case>/<chip>/operations/<name>
-                          a step without weight matrix that is not left in float32 (`layer.0.attention_softmax`):
-        local_*, accumulated_*   as of a matrix
-        saturations              (n,) codes held at the end of their range
-
-All data sets have their final size from the start and are filled in place; `done` marks the examples that are there.  A
-killed run therefore leaves a valid file with everything that had been flushed.
+`docs/trace.md` is the specification of the layout.  A finished trace is `NAME.h5`.  While a run is
+under way, and after it was killed, its trace is the directory `NAME.parts` of files of the same
+layout, each of one path; `read_trace` takes either, and the name `NAME.h5` for both.
+`xbarsim.tracewriter` writes them.
 """
-import datetime
-from dataclasses import dataclass
+
+import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from xbarsim import __version__
 from xbarsim.errors import TraceError
 
-FORMAT, VERSION = "xbarsim-trace", 2
-ERRORS = {"relative_rms": "1", "snr_db": "dB", "cosine": "1", "maximum": "unit of the output",
-          "signal_rms": "unit of the output"}
-COUNTS = ("dac_saturations", "adc_saturations", "tile_reads", "adc_conversions", "dac_drives", "shift_adds")
-LAYER_DATA = ({f"{kind}_{name}": unit for kind in ("local", "accumulated") for name, unit in ERRORS.items()}
-              | {name: "1" for name in COUNTS} | {"array_energy": "J"})
+FORMAT, VERSION = "xbarsim-trace", 3
+READABLE = (2, 3)
+ERRORS = {
+    "relative_rms": "1",
+    "snr_db": "dB",
+    "cosine": "1",
+    "maximum": "unit of the output",
+    "signal_rms": "unit of the output",
+    "error_rms": "unit of the output",
+}
+COUNTS = (
+    "dac_saturations",
+    "adc_saturations",
+    "tile_reads",
+    "adc_conversions",
+    "dac_drives",
+    "shift_adds",
+)
+LAYER_DATA = (
+    {f"{kind}_{name}": unit for kind in ("local", "accumulated") for name, unit in ERRORS.items()}
+    | {name: "1" for name in COUNTS}
+    | {"array_energy": "J"}
+)
 PRODUCT_DATA = LAYER_DATA | {"cells_set": "1", "write_energy": "J"}
-OPERATION_DATA = ({name: unit for name, unit in LAYER_DATA.items() if name.startswith(("local_", "accumulated_"))}
-                  | {"saturations": "1"})
+OPERATION_DATA = {
+    name: unit for name, unit in LAYER_DATA.items() if name.startswith(("local_", "accumulated_"))
+} | {"saturations": "1"}
+MAY_BE_INFINITE = (
+    "relative_rms",
+    "snr_db",
+)  # an error over a signal of 0, a signal without any error
+KINDS = ("layers", "products", "operations")
+
+# Root attributes that every reader needs, by type.
+NEEDED = {
+    "software_version": str,
+    "created": str,
+    "complete": bool,
+    "seed": int,
+    "study": str,
+    "model": str,
+    "model_sha256": str,
+    "task": str,
+    "task_sha256": str,
+    "task_kind": str,
+    "metric": str,
+    "head": str,
+    "classes": int,
+    "truncated_sentences": int,
+}
 
 
-class TraceWriter:
-    """Writes one trace; use as a context manager.  `complete` is set only when the block ends without an error."""
+def is_count(name):
+    """Whether a data set of a matrix, product or operation holds whole numbers."""
+    return name in COUNTS or name in ("cells_set", "saturations")
 
-    def __init__(self, path, *, labels, label_unit, tokens, outputs, **attributes):
-        """
-        path : file to create; its directory is made
-        labels, tokens : (n,);  outputs : int, numbers per example (classes of a head, 1 for a pair's score)
-        attributes : root attributes beside those of the format (study, model, task, ...)
-        """
-        self.path = Path(path)
-        self.examples, self.outputs = len(labels), outputs
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = h5py.File(self.path, "w-")
-        except OSError as error:
-            raise TraceError(f"cannot create the trace {self.path}: {error}; choose another --out directory") from None
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        root = {"format": FORMAT, "version": VERSION, "software_version": __version__, "created": now,
-                "complete": False}
-        self.file.attrs.update(root | attributes)
-        self._array("examples/label", np.asarray(labels), label_unit)
-        self._array("examples/tokens", np.asarray(tokens), "1")
-        self.file.flush()
 
-    def __enter__(self):
-        return self
+def text_sha256(text):
+    """Hex digest of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
-    def __exit__(self, kind, error, traceback):
-        if kind is None:
-            self.file.attrs["complete"] = True
-        self.file.close()
 
-    def _array(self, name, data, unit):
-        dataset = self.file.create_dataset(name, data=data, track_times=False)
-        dataset.attrs["unit"] = unit
-        return dataset
+@dataclass(frozen=True)
+class Sources:
+    """What a run was made of beside its study.
 
-    def _outputs(self, group):
-        self._array(f"{group}/output", np.full((self.examples, self.outputs), np.nan, np.float32), "1")
-        self._array(f"{group}/done", np.zeros(self.examples, np.uint8), "1")
+    devices, chips : {name in the study: text of the file};  model_files : {file of the checkpoint:
+        sha256}
+    """
 
-    def add_reference(self, name):
-        """Make room for a digital path (`float32`, `int8`)."""
-        self._outputs(f"reference/{name}")
-        self.file.flush()
-
-    def add_case(self, name, study):
-        """Make room for a case; its chips follow by `add_chip`."""
-        number = len(self.file.get("cases", ()))
-        self.file.create_group(f"cases/{name}").attrs.update({"study": study, "number": number})
-
-    def add_chip(self, name, seed, layers, products, operations=()):
-        """Make room for the next chip of a case; returns its path for `write`.
-
-        layers : {matrix: (attributes, {per-tile data set: (tiles,) array})};  products : {name: attributes}
-        operations : names
-        """
-        number = len(self.file[f"cases/{name}"])
-        path = f"cases/{name}/{number}"
-        self._outputs(path)
-        self.file[path].attrs.update({"seed": seed, "number": number})
-        entries = [("layers", matrix, LAYER_DATA, *of_layer) for matrix, of_layer in layers.items()]
-        entries += [("products", product, PRODUCT_DATA, attributes, {}) for product, attributes in products.items()]
-        entries += [("operations", operation, OPERATION_DATA, {}, {}) for operation in operations]
-        for number, (kind, entry, data, attributes, tiles) in enumerate(entries):
-            group = f"{path}/{kind}/{entry}"
-            self._empty(group, data)
-            for key, values in tiles.items():
-                self._array(f"{group}/{key}", values, "1")
-            self.file[group].attrs.update(attributes | {"number": number})
-        self.file.flush()
-        return path
-
-    def _empty(self, group, data):
-        for name, unit in data.items():
-            counts = name in (*COUNTS, "cells_set", "saturations")
-            empty = np.zeros(self.examples, np.int64) if counts else np.full(self.examples, np.nan)
-            self._array(f"{group}/{name}", empty, unit)
-
-    def write(self, path, where, output, **entries):
-        """Fill the examples `where` (slice) of `reference/NAME` or of a chip.
-
-        output : (examples, k);  entries : layers, products, operations, each {name: {data set: (examples,)}}
-        """
-        group = self.file[path]
-        for kind, of_kind in entries.items():
-            for entry, data in of_kind.items():
-                for name, values in data.items():
-                    group[f"{kind}/{entry}/{name}"][where] = values
-        group["output"][where] = output
-        group["done"][where] = 1
-        self.file.flush()
+    devices: dict[str, str] = field(default_factory=dict)
+    chips: dict[str, str] = field(default_factory=dict)
+    model_files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -182,7 +125,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Trace:
-    """A whole trace in memory."""
+    """A whole trace in memory.
+
+    index, truncated : (n,) place of each example in the task file, and sentences of it that were
+        cut; None in a trace of version 2, whose `sources` are empty
+    damage : what could not be read, one line each
+    """
 
     path: Path
     attributes: dict
@@ -190,55 +138,301 @@ class Trace:
     tokens: np.ndarray
     reference: dict
     cases: dict
+    index: np.ndarray | None = None
+    truncated: np.ndarray | None = None
+    sources: Sources = Sources()
+    damage: tuple[str, ...] = ()
+
+
+def parts_of(path):
+    """The directory of parts of the trace `path` (NAME.h5)."""
+    return Path(path).with_suffix(".parts")
 
 
 def read_trace(path):
-    """Trace of a file.
+    """Trace of a file, or of the parts of a run that is under way or was killed.
+
+    Of a damaged file everything that can be read is kept; `Trace.damage` says what is lost.
 
     Raises
     ------
-    TraceError : missing, truncated, not a trace of ours, or of another version
+    TraceError : missing, not a trace of ours, of another version, or so damaged that nothing can be
+        said
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists() and parts_of(path).is_dir():
+        path = parts_of(path)
+    if not path.exists():
         raise TraceError(f"no trace at {path}")
-    try:
-        with h5py.File(path, "r") as file:
-            attributes = {key: value.item() if isinstance(value, np.generic) else value
-                          for key, value in file.attrs.items()}
-            if attributes.get("format") != FORMAT:
-                raise TraceError(f"{path} is an HDF5 file, but not a trace of xbarsim")
-            if attributes["version"] != VERSION:
-                raise TraceError(f"{path} is a trace of version {attributes['version']}; this xbarsim reads version "
-                                 f"{VERSION}: install the xbarsim that wrote it ({attributes['software_version']})")
-            reference = {name: _outputs(group) for name, group in file.get("reference", {}).items()}
-            cases = {name: _case(group) for name, group in _in_order(file.get("cases", {}))}
-            return Trace(path, attributes, file["examples/label"][:], file["examples/tokens"][:], reference, cases)
-    except BlockingIOError:
-        raise TraceError(f"{path} is being written by a run; read it when the run has ended, or a copy of it now") from None
-    except (OSError, KeyError, RuntimeError) as error:
-        raise TraceError(f"{path} cannot be read as a trace ({error}); it is truncated or not HDF5: run the study "
-                         "again") from None
+    files = sorted(path.glob("*.h5")) if path.is_dir() else [path]
+    if not files:
+        raise TraceError(
+            f"{path} is a directory without parts of a trace; give one trace, NAME.h5 or NAME.parts"
+        )
+    reading = _Reading(path)
+    for part in files:
+        try:
+            reading.read(part)
+        except FileNotFoundError:
+            if path.is_dir() or not path.with_suffix(".h5").is_file():
+                raise TraceError(f"{path} changed while it was read; read it again") from None
+            return read_trace(
+                path.with_suffix(".h5")
+            )  # the run has just ended and joined its parts
+    return reading.trace()
 
 
-def _outputs(group):
-    return Outputs(group["output"][:], group["done"][:].astype(bool))
+class _Readable:
+    """A binary file for h5py that takes a file as longer than it is: of a file that was cut, what
+    is there is read, and reading beyond its end is an error of that data set alone."""
+
+    def __init__(self, path):
+        self.file = path.open("rb")
+        self.size = path.stat().st_size
+        self.position = 0
+
+    def seek(self, offset, whence=0):
+        self.position = offset + {0: 0, 1: self.position, 2: 2**62}[whence]
+        return self.position
+
+    def tell(self):
+        return self.position
+
+    def readinto(self, buffer):
+        if self.position + len(buffer) > self.size:
+            raise OSError("beyond the end of the file")
+        self.file.seek(self.position)
+        self.position += len(buffer)
+        return self.file.readinto(buffer)
+
+    def read(self, count):
+        data = bytearray(count)
+        self.readinto(data)
+        return bytes(data)
+
+    def flush(self):
+        pass
+
+    def close(self):
+        self.file.close()
 
 
-def _case(group):
-    return Case(group.attrs["study"], tuple(_chip(chip) for _, chip in _in_order(group)))
+class _Reading:
+    """Collects a Trace from one file or several parts of one layout."""
+
+    def __init__(self, path):
+        self.path = path
+        self.attributes = None
+        self.examples = {}
+        self.sources = Sources()
+        self.reference = {}
+        self.cases = {}                          # {name: (number, study, {number: Chip})}
+        self.damage = []
+
+    def read(self, path):
+        """Add one file.  Raises FileNotFoundError, and TraceError where it holds nothing of a
+        trace."""
+        try:
+            with h5py.File(path, "r") as file:
+                self._collect(file)
+        except FileNotFoundError:
+            raise
+        except BlockingIOError:
+            raise TraceError(
+                f"{path} is being written by a run of an older xbarsim; read it when the run has "
+                "ended, or a copy of it now"
+            ) from None
+        except TraceError:
+            raise
+        except Exception as error:  # see `_try`
+            self._read_cut(path, error)
+
+    def _read_cut(self, path, first_error):
+        self.damage.append(f"{path.name} is damaged ({_one_line(first_error)})")
+        cut = _Readable(path)
+        try:
+            with h5py.File(cut, "r") as file:
+                self._collect(file)
+        except TraceError:
+            raise
+        except Exception:  # nothing of it can be read
+            pass
+        finally:
+            cut.close()
+
+    def _collect(self, file):
+        if self.attributes is None:
+            self._head(file)
+        examples = len(self.examples["label"])
+        groups = self._members("the file", file)
+        for name, group in self._members("reference", groups.get("reference", {})).items():
+            found = self._try(f"reference {name}", _outputs, group, examples)
+            if found is not None:
+                self.reference[name] = found
+        for name, group in self._members("cases", groups.get("cases", {})).items():
+            stated = self._try(f"case {name!r}", _case_attributes, group)
+            if stated is None:
+                continue
+            _, _, chips = self.cases.setdefault(name, (*stated, {}))
+            for number, of_chip in self._members(f"case {name!r}", group).items():
+                found = self._try(f"chip {number} of case {name!r}", _chip, of_chip, examples)
+                if found is not None:
+                    chips[number] = found
+
+    def _head(self, file):
+        attributes = {key: _plain(value) for key, value in file.attrs.items()}
+        if attributes.get("format") != FORMAT:
+            raise TraceError(f"{self.path} is an HDF5 file, but not a trace of xbarsim")
+        if attributes.get("version") not in READABLE:
+            raise TraceError(
+                f"{self.path} is a trace of version {attributes.get('version')}; this xbarsim "
+                f"reads versions {READABLE[0]} to {READABLE[-1]}: install the xbarsim that wrote "
+                f"it ({attributes.get('software_version')})"
+            )
+        wrong = [key for key, kind in NEEDED.items() if not isinstance(attributes.get(key), kind)]
+        if wrong:
+            raise TraceError(
+                f"{self.path} lacks the attributes {', '.join(wrong)}; it is damaged: run the "
+                "study again"
+            )
+        examples = {name: file[f"examples/{name}"][:] for name in ("label", "tokens")}
+        if attributes["version"] > 2:
+            examples |= {name: file[f"examples/{name}"][:] for name in ("index", "truncated")}
+            self.sources = _sources(file["sources"])
+        _check_examples(attributes, examples)
+        self.attributes = attributes
+        self.examples = examples
+
+    def _members(self, what, group):
+        """{name: group} of what can be opened in a group; the rest is damage."""
+        names = self._try(what, list, group) or ()
+        found = {name: self._try(f"{what}: {name}", group.__getitem__, name) for name in names}
+        return {name: member for name, member in found.items() if member is not None}
+
+    def _try(self, what, read, *arguments):
+        """`read(*arguments)`, or None and a line of damage."""
+        try:
+            return read(*arguments)
+        except Exception as error:  # h5py raises many kinds for a damaged file
+            self.damage.append(f"{what} cannot be read ({_one_line(error)})")
+            return None
+
+    def trace(self):
+        if self.attributes is None:
+            raise TraceError(
+                f"{self.path} cannot be read as a trace: {'; '.join(self.damage)}; it is truncated "
+                "or not HDF5: run the study again"
+            )
+        in_order = sorted(self.cases.items(), key=lambda item: item[1][0])
+        cases = {
+            name: Case(study, tuple(chips[number] for number in sorted(chips, key=int)))
+            for name, (_, study, chips) in in_order
+        }
+        return Trace(
+            self.path,
+            self.attributes,
+            self.examples["label"],
+            self.examples["tokens"],
+            self.reference,
+            cases,
+            self.examples.get("index"),
+            self.examples.get("truncated"),
+            self.sources,
+            tuple(self.damage),
+        )
 
 
-def _chip(group):
-    done = group["done"][:].astype(bool)
-    found = {
-        kind: {name: Layer({key: value.item() for key, value in layer.attrs.items()},
-                           {key: dataset[:][done] if key in PRODUCT_DATA | OPERATION_DATA else dataset[:]
-                            for key, dataset in layer.items()})
-               for name, layer in _in_order(group.get(kind, {}))} for kind in ("layers", "products", "operations")}
-    return Chip(group["output"][:], done, int(group.attrs["seed"]), **found)
+def _one_line(error):
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
 
 
-def _in_order(group):
-    """(name, group) pairs in the order in which they were written."""
-    return sorted(group.items(), key=lambda item: item[1].attrs["number"])
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _members(group):
+    """[group or data set] of a group; h5py's own `values` passes over what cannot be opened."""
+    return [group[name] for name in group]
+
+
+def _sources(group):
+    hashes = {name: _text(value) for name, value in group["model"].attrs.items()}
+    return Sources(_texts(group["devices"]), _texts(group["chips"]), hashes)
+
+
+def _texts(group):
+    return {_text(entry.attrs["name"]): _text(entry.attrs["text"]) for entry in _members(group)}
+
+
+def _check_examples(attributes, examples):
+    label = examples["label"]
+    if any(values.shape != label.shape or values.ndim != 1 for values in examples.values()):
+        raise ValueError("the columns of /examples differ in length")
+    if (
+        attributes["task_kind"] == "labels"
+        and not ((0 <= label) & (label < attributes["classes"])).all()
+    ):
+        raise ValueError(f"labels outside 0 to {attributes['classes'] - 1}")
+    if not np.isfinite(label).all() or (examples["tokens"] < 1).any():
+        raise ValueError("labels or token counts without sense")
+
+
+def _case_attributes(group):
+    return int(group.attrs["number"]), _text(group.attrs["study"])
+
+
+def _outputs(group, examples):
+    found = Outputs(group["output"][:], group["done"][:].astype(bool))
+    if (
+        found.done.shape != (examples,)
+        or found.output.shape[:1] != (examples,)
+        or found.output.ndim != 2
+    ):
+        raise ValueError(f"{found.output.shape} outputs for {examples} examples")
+    return found
+
+
+def _chip(group, examples):
+    outputs = _outputs(group, examples)
+    found = {kind: _layers(group[kind], outputs.done) if kind in group else {} for kind in KINDS}
+    return Chip(outputs.output, outputs.done, int(group.attrs["seed"]), **found)
+
+
+def _layers(group, done):
+    """{name: Layer} in the order in which they were written."""
+    in_order = sorted(_members(group), key=lambda layer: layer.attrs["number"])
+    return {layer.name.rpartition("/")[2]: _layer(layer, done) for layer in in_order}
+
+
+def _layer(group, done):
+    data = {}
+    for name in group:
+        values = group[name][:]
+        data[name] = values[done] if name in PRODUCT_DATA or name in OPERATION_DATA else values
+    if "local_error_rms" not in data:  # version 2
+        for kind in ("local", "accumulated"):
+            _repair(data, kind)
+    return Layer({key: _plain(value) for key, value in group.attrs.items()}, data)
+
+
+def _repair(data, kind):
+    """The errors of version 2, which were NaN where output or reference are 0, as version 3 states
+    them."""
+    signal, relative = data[f"{kind}_signal_rms"], data[f"{kind}_relative_rms"]
+    exact = np.isnan(relative) & (signal == 0)
+    data[f"{kind}_relative_rms"] = np.where(exact, 0.0, relative)
+    data[f"{kind}_snr_db"] = np.where(exact, np.inf, data[f"{kind}_snr_db"])
+    cosine = data[f"{kind}_cosine"]
+    data[f"{kind}_cosine"] = np.where(np.isnan(cosine), exact.astype(float), cosine)
+    unknown = (signal == 0) & ~exact
+    error = np.where(
+        unknown,
+        data[f"{kind}_maximum"],
+        signal * np.where(unknown, 0.0, data[f"{kind}_relative_rms"]),
+    )
+    data[f"{kind}_error_rms"] = error

@@ -8,6 +8,7 @@ from xbarsim.config import describe
 from xbarsim.device import device_text
 from xbarsim.devicefile import DeviceFile
 from xbarsim.errors import ConfigError
+from xbarsim.files import replacing
 
 # One of these states the result of a write, the other its process: a fit of one takes the place of the other.
 _INSTEAD = {"programming": "write_verify", "write_verify": "programming"}
@@ -49,11 +50,8 @@ def write_device(result, path, base, files):
     """Write `device_toml` of a fit to measurement `files`; returns the path."""
     path = Path(path)
     text = device_toml(result, base, f"xbarsim calibrate {result.kind} {' '.join(Path(file).name for file in files)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"device file {path} cannot be written: {error.strerror}; choose another --out") from None
+    with replacing(path) as file:
+        file.write(text)
     return path
 
 
