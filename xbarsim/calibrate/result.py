@@ -11,6 +11,7 @@ from xbarsim.errors import ConfigError, OutOfRangeError
 from xbarsim.units import prefixed
 
 CONFIDENCE = 0.9
+TIE = 1e-9                              # of its magnitude, below which a difference of AIC is none
 SHOWN_PARTS = 20                        # single cells that are printed
 
 
@@ -100,7 +101,8 @@ class FitResult:
 
     def better(self):
         """The alternative with the lowest AIC, if it is below that of this model; else None."""
-        return next((other for other in self.alternatives if other.aic < self.aic), None)
+        below = self.aic - TIE * abs(self.aic) if math.isfinite(self.aic) else self.aic
+        return next((other for other in self.alternatives if other.aic < below), None)
 
     def choose(self, name):
         """The fit whose model starts with `name` (any case), this one or one of its alternatives; the others beside it.

@@ -4,11 +4,10 @@ from functools import cached_property
 import numpy as np
 from scipy import stats
 
-from xbarsim.calibrate.result import CONFIDENCE, Parameter
+from xbarsim.calibrate.result import CONFIDENCE, TIE, Parameter
 
 TAIL = (1 - CONFIDENCE) / 2
 GOLDEN, SECTIONS = 0.618034, 26
-TIE = 1e-9                              # of its magnitude, below which a difference of AIC is none
 
 
 def akaike(rss, points, parameters):
@@ -64,7 +63,7 @@ def by_aic(fits):
     while ordered:
         lowest = ordered[0][0].aic
         tied = [pair for pair in ordered if pair[0].aic <= lowest + tie]
-        simplest = min(tied, key=lambda pair: pair[1])
+        simplest = min(tied, key=lambda pair: pair[1]) if np.isfinite(lowest) else ordered[0]
         ordered.remove(simplest)
         ranked.append(simplest[0])
     return ranked
