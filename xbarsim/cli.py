@@ -234,12 +234,14 @@ def _show_device(
 @app.command("calibrate")
 def _calibrate(
     kind: Annotated[str, typer.Argument(help=f"What was measured: {', '.join(CALIBRATIONS)}.")],
-    files: Annotated[list[Path], typer.Argument(help="CSV or TSV, plain or gzipped; faults: a matrix and perhaps its "
+    files: Annotated[list[Path], typer.Argument(help="CSV, TSV or .xlsx[:SHEET]; faults: a matrix and perhaps its "
                                                 "targets (CSV, npy, HDF5).")],
     column: Annotated[list[str] | None, typer.Option(metavar="NAME=HEADER[:UNIT]", help="Which column is what, where the "
                                                      "header does not say; a number where there is none.")] = None,
     where: Annotated[list[str] | None, typer.Option(metavar="HEADER=VALUE", help="Rows to keep; VALUE may be "
                                                     "LOW..HIGH.")] = None,
+    skip: Annotated[int, typer.Option(min=0, metavar="N", help="Lines above the table that are not read; found by "
+                                      "itself in most files.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a device file (.toml); needs --base.")] = None,
     base: Annotated[str | None, typer.Option(metavar="DEVICE", help="Device that the fit is laid over.")] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Which model is printed and written: the start of "
@@ -253,7 +255,9 @@ def _calibrate(
 
     for option, path in (("--out", out), ("--picture", picture)):
         refuse_input(option, path, [*files, *([base] if base else [])])
-    result = calibrate.calibrate_files(kind, files, _pairs("--column", column), _pairs("--where", where))
+    result = calibrate.calibrate_files(
+        kind, files, _pairs("--column", column), _pairs("--where", where), skip=skip
+    )
     chosen = result if model is None else result.choose(model)
     print(json.dumps(chosen.to_json(), indent=1) if as_json else chosen.render())
     if picture is not None:

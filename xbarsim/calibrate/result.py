@@ -11,6 +11,8 @@ from xbarsim.errors import ConfigError, OutOfRangeError
 from xbarsim.units import prefixed
 
 CONFIDENCE = 0.9
+TIE = 1e-9                              # of its magnitude, below which a difference of AIC is none
+SHOWN_PARTS = 20                        # single cells that are printed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,7 @@ class FitResult:
     alternatives : FitResults of the other models that were tried, best first; `better()` is the one with a lower AIC
     notes : what a user must know;  inputs : what was read, from where, in which unit
     curves : {title of a panel: Curve};  device : tables of a device file, in that file's units
+    parts : fits of single cells, by their label
     """
 
     kind: str
@@ -87,6 +90,7 @@ class FitResult:
     inputs: tuple = ()
     curves: dict = dataclasses.field(default_factory=dict)
     device: dict = dataclasses.field(default_factory=dict)
+    parts: dict = dataclasses.field(default_factory=dict)
 
     def __getattr__(self, name):
         if not name.startswith("_"):
@@ -97,7 +101,8 @@ class FitResult:
 
     def better(self):
         """The alternative with the lowest AIC, if it is below that of this model; else None."""
-        return next((other for other in self.alternatives if other.aic < self.aic), None)
+        below = self.aic - TIE * abs(self.aic) if math.isfinite(self.aic) else self.aic
+        return next((other for other in self.alternatives if other.aic < below), None)
 
     def choose(self, name):
         """The fit whose model starts with `name` (any case), this one or one of its alternatives; the others beside it.
@@ -126,6 +131,7 @@ class FitResult:
         width = max((len(p.name) for p in self.parameters), default=0) + 2
         lines += [f"{'parameter':<{width}}{'value':<20}90 % interval"]
         lines += [f"{p.name:<{width}}{p}" for p in self.parameters]
+        lines += _parts(self.parts)
         lines += ["", f"fit   {self.points:,} points; " + "; ".join(f"{k.replace('_', ' ')} {v:.4g}"
                                                                   for k, v in self.goodness.items())]
         fitted = [other for other in self.alternatives if math.isfinite(other.aic)]
@@ -133,6 +139,17 @@ class FitResult:
             others = ", ".join(f"{other.model} {other.aic - self.aic:+.1f}" for other in fitted)
             lines.append(f"AIC   against this model (lower is better): {others}")
         return "\n".join(lines + [f"note  {note}" for note in self.notes])
+
+
+def _parts(parts):
+    """Lines with what the fits of single cells identify."""
+    lines = [""] if parts else []
+    for label, fit in list(parts.items())[:SHOWN_PARTS]:
+        known = [f"{p.name} {' '.join(str(p).split())}" for p in fit.parameters if p.identified]
+        lines.append(f"{label}  {'; '.join(known) or 'nothing identified'}")
+    if len(parts) > SHOWN_PARTS:
+        lines.append(f"and {len(parts) - SHOWN_PARTS:,} more: --json has all")
+    return lines
 
 
 def _plain(value):
