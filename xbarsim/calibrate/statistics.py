@@ -25,6 +25,36 @@ def proportion(name, count, total):
     return Parameter.known(name, "1", count / total, low, high)
 
 
+def weighted_proportion(name, totals, unseen):
+    """Parameter: a rate from events of unequal exposure, the sum of 1 / total over the events.
+
+    The interval is that of Fay and Feuer (Stat. Med. 16, 791, 1997), with the binomial in the place
+    of the Poisson distribution: exact (Clopper-Pearson) where all totals are the same, and wider
+    than nominal else.
+
+    Parameters
+    ----------
+    totals : (events,), for every event the number of trials that could have shown it
+    unseen : number of trials that could have shown an event, where there was none
+    """
+    if len(totals) == 0:
+        return proportion(name, 0, unseen)
+    weights = 1 / np.asarray(totals, float)
+    rate = weights.sum()
+    variance = (weights ** 2).sum()
+    largest = weights.max()
+    low = _beta_quantile(TAIL, rate, variance)
+    high = _beta_quantile(1 - TAIL, rate + largest, variance + largest ** 2)
+    return Parameter.known(name, "1", rate, min(low, rate), max(high, rate))
+
+
+def _beta_quantile(level, rate, variance):
+    """Quantile of the beta distribution of a rate, from the sums of weights and their squares."""
+    events = rate ** 2 / variance
+    trials = rate / variance
+    return stats.beta.ppf(level, events, max(trials - events + 1, np.finfo(float).tiny))
+
+
 def solve(design, y):
     """(coefficients, inverse normal matrix, residual sum of squares) of ordinary least squares."""
     scale = np.sqrt(np.einsum("ij,ij->j", design, design))
