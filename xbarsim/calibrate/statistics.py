@@ -5,6 +5,7 @@ from scipy import stats
 from xbarsim.calibrate.result import CONFIDENCE, Parameter
 
 TAIL = (1 - CONFIDENCE) / 2
+Z = stats.norm.ppf(1 - TAIL)
 
 
 def akaike(rss, points, parameters):
