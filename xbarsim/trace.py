@@ -3,16 +3,18 @@
 Layout (n examples; every data set has an attribute `unit`)::
 
     /                     attributes: format, version, software_version, created, seed, study (TOML), model,
-                          model_sha256, heads (of the attention; absent in older traces), task, task_sha256, metric,
-                          head, complete
+                          model_sha256, heads (of the attention; absent in older traces), task, task_sha256,
+                          task_kind (labels or pairs), metric, head, classes (how many; 0 of scores),
+                          truncated_sentences (how many were cut to the maximum length), complete
     /examples/label       (n,) class or score;  /examples/tokens (n,) tokens of the example
     /reference/<path>     float32 and int8: output (n, k), done (n,)
-    /cases/<case>         attributes: study (TOML of this case)
-    /cases/<case>/<chip>  simulated chip 0, 1, ...: attribute seed; output (n, k), done (n,)
+    /cases/<case>         attributes: study (TOML of this case), number (in the order of writing, from 0)
+    /cases/<case>/<chip>  simulated chip 0, 1, ...: attributes: seed, number; output (n, k), done (n,)
     /cases/<case>/<chip>/layers/<matrix>
                           attributes: inputs, outputs, tiles, cells, clipped_weights, stuck_on, stuck_off,
                           bounded_cells, rounded_cells, unverified_cells, write_pulses, write_energy (J, absent if
-                          the device does not state it), adc_bits, dac_bits (0: ideal)
+                          the device does not state it), adc_bits, dac_bits (0: ideal), number (as of a case, over
+                          matrices, products and operations)
         local_*           error of this matrix alone: analog output against the float32 product of the same input
         accumulated_*     analog output against the output of the float32 path
                           relative_rms, snr_db, cosine, maximum, signal_rms: (n,)
