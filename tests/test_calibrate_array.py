@@ -1,10 +1,11 @@
 """Arrays: derivatives by finite differences, recovery and coverage on synthetic currents, what stays open is named."""
 import numpy as np
 import pytest
+from scipy import stats
 
 from xbarsim import Crossbar, plots
 from xbarsim.arrays import write_arrays
-from xbarsim.calibrate import calibrate_files, fit_array
+from xbarsim.calibrate import calibrate_files, conditional, fit_array
 from xbarsim.calibrate.array import RESISTANCES, _Problem
 from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
 
@@ -87,7 +88,8 @@ def test_fewer_inputs_than_word_lines():
     assert any("2 combinations of the conductances of every bit line" in note for note in free.notes)
     assert not free.conductance_identified.all()
     tied = fit_array(v, out, nominal, current_sigma=2e-9, nominal_sigma=0.05, **WIRES)
-    assert (tied.conductance_high / tied.conductance_low).max() < (free.conductance_high / free.conductance_low).max()
+    widths = [(fit.conductance_high - fit.conductance_low).max() for fit in (tied, free)]
+    assert widths[0] < widths[1]
 
 
 def test_source_and_first_segment_of_one_column_are_one_resistance():
@@ -147,3 +149,99 @@ def test_what_is_refused():
         fit_array(v, out * np.nan, current_sigma=1e-9)
     with pytest.raises(ShapeError, match="a matrix"):
         fit_array(v[0], out, current_sigma=1e-9)
+
+
+# ---------------------------------------------------------------- what is clear of zero by chance
+
+
+@pytest.mark.parametrize("truth", [0.01, 0.3, 1.0, 2.0, 3.0, 4.0, 5.0, 8.0])
+def test_intervals_of_what_stands_clear_hold_the_truth(truth):
+    """Of estimates that pass 90 % have an interval with the truth, however few pass."""
+    tail = stats.norm.cdf(truth - 3.0)
+    drawn = stats.norm.isf(np.random.default_rng(0).uniform(0, tail, 20_000)) + truth  # above 3
+    assert conditional.stands_clear(drawn, 1.0).all()
+    low, high = conditional.interval(7.0 * drawn, 7.0)
+    assert 0.89 < ((low <= 7.0 * truth) & (7.0 * truth <= high)).mean() < 0.91
+    assert (low <= 7.0 * drawn).all() and (low >= 0).all()
+
+
+def test_far_from_zero_the_interval_is_the_usual_one():
+    low, high = conditional.interval(np.array([5.0e-6]), np.array([1e-7]))
+    expected = 5.0e-6 + stats.norm.ppf([0.05, 0.95]) * 1e-7
+    np.testing.assert_allclose([low[0], high[0]], expected, rtol=1e-9)
+
+
+def resistances(seed, disturb, inputs):
+    """The fit of 10 x 7 cells with 6 and 9 ohm per segment and errors as `disturb` draws them."""
+    rng = np.random.default_rng(seed)
+    wires = {"word_line_resistance": 6.0, "bit_line_resistance": 9.0}
+    nominal = rng.uniform(2e-5, 2e-4, (10, 7))
+    g = nominal * np.exp(0.05 * disturb(rng, nominal.shape))
+    v = rng.uniform(0, 0.2, (inputs, 10))
+    out = Crossbar(g, **wires).solve(v).output_current
+    out = out + 2e-8 * disturb(rng, out.shape)
+    return g, fit_array(v, out, nominal, source_resistance=0.0, sense_resistance=0.0), wires
+
+
+def flat(rng, shape):
+    """Uniform with a standard deviation of 1: nothing that the fit assumes."""
+    return rng.uniform(-1, 1, shape) * np.sqrt(3)
+
+
+def study(disturb, repetitions, inputs):
+    """Hits of identified resistances, of bounds of the others, of cells and of their spread."""
+    hits = {"identified": [], "bounded": [], "cells": [], "spread": []}
+    for seed in range(repetitions):
+        g, fit, wires = resistances(seed, disturb, inputs)
+        for name, truth in wires.items():
+            parameter = getattr(fit, name)
+            if parameter.identified:
+                hits["identified"].append(parameter.low <= truth <= parameter.high)
+            else:
+                hits["bounded"].append(truth < parameter.high)
+        inside = (fit.conductance_low <= g) & (g <= fit.conductance_high)
+        hits["cells"].append(inside[fit.conductance_identified].mean())
+        hits["spread"].append(fit.nominal_spread.low <= 0.05 <= fit.nominal_spread.high)
+    return hits
+
+
+def test_resistances_near_the_noise():
+    hits = study(np.random.Generator.standard_normal, 15, 30)
+    assert len(hits["identified"]) > 8
+    assert np.mean(hits["identified"]) > 0.75 and np.mean(hits["bounded"]) > 0.85
+    assert np.mean(hits["spread"]) > 0.75
+
+
+def test_cells_that_stand_clear_of_the_noise():
+    """Without nominal values: conductances over two decades, the small ones within the noise."""
+    rng, identified, bounded = np.random.default_rng(11), [], []
+    for _ in range(60):
+        g = np.exp(rng.uniform(np.log(1e-6), np.log(1e-4), (8, 6)))
+        v = rng.uniform(0, 0.2, (24, 8))
+        out = Crossbar(g, **WIRES).solve(v).output_current
+        out = out + 1e-6 * flat(rng, out.shape)
+        fit = fit_array(v, out, current_sigma=1e-6, **WIRES)
+        known = fit.conductance_identified
+        inside = (fit.conductance_low <= g) & (g <= fit.conductance_high)
+        identified += inside[known].tolist()
+        bounded += inside[~known].tolist()
+    assert len(identified) > 500 and 0.86 < np.mean(identified) < 0.94
+    assert len(bounded) > 500 and np.mean(bounded) > 0.9
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("disturb", [np.random.Generator.standard_normal, flat])
+def test_intervals_near_the_noise_cover(disturb):
+    hits = study(disturb, 400, 30)
+    assert len(hits["identified"]) > 200
+    assert 0.85 <= np.mean(hits["identified"]) <= 0.95
+    assert np.mean(hits["bounded"]) >= 0.9  # bounds at 95 %
+    assert 0.85 <= np.mean(hits["cells"]) <= 0.97
+
+
+@pytest.mark.long
+def test_few_resistances_that_stand_clear_by_chance():
+    """12 input vectors tell little: few resistances have a value, and these hold the truth."""
+    identified = study(np.random.Generator.standard_normal, 2000, 12)["identified"]
+    assert len(identified) >= 20
+    assert np.mean(identified) >= 0.8

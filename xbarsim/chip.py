@@ -6,19 +6,18 @@ component of the library (or of the file's own `[component]` table); quantities 
 entry in `[[assumed]]` that gives the range to sweep.
 """
 import functools
-import importlib.resources
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from xbarsim.components import KEYS, cell_read_energy, library, library_entries, parse_component
-from xbarsim.config import Adc, Dac, Mapping, Table, describe, merge
+from xbarsim.config import Adc, Dac, Mapping, Table, merge
 from xbarsim.errors import ConfigError
+from xbarsim.toml_files import Presets, describe, parse
 from xbarsim.units import MICROSIEMENS, NANO
 
+CHIPS = Presets("chip", "chips")
 Positive = Annotated[int, Field(ge=1)]
 
 # role -> kinds of component that may play it
@@ -349,21 +348,12 @@ def resolve(name, own):
 
 def chip_names():
     """Names of the chips that come with xbarsim."""
-    folder = importlib.resources.files("xbarsim.data").joinpath("chips")
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return CHIPS.names()
 
 
 def chip_text(name_or_path):
     """The TOML text of a chip."""
-    path = Path(name_or_path)
-    if path.suffix == ".toml" and path.is_file():
-        try:
-            return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"chip file {path} is not readable text: {error}") from None
-    if str(name_or_path) not in chip_names():
-        raise ConfigError(f"no chip {str(name_or_path)!r}: it is neither a .toml file nor one of {', '.join(chip_names())}")
-    return importlib.resources.files("xbarsim.data").joinpath("chips", f"{name_or_path}.toml").read_text()
+    return CHIPS.text(name_or_path)
 
 
 @dataclass(frozen=True)
@@ -398,11 +388,8 @@ def load_chip(name_or_path):
 def parse_chip(name_or_path, text):
     """Description of the text of a chip file; `name_or_path` names it.  Raises what `load_chip`
     raises."""
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name_or_path} is not a TOML file: {error}") from None
-    found = describe_chip(Path(name_or_path).stem if str(name_or_path) not in chip_names() else str(name_or_path), content)
+    content = parse(text, f"chip file {name_or_path}")
+    found = describe_chip(CHIPS.label(name_or_path), content)
     for entry in found.chip.assumed:
         _check_assumed(found, entry)
     return found

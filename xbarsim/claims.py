@@ -1,20 +1,18 @@
 """The paper's comparison: each claim against the interval that follows from everything that is not published."""
 import csv
-import importlib.resources
 import json
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from xbarsim.chip import load_chip
 from xbarsim.compare import FIGURES, Space, Sweep, candidate_values, climb, ratio, sweep
 from xbarsim.components import load_component, storage_area
-from xbarsim.config import Table, describe
-from xbarsim.errors import ConfigError
+from xbarsim.config import Table
 from xbarsim.files import replacing
+from xbarsim.toml_files import packaged, parse, read_text, validated
 from xbarsim.units import MEGA, NANO, SQUARE_MILLIMETRE
 from xbarsim.workload import load_shape
 
@@ -60,15 +58,9 @@ def load_claims(path=None):
     ------
     ConfigError : no such file, unknown keys or figures
     """
-    try:
-        file = importlib.resources.files("xbarsim.data").joinpath("claims.toml") if path is None else Path(path)
-        return Claims.model_validate(tomllib.loads(file.read_text()))
-    except FileNotFoundError:
-        raise ConfigError(f"no file {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}") from None
-    except ValidationError as error:
-        raise ConfigError(f"{path or 'claims.toml'}: {describe(error)}") from None
+    where = "claims.toml" if path is None else f"claims file {path}"
+    content = packaged("claims.toml") if path is None else parse(read_text(Path(path), where), where)
+    return validated(Claims, content, where)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ another node by the stated rules of data/scaling.toml.
 """
 import functools
 import importlib.resources
-import tomllib
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from xbarsim.config import Table, describe
+from xbarsim.config import Table
 from xbarsim.errors import ConfigError, OutOfRangeError
+from xbarsim.toml_files import packaged, validated
 from xbarsim.units import MEGA, MICRO, MILLI, NANO, PICO, SQUARE_MICROMETRE
 
 QUANTITIES = ("energy", "area", "delay", "leakage")
@@ -120,7 +120,7 @@ class Component:
 @functools.cache
 def scaling_rules():
     """data/scaling.toml: the text of each rule and the supply voltage of each node."""
-    return tomllib.loads(importlib.resources.files("xbarsim.data").joinpath("scaling.toml").read_text())
+    return packaged("scaling.toml")
 
 
 def _supply(node):
@@ -139,10 +139,7 @@ def parse_component(name, values, where):
     ------
     ConfigError : unknown or contradictory keys, values out of range; `where` names the file in the message
     """
-    try:
-        entry = ComponentFile.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{where}: component {name}: {describe(error)}") from None
+    entry = validated(ComponentFile, values, f"{where}: component {name}")
     energy = entry.energy_pj * PICO if entry.power_mw is None else entry.power_mw * MILLI / (entry.rate_mhz * MEGA)
     area = (entry.area_f2 * (entry.node_nm * NANO) ** 2 if entry.area_um2 is None
             else entry.area_um2 * SQUARE_MICROMETRE)
@@ -159,7 +156,7 @@ def library_entries():
     found = {}
     for entry in importlib.resources.files("xbarsim.data").joinpath("components").iterdir():
         if entry.name.endswith(".toml"):
-            found |= tomllib.loads(entry.read_text())
+            found |= packaged(f"components/{entry.name}")
     return found
 
 

@@ -7,15 +7,15 @@ matrices whose name matches a pattern.
 """
 import fnmatch
 import functools
-import importlib.resources
-import tomllib
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from xbarsim.errors import ConfigError
+from xbarsim.toml_files import Presets, describe, packaged
+
+STUDIES = Presets("study", "studies")
 
 
 def _frozen(value):
@@ -381,7 +381,7 @@ class Study(Table):
 @functools.cache
 def wire_nodes():
     """Table of data/wires.toml: node -> resistance of one segment at each pitch."""
-    return tomllib.loads(importlib.resources.files("xbarsim.data").joinpath("wires.toml").read_text())["nodes"]
+    return packaged("wires.toml")["nodes"]
 
 
 def merge(base, override):
@@ -419,32 +419,14 @@ def validate(content, where):
     return study
 
 
-def describe(error):
-    """One readable line for a pydantic ValidationError: every key, what is wrong with it, what was given."""
-    parts = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-")))
-        if item["type"] == "extra_forbidden":
-            parts.append(f"unknown key {key!r}; remove it or correct its spelling")
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            message = message[:1].lower() + message[1:]
-            given = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"     # a table is too long to repeat
-            parts.append(f"{key}{given}: {message}" if key or given else message)
-    return "; ".join(dict.fromkeys(parts))
-
-
 def study_names():
     """Names of the studies that come with xbarsim."""
-    directory = importlib.resources.files("xbarsim.data").joinpath("studies")
-    return sorted(entry.name.removesuffix(".toml") for entry in directory.iterdir() if entry.name.endswith(".toml"))
+    return STUDIES.names()
 
 
-def study_text(name):
-    """The TOML text of an embedded study."""
-    if name not in study_names():
-        raise ConfigError(f"no study {name!r}: it is neither a file nor one of {', '.join(study_names())}")
-    return importlib.resources.files("xbarsim.data").joinpath("studies", f"{name}.toml").read_text()
+def study_text(name_or_path):
+    """The TOML text of an embedded study or of a file."""
+    return STUDIES.text(name_or_path)
 
 
 def load_study(name_or_path="default", overrides=None):
@@ -454,12 +436,7 @@ def load_study(name_or_path="default", overrides=None):
     ------
     ConfigError : no such file or name, not TOML, unknown key, value out of range
     """
-    path = Path(name_or_path)
-    try:
-        text = path.read_text() if path.is_file() else study_text(str(name_or_path))
-        content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name_or_path} is not a TOML file: {error}") from None
+    content = STUDIES.content(name_or_path)
     study = validate(merge(content, overrides or {}), str(name_or_path))
     for _, case in study.cases():
         case.check_layers()

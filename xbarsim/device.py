@@ -7,24 +7,21 @@ with xbarsim (`device_names()`); any path to a file of the same form works in th
     device.program(target, seed).conductance
 """
 import dataclasses
-import functools
-import importlib.resources
-import tomllib
 import warnings
-from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from xbarsim import ageing, cells, read_noise
-from xbarsim.config import describe
 from xbarsim.devicefile import DeviceFile
 from xbarsim.errors import ConfigError, OutOfRangeError, ValidRangeWarning, XbarsimError
 from xbarsim.kernels import variability
 from xbarsim.streams import CYCLE, DEVICE, PROGRAMMING, STUCK, Streams, streams_of
+from xbarsim.toml_files import Presets, parse, validated
 from xbarsim.units import MICRO, MICROSIEMENS, NANO, PICO, engineering
 
-__all__ = ["Counts", "DeviceModel", "EFFECTS", "Programmed", "Streams", "device_names", "device_text", "load_device"]
+DEVICES = Presets("device", "devices")
+__all__ = ["Counts", "DEVICES", "DeviceModel", "EFFECTS", "Programmed", "Streams", "device_names", "device_text",
+           "load_device", "parse_device"]
 
 # Effects, and the key of a study's [effects] that switches each where it has no switch of its own there.
 EFFECTS = {"programming": "programming", "levels": "programming", "spread": "programming", "relaxation": "programming",
@@ -450,13 +447,11 @@ def _pulse_energy(pulse, count, conductance_sum):
 
 def device_names():
     """Names of the devices that come with xbarsim."""
-    entries = importlib.resources.files("xbarsim.data").joinpath("devices").iterdir()
-    return sorted(entry.name.removesuffix(".toml") for entry in entries if entry.name.endswith(".toml"))
+    return DEVICES.names()
 
 
-@functools.cache
 def load_device(name_or_path):
-    """DeviceModel of a preset's name or of a device file.
+    """DeviceModel of a preset's name or of a device file, as it is now.
 
     Raises
     ------
@@ -468,15 +463,9 @@ def load_device(name_or_path):
 def parse_device(name_or_path, text):
     """DeviceModel of the text of a device file; `name_or_path` names it.  Raises what `load_device`
     raises."""
-    try:
-        file = DeviceFile.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"device file {name_or_path} is not TOML: {error}") from None
-    except ValidationError as error:
-        raise ConfigError(f"device file {name_or_path}: {describe(error)}") from None
-    preset = str(name_or_path) in device_names() and not Path(name_or_path).is_file()
-    name = str(name_or_path) if preset else Path(name_or_path).stem
-    device = DeviceModel(name, file, frozenset(EFFECTS))
+    where = f"device file {name_or_path}"
+    file = validated(DeviceFile, parse(text, where), where)
+    device = DeviceModel(DEVICES.label(name_or_path), file, frozenset(EFFECTS))
     try:
         device.cell(), device.access()
     except XbarsimError as error:
@@ -486,14 +475,4 @@ def parse_device(name_or_path, text):
 
 def device_text(name_or_path):
     """The TOML text of a preset or of a device file."""
-    path = Path(name_or_path)
-    if path.is_file():
-        source = path
-    elif str(name_or_path) in device_names():
-        source = importlib.resources.files("xbarsim.data").joinpath("devices", f"{name_or_path}.toml")
-    else:
-        raise ConfigError(f"no device {str(name_or_path)!r}: it is neither a file nor one of {', '.join(device_names())}")
-    try:
-        return source.read_text(encoding="utf-8")
-    except (UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"device file {name_or_path} is not readable text: {error}") from None
+    return DEVICES.text(name_or_path)

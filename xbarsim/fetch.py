@@ -9,7 +9,6 @@ import contextlib
 import difflib
 import functools
 import hashlib
-import importlib.resources
 import importlib.util
 import os
 import re
@@ -19,13 +18,13 @@ import sys
 import tarfile
 import tempfile
 import time
-import tomllib
 import zipfile
 from pathlib import Path
 
 from platformdirs import user_cache_dir
 
 from xbarsim.errors import FetchError
+from xbarsim.toml_files import packaged
 
 HUB_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "modules.json",
              "sentence_bert_config.json", "1_Pooling/config.json")
@@ -39,7 +38,7 @@ def cache_directory():
 @functools.cache
 def registry():
     """`data/sources.toml`: tables `archive`, `model` and `task` by name."""
-    return tomllib.loads(importlib.resources.files("xbarsim.data").joinpath("sources.toml").read_text())
+    return packaged("sources.toml")
 
 
 def known():

@@ -4,17 +4,16 @@ Only the encoder's (or decoder's) layers count: embedding look-up, pooler and ta
 left out, as in the simulation.  All sizes are per token; s is the sequence length.
 """
 import functools
-import importlib.resources
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from xbarsim.config import Table, describe
+from xbarsim.config import Table
 from xbarsim.errors import ConfigError
+from xbarsim.toml_files import describe, packaged
 
 
 class Shape(Table):
@@ -109,8 +108,7 @@ def operations(shape, sequence):
 @functools.cache
 def shapes():
     """{name: Shape} of data/models.toml."""
-    text = importlib.resources.files("xbarsim.data").joinpath("models.toml").read_text()
-    return {name: Shape.model_validate(values) for name, values in tomllib.loads(text).items()}
+    return {name: Shape.model_validate(values) for name, values in packaged("models.toml").items()}
 
 
 def load_shape(name_or_directory):
@@ -127,7 +125,7 @@ def load_shape(name_or_directory):
         raise ConfigError(f"no model {str(name_or_directory)!r}: it is neither a directory with a config.json nor one of "
                           f"{', '.join(shapes())}")
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(path.read_text(encoding="utf-8"))
         return Shape(layers=raw["num_hidden_layers"], hidden=raw["hidden_size"], heads=raw["num_attention_heads"],
                      intermediate=raw["intermediate_size"], positions=raw.get("max_position_embeddings"), source=str(path))
     except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -1,14 +1,11 @@
 """Device files of fits: the tables that a fit determines, laid over a device that states the rest."""
-import tomllib
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from xbarsim.config import describe
-from xbarsim.device import device_text
+from xbarsim.device import DEVICES
 from xbarsim.devicefile import DeviceFile
 from xbarsim.errors import ConfigError
 from xbarsim.files import replacing
+from xbarsim.toml_files import validated
 
 # One of these states the result of a write, the other its process: a fit of one takes the place of the other.
 _INSTEAD = {"programming": "write_verify", "write_verify": "programming"}
@@ -29,7 +26,7 @@ def device_toml(result, base, source):
     if base is None:
         raise ConfigError(f"a {result.kind} fit gives [{'], ['.join(result.device)}] of a device file, not its read voltage "
                           "and window; name a device that has them with --base, such as --base ideal, and check them")
-    content = tomllib.loads(device_text(base))
+    content = DEVICES.content(base)
     for name, table in result.device.items():
         content.pop(_INSTEAD.get(name), None)
         if name == "write_verify":                                   # what the writer chooses is not in the pulses
@@ -40,10 +37,8 @@ def device_toml(result, base, source):
             table = content[name] | table
         content[name] = _sourced(table, source)
     content["description"] = f"{Path(str(base)).stem} with {', '.join(result.device)} from {source}"
-    try:
-        return DeviceFile.model_validate(content).to_toml()
-    except ValidationError as error:
-        raise ConfigError(f"the {result.kind} fit over device {base}: {describe(error)}; choose another --base") from None
+    where = f"the {result.kind} fit over device {base} (choose another --base)"
+    return validated(DeviceFile, content, where).to_toml()
 
 
 def write_device(result, path, base, files):

@@ -37,9 +37,9 @@ class Parameter:
         return cls(name, unit, value, low, high, True, "")
 
     @classmethod
-    def unknown(cls, name, unit, reason):
-        """A quantity that the data leave open, and why."""
-        return cls(name, unit, None, None, None, False, reason)
+    def unknown(cls, name, unit, reason, high=None):
+        """What the data leave open, and why; `high` is what it is below at 95 %, if they tell."""
+        return cls(name, unit, None, None, high, False, reason)
 
     def __str__(self):
         if not self.identified:

@@ -8,6 +8,7 @@ from xbarsim.calibrate.result import CONFIDENCE, TIE, Parameter
 
 TAIL = (1 - CONFIDENCE) / 2
 GOLDEN, SECTIONS = 0.618034, 26
+Z = stats.norm.ppf(1 - TAIL)
 
 
 def akaike(rss, points, parameters):
@@ -74,6 +75,36 @@ def proportion(name, count, total):
     low = 0.0 if count == 0 else stats.beta.ppf(TAIL if count < total else 2 * TAIL, count, total - count + 1)
     high = 1.0 if count == total else stats.beta.ppf(1 - (TAIL if count else 2 * TAIL), count + 1, total - count)
     return Parameter.known(name, "1", count / total, low, high)
+
+
+def weighted_proportion(name, totals, unseen):
+    """Parameter: a rate from events of unequal exposure, the sum of 1 / total over the events.
+
+    The interval is that of Fay and Feuer (Stat. Med. 16, 791, 1997), with the binomial in the place
+    of the Poisson distribution: exact (Clopper-Pearson) where all totals are the same, and wider
+    than nominal else.
+
+    Parameters
+    ----------
+    totals : (events,), for every event the number of trials that could have shown it
+    unseen : number of trials that could have shown an event, where there was none
+    """
+    if len(totals) == 0:
+        return proportion(name, 0, unseen)
+    weights = 1 / np.asarray(totals, float)
+    rate = weights.sum()
+    variance = (weights ** 2).sum()
+    largest = weights.max()
+    low = _beta_quantile(TAIL, rate, variance)
+    high = _beta_quantile(1 - TAIL, rate + largest, variance + largest ** 2)
+    return Parameter.known(name, "1", rate, min(low, rate), max(high, rate))
+
+
+def _beta_quantile(level, rate, variance):
+    """Quantile of the beta distribution of a rate, from the sums of weights and their squares."""
+    events = rate ** 2 / variance
+    trials = rate / variance
+    return stats.beta.ppf(level, events, max(trials - events + 1, np.finfo(float).tiny))
 
 
 def solve(design, y):
