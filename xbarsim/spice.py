@@ -2,7 +2,7 @@
 import numpy as np
 
 
-def netlist(crossbar, word_voltage, bit_voltage):
+def netlist(crossbar, word_voltage, bit_voltage, span=None, dialect=None):
     """Text of a netlist that prints the current into every bit-line and word-line terminal.
 
     Nodes: w<i>_<j> and u<i>_<j> are the word-line and bit-line node of cell (i, j); sources are Vword<i> and Vbit<j>,
@@ -56,3 +56,6 @@ def _cell(crossbar, g, name):
     if crossbar.access is not None:
         lines.append(f"Ba{name} {middle} {bit} i={crossbar.access.spice(f'v({middle},{bit})')}")
     return lines
+
+
+DIALECTS = {"ngspice": None}
