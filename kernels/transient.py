@@ -5,6 +5,7 @@ final voltages, x, obeys C dx/dt = -G x with all terminals at 0 V: no small outp
 """
 import numpy as np
 
+from xbarsim.kernels import direct
 from xbarsim.kernels.nodal import factor, node_voltages
 
 GAMMA = 1 - 0.5 ** 0.5                   # of the two-stage, second-order, L-stable DIRK method (Alexander, 1977)
@@ -47,27 +48,32 @@ def steps(g, r_word, r_bit, capacitance, missing, too_large, first_step):
     too_large : function of (error, x) to the ratio of the estimated error of a step to the allowed one
     first_step : s
 
-    Every stage solves (G + C / (gamma h)) y = C base / (gamma h).  The estimate, gamma h (f2 - f1), is that of the
-    embedded first-order solution: the accepted one is better.
+    Every stage solves (G + C / (gamma h)) d = -G base for the change d = gamma h dx/dt: its currents are those that
+    flow, however short the step.  The estimate, gamma h (f2 - f1), is that of the embedded first-order solution: the
+    accepted one is better.
     """
     x = missing
     time, h = 0.0, first_step
     c_word, c_bit, c_cell = capacitance
-    grounded = _grounded(g)
+    grounded, unloaded = _grounded(g), np.zeros(g.shape)
+    wiring = direct.Wiring(g, r_word, r_bit, unloaded, unloaded)
     while True:
         rate = 1 / (GAMMA * h)
         network = factor(g + c_cell * rate, r_word, r_bit, c_word * rate, c_bit * rate)
 
-        def stage(base, network=network, rate=rate):
-            charge = (part * rate for part in _charge(*base, *capacitance))
-            y = node_voltages(network, *grounded, *charge).single()
-            return (y.w, y.u), ((y.w - base[0]) * rate, (y.u - base[1]) * rate)
+        def change(base, network=network):
+            w, u = ((part[None], np.zeros((1, *g.shape))) for part in base)
+            flow = direct.currents(wiring, grounded, None, w, u)
+            state = node_voltages(network, *grounded, flow.word_excess, flow.bit_excess).single()
+            return state.w, state.u
 
-        _, f1 = stage(x)
-        y, f2 = stage(tuple(part + (1 - GAMMA) * h * slope for part, slope in zip(x, f1, strict=True)))
-        error = tuple(GAMMA * h * (b - a) for a, b in zip(f1, f2, strict=True))
+        first = change(x)
+        base = tuple(part + (1 - GAMMA) * h * rate * moved for part, moved in zip(x, first, strict=True))
+        second = change(base)
+        y = tuple(part + moved for part, moved in zip(base, second, strict=True))
+        error = tuple(b - a for a, b in zip(first, second, strict=True))
         ratio = too_large(error, y)
         if ratio <= 1:
             time, x = time + h, y
-            yield time, x, f2
+            yield time, x, tuple(rate * moved for moved in second)
         h *= min(4.0, max(0.2, 0.9 / ratio ** 0.5 if ratio > 0 else 4.0))
