@@ -43,7 +43,7 @@ def solve_cells(cell_currents, start, r_word, r_bit, terminals, tolerance, steps
     highest = max(abs(end).max() for end in terminals)
     # The secant of each curve is closer to where the wires will let its voltage go than its tangent.
     secant = np.divide(current, start, out=slope.copy(), where=start != 0)
-    linear_tolerance = max(tolerance / 100, 1e-15)
+    linear_tolerance = max(tolerance / 10, 1e-14)
     state = node_voltages(factor(secant, r_word, r_bit), *terminals, tolerance=linear_tolerance).single()
     left = state.residual * abs(state.current).max()
     for taken in range(steps + 1):

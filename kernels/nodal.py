@@ -319,7 +319,8 @@ class State(NamedTuple):
     from_word: np.ndarray         # (b, m) A from the terminals into the word lines
     into_bit: np.ndarray          # (b, n) A from the bit lines into their terminals
     iterations: np.ndarray        # (b,) int64
-    residual: np.ndarray          # (b,) largest violation of Kirchhoff's current law over the largest current of a cell
+    residual: np.ndarray          # (b,) largest violation of Kirchhoff's current law over the largest current of a cell,
+    #                               with what the rounding of the node voltages is worth
 
     def single(self):
         """The state of the only input, without the axis b."""
@@ -380,7 +381,9 @@ def _iterate(network, ends, inject, tolerance, limit):
         scale = abs(current).max(axis=(1, 2))
         if inject is not None:
             scale = np.maximum(scale, abs(np.stack(inject)).max(axis=(0, 2, 3)))
-    residual = _over(residual, np.maximum(scale, _nothing(network, ends)))
+    highest = np.maximum(abs(w), abs(u))
+    lost = EPSILON * (network.g * highest).max(axis=(1, 2))             # of the currents, in w - u
+    residual = _over(residual + lost, np.maximum(scale, _nothing(network, ends)))
     return State(w, u, across, current, current.sum(axis=2), current.sum(axis=1), iterations, residual)
 
 

@@ -32,7 +32,7 @@ ORDER = [
     {"compare", "claims", "aggregate", "calibrate", "memory", "sweep"},
     {"joined"},
     {"report", "plots"},
-    {"console", "cli_chip"},
+    {"console", "cli_chip", "cli_solve"},
     {"cli"},
 ]
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}

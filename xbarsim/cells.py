@@ -12,7 +12,6 @@ from xbarsim.arrays import numbers
 from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.kernels import cells as kernel
 
-
 _SMALLEST = 1e-6          # V, of the range of a curve in a netlist whose terminals are all at one voltage
 
 

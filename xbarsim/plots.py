@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from xbarsim.aggregate import REFERENCES
+from xbarsim.arrays import write_beside
 from xbarsim.errors import ConfigError, OutOfRangeError
 from xbarsim.units import prefixed
 
@@ -19,13 +20,14 @@ def _figure(width, height, **options):
 
 
 def _save(figure, path):
+    """Write a figure, as .png where the path has no suffix; returns the path that was written."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.suffix:
+        path = path.with_name(f"{path.name}.png")
     try:
-        figure.savefig(path, dpi=150)
+        return write_beside(path, lambda place: figure.savefig(place, dpi=150))
     except ValueError as error:                                   # an unknown suffix
         raise ConfigError(f"{path}: {error}; choose a suffix such as .png, .pdf or .svg") from None
-    return path
 
 
 def layer_snr(summary, path):

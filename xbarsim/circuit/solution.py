@@ -48,8 +48,8 @@ class Solution:
     cell_current: np.ndarray
     residual: np.ndarray
     iterations: np.ndarray
-    _crossbar: "Crossbar" = field(repr=False)
-    _terminals: tuple = field(repr=False)                          # (b, m) word-line and (b, n) bit-line voltages
+    _crossbar: object = field(repr=False)
+    _terminals: tuple = field(repr=False)                # (b, m) word-line and (b, n) bit-line voltages
 
     @property
     def terminal_voltage(self):
