@@ -7,8 +7,9 @@ residual at the two nodes of a cell, and no wire is ever looked at: r = 0 needs 
 leaves is added to it.
 
 Residuals are relative to the largest cell current of the very state.  The currents at ideal wires are no scale: those
-of a steep curve are larger by any number of orders of magnitude.  Where hardly any current flows, the scale is what the
-rounding of the terminal voltages is worth, over the tolerance.
+of a steep curve are larger by any number of orders of magnitude.  What the rounding of the terminal voltages is worth in
+the best conductor counts as no current.  The voltages across the cells are carried beside those of the nodes: where
+wires are far above the cells, the difference of two nodes has lost the digits that tell the current.
 
 For non-decreasing curves the solution minimises a convex function (the co-content of Millar, 1951).  Its derivative
 along the step d = v' - v is sum((i(v + t d) - y(t)) d), which costs one evaluation of the cells.  A full step that
@@ -16,7 +17,7 @@ overshoots is shortened until this derivative is at most half of what it was at 
 """
 import numpy as np
 
-from xbarsim.kernels.nodal import factor, node_voltages
+from xbarsim.kernels.nodal import State, factor, node_voltages
 
 EPSILON = np.finfo(float).eps
 
@@ -35,32 +36,31 @@ def solve_cells(cell_currents, start, r_word, r_bit, terminals, tolerance, steps
 
     Returns
     -------
-    w, u, current : (m, n) V, V, A
-    taken : int, Newton steps
-    residual : KCL residual over the largest cell current
+    nodal.State, without the axis b; its iterations are the Newton steps taken
     """
     start = _alone(cell_currents, start, r_word, r_bit)
     current, slope = cell_currents(start)
     highest = max(abs(end).max() for end in terminals)
     # The secant of each curve is closer to where the wires will let its voltage go than its tangent.
     secant = np.divide(current, start, out=slope.copy(), where=start != 0)
-    linear_tolerance = max(tolerance / 100, 1e-15)
-    w, u, y, _, left = (x[0] for x in node_voltages(factor(secant, r_word, r_bit), *terminals, tolerance=linear_tolerance))
-    left *= highest * secant.max()
+    linear_tolerance = max(tolerance / 10, 1e-14)
+    state = node_voltages(factor(secant, r_word, r_bit), *terminals, tolerance=linear_tolerance).single()
+    left = state.residual * abs(state.current).max()
     for taken in range(steps + 1):
-        v = w - u
+        v, y = state.across, state.current
         current, slope = cell_currents(v)
-        scale = max(abs(current).max(), 32 * EPSILON * highest * slope.max() / tolerance) or 1.0
+        scale = max(abs(current).max(), EPSILON * highest * slope.max()) or 1.0
         residual = (abs(current - y).max() + left) / scale
         if residual <= tolerance or taken == steps:
-            return w, u, current, taken, residual
+            return state._replace(current=current, from_word=current.sum(axis=1),
+                                  into_bit=current.sum(axis=0), iterations=taken, residual=residual)
         source = (current - slope * v)[None]
-        w_full, u_full, flow, _, left_full = (x[0] for x in node_voltages(
-            factor(slope, r_word, r_bit), *terminals, -source, source, tolerance=linear_tolerance))
-        left_full *= max(highest * slope.max(), abs(source).max())
-        y_full = flow + source[0]
-        t = _step_length(cell_currents, v, (w_full - u_full) - v, y, y_full - y)
-        w, u, y = w + t * (w_full - w), u + t * (u_full - u), y + t * (y_full - y)
+        full = node_voltages(factor(slope, r_word, r_bit), *terminals, -source, source,
+                             tolerance=linear_tolerance).single()
+        left_full = full.residual * max(abs(full.current).max(), abs(source).max())
+        full = full._replace(current=full.current + source[0])
+        t = _step_length(cell_currents, v, full.across - v, y, full.current - y)
+        state = State(*(before + t * (after - before) for before, after in zip(state, full, strict=True)))
         left += t * (left_full - left)
     raise AssertionError("unreachable")
 

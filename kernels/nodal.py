@@ -21,9 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xbarsim.kernels import direct
 from xbarsim.kernels._jit import jit
 
+EPSILON = np.finfo(float).eps
 ROUNDS = 4               # measurements of the true residual; between them conjugate gradients, nearly always once
+ROUNDING = 16 * EPSILON  # of the currents that the node voltages alone would drive: no residual gets below
 _SUM_IN_ANY_ORDER = {"reassoc", "nsz", "contract"}      # vectorised reductions; NaN and infinities keep their meaning
 
 
@@ -136,14 +139,13 @@ def _peak(x, y):
 
 
 @jit
-def _largest_current(g, left, right, top, bottom):
-    """Largest current of a cell at ideal wires that one terminal can cause."""
+def _largest_current(g, w, u):
+    """Largest current of a cell.  g, u : (m, n); w : (n, m)."""
     m, n = g.shape
     largest = 0.0
     for i in range(m):
-        word = max(abs(left[i]), abs(right[i]))
         for j in range(n):
-            largest = max(largest, g[i, j] * max(word, abs(top[j]), abs(bottom[j])))
+            largest = max(largest, g[i, j] * abs(w[j, i] - u[i, j]))
     return largest
 
 
@@ -170,20 +172,24 @@ def _solve(g, g_word, r_word, r_bit, word, bit, left, right, top, bottom, inject
         w, u = w_out[s], u_out[s]
         _terminals(r_word, left[s], right[s], source, lift)
         _terminals(r_bit, top[s], bottom[s], bit_source, bit_lift)
-        scale[s] = max(scale[s], _largest_current(g, left[s], right[s], top[s], bottom[s]))
+        injected, previous = scale[s], np.inf
         if inject_word.size:
             _combine(source.ravel(), 1.0, source.ravel(), 1.0, inject_word[s].ravel())
             _combine(bit_source.ravel(), 1.0, bit_source.ravel(), 1.0, inject_bit[s].ravel())
         _combine(q.ravel(), 1.0, bit_lift.ravel(), 0.0, bit_lift.ravel())
-        goal = tolerance * scale[s]
+        shrink = 1.0
         for _ in range(ROUNDS):
             # Relaxations without recurrences: the residual belongs to the very voltages that are returned.
             _relax(g_word, word, source, lift, q, w)
             _relax(g, bit, bit_source, bit_lift, w, u)
             _combine(q.ravel(), 1.0, u.ravel(), -1.0, q.ravel())
             residual[s] = _peak(g.ravel(), q.ravel())
-            if residual[s] <= tolerance * scale[s] or iterations[s] == limit:
+            scale[s] = max(injected, _largest_current(g, w, u))
+            stalled = residual[s] > 0.5 * previous
+            if residual[s] <= tolerance * scale[s] or stalled or iterations[s] == limit:
                 break
+            previous = residual[s]
+            goal = shrink * max(tolerance * scale[s], ROUNDING * _peak(g.ravel(), u.ravel()))
             _times_transpose(g_word, q, r)
             rz_before = np.inf
             while True:
@@ -205,7 +211,7 @@ def _solve(g, g_word, r_word, r_bit, word, bit, left, right, top, bottom, inject
                 rz_before = rz
                 iterations[s] += 1
             _relax(g, bit, bit_source, bit_lift, w, q)
-            goal /= 10
+            shrink /= 10
 
 
 def _chain(load, r):
@@ -225,6 +231,7 @@ class Network(NamedTuple):
     bit: tuple
     shorts: tuple                 # rows and columns of the k shorted cells
     short_response: np.ndarray    # (k, k) ohm, voltage across each per current through each; its Cholesky factor
+    wiring: direct.Wiring         # the network as it was given
 
 
 def factor(g, r_word, r_bit, load_word=0.0, load_bit=0.0):
@@ -241,24 +248,35 @@ def factor(g, r_word, r_bit, load_word=0.0, load_bit=0.0):
     O(m n).  A short is a finite conductance beside a current source whose current makes the cell's voltage vanish:
     k shorts cost k more solves here, and each later solve is done twice.
     """
+    loads = (np.broadcast_to(np.asarray(load, dtype=float), g.shape) for load in (load_word, load_bit))
+    wiring = direct.Wiring(g, r_word, r_bit, *loads)
     shorts = np.nonzero(np.isinf(g))
     g, r_bit = np.array(g), np.ascontiguousarray(r_bit)
     if shorts[0].size:
-        finite, wires = g[np.isfinite(g)], np.concatenate((r_word.ravel(), r_bit.ravel()))
-        wires = wires[np.isfinite(wires) & (wires > 0)]
-        g[shorts] = finite.max() if finite.size and finite.max() > 0 else 1 / wires.mean()
+        g[shorts] = _in_place_of_shorts(g, r_word, r_bit)
     g_word, r_word = np.ascontiguousarray(g.T), np.ascontiguousarray(r_word.T)
-    network = Network(g, g_word, r_word, r_bit, _chain(g_word + np.transpose(load_word), r_word),
-                      _chain(g + load_bit, r_bit), shorts, np.empty((0, 0)))
+    word = _chain(g_word + np.transpose(load_word), r_word)
+    bit = _chain(g + load_bit, r_bit)
+    network = Network(g, g_word, r_word, r_bit, word, bit, shorts, np.empty((0, 0)), wiring)
     count = shorts[0].size
     if count == 0:
         return network
     response = np.empty((count, count))
     for k in range(count):
-        w, u, *_ = _node_voltages(network, *_no_terminals(g, 1), *_through_shorts(network, np.eye(count)[k:k + 1]),
-                                  1e-14, None)
+        through = _through_shorts(network, np.eye(count)[k:k + 1])
+        w, u, *_ = _conjugate_gradients(network, _no_terminals(g, 1), through, 1e-14, None)
         response[k] = -(w - u)[0][shorts]
     return network._replace(short_response=np.linalg.cholesky((response + response.T) / 2))
+
+
+def _in_place_of_shorts(g, r_word, r_bit):
+    """Conductance in S of the size that the network has: the largest of a cell, or that of an average segment."""
+    largest = g[np.isfinite(g)].max(initial=0.0)
+    if largest > 0:
+        return largest
+    wires = np.concatenate((r_word.ravel(), r_bit.ravel()))
+    wires = wires[np.isfinite(wires) & (wires > 0)]
+    return 1 / wires.mean() if wires.size else 1.0
 
 
 def _no_terminals(g, batch):
@@ -273,22 +291,40 @@ def _through_shorts(network, current):
     return -inject, inject
 
 
-def _node_voltages(network, left, right, top, bottom, inject_word, inject_bit, tolerance, limit):
-    """`node_voltages` of the finite conductances alone: w, u, iterations, residual in ampere, scale in ampere."""
+def _conjugate_gradients(network, ends, inject, tolerance, limit):
+    """Of the finite conductances alone: w, u, iterations, residual in ampere, largest current in ampere."""
     g = network.g
     m, n = g.shape
-    batch = len(left)
+    batch = len(ends[0])
     w, u = np.empty((batch, n, m)), np.empty((batch, m, n))
     iterations, residual, scale = np.zeros(batch, np.int64), np.zeros(batch), np.zeros(batch)
-    if inject_word is None:
-        inject_word = inject_bit = np.empty((0, m, n))
+    if inject is None:
+        word = bit = np.empty((0, m, n))
     else:
-        scale[:] = np.maximum(abs(inject_word).max(axis=(1, 2)), abs(inject_bit).max(axis=(1, 2)))
-    _solve(*network[:6], left, right, top, bottom, np.ascontiguousarray(inject_word.transpose(0, 2, 1)),
-           np.ascontiguousarray(inject_bit), tolerance, 50 + 10 * (m + n) if limit is None else limit,
-           w, u, scale, iterations, residual)
+        word, bit = inject
+        scale[:] = np.maximum(abs(word).max(axis=(1, 2)), abs(bit).max(axis=(1, 2)))
+    _solve(*network[:6], *ends, np.ascontiguousarray(word.transpose(0, 2, 1)), np.ascontiguousarray(bit), tolerance,
+           50 + 10 * (m + n) if limit is None else limit, w, u, scale, iterations, residual)
     residual[~np.isfinite(u).all(axis=(1, 2))] = np.inf
     return np.ascontiguousarray(w.transpose(0, 2, 1)), u, iterations, residual, scale
+
+
+class State(NamedTuple):
+    """Voltages and currents of a crossbar for a batch of b terminal voltages; see `node_voltages`."""
+
+    w: np.ndarray                 # (b, m, n) V of the word-line nodes
+    u: np.ndarray                 # (b, m, n) V of the bit-line nodes
+    across: np.ndarray            # (b, m, n) V across the cells: more digits than w - u where these are nearly equal
+    current: np.ndarray           # (b, m, n) A through the cells, from word line to bit line
+    from_word: np.ndarray         # (b, m) A from the terminals into the word lines
+    into_bit: np.ndarray          # (b, n) A from the bit lines into their terminals
+    iterations: np.ndarray        # (b,) int64
+    residual: np.ndarray          # (b,) largest violation of Kirchhoff's current law over the largest current of a cell,
+    #                               with what the rounding of the node voltages is worth
+
+    def single(self):
+        """The state of the only input, without the axis b."""
+        return State(*(part[0] for part in self))
 
 
 def node_voltages(network, left, right, top, bottom, inject_word=None, inject_bit=None, tolerance=1e-12, limit=None):
@@ -300,33 +336,90 @@ def node_voltages(network, left, right, top, bottom, inject_word=None, inject_bi
     left, right : (b, m) V at the ends of the word lines; top, bottom : (b, n) V at the ends of the bit lines;
         values at open ends (r = inf) must be 0
     inject_word, inject_bit : (b, m, n) A into the nodes, both or neither
-    tolerance : largest KCL residual over the largest current of a cell at ideal wires (or injected current)
+    tolerance : KCL residual over the largest current of a cell (or injected current)
     limit : int, largest number of iterations; 50 + 10 (m + n) if None
 
     Returns
     -------
-    w, u : (b, m, n) V
-    current : (b, m, n) A through the cells, from word line to bit line
-    iterations : (b,) int64
-    residual : (b,), KCL residual of w and u over the largest current of a cell at ideal wires.  It sits on the
-        word-line nodes; the bit lines are solved with these very w.  Above `tolerance` the iteration stopped early.
+    State.  Its residual is that of the currents: above `tolerance` the iteration stopped early.
 
     Notes
     -----
-    O(m n) per iteration; some sqrt(r g m n) iterations where r g m n is above 1.
+    O(m n) per iteration; some sqrt(r g m n) iterations where r g m n is above 1.  Inputs for which the residual stays
+    above the tolerance are solved by elimination and refined (`direct`), O(m n²) for n <= m, where memory allows.
     """
-    inject = inject_word, inject_bit
-    terminals = left, right, top, bottom
-    w, u, iterations, residual, scale = _node_voltages(network, *terminals, *inject, tolerance, limit)
-    current = network.g * (w - u)
+    ends = left, right, top, bottom
+    inject = None if inject_word is None else (inject_word, inject_bit)
+    state = _iterate(network, ends, inject, tolerance, limit)
+    poor = np.flatnonzero(~(state.residual <= tolerance))
+    if not poor.size:
+        return state
+    some = None if inject is None else tuple(part[poor] for part in inject)
+    refined = _refine(network, tuple(end[poor] for end in ends), some, tolerance, limit, state, poor)
+    better = ~(refined.residual > state.residual[poor])
+    for whole, part in zip(state, refined, strict=True):
+        whole[poor[better]] = part[better]
+    return state
+
+
+def _iterate(network, ends, inject, tolerance, limit):
+    """`State` by conjugate gradients, shorts included."""
+    w, u, iterations, residual, scale = _conjugate_gradients(network, ends, inject, tolerance, limit)
+    across = w - u
+    current = network.g * across
     rows, columns = network.shorts
     if rows.size:
         lower = network.short_response
-        through = np.linalg.solve(lower.T, np.linalg.solve(lower, (w - u)[:, rows, columns].T)).T
-        extra = _node_voltages(network, *_no_terminals(network.g, len(w)), *_through_shorts(network, through),
-                               tolerance, limit)
+        through = np.linalg.solve(lower.T, np.linalg.solve(lower, across[:, rows, columns].T)).T
+        no_ends, flow = _no_terminals(network.g, len(w)), _through_shorts(network, through)
+        extra = _conjugate_gradients(network, no_ends, flow, tolerance, limit)
         w, u, iterations, residual = w + extra[0], u + extra[1], iterations + extra[2], residual + extra[3]
-        scale = np.maximum(scale, extra[4])
-        current = network.g * (w - u)
+        across = w - u
+        current = network.g * across
         current[:, rows, columns] += through
-    return w, u, current, iterations, np.divide(residual, scale, out=residual, where=scale > 0)
+        across[:, rows, columns] = 0.0
+        scale = abs(current).max(axis=(1, 2))
+        if inject is not None:
+            scale = np.maximum(scale, abs(np.stack(inject)).max(axis=(0, 2, 3)))
+    highest = np.maximum(abs(w), abs(u))
+    lost = EPSILON * (network.g * highest).max(axis=(1, 2))             # of the currents, in w - u
+    residual = _over(residual + lost, np.maximum(scale, _nothing(network, ends)))
+    return State(w, u, across, current, current.sum(axis=2), current.sum(axis=1), iterations, residual)
+
+
+def _nothing(network, ends):
+    """(b,) A: what the rounding of the terminal voltages is worth in the best conductor; less is no current."""
+    highest = np.max([abs(end).max(axis=1) for end in ends], axis=0)
+    return EPSILON * highest * network.g.max()
+
+
+def _over(residual, scale):
+    """residual / scale, 0 where there is neither."""
+    share = np.divide(residual, scale, out=np.zeros_like(residual), where=scale > 0)
+    return np.where(np.isfinite(residual), share, np.inf)
+
+
+def _refine(network, ends, inject, tolerance, limit, start, inputs):
+    """`State` of some inputs by elimination, or conjugate gradients where it does not fit, and refinement."""
+    wiring = network.wiring
+    iterations = start.iterations[inputs]
+    if wiring.fits():
+        solve = direct.solver(wiring)
+        w, u = solve(ends, inject)
+    else:
+        def solve(ends, inject):
+            state = _iterate(network, ends, inject, 1e-10, limit)
+            np.add(iterations, state.iterations, out=iterations)
+            return state.w, state.u
+
+        w, u = start.w[inputs], start.u[inputs]
+    w, u, flow, scale, residual = direct.refine(wiring, solve, ends, inject, w, u, tolerance, _nothing(network, ends))
+    from_word = _at_terminals(wiring.r_word, flow.left + flow.right, flow.cell.sum(axis=2), inject is None)
+    into_bit = _at_terminals(wiring.r_bit.T, -flow.top - flow.bottom, flow.cell.sum(axis=1), inject is None)
+    return State(w, u, flow.across, flow.cell, from_word, into_bit, iterations, _over(residual, scale))
+
+
+def _at_terminals(r, by_terminals, by_cells, alone):
+    """Currents of lines from their terminals' resistances where they have some, from their cells where not."""
+    known = (r[:, 0] > 0) & (r[:, -1] > 0)
+    return np.where(known & alone, by_terminals, by_cells)

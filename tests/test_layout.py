@@ -39,7 +39,7 @@ ORDER = [
     {"compare", "claims", "aggregate", "calibrate", "memory", "sweep"},
     {"joined"},
     {"report", "plots"},
-    {"console", "cli_chip", "cli_run"},
+    {"console", "cli_chip", "cli_run", "cli_solve"},
     {"cli"},
 ]
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}

@@ -8,18 +8,41 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xbarsim.arrays import numbers
 from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.kernels import cells as kernel
 
+_SMALLEST = 1e-6          # V, of the range of a curve in a netlist whose terminals are all at one voltage
+
 
 def _positive(name, value, unit, zero=False):
-    if not (np.ndim(value) == 0 and np.isfinite(value) and (value > 0 or zero and value == 0)):
+    number = numbers(name, value, unit)
+    enough = number.ndim == 0 and np.isfinite(number) and (number > 0 or zero and number == 0)
+    if not enough:
         raise OutOfRangeError(f"{name} is {value!r} {unit}; allowed: {'0 or more' if zero else 'above 0'}, finite")
-    return float(value)
+    return float(number)
 
 
 def _number(value):
     return f"({value!r})" if value < 0 else repr(value)
+
+
+def _within(voltage, limit):
+    """The voltage expression, kept within +-limit in V."""
+    return f"min(max({voltage},{_number(-limit)}),{limit!r})"
+
+
+def _limit(part, limit):
+    """V up to which a curve is followed: `limit`, within what the part allows."""
+    return part.maximum_voltage if limit is None else min(max(float(limit), _SMALLEST), part.maximum_voltage)
+
+
+def _powers(coefficients, voltage):
+    """Horner's form of sum(coefficients[k] voltage**k) as an expression."""
+    text = _number(coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        text = f"({_number(coefficient)}+{voltage}*{text})"
+    return text
 
 
 @dataclass(frozen=True)
@@ -45,10 +68,12 @@ class Sinh:
     def curve(self):
         return kernel.SINH, np.array([self.voltage_scale])
 
-    def spice(self, conductance, voltage):
-        """Current in ampere as an ngspice expression of the voltage expression."""
-        v0 = self.voltage_scale
-        return f"{conductance * v0!r}*sinh({voltage}/{v0!r})"
+    def spice(self, conductance, voltage, limit=None, table="pwl"):
+        """Current in ampere as an expression of the voltage expression; along the tangent beyond +-limit in V."""
+        limit = _limit(self, limit)
+        v0, inside = self.voltage_scale, _within(voltage, limit)
+        curve = f"{conductance * v0!r}*sinh({inside}/{v0!r})"
+        return f"{curve}+{conductance!r}*cosh({inside}/{v0!r})*({voltage}-{inside})"
 
 
 @dataclass(frozen=True)
@@ -62,7 +87,7 @@ class Polynomial:
     maximum_voltage: float
 
     def __post_init__(self):
-        c = np.asarray(self.coefficients, dtype=float)
+        c = numbers("coefficients", self.coefficients)
         if c.ndim != 1 or not c.size or not np.isfinite(c).all():
             raise ShapeError(f"coefficients are {self.coefficients!r}; allowed: finite numbers (c2, c3, ...)")
         top = _positive("maximum_voltage", self.maximum_voltage, "V")
@@ -78,11 +103,12 @@ class Polynomial:
     def curve(self):
         return kernel.POLYNOMIAL, np.array(self.coefficients)
 
-    def spice(self, conductance, voltage):
-        """Current in ampere as an ngspice expression of the voltage expression."""
-        powers = "*(".join(f"{_number(c)}+{voltage}" for c in self.coefficients[:-1])
-        inner = f"{powers}*{_number(self.coefficients[-1])}" if powers else _number(self.coefficients[-1])
-        return f"{conductance!r}*{voltage}*(1+{voltage}*({inner}{')' * (len(self.coefficients) - 2)}))"
+    def spice(self, conductance, voltage, limit=None, table="pwl"):
+        """Current in ampere as an expression of the voltage expression; along the tangent beyond +-limit in V."""
+        inside = _within(voltage, _limit(self, limit))
+        curve = [0.0, 1.0, *self.coefficients]
+        slope = [k * factor for k, factor in enumerate(curve)][1:]
+        return (f"{conductance!r}*({_powers(curve, inside)}+{_powers(slope, inside)}*({voltage}-{inside}))")
 
 
 @dataclass(frozen=True)
@@ -96,7 +122,7 @@ class Table:
     current: tuple
 
     def __post_init__(self):
-        v, i = np.asarray(self.voltage, dtype=float), np.asarray(self.current, dtype=float)
+        v, i = numbers("voltage", self.voltage, "V"), numbers("current", self.current, "A")
         if v.ndim != 1 or v.shape != i.shape or v.size < 2 or not (np.isfinite(v).all() and np.isfinite(i).all()):
             raise ShapeError(f"voltage {v.shape} and current {i.shape} of a table; allowed: two or more finite points each")
         if not (np.all(np.diff(v) > 0) and np.all(np.diff(i) >= 0) and v[0] < 0 < v[-1]):
@@ -124,11 +150,11 @@ class Table:
         v, i = np.array(self.voltage), np.array(self.current)
         return kernel.TABLE, np.concatenate((v, i / self._slope(v, i)))
 
-    def spice(self, conductance, voltage):
-        """Current in ampere as an ngspice expression of the voltage expression."""
+    def spice(self, conductance, voltage, limit=None, table="pwl"):
+        """Current in ampere as an expression of the voltage expression, by a function `table` of pairs of points."""
         _, points = self.curve()
         pairs = ",".join(f"{v!r},{f!r}" for v, f in points.reshape(2, -1).T.tolist())
-        return f"{conductance!r}*pwl({voltage},{pairs})"
+        return f"{conductance!r}*{table}({voltage},{pairs})"
 
 
 @dataclass(frozen=True)
@@ -150,9 +176,9 @@ class Selector:
         """V: where the exponential leaves the floating-point range."""
         return 700 * self.voltage_scale
 
-    def spice(self, voltage):
-        """Current in ampere as an ngspice expression of the voltage expression."""
-        return Sinh(self.voltage_scale).spice(self.conductance, voltage)
+    def spice(self, voltage, limit=None):
+        """Current in ampere as an expression of the voltage expression; along the tangent beyond +-limit in V."""
+        return Sinh(self.voltage_scale).spice(self.conductance, voltage, limit)
 
 
 @dataclass(frozen=True)
@@ -181,8 +207,8 @@ class Transistor:
         return (kernel.TRANSISTOR, np.array([self.overdrive_voltage, self.channel_length_modulation]),
                 1 / self.on_resistance)
 
-    def spice(self, voltage):
-        """Current in ampere as an ngspice expression of the voltage expression."""
+    def spice(self, voltage, limit=None):
+        """Current in ampere as an expression of the voltage expression."""
         on, over, factor = 1 / self.on_resistance, self.overdrive_voltage, self.channel_length_modulation
         triode = f"min(abs({voltage}),{over!r})"
         return f"{on!r}*sgn({voltage})*({triode}-{triode}*{triode}/{2 * over!r})*(1+{factor!r}*abs({voltage}))"

@@ -10,7 +10,7 @@ try:
 except ImportError:  # pragma: no cover - exercised by the wheel test
     sys.exit("The command line of xbarsim needs typer and pydantic: pip install 'xbarsim[cli]'")
 
-from xbarsim import __version__, cli_chip, cli_run
+from xbarsim import __version__, cli_chip, cli_run, cli_solve
 from xbarsim.calibrate import KINDS as CALIBRATIONS
 from xbarsim.console import print_table as _print_table
 from xbarsim.console import progress as _progress
@@ -28,6 +28,7 @@ app.add_typer(cli_chip.app)
 app.command("run")(cli_run.run)
 app.command("report")(cli_run.report)
 app.command("sweep")(cli_run.sweep)
+app.add_typer(cli_solve.app)
 
 
 def _print_version(wanted: bool):
@@ -95,103 +96,6 @@ def _evaluate(
         print(f"note: {note}")
     _print_table(("metric", "value", "95 % interval", "n"),
                  [(m.metric, f"{m.value:.4f}", f"{m.low:.4f} to {m.high:.4f}", str(m.n)) for m in result.metrics])
-
-
-@app.command("solve")
-def _solve(
-    conductance: Annotated[str, typer.Argument(help="(m, n) S: .npy, .csv or .h5 (FILE:DATASET).")],
-    voltage: Annotated[str | None, typer.Option("--input", help="(m,) or (b, m) V; the transfer matrix if absent.")] = None,
-    word_line: Annotated[str, typer.Option(help="Word-line resistance per segment, ohm: a number, or a file of one per "
-                                           "line or per segment.")] = "1",
-    bit_line: Annotated[str, typer.Option(help="Bit-line resistance, ohm, likewise.")] = "1",
-    source: Annotated[str, typer.Option(help="Source resistance, ohm: a number, or a file of one per line.")] = "0",
-    sense: Annotated[str, typer.Option(help="Sense resistance, ohm, likewise.")] = "0",
-    bias: Annotated[str, typer.Option(help="Voltage of the sense amplifiers, V: a number, or a file.")] = "0",
-    floating_word: Annotated[str, typer.Option("--floating-word-lines", metavar="I,J,...")] = "",
-    floating_bit: Annotated[str, typer.Option("--floating-bit-lines", metavar="I,J,...")] = "",
-    cell: Annotated[str | None, typer.Option(help="sinh:V0, polynomial:VMAX,C2,C3... or table:FILE (V, A columns).")] = None,
-    access: Annotated[str | None, typer.Option(help="selector:G,V0 or transistor:R,OVERDRIVE,LAMBDA.")] = None,
-    drive: Annotated[str, typer.Option(help="left, right or both: driven ends of the word lines.")] = "left",
-    sensed: Annotated[str, typer.Option(help="bottom, top or both: sensed ends of the bit lines.")] = "bottom",
-    transposed: Annotated[bool, typer.Option(help="Drive the bit lines and sense the word lines.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the currents (.npy, .csv) or all (.h5).")] = None,
-    spice: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a netlist for ngspice.")] = None,
-    sensitivity: Annotated[bool, typer.Option(help="Also the derivative of every output by every conductance.")] = False,
-    noise: Annotated[str | None, typer.Option(metavar="SIGMA", help="Also the noise of the outputs, for this standard "
-                                              "deviation of the cells, S: a number, or a file.")] = None,
-    settle: Annotated[str | None, typer.Option(metavar="CW,CB,CC", help="Also Elmore delay and settling time, for "
-                                               "capacitances of word-line nodes, bit-line nodes and cells, F.")] = None,
-    within: Annotated[float, typer.Option(help="Settled within this fraction of --lsb.")] = 1e-3,
-    lsb: Annotated[float | None, typer.Option(help="A; the largest final current if absent.")] = None,
-    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw --map (one input), or the "
-                                                 "attenuation (no input).")] = None,
-    shown: Annotated[str, typer.Option("--map", help="ir-drop, voltage or current.")] = "ir-drop",
-):
-    """Solve one crossbar: output currents for input voltages, or the transfer matrix."""
-    from xbarsim import cells
-    from xbarsim.arrays import read_array, read_number_or_array, write_arrays
-    from xbarsim.circuit import Crossbar
-
-    more = {"--sensitivity": sensitivity, "--noise": noise is not None, "--settle": settle is not None}
-    asked = [option for option, present in more.items() if present]
-    if asked and (voltage is None or out is None or out.suffix not in (".h5", ".hdf5")):
-        raise typer.BadParameter(f"{asked[0]} needs --input, and --out FILE.h5 for its results")
-    if shown not in ("ir-drop", "voltage", "current"):
-        raise typer.BadParameter(f"{shown!r}; allowed: ir-drop, voltage, current", param_hint="--map")
-    if cell is not None and cell.startswith("table:"):
-        table = read_array(cell.removeprefix("table:"))
-        if table.ndim != 2 or table.shape[1] != 2:
-            raise typer.BadParameter(f"a table of shape {table.shape}; allowed: two columns, V and A", param_hint="--cell")
-        memristor = cells.Table(*table.T)
-    else:
-        memristor = None if cell is None else cells.from_text(cell)
-    xb = Crossbar(read_array(conductance), *map(read_number_or_array, (word_line, bit_line, source, sense)), drive=drive,
-                  sense=sensed, transposed=transposed, floating_word_lines=_numbers(floating_word, int),
-                  floating_bit_lines=_numbers(floating_bit, int), cell=memristor,
-                  access=None if access is None else cells.from_text(access))
-    if voltage is None:
-        solution, arrays = None, {"transfer_matrix": (xb.transfer_matrix(), "S")}
-        if spice is not None:
-            raise typer.BadParameter("--spice needs --input: a netlist holds one input vector")
-    else:
-        volts, bias_voltage = read_array(voltage), read_number_or_array(bias)
-        solution = xb.solve(volts, bias_voltage)
-        arrays = {name: (getattr(solution, name), unit) for name, unit in (
-            ("output_current", "A"), ("input_current", "A"), ("word_line_voltage", "V"), ("bit_line_voltage", "V"),
-            ("cell_current", "A"), ("power", "W"), ("cell_power", "W"), ("wire_power", "W"))}
-        if sensitivity:
-            arrays["sensitivity"] = xb.sensitivity(volts, None, bias_voltage), "A/S"
-        if noise is not None:
-            arrays["output_noise"] = xb.output_noise(volts, read_number_or_array(noise), bias_voltage), "A"
-        if settle is not None:
-            capacitance = _numbers(settle, float)
-            if len(capacitance) not in (2, 3):
-                raise typer.BadParameter(f"{settle!r}; allowed: two or three capacitances in F", param_hint="--settle")
-            settling = xb.settle(volts, *capacitance, within=within, lsb=lsb)
-            arrays |= {name: (getattr(settling, name), "s") for name in ("elmore_delay", "settling_time")}
-        if spice is not None:
-            print(f"written: {xb.to_spice(spice, volts, bias_voltage)}", file=sys.stderr)
-    if out is not None:
-        print(f"written: {write_arrays(out, arrays)}", file=sys.stderr)
-    else:
-        import numpy as np
-
-        for row in np.atleast_2d(next(iter(arrays.values()))[0]):
-            print(",".join(f"{value:.17g}" for value in row))
-    if picture is not None:
-        from xbarsim import plots
-
-        draw = {"ir-drop": plots.ir_drop_map, "voltage": plots.voltage_map, "current": plots.current_map}[shown]
-        drawn = plots.attenuation(xb, picture) if solution is None else draw(solution, picture)
-        print(f"written: {drawn}", file=sys.stderr)
-
-
-def _numbers(text, kind):
-    """Numbers of one kind, separated by commas."""
-    try:
-        return [kind(value) for value in text.split(",") if value.strip()]
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not numbers separated by commas") from None
 
 
 devices_app = typer.Typer(help="The devices that come with xbarsim.", invoke_without_command=True)

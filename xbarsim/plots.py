@@ -29,7 +29,6 @@ def _save(figure, path):
             figure.savefig(file, dpi=150, format=path.suffix[1:])
     except ValueError as error:                                   # an unknown suffix
         raise ConfigError(f"{path}: {error}; choose a suffix such as .png, .pdf or .svg") from None
-    return path
 
 
 def layer_snr(summary, path):
