@@ -89,8 +89,9 @@ def import_graph(paths):
     names = {dotted(path): path for path in paths}
     graph = {}
     for name, path in names.items():
-        wanted = set(imported_names(path))
-        wanted |= {imported.rpartition(".")[0] for imported in wanted}
+        wanted = set()
+        for imported in imported_names(path):
+            wanted.add(imported if imported in names else imported.rpartition(".")[0])
         graph[name] = (wanted & set(names)) - {name}
     return graph
 

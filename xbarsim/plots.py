@@ -27,6 +27,7 @@ def _save(figure, path):
     try:
         with replacing(path, "wb") as file:
             figure.savefig(file, dpi=150, format=path.suffix[1:])
+        return path
     except ValueError as error:                                   # an unknown suffix
         raise ConfigError(f"{path}: {error}; choose a suffix such as .png, .pdf or .svg") from None
 
