@@ -71,15 +71,22 @@ def read_number_or_array(text):
         return float(array) if array.ndim == 0 else read_array(text)
 
 
+def read_number_or_matrix(text):
+    """A number as it stands, or the matrix or number of a file."""
+    try:
+        return float(text)
+    except ValueError:
+        array = _read(text)
+        return float(array) if array.ndim == 0 else read_matrix(text)
+
+
 def read_vectors(name, length):
-    """One vector of `length` numbers, or a batch (b, length) of them.
+    """One vector of `length` numbers, or a batch (b, length) of them; a data set that is one number stays one.
 
     A file of one row is one vector, and so is one column of a CSV file; where vectors have one number, every line of
     the file is a vector.
     """
     array = _read(name)
-    if array.ndim == 0:
-        raise ShapeError(f"{name} is one number; allowed: a vector of {length} or a batch (b, {length})")
     if _is_text(name) and array.shape[1] == 1 and length != 1:
         array = array[:, 0]
     return array[0] if array.ndim == 2 and len(array) == 1 else array

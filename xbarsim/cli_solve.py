@@ -112,8 +112,7 @@ def _solve(
         if sensitivity:
             results["sensitivity"] = xb.sensitivity(volts, None, bias_voltage), "A/S"
         if noise is not None:
-            sigma = _number(noise)
-            sigma = arrays.read_matrix(noise) if sigma is None else sigma
+            sigma = arrays.read_number_or_matrix(noise)
             solved["conductance_sigma"] = sigma, "S"
             results["output_noise"] = xb.output_noise(volts, sigma, bias_voltage), "A"
         if settle is not None:

@@ -47,7 +47,7 @@ def line_mask(name, value, count):
         return array.copy()
     mask = np.zeros(count, dtype=bool)
     if array.size:
-        if not np.issubdtype(array.dtype, np.integer) or array.ndim != 1:
+        if array.dtype.kind not in "iu" or array.ndim != 1:
             raise ShapeError(f"{name} must be a mask ({count},) or a list of line numbers, not {value!r}")
         if array.min() < 0 or array.max() >= count:
             wrong = array.min() if array.min() < 0 else array.max()
