@@ -1,18 +1,22 @@
 """All node voltages of a crossbar by eliminating its nodes, line by line, without any subtraction.
 
-Conjugate gradients (`nodal`) are fast where wires are no worse than cells.  Where they are, and where hardly any current
-flows for the voltages at the terminals, the node voltages themselves no longer tell the currents: two nodes that differ
-by 1e-10 of their voltage have lost ten digits of the current between them.  Two things help:
+Conjugate gradients (`nodal`) are fast where wires are no worse than cells.  Where they are, and
+where hardly any current flows for the voltages at the terminals, the node voltages themselves no
+longer tell the currents: two nodes that differ by 1e-10 of their voltage have lost ten digits of
+the current between them.  Two things help:
 
-- Star-mesh elimination (see `transfer`), which only ever adds and multiplies positive numbers, followed by the
-  substitution of the voltages, which is a mean of neighbours: for sources of one sign every voltage is exact to
-  a few roundings of itself, however small.  Sources of two signs are the difference of two such solutions.
-- Iterative refinement with node voltages in two parts, v = high + low.  Differences of the high parts of neighbours are
-  exact, so that the violation of Kirchhoff's current law is known to a rounding of the currents that flow.
+- Star-mesh elimination (see `transfer`), which only ever adds and multiplies positive numbers,
+  followed by the substitution of the voltages, which is a mean of neighbours: for sources of one
+  sign every voltage is exact to a few roundings of itself, however small.  Sources of two signs
+  are the difference of two such solutions.
+- Iterative refinement with node voltages in two parts, v = high + low.  Differences of the high
+  parts of neighbours are exact, so that the violation of Kirchhoff's current law is known to a
+  rounding of the currents that flow.
 
-Kernels name: y (s, kept + s) the eliminated conductances of s nodes as `transfer._eliminate` leaves them; the last of the
-`kept` columns is ground.
+Kernels name: y (s, kept + s) the eliminated conductances of s nodes as `transfer._eliminate`
+leaves them; the last of the `kept` columns is ground.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -21,16 +25,18 @@ from xbarsim.kernels._jit import jit
 from xbarsim.kernels.transfer import HUGE, LEAST, _eliminate
 
 REFINEMENTS = 8
-LARGEST_BYTES = 2 ** 30                   # of the eliminated conductances: 320 x 320 cells, or longer in one direction
+LARGEST_BYTES = 2**30  # of the eliminated conductances: 320 x 320 cells, or longer in one direction
 
 
 @jit
 def _forward(y, kept, sources, passed):
-    """Move the sources (s, b) of eliminated nodes to `passed` (kept, b); leaves what `_back` wants in `sources`."""
+    """Move the sources (s, b) of eliminated nodes to `passed` (kept, b); leaves what `_back` wants
+    in `sources`.
+    """
     for k in range(len(y) - 1, -1, -1):
-        root = y[k, :kept + k].sum()
+        root = y[k, : kept + k].sum()
         for b in range(sources.shape[1]):
-            share = sources[k, b] / root if root > 0 else 0.0          # 0: sees nothing, is at 0 V
+            share = sources[k, b] / root if root > 0 else 0.0  # 0: sees nothing, is at 0 V
             sources[k, b] = share
             for j in range(kept):
                 passed[j, b] += y[k, j] * share
@@ -40,9 +46,11 @@ def _forward(y, kept, sources, passed):
 
 @jit
 def _back(y, kept, known, voltage):
-    """Voltages (s, b) of eliminated nodes from those that stay, known (kept - 1, b); in place of their sources."""
+    """Voltages (s, b) of eliminated nodes from those that stay, known (kept - 1, b); in place of
+    their sources.
+    """
     for k in range(len(y)):
-        root = y[k, :kept + k].sum()
+        root = y[k, : kept + k].sum()
         for b in range(voltage.shape[1]):
             total = voltage[k, b]
             for j in range(kept - 1):
@@ -55,10 +63,10 @@ def _back(y, kept, known, voltage):
 class Wiring(NamedTuple):
     """A network as `nodal.factor` gets it, and what each node carries to ground."""
 
-    g: np.ndarray                 # (m, n) S; inf is a short
-    r_word: np.ndarray            # (m, n + 1) ohm
-    r_bit: np.ndarray             # (m + 1, n) ohm
-    load_word: np.ndarray         # (m, n) S
+    g: np.ndarray  # (m, n) S; inf is a short
+    r_word: np.ndarray  # (m, n + 1) ohm
+    r_bit: np.ndarray  # (m + 1, n) ohm
+    load_word: np.ndarray  # (m, n) S
     load_bit: np.ndarray
 
     def turned(self):
@@ -85,7 +93,9 @@ def _chain(conductance, y, kept):
 
 
 def eliminate(wiring):
-    """Eliminated conductances of every line, [(word line, its bit-line nodes)] from the first word line to the last."""
+    """Eliminated conductances of every line, [(word line, its bit-line nodes)] from the first word
+    line to the last.
+    """
     m, n = wiring.g.shape
     word, bit = _conductance(wiring.r_word), _conductance(wiring.r_bit)
     g = np.where(wiring.g > LEAST, np.minimum(wiring.g, HUGE), 0.0)
@@ -113,12 +123,14 @@ def eliminate(wiring):
         x[:, kept:] = front
         _eliminate(x, kept)
         lines.append((y, x))
-        front, ground = x[:, :kept - 1].T @ x[:, :kept - 1], x[:, :kept - 1].T @ x[:, kept - 1]
+        front, ground = x[:, : kept - 1].T @ x[:, : kept - 1], x[:, : kept - 1].T @ x[:, kept - 1]
     return lines
 
 
 def substitute(lines, word_source, bit_source):
-    """Node voltages w, u (m, n, b) for sources (m, n, b) in A, of one sign each, which are overwritten."""
+    """Node voltages w, u (m, n, b) for sources (m, n, b) in A, of one sign each, which are
+    overwritten.
+    """
     m, n, batch = word_source.shape
     carried = np.zeros((n, batch))
     for i, (y, x) in enumerate(lines):
@@ -140,18 +152,20 @@ def substitute(lines, word_source, bit_source):
 class Currents(NamedTuple):
     """What flows at given node voltages."""
 
-    across: np.ndarray            # (b, m, n) V
-    cell: np.ndarray              # (b, m, n) A
-    left: np.ndarray              # (b, m) A from the terminals into the lines; 0 where the resistance is 0
+    across: np.ndarray  # (b, m, n) V
+    cell: np.ndarray  # (b, m, n) A
+    left: np.ndarray  # (b, m) A from the terminals into the lines; 0 where the resistance is 0
     right: np.ndarray
-    top: np.ndarray               # (b, n)
+    top: np.ndarray  # (b, n)
     bottom: np.ndarray
-    word_excess: np.ndarray       # (b, m, n) A that flow into the nodes and not out of them
+    word_excess: np.ndarray  # (b, m, n) A that flow into the nodes and not out of them
     bit_excess: np.ndarray
 
 
 def _along(r, first, high, low, last):
-    """Currents (b, lines, cells + 1) A along lines from their first terminal to their last; 0 where r is 0 or infinite."""
+    """Currents (b, lines, cells + 1) A along lines from their first terminal to their last; 0
+    where r is 0 or infinite.
+    """
     zero = np.zeros((*first.shape, 1))
     high = np.concatenate((first[..., None], high, last[..., None]), axis=2)
     low = np.concatenate((zero, low, zero), axis=2)
@@ -161,7 +175,9 @@ def _along(r, first, high, low, last):
 
 
 def _gather(r, excess):
-    """Sum `excess` (b, lines, cells) over nodes joined without resistance; 0 where a terminal holds them.  In place."""
+    """Sum `excess` (b, lines, cells) over nodes joined without resistance; 0 where a terminal
+    holds them.  In place.
+    """
     held = r[:, 0] == 0
     cells = excess.shape[2]
     for j in range(cells):
@@ -189,7 +205,8 @@ def currents(wiring, ends, inject, w, u):
         word_excess += inject[0]
         bit_excess += inject[1]
     if shorts.any():
-        # A shorted cell carries what is left over at the side where it has resistance towards both neighbours.
+        # A shorted cell carries what is left over at the side where it has resistance towards both
+        # neighbours.
         free_bit = (np.minimum(r_bit[:-1], r_bit[1:]) > 0) & shorts
         free_word = shorts & ~free_bit
         through = np.where(free_bit, -bit_excess, 0.0) + np.where(free_word, word_excess, 0.0)
@@ -199,11 +216,14 @@ def currents(wiring, ends, inject, w, u):
     _gather(r_word, word_excess)
     turned = bit_excess.transpose(0, 2, 1)
     _gather(r_bit.T, turned)
-    return Currents(across, cell, word[..., 0], -word[..., -1], bit[:, 0], -bit[:, -1], word_excess, bit_excess)
+    return Currents(
+        across, cell, word[..., 0], -word[..., -1], bit[:, 0], -bit[:, -1], word_excess, bit_excess
+    )
 
 
 def _join(r, first, last, x):
-    """Give nodes that are joined without resistance, or held by a terminal, one voltage to the last bit.  In place.
+    """Give nodes that are joined without resistance, or held by a terminal, one voltage to the
+    last bit.  In place.
 
     x : (b, lines, cells) V;  first, last : (b, lines) V of the terminals
     """
@@ -272,19 +292,21 @@ def _add(parts, change):
     high, low = parts
     total = high + change
     shifted = total - high
-    lost = (high - (total - shifted)) + (change - shifted)         # exactly what the rounding lost (Knuth)
+    lost = (high - (total - shifted)) + (change - shifted)  # exactly what the rounding lost (Knuth)
     low = low + lost
     rounded = total + low
     return rounded, low - (rounded - total)
 
 
 def refine(wiring, solve, ends, inject, w, u, tolerance, floor):
-    """Refine node voltages until Kirchhoff's current law holds to `tolerance` of the largest current of a cell.
+    """Refine node voltages until Kirchhoff's current law holds to `tolerance` of the largest
+    current of a cell.
 
     Parameters
     ----------
     solve : function of (ends, inject) to node voltages, to a few digits
-    ends : (left, right, top, bottom), (b, lines) V each;  inject : (word, bit), (b, m, n) A each, or None
+    ends : (left, right, top, bottom), (b, lines) V each;  inject : (word, bit), (b, m, n) A each,
+        or None
     w, u : (b, m, n) V, where to start
     floor : (b,) A, below which a current is nothing
 
@@ -302,7 +324,9 @@ def refine(wiring, solve, ends, inject, w, u, tolerance, floor):
         scale = np.maximum(abs(flow.cell).max(axis=(1, 2)), floor)
         if inject is not None:
             scale = np.maximum(scale, abs(np.stack(inject)).max(axis=(0, 2, 3)))
-        residual = np.maximum(abs(flow.word_excess).max(axis=(1, 2)), abs(flow.bit_excess).max(axis=(1, 2)))
+        residual = np.maximum(
+            abs(flow.word_excess).max(axis=(1, 2)), abs(flow.bit_excess).max(axis=(1, 2))
+        )
         share = np.divide(residual, scale, out=np.zeros_like(residual), where=scale > 0).max()
         if best is None or share < best[0]:
             best = share, (w[0], u[0], flow, scale, residual)

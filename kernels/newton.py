@@ -1,20 +1,24 @@
 """Crossbars of nonlinear cells: damped Newton on the cell currents.
 
-A state is a set of node voltages together with cell currents y that obey Kirchhoff's current law in the wires at exactly
-these voltages.  Linearising every cell at its voltage v, i(v) + slope (v' - v), gives a linear network; its solution
-has the state (v', y' = i + slope (v' - v)), and every mean of the two states is a state again.  So i(v) - y is the KCL
-residual at the two nodes of a cell, and no wire is ever looked at: r = 0 needs no care here.  What the linear solver
-leaves is added to it.
+A state is a set of node voltages together with cell currents y that obey Kirchhoff's current law
+in the wires at exactly these voltages.  Linearising every cell at its voltage v,
+i(v) + slope (v' - v), gives a linear network; its solution has the state
+(v', y' = i + slope (v' - v)), and every mean of the two states is a state again.  So i(v) - y is
+the KCL residual at the two nodes of a cell, and no wire is ever looked at: r = 0 needs no care
+here.  What the linear solver leaves is added to it.
 
-Residuals are relative to the largest cell current of the very state.  The currents at ideal wires are no scale: those
-of a steep curve are larger by any number of orders of magnitude.  What the rounding of the terminal voltages is worth in
-the best conductor counts as no current.  The voltages across the cells are carried beside those of the nodes: where
-wires are far above the cells, the difference of two nodes has lost the digits that tell the current.
+Residuals are relative to the largest cell current of the very state.  The currents at ideal wires
+are no scale: those of a steep curve are larger by any number of orders of magnitude.  What the
+rounding of the terminal voltages is worth in the best conductor counts as no current.  The
+voltages across the cells are carried beside those of the nodes: where wires are far above the
+cells, the difference of two nodes has lost the digits that tell the current.
 
-For non-decreasing curves the solution minimises a convex function (the co-content of Millar, 1951).  Its derivative
-along the step d = v' - v is sum((i(v + t d) - y(t)) d), which costs one evaluation of the cells.  A full step that
-overshoots is shortened until this derivative is at most half of what it was at the start: the iteration cannot diverge.
+For non-decreasing curves the solution minimises a convex function (the co-content of Millar,
+1951).  Its derivative along the step d = v' - v is sum((i(v + t d) - y(t)) d), which costs one
+evaluation of the cells.  A full step that overshoots is shortened until this derivative is at most
+half of what it was at the start: the iteration cannot diverge.
 """
+
 import numpy as np
 
 from xbarsim.kernels.nodal import State, factor, node_voltages
@@ -41,10 +45,13 @@ def solve_cells(cell_currents, start, r_word, r_bit, terminals, tolerance, steps
     start = _alone(cell_currents, start, r_word, r_bit)
     current, slope = cell_currents(start)
     highest = max(abs(end).max() for end in terminals)
-    # The secant of each curve is closer to where the wires will let its voltage go than its tangent.
+    # The secant of each curve is closer to where the wires will let its voltage go than its
+    # tangent.
     secant = np.divide(current, start, out=slope.copy(), where=start != 0)
     linear_tolerance = max(tolerance / 10, 1e-14)
-    state = node_voltages(factor(secant, r_word, r_bit), *terminals, tolerance=linear_tolerance).single()
+    state = node_voltages(
+        factor(secant, r_word, r_bit), *terminals, tolerance=linear_tolerance
+    ).single()
     left = state.residual * abs(state.current).max()
     for taken in range(steps + 1):
         v, y = state.across, state.current
@@ -52,15 +59,23 @@ def solve_cells(cell_currents, start, r_word, r_bit, terminals, tolerance, steps
         scale = max(abs(current).max(), EPSILON * highest * slope.max()) or 1.0
         residual = (abs(current - y).max() + left) / scale
         if residual <= tolerance or taken == steps:
-            return state._replace(current=current, from_word=current.sum(axis=1),
-                                  into_bit=current.sum(axis=0), iterations=taken, residual=residual)
+            return state._replace(
+                current=current,
+                from_word=current.sum(axis=1),
+                into_bit=current.sum(axis=0),
+                iterations=taken,
+                residual=residual,
+            )
         source = (current - slope * v)[None]
-        full = node_voltages(factor(slope, r_word, r_bit), *terminals, -source, source,
-                             tolerance=linear_tolerance).single()
+        full = node_voltages(
+            factor(slope, r_word, r_bit), *terminals, -source, source, tolerance=linear_tolerance
+        ).single()
         left_full = full.residual * max(abs(full.current).max(), abs(source).max())
         full = full._replace(current=full.current + source[0])
         t = _step_length(cell_currents, v, full.across - v, y, full.current - y)
-        state = State(*(before + t * (after - before) for before, after in zip(state, full, strict=True)))
+        state = State(
+            *(before + t * (after - before) for before, after in zip(state, full, strict=True))
+        )
         left += t * (left_full - left)
     raise AssertionError("unreachable")
 
@@ -68,14 +83,15 @@ def solve_cells(cell_currents, start, r_word, r_bit, terminals, tolerance, steps
 def _alone(cell_currents, start, r_word, r_bit):
     """(m, n) V, to 1/1000 of `start`: of every cell if it were the only one on its lines.
 
-    On steep curves the voltages at ideal wires are hopeless as a start: from there Newton descends by one voltage scale
-    of an exponential per step.  Where the wires hardly matter nothing is to be gained, and `start` is returned.
+    On steep curves the voltages at ideal wires are hopeless as a start: from there Newton descends
+    by one voltage scale of an exponential per step.  Where the wires hardly matter nothing is to
+    be gained, and `start` is returned.
     """
     path = _to_terminals(r_word) + _to_terminals(r_bit.T).T
-    path[np.isinf(path)] = 0.0                                  # a floating line: fed through other cells, if at all
+    path[np.isinf(path)] = 0.0  # a floating line: fed through other cells, if at all
     if not (path * abs(cell_currents(start)[0]) > abs(start)).any():
         return start
-    low, high = np.zeros(start.shape), np.ones(start.shape)    # shares of `start`
+    low, high = np.zeros(start.shape), np.ones(start.shape)  # shares of `start`
     for _ in range(10):
         share = (low + high) / 2
         below = share * abs(start) + path * abs(cell_currents(share * start)[0]) < abs(start)
@@ -84,13 +100,18 @@ def _alone(cell_currents, start, r_word, r_bit):
 
 
 def _to_terminals(r):
-    """(lines, cells) ohm from each node to the terminals of its line, (lines, cells + 1) segments."""
+    """(lines, cells) ohm from each node to the terminals of its line, (lines, cells + 1)
+    segments.
+    """
     with np.errstate(divide="ignore"):
         return 1 / (1 / np.cumsum(r, axis=1)[:, :-1] + 1 / np.cumsum(r[:, ::-1], axis=1)[:, -2::-1])
 
 
 def _step_length(cell_currents, v, d, y, dy):
-    """Fraction t of the step d after which the co-content falls at most half as steeply as before, or just rises."""
+    """Fraction t of the step d after which the co-content falls at most half as steeply as before,
+    or just rises.
+    """
+
     def slope_at(t):
         return ((cell_currents(v + t * d)[0] - y - t * dy) * d).sum()
 

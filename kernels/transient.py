@@ -1,14 +1,16 @@
 """Settling of an ohmic crossbar with capacitances: first moments, and steps in time.
 
-Every node carries a capacitance to ground, every cell one from word line to bit line.  What the nodes still lack of their
-final voltages, x, obeys C dx/dt = -G x with all terminals at 0 V: no small output is the difference of large ones.
+Every node carries a capacitance to ground, every cell one from word line to bit line.  What the
+nodes still lack of their final voltages, x, obeys C dx/dt = -G x with all terminals at 0 V: no
+small output is the difference of large ones.
 """
+
 import numpy as np
 
 from xbarsim.kernels import direct
 from xbarsim.kernels.nodal import factor, node_voltages
 
-GAMMA = 1 - 0.5 ** 0.5                   # of the two-stage, second-order, L-stable DIRK method (Alexander, 1977)
+GAMMA = 1 - 0.5**0.5  # of the two-stage, second-order, L-stable DIRK method (Alexander, 1977)
 
 
 def _charge(w, u, c_word, c_bit, c_cell):
@@ -24,16 +26,21 @@ def _grounded(g):
 
 
 def power(g, r_word, r_bit, w, u):
-    """x G x in W: what node voltages x = (w, u), (m, n) V each, dissipate with all terminals at 0 V."""
+    """x G x in W: what node voltages x = (w, u), (m, n) V each, dissipate with all terminals at 0
+    V.
+    """
     total = (g * (w - u) ** 2).sum()
-    for r, drop in ((r_word, np.diff(w, axis=1, prepend=0.0, append=0.0)),
-                    (r_bit, np.diff(u, axis=0, prepend=0.0, append=0.0))):
-        total += np.divide(drop ** 2, r, out=np.zeros_like(drop), where=r > 0).sum()
+    for r, drop in (
+        (r_word, np.diff(w, axis=1, prepend=0.0, append=0.0)),
+        (r_bit, np.diff(u, axis=0, prepend=0.0, append=0.0)),
+    ):
+        total += np.divide(drop**2, r, out=np.zeros_like(drop), where=r > 0).sum()
     return total
 
 
 def first_moments(g, r_word, r_bit, capacitance, missing):
-    """(w, u) in V s: the integral over time of what each node still lacks of its final voltage, G^-1 C x(0).
+    """(w, u) in V s: the integral over time of what each node still lacks of its final voltage,
+    G^-1 C x(0).
 
     capacitance : (c_word, c_bit, c_cell), each (m, n) F;  missing : (w, u), each (m, n) V at time 0
     """
@@ -43,14 +50,16 @@ def first_moments(g, r_word, r_bit, capacitance, missing):
 
 
 def steps(g, r_word, r_bit, capacitance, missing, too_large, first_step):
-    """Yields (time, x, dx/dt) after every accepted step from x = `missing` at time 0; x as (w, u), (m, n) V each.
+    """Yields (time, x, dx/dt) after every accepted step from x = `missing` at time 0; x as (w, u),
+    (m, n) V each.
 
-    too_large : function of (error, x) to the ratio of the estimated error of a step to the allowed one
+    too_large : function of (error, x) to the ratio of the estimated error of a step to the allowed
+        one
     first_step : s
 
-    Every stage solves (G + C / (gamma h)) d = -G base for the change d = gamma h dx/dt: its currents are those that
-    flow, however short the step.  The estimate, gamma h (f2 - f1), is that of the embedded first-order solution: the
-    accepted one is better.
+    Every stage solves (G + C / (gamma h)) d = -G base for the change d = gamma h dx/dt: its
+    currents are those that flow, however short the step.  The estimate, gamma h (f2 - f1), is that
+    of the embedded first-order solution: the accepted one is better.
     """
     x = missing
     time, h = 0.0, first_step
@@ -68,7 +77,9 @@ def steps(g, r_word, r_bit, capacitance, missing, too_large, first_step):
             return state.w, state.u
 
         first = change(x)
-        base = tuple(part + (1 - GAMMA) * h * rate * moved for part, moved in zip(x, first, strict=True))
+        base = tuple(
+            part + (1 - GAMMA) * h * rate * moved for part, moved in zip(x, first, strict=True)
+        )
         second = change(base)
         y = tuple(part + moved for part, moved in zip(base, second, strict=True))
         error = tuple(b - a for a, b in zip(first, second, strict=True))
@@ -76,4 +87,4 @@ def steps(g, r_word, r_bit, capacitance, missing, too_large, first_step):
         if ratio <= 1:
             time, x = time + h, y
             yield time, x, tuple(rate * moved for moved in second)
-        h *= min(4.0, max(0.2, 0.9 / ratio ** 0.5 if ratio > 0 else 4.0))
+        h *= min(4.0, max(0.2, 0.9 / ratio**0.5 if ratio > 0 else 4.0))

@@ -1,4 +1,7 @@
-"""Wires far above the cells, and other arrays where node voltages alone no longer tell the currents."""
+"""Wires far above the cells, and other arrays where node voltages alone no longer tell the
+currents.
+"""
+
 import numpy as np
 import pytest
 from reference import dense_solve
@@ -26,7 +29,9 @@ def test_outputs_are_as_exact_as_the_transfer_matrix(ratio):
     s = xb.solve(v)
     np.testing.assert_allclose(s.output_current, expected, rtol=0, atol=1e-11 * expected.max())
     if ratio > 1e3:
-        np.testing.assert_allclose(s.output_current, expected, rtol=1e-12, atol=0)       # of each, however small
+        np.testing.assert_allclose(
+            s.output_current, expected, rtol=1e-12, atol=0
+        )  # of each, however small
     assert s.residual <= 1e-12
     np.testing.assert_allclose(s.input_current.sum(), s.output_current.sum(), rtol=1e-10)
 
@@ -34,7 +39,9 @@ def test_outputs_are_as_exact_as_the_transfer_matrix(ratio):
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("shape", [(7, 12), (12, 7)])
 def test_currents_obey_kirchhoff_and_energy(ratio, shape):
-    """Of inputs of both signs, in both orders of elimination; wire currents are differences of node voltages."""
+    """Of inputs of both signs, in both orders of elimination; wire currents are differences of
+    node voltages.
+    """
     xb, v = array(ratio, *shape, seed=3, drive="both", sense="both", floating_bit_lines=[2])
     s = xb.solve(v - 0.5, 0.02)
     np.testing.assert_allclose(s.cell_power + s.wire_power, s.power, rtol=1e-10)
@@ -42,12 +49,18 @@ def test_currents_obey_kirchhoff_and_energy(ratio, shape):
     r, largest = xb.word_segments[:, 1:-1], abs(s.cell_current).max()
     along = -np.diff(s.word_line_voltage, axis=1) / r
     np.testing.assert_allclose(along, s.word_line_current[:, 1:-1], rtol=0, atol=1e-11 * largest)
-    np.testing.assert_allclose(s.bit_line_current[1:] - s.bit_line_current[:-1], s.cell_current, rtol=0,
-                               atol=1e-11 * largest)
+    np.testing.assert_allclose(
+        s.bit_line_current[1:] - s.bit_line_current[:-1],
+        s.cell_current,
+        rtol=0,
+        atol=1e-11 * largest,
+    )
 
 
 def test_sensitivity_is_the_change_of_the_transfer_matrix():
-    """Star-mesh elimination subtracts nothing: its differences are good to 1e-6 where the change is large."""
+    """Star-mesh elimination subtracts nothing: its differences are good to 1e-6 where the change
+    is large.
+    """
     xb, v = array(1e6, 8, 8)
     slope = xb.sensitivity(v)
     i, j = np.unravel_index(abs(slope).max(axis=0).argmax(), xb.shape)
@@ -56,7 +69,8 @@ def test_sensitivity_is_the_change_of_the_transfer_matrix():
         g = xb.conductance.copy()
         g[i, j] *= factor
         outputs.append(Crossbar(g, 1e10, 1e10).transfer_matrix() @ v)
-    # The current through a cell moves as g / (1 + g R): between g and 2 g by exactly slope * g * (1 + a) / (1 + 2 a).
+    # The current through a cell moves as g / (1 + g R): between g and 2 g by exactly slope * g *
+    # (1 + a) / (1 + 2 a).
     k = abs(slope[:, i, j]).argmax()
     change = outputs[0][k] - outputs[1][k]
     assert change == pytest.approx(slope[k, i, j] * xb.conductance[i, j] / 2, rel=1e-4, abs=0)
@@ -68,7 +82,9 @@ def test_high_source_and_sense_resistances():
     g = rng.uniform(0.5e-3, 1e-3, (8, 6))
     xb = Crossbar(g, 1.0, 1.0, 1e9, 1e9)
     s = xb.solve(np.linspace(0.1, 1, 8))
-    np.testing.assert_allclose(s.output_current, xb.transfer_matrix() @ np.linspace(0.1, 1, 8), rtol=1e-12, atol=0)
+    np.testing.assert_allclose(
+        s.output_current, xb.transfer_matrix() @ np.linspace(0.1, 1, 8), rtol=1e-12, atol=0
+    )
     assert s.residual <= 1e-12
 
 
@@ -78,10 +94,18 @@ def test_terminals_at_one_voltage_carry_nothing():
     assert abs(s.output_current).max() < 1e-16 and s.residual <= 1e-12
 
 
-@pytest.mark.parametrize("floating", [
-    {"floating_word_lines": [0], "floating_bit_lines": [0]}, {"floating_word_lines": [0]}, {"floating_bit_lines": [0]}])
+@pytest.mark.parametrize(
+    "floating",
+    [
+        {"floating_word_lines": [0], "floating_bit_lines": [0]},
+        {"floating_word_lines": [0]},
+        {"floating_bit_lines": [0]},
+    ],
+)
 def test_a_short_between_floating_lines(floating):
-    """Alone on its lines, it joins two lines that see nothing; beside other cells it carries their current."""
+    """Alone on its lines, it joins two lines that see nothing; beside other cells it carries their
+    current.
+    """
     alone = Crossbar([[np.inf]], 1.0, 1.0, **floating).solve([0.1])
     assert alone.output_current.tolist() == [0.0] and alone.residual <= 1e-12
     g = np.array([[np.inf, 1e-4], [2e-4, 3e-4]])
@@ -99,7 +123,9 @@ def test_shorts_and_ideal_segments_where_wires_are_high(ratio):
     word[2, 3] = word[3, 0] = 0.0
     xb, v = Crossbar(g, word, ratio * 1e4), rng.uniform(0, 1, 6)
     expected = xb.transfer_matrix() @ v
-    np.testing.assert_allclose(xb.solve(v).output_current, expected, rtol=1e-9, atol=1e-11 * expected.max())
+    np.testing.assert_allclose(
+        xb.solve(v).output_current, expected, rtol=1e-9, atol=1e-11 * expected.max()
+    )
 
 
 def test_elimination_agrees_with_dense_nodal_analysis():
@@ -117,11 +143,15 @@ def test_elimination_agrees_with_dense_nodal_analysis():
 
 
 def test_what_is_too_large_to_eliminate_says_how_far_it_came(monkeypatch):
-    """Conjugate gradients alone, refined, come as far as elimination does; stopped short, they say so."""
+    """Conjugate gradients alone, refined, come as far as elimination does; stopped short, they say
+    so.
+    """
     monkeypatch.setattr(direct, "LARGEST_BYTES", 0)
     xb, v = array(1e8)
     expected = xb.transfer_matrix() @ v
-    np.testing.assert_allclose(xb.solve(v).output_current, expected, rtol=0, atol=1e-10 * expected.max())
+    np.testing.assert_allclose(
+        xb.solve(v).output_current, expected, rtol=0, atol=1e-10 * expected.max()
+    )
     monkeypatch.setattr(direct, "REFINEMENTS", 1)
     with pytest.raises(ConvergenceError, match="largest cell current") as caught:
         xb.solve(v)
@@ -133,7 +163,9 @@ def test_nonlinear_cells_under_high_wires(ratio):
     """A circuit of one: V = v0 asinh(I / g v0) + 2 r I."""
     g, scale, r = 1e-4, 0.05, ratio * 1e4
     s = Crossbar([[g]], r, r, cell=Sinh(scale)).solve([1.0])
-    exact = brentq(lambda i: scale * np.arcsinh(i / (g * scale)) + 2 * r * i - 1, 0, 1, xtol=1e-30, rtol=1e-15)
+    exact = brentq(
+        lambda i: scale * np.arcsinh(i / (g * scale)) + 2 * r * i - 1, 0, 1, xtol=1e-30, rtol=1e-15
+    )
     assert s.output_current[0] == pytest.approx(exact, rel=1e-11, abs=0)
     grid = Crossbar(np.full((12, 12), g), r, r, cell=Sinh(scale)).solve(np.linspace(0.1, 1, 12))
     linear = Crossbar(grid.cell_current / grid.cell_voltage, r, r)

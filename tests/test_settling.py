@@ -1,4 +1,5 @@
 """When outputs settle: against eigenmodes of the stamped network, and ngspice."""
+
 import shutil
 import subprocess
 
@@ -12,8 +13,12 @@ from xbarsim.errors import OutOfRangeError
 
 def column(rng):
     """Two cells on one bit line with drivers of their own: (conductance, source ohm, V, lsb A)."""
-    return (10 ** rng.uniform(-6, -4, (2, 1)), 10 ** rng.uniform(2, 5, 2), rng.uniform(-0.2, 0.2, 2),
-            10 ** rng.uniform(-7.5, -5.5))
+    return (
+        10 ** rng.uniform(-6, -4, (2, 1)),
+        10 ** rng.uniform(2, 5, 2),
+        rng.uniform(-0.2, 0.2, 2),
+        10 ** rng.uniform(-7.5, -5.5),
+    )
 
 
 def settled(g, source, volts, lsb):
@@ -25,7 +30,9 @@ def settled(g, source, volts, lsb):
 
 def test_a_deviation_that_crosses_zero_comes_back():
     """The first way into the band is at 4.36 ps."""
-    found, exact = settled(np.full((2, 1), 4e-5), np.array([1e3, 1e5]), np.array([0.2, -0.155]), 1e-6)
+    found, exact = settled(
+        np.full((2, 1), 4e-5), np.array([1e3, 1e5]), np.array([0.2, -0.155]), 1e-6
+    )
     assert exact == pytest.approx(14.61e-12, rel=1e-3, abs=0)
     assert found == pytest.approx(exact, rel=1e-3, abs=0)
 
@@ -52,7 +59,9 @@ def test_outputs_that_are_small_beside_the_inputs(lsb):
     transfer = Crossbar(g, 30.0, 30.0).transfer_matrix()
     volts -= np.linalg.pinv(transfer) @ (transfer @ volts) * (1 - 1e-6)
     found = Crossbar(g, 30.0, 30.0).settle(volts, 2e-15, 3e-15, 1e-15, within=0.5, lsb=lsb)
-    rates, amplitudes = eigenmodes(g, np.full(g.shape, 30.0), np.full(g.shape, 30.0), volts, 2e-15, 3e-15, 1e-15)
+    rates, amplitudes = eigenmodes(
+        g, np.full(g.shape, 30.0), np.full(g.shape, 30.0), volts, 2e-15, 3e-15, 1e-15
+    )
     exact = [last_exit(rates, row, 0.5 * lsb) for row in amplitudes]
     np.testing.assert_allclose(found.settling_time, exact, rtol=3e-3, atol=0)
     missing = np.exp(-np.outer(found.time, rates)) @ amplitudes.T
@@ -76,11 +85,28 @@ def test_no_final_current_is_no_scale():
 
 @pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
 def test_ngspice_settles_at_the_same_time(tmp_path):
-    lines = ["column", "V0 a 0 0.2", "V1 b 0 -0.155", "R0 a w0 1001", "R1 b w1 100001", "G0 w0 u0 w0 u0 4e-5",
-             "G1 w1 u1 w1 u1 4e-5", "R2 u0 u1 1", "R3 u1 s 1001", "Vs s 0 0"]
+    lines = [
+        "column",
+        "V0 a 0 0.2",
+        "V1 b 0 -0.155",
+        "R0 a w0 1001",
+        "R1 b w1 100001",
+        "G0 w0 u0 w0 u0 4e-5",
+        "G1 w1 u1 w1 u1 4e-5",
+        "R2 u0 u1 1",
+        "R3 u1 s 1001",
+        "Vs s 0 0",
+    ]
     lines += [f"C{node} {node} 0 1e-15 ic=0" for node in ("w0", "w1", "u0", "u1")]
-    control = [".options reltol=1e-6 abstol=1e-15", ".control", "set numdgt=12", "tran 2e-15 6e-11 0 5e-15 uic",
-               "wrdata out i(vs)", ".endc", ".end"]
+    control = [
+        ".options reltol=1e-6 abstol=1e-15",
+        ".control",
+        "set numdgt=12",
+        "tran 2e-15 6e-11 0 5e-15 uic",
+        "wrdata out i(vs)",
+        ".endc",
+        ".end",
+    ]
     (tmp_path / "net.cir").write_text("\n".join(lines + control) + "\n")
     subprocess.run(["ngspice", "-b", "net.cir"], cwd=tmp_path, capture_output=True, check=False)
     time, current = np.loadtxt(tmp_path / "out").T

@@ -1,4 +1,5 @@
 """`xbarsim solve`: one crossbar from files, to files."""
+
 import json
 import sys
 import warnings
@@ -29,55 +30,133 @@ RESULTS = (
 
 @app.command("solve")
 def _solve(
-    conductance: Annotated[str, typer.Argument(help="(m, n) cells: .npy, .csv or .h5 (FILE:DATASET); a CSV "
-                                               "file of one column is an array of one bit line.")],
-    voltage: Annotated[str | None, typer.Option("--input", help="(m,) or (b, m) V, a file of one row is one "
-                                                "input; the transfer matrix if absent.")] = None,
-    unit: Annotated[str, typer.Option(help="Of the cells: S, mS, uS, nS, or ohm, kohm, Mohm.")] = "S",
-    word_line: Annotated[str, typer.Option(help="Word-line resistance per segment, ohm: a number, or a file of "
-                                           "one per line or per segment.")] = "1",
+    conductance: Annotated[
+        str,
+        typer.Argument(
+            help="(m, n) cells: .npy, .csv or .h5 (FILE:DATASET); a CSV "
+            "file of one column is an array of one bit line."
+        ),
+    ],
+    voltage: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            help="(m,) or (b, m) V, a file of one row is one input; the transfer matrix if absent.",
+        ),
+    ] = None,
+    unit: Annotated[
+        str, typer.Option(help="Of the cells: S, mS, uS, nS, or ohm, kohm, Mohm.")
+    ] = "S",
+    word_line: Annotated[
+        str,
+        typer.Option(
+            help="Word-line resistance per segment, ohm: a number, or a file of "
+            "one per line or per segment."
+        ),
+    ] = "1",
     bit_line: Annotated[str, typer.Option(help="Bit-line resistance, ohm, likewise.")] = "1",
-    source: Annotated[str, typer.Option(help="Source resistance, ohm: a number, or a file of one per word "
-                                        "line.")] = "0",
-    sense: Annotated[str, typer.Option(help="Sense resistance, ohm, likewise, per bit line.")] = "0",
-    bias: Annotated[str, typer.Option(help="Voltage of the sense amplifiers, V: a number, or a file.")] = "0",
+    source: Annotated[
+        str, typer.Option(help="Source resistance, ohm: a number, or a file of one per word line.")
+    ] = "0",
+    sense: Annotated[
+        str, typer.Option(help="Sense resistance, ohm, likewise, per bit line.")
+    ] = "0",
+    bias: Annotated[
+        str, typer.Option(help="Voltage of the sense amplifiers, V: a number, or a file.")
+    ] = "0",
     floating_word: Annotated[str, typer.Option("--floating-word-lines", metavar="I,J,...")] = "",
     floating_bit: Annotated[str, typer.Option("--floating-bit-lines", metavar="I,J,...")] = "",
-    cell: Annotated[str | None, typer.Option(help="sinh:V0, polynomial:VMAX,C2,C3... or table:FILE (V, A "
-                                             "columns).")] = None,
-    access: Annotated[str | None, typer.Option(help="selector:G,V0 or transistor:R,OVERDRIVE,LAMBDA.")] = None,
-    drive: Annotated[str, typer.Option(help="left, right or both: connected ends of the word lines.")] = "left",
-    sensed: Annotated[str, typer.Option(help="bottom, top or both: connected ends of the bit lines.")] = "bottom",
-    transposed: Annotated[bool, typer.Option(help="Drive the bit lines and sense the word lines. Resistances "
-                                             "stay where they are: --source at the word lines, which are then "
-                                             "sensed, --sense at the bit lines, which are then driven.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the currents (.npy, .csv), or all "
-                                             "results and what was solved (.h5).")] = None,
-    spice: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a netlist.")] = None,
-    dialect: Annotated[str, typer.Option(help="Of the netlist: ngspice, ltspice or xyce; the last two by their "
-                                         "published syntax, not run by us.")] = "ngspice",
-    sensitivity: Annotated[bool, typer.Option(help="Also the derivative of every output by every "
-                                              "conductance.")] = False,
-    noise: Annotated[str | None, typer.Option(metavar="SIGMA", help="Also the noise of the outputs, for this "
-                                              "standard deviation of the cells, S: a number, or a file.")] = None,
-    settle: Annotated[str | None, typer.Option(metavar="CW,CB,CC", help="Also Elmore delay and settling time, "
-                                               "for capacitances of word-line nodes, bit-line nodes and cells, "
-                                               "F.")] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(help="sinh:V0, polynomial:VMAX,C2,C3... or table:FILE (V, A columns)."),
+    ] = None,
+    access: Annotated[
+        str | None, typer.Option(help="selector:G,V0 or transistor:R,OVERDRIVE,LAMBDA.")
+    ] = None,
+    drive: Annotated[
+        str, typer.Option(help="left, right or both: connected ends of the word lines.")
+    ] = "left",
+    sensed: Annotated[
+        str, typer.Option(help="bottom, top or both: connected ends of the bit lines.")
+    ] = "bottom",
+    transposed: Annotated[
+        bool,
+        typer.Option(
+            help="Drive the bit lines and sense the word lines. Resistances "
+            "stay where they are: --source at the word lines, which are then "
+            "sensed, --sense at the bit lines, which are then driven."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the currents (.npy, .csv), or all results and what was solved (.h5).",
+        ),
+    ] = None,
+    spice: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a netlist.")
+    ] = None,
+    dialect: Annotated[
+        str,
+        typer.Option(
+            help="Of the netlist: ngspice, ltspice or xyce; the last two by their "
+            "published syntax, not run by us."
+        ),
+    ] = "ngspice",
+    sensitivity: Annotated[
+        bool, typer.Option(help="Also the derivative of every output by every conductance.")
+    ] = False,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIGMA",
+            help="Also the noise of the outputs, for this "
+            "standard deviation of the cells, S: a number, or a file.",
+        ),
+    ] = None,
+    settle: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CW,CB,CC",
+            help="Also Elmore delay and settling time, "
+            "for capacitances of word-line nodes, bit-line nodes and cells, "
+            "F.",
+        ),
+    ] = None,
     within: Annotated[float, typer.Option(help="Settled within this fraction of --lsb.")] = 1e-3,
-    lsb: Annotated[float | None, typer.Option(help="A; the largest final current if absent.")] = None,
-    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw --map (one input), or the "
-                                                 "attenuation (no input).")] = None,
+    lsb: Annotated[
+        float | None, typer.Option(help="A; the largest final current if absent.")
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also draw --map (one input), or the attenuation (no input)."
+        ),
+    ] = None,
     shown: Annotated[str, typer.Option("--map", help="ir-drop, voltage or current.")] = "ir-drop",
 ):
     """Solve one crossbar: output currents for input voltages, or the transfer matrix."""
     from xbarsim import arrays
     from xbarsim.circuit import Crossbar
 
-    asked = {"--sensitivity": sensitivity, "--noise": noise is not None, "--settle": settle is not None}
+    asked = {
+        "--sensitivity": sensitivity,
+        "--noise": noise is not None,
+        "--settle": settle is not None,
+    }
     _check_options(asked, voltage, out, spice, shown)
-    read = {"CONDUCTANCE": conductance, "--input": voltage, "--word-line": word_line, "--bit-line": bit_line,
-            "--source": source, "--sense": sense, "--bias": bias, "--noise": noise,
-            "--cell": None if cell is None else cell.removeprefix("table:")}
+    read = {
+        "CONDUCTANCE": conductance,
+        "--input": voltage,
+        "--word-line": word_line,
+        "--bit-line": bit_line,
+        "--source": source,
+        "--sense": sense,
+        "--bias": bias,
+        "--noise": noise,
+        "--cell": None if cell is None else cell.removeprefix("table:"),
+    }
     arrays.refuse_overwriting({"--out": out, "--spice": spice, "--picture": picture}, read)
 
     g = _conductances(conductance, unit)
@@ -112,19 +191,27 @@ def _solve(
         if sensitivity:
             results["sensitivity"] = xb.sensitivity(volts, None, bias_voltage), "A/S"
         if noise is not None:
-            sigma = _number(noise)
-            sigma = arrays.read_matrix(noise) if sigma is None else sigma
+            sigma = arrays.read_number_or_matrix(noise)
             solved["conductance_sigma"] = sigma, "S"
             results["output_noise"] = xb.output_noise(volts, sigma, bias_voltage), "A"
         if settle is not None:
             settling = xb.settle(volts, *_capacitances(settle), within=within, lsb=lsb)
-            results |= {name: (getattr(settling, name), "s") for name in ("elmore_delay", "settling_time")}
+            results |= {
+                name: (getattr(settling, name), "s") for name in ("elmore_delay", "settling_time")
+            }
         if spice is not None:
             _written(xb.to_spice(spice, volts, bias_voltage, dialect))
     if out is not None:
         content = results | {f"solved/{name}": value for name, value in solved.items()}
-        said = lines | {"cell": cell or "", "access": access or "", "settle": settle or "", "within": within,
-                        "lsb": lsb or 0.0, "xbarsim": __version__, "command": json.dumps(sys.argv[1:])}
+        said = lines | {
+            "cell": cell or "",
+            "access": access or "",
+            "settle": settle or "",
+            "within": within,
+            "lsb": lsb or 0.0,
+            "xbarsim": __version__,
+            "command": json.dumps(sys.argv[1:]),
+        }
         _written(arrays.write_arrays(out, content, said))
     else:
         import numpy as np
@@ -148,7 +235,9 @@ def _check_options(asked, voltage, out, spice, shown):
 
 
 def _conductances(name, unit):
-    """(m, n) S of a file in a unit of conductance or resistance; a remark where the unit looks wrong."""
+    """(m, n) S of a file in a unit of conductance or resistance; a remark where the unit looks
+    wrong.
+    """
     import numpy as np
 
     from xbarsim.arrays import read_matrix
@@ -159,16 +248,22 @@ def _conductances(name, unit):
     values = read_matrix(name)
     if unit in OHMS:
         if (values < 0).any() or np.isnan(values).any():
-            raise typer.BadParameter(f"{name} holds resistances below 0 or nan; allowed: 0 {unit} (a short) to "
-                                     "inf (an open cell)", param_hint="--unit")
+            raise typer.BadParameter(
+                f"{name} holds resistances below 0 or nan; allowed: 0 {unit} (a short) to "
+                "inf (an open cell)",
+                param_hint="--unit",
+            )
         with np.errstate(divide="ignore"):
             return 1 / (values * OHMS[unit])
     g = values * UNITS[unit]
     conducting = g[np.isfinite(g) & (g > 0)]
     if conducting.size and np.median(conducting) >= 1:
         low, high = conducting.min(), conducting.max()
-        warnings.warn(f"{name}: conductances of {low:g} to {high:g} S are taken as they are; if these are "
-                      "resistances, pass --unit ohm, if microsiemens, --unit uS", stacklevel=2)
+        warnings.warn(
+            f"{name}: conductances of {low:g} to {high:g} S are taken as they are; if these are "
+            "resistances, pass --unit ohm, if microsiemens, --unit uS",
+            stacklevel=2,
+        )
     return g
 
 
@@ -181,7 +276,9 @@ def _number(text):
 
 
 def _per_line(text, lines):
-    """A number, one per line, or a matrix of one per segment; a file of one row is one per line where it can be."""
+    """A number, one per line, or a matrix of one per segment; a file of one row is one per line
+    where it can be.
+    """
     from xbarsim.arrays import read_number_or_array
 
     value = read_number_or_array(text)
@@ -198,7 +295,9 @@ def _cell(text):
         return None if text is None else cells.from_text(text)
     table = read_array(text.removeprefix("table:"))
     if table.ndim != 2 or table.shape[1] != 2:
-        raise typer.BadParameter(f"a table of shape {table.shape}; allowed: two columns, V and A", param_hint="--cell")
+        raise typer.BadParameter(
+            f"a table of shape {table.shape}; allowed: two columns, V and A", param_hint="--cell"
+        )
     return cells.Table(*table.T)
 
 
@@ -212,7 +311,9 @@ def _access(text):
 def _capacitances(text):
     capacitance = _numbers(text, float)
     if len(capacitance) not in (2, 3):
-        raise typer.BadParameter(f"{text!r}; allowed: two or three capacitances in F", param_hint="--settle")
+        raise typer.BadParameter(
+            f"{text!r}; allowed: two or three capacitances in F", param_hint="--settle"
+        )
     return capacitance
 
 
@@ -222,7 +323,11 @@ def _draw(crossbar, solution, path, shown):
     if solution is None:
         drawn = plots.attenuation(crossbar, path)
     else:
-        draw = {"ir-drop": plots.ir_drop_map, "voltage": plots.voltage_map, "current": plots.current_map}[shown]
+        draw = {
+            "ir-drop": plots.ir_drop_map,
+            "voltage": plots.voltage_map,
+            "current": plots.current_map,
+        }[shown]
         drawn = draw(solution, path)
     _written(drawn)
 

@@ -1,4 +1,5 @@
 """Netlists: a crossbar and one input as a file that a circuit simulator runs."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,8 @@ class Dialect:
     options : formats of lines that set tolerances, of currents {abstol} and of voltages {vntol}
     current : format of the expression of a behavioural current source
     table : function of a value and pairs of points, linear between them
-    analysis : format of the line that asks for the operating point; {source} and {value} are a source and its voltage
+    analysis : format of the line that asks for the operating point; {source} and {value} are a
+        source and its voltage
     terminal : format of the line or word that prints the current {current} of source {source}
     one_line : whether all currents are printed by one line
     before, after : lines around the analysis
@@ -37,7 +39,9 @@ class Dialect:
 DIALECTS = {
     "ngspice": Dialect(
         remark="runs as it is: ngspice -b FILE",
-        options=(".options reltol=1e-12 abstol={abstol:.1e} vntol={vntol:.1e} gmin=1e-20 itl1=1000",),
+        options=(
+            ".options reltol=1e-12 abstol={abstol:.1e} vntol={vntol:.1e} gmin=1e-20 itl1=1000",
+        ),
         current="i={expression}",
         table="pwl",
         analysis="op",
@@ -47,7 +51,10 @@ DIALECTS = {
     ),
     "ltspice": Dialect(
         remark=NOT_RUN.format(name="LTspice") + "; run in batch mode, the log holds the currents",
-        options=(".options reltol=1e-12 abstol={abstol:.1e} vntol={vntol:.1e} gmin=1e-20 itl1=1000 numdgt=15",),
+        options=(
+            ".options reltol=1e-12 abstol={abstol:.1e} vntol={vntol:.1e} gmin=1e-20 itl1=1000",
+            ".options numdgt=15",
+        ),
         current="I={expression}",
         table="table",
         analysis=".op",
@@ -55,7 +62,10 @@ DIALECTS = {
     ),
     "xyce": Dialect(
         remark=NOT_RUN.format(name="Xyce") + "; writes the currents to a table beside this file",
-        options=(".options nonlin reltol=1e-12 abstol={vntol:.1e} maxstep=1000", ".options device gmin=1e-20"),
+        options=(
+            ".options nonlin reltol=1e-12 abstol={vntol:.1e} maxstep=1000",
+            ".options device gmin=1e-20",
+        ),
         current="I={{{expression}}}",
         table="table",
         analysis=".dc {source} list {value}",
@@ -68,10 +78,10 @@ DIALECTS = {
 def netlist(crossbar, word_voltage, bit_voltage, span, dialect):
     """Text of a netlist that prints the current into every bit-line and word-line terminal.
 
-    Nodes: w<i>_<j> and u<i>_<j> are the word-line and bit-line node of cell (i, j); sources are Vword<i> and Vbit<j>,
-    whose printed currents i(vword<i>) flow out of the circuit.  Segments without resistance are 0 V sources.  Curves of
-    cells follow their tangent beyond +-span, the largest voltage that a cell can see: they rise everywhere, so that
-    the circuit has one solution.
+    Nodes: w<i>_<j> and u<i>_<j> are the word-line and bit-line node of cell (i, j); sources are
+    Vword<i> and Vbit<j>, whose printed currents i(vword<i>) flow out of the circuit.  Segments
+    without resistance are 0 V sources.  Curves of cells follow their tangent beyond +-span, the
+    largest voltage that a cell can see: they rise everywhere, so that the circuit has one solution.
 
     Parameters
     ----------
@@ -98,10 +108,15 @@ def netlist(crossbar, word_voltage, bit_voltage, span, dialect):
 
 
 def _tolerances(crossbar, span):
-    """Tolerances that the rounding of node voltages allows: a simulator that is asked for more never ends."""
+    """Tolerances that the rounding of node voltages allows: a simulator that is asked for more
+    never ends.
+    """
     wires = np.concatenate((crossbar.word_segments.ravel(), crossbar.bit_segments.ravel()))
     best = 1 / wires[wires > 0].min(initial=np.inf)
-    return {"abstol": max(1e-20, 16 * EPSILON * span * best), "vntol": max(1e-14, 64 * EPSILON * span)}
+    return {
+        "abstol": max(1e-20, 16 * EPSILON * span * best),
+        "vntol": max(1e-14, 64 * EPSILON * span),
+    }
 
 
 def _sources(kind, voltages, floating):

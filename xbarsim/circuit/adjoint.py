@@ -1,4 +1,5 @@
 """Derivatives of the outputs by every conductance, and the noise that follows from them."""
+
 import numpy as np
 
 from xbarsim.circuit.arguments import not_negative, voltages
@@ -29,4 +30,4 @@ def output_noise(crossbar, input_voltage, conductance_sigma, bias_voltage=0.0):
     slopes = sensitivity(crossbar, input_voltage, None, bias_voltage) * sigma
     largest = abs(slopes).max(axis=(1, 2), keepdims=True)
     share = np.divide(slopes, largest, out=np.zeros_like(slopes), where=largest > 0)
-    return largest[:, 0, 0] * np.sqrt((share ** 2).sum(axis=(1, 2)))
+    return largest[:, 0, 0] * np.sqrt((share**2).sum(axis=(1, 2)))

@@ -1,4 +1,5 @@
 """Arguments of a crossbar: checked once, as arrays of stated shapes."""
+
 import numpy as np
 
 from xbarsim.arrays import numbers
@@ -16,7 +17,9 @@ def not_negative(name, value, unit, shapes, remedy="", infinite=False):
         where = np.argwhere(wrong)[0]
         at = f" at {tuple(int(k) for k in where)}" if array.ndim else ""
         allowed = f"0 {unit} to infinity" if infinite else f"0 {unit} or more, finite"
-        raise OutOfRangeError(f"{name} is {array[tuple(where)]:g} {unit}{at}; allowed: {allowed}{remedy}")
+        raise OutOfRangeError(
+            f"{name} is {array[tuple(where)]:g} {unit}{at}; allowed: {allowed}{remedy}"
+        )
     return array
 
 
@@ -25,7 +28,9 @@ def positive(name, value, unit, below=np.inf):
     number = numbers(name, value, unit)
     if number.ndim or not 0 < number < below:
         limit = "finite" if below == np.inf else f"below {below:g}"
-        raise OutOfRangeError(f"{name} is {value!r} {unit}".rstrip() + f"; allowed: above 0, {limit}")
+        raise OutOfRangeError(
+            f"{name} is {value!r} {unit}".rstrip() + f"; allowed: above 0, {limit}"
+        )
     return float(number)
 
 
@@ -39,16 +44,22 @@ def line_mask(name, value, count):
     """A mask of lines from a mask or a list of indices."""
     array = np.asarray(value)
     if np.ma.isMaskedArray(value):
-        raise ShapeError(f"{name} is a masked array; allowed: a plain mask or a list of line numbers")
+        raise ShapeError(
+            f"{name} is a masked array; allowed: a plain mask or a list of line numbers"
+        )
     if array.dtype == bool:
         if array.shape != (count,):
-            raise ShapeError(f"{name} is a mask of shape {array.shape}; "
-                             f"allowed: ({count},), or a list of line numbers")
+            raise ShapeError(
+                f"{name} is a mask of shape {array.shape}; "
+                f"allowed: ({count},), or a list of line numbers"
+            )
         return array.copy()
     mask = np.zeros(count, dtype=bool)
     if array.size:
-        if not np.issubdtype(array.dtype, np.integer) or array.ndim != 1:
-            raise ShapeError(f"{name} must be a mask ({count},) or a list of line numbers, not {value!r}")
+        if array.dtype.kind not in "iu" or array.ndim != 1:
+            raise ShapeError(
+                f"{name} must be a mask ({count},) or a list of line numbers, not {value!r}"
+            )
         if array.min() < 0 or array.max() >= count:
             wrong = array.min() if array.min() < 0 else array.max()
             raise OutOfRangeError(f"{name} names line {wrong}; allowed: 0 to {count - 1}")
@@ -62,7 +73,9 @@ def voltages(name, value, shapes, lines):
     batch = array.ndim == 2 and array.shape[1] == lines and len(array) > 0
     if array.shape not in shapes and not batch:
         allowed = ", ".join(f"{shape} {meaning}" for shape, meaning in shapes.items())
-        raise ShapeError(f"{name} has shape {array.shape}; allowed: {allowed}, (b, {lines}) a batch")
+        raise ShapeError(
+            f"{name} has shape {array.shape}; allowed: {allowed}, (b, {lines}) a batch"
+        )
     if not np.isfinite(array).all():
         where = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
         raise OutOfRangeError(f"{name} is {array[where]:g} V at {where}; allowed: finite voltages")
@@ -74,11 +87,13 @@ def capacitances(shape, word_line, bit_line, cell):
     shapes = {(): "for all", shape: "per cell"}
     names = "word_line_capacitance", "bit_line_capacitance", "cell_capacitance"
     values = zip(names, (word_line, bit_line, cell), strict=True)
-    word_line, bit_line, cell = (np.broadcast_to(not_negative(name, value, "F", shapes), shape)
-                                 for name, value in values)
+    word_line, bit_line, cell = (
+        np.broadcast_to(not_negative(name, value, "F", shapes), shape) for name, value in values
+    )
     if not (word_line > 0).all() or not (bit_line > 0).all():
-        raise OutOfRangeError("word_line_capacitance or bit_line_capacitance is 0 F; "
-                              "allowed: above 0 F at every node")
+        raise OutOfRangeError(
+            "word_line_capacitance or bit_line_capacitance is 0 F; allowed: above 0 F at every node"
+        )
     return word_line, bit_line, cell
 
 
@@ -100,7 +115,9 @@ def bit_segments(resistance, sense_resistance, sense, floating, shape):
 
 
 def _segments(names, resistances, connected, floating, shape):
-    """(lines, cells + 1) resistances from terminal to terminal of lines whose usual end is the first."""
+    """(lines, cells + 1) resistances from terminal to terminal of lines whose usual end is the
+    first.
+    """
     lines, cells = shape
     first, last = connected
     shapes = {(): "for all", (lines,): "per line"}

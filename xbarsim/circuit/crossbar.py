@@ -18,6 +18,7 @@
                       :            :
                    bias, I0     bias, I1
 """
+
 from functools import cached_property
 
 import numpy as np
@@ -45,59 +46,100 @@ class Crossbar:
 
     Parameters
     ----------
-    conductance : (m, n) S, m word lines by n bit lines; 0 is an open cell, inf a shorted one (where the word line or
-        the bit line has resistance on both sides of the cell)
-    word_line_resistance, bit_line_resistance : ohm per segment: a scalar, one value per line, one per segment ((m, n):
-        the segment left of each cell, below each cell), or every segment from terminal to terminal ((m, n + 1) and
-        (m + 1, n); those beyond an open end are ignored)
-    source_resistance, sense_resistance : ohm at each connected end of a word line, of a bit line: scalar or per line
+    conductance : (m, n) S, m word lines by n bit lines; 0 is an open cell, inf a shorted one
+        (where the word line or the bit line has resistance on both sides of the cell)
+    word_line_resistance, bit_line_resistance : ohm per segment: a scalar, one value per line, one
+        per segment ((m, n): the segment left of each cell, below each cell), or every segment from
+        terminal to terminal ((m, n + 1) and (m + 1, n); those beyond an open end are ignored)
+    source_resistance, sense_resistance : ohm at each connected end of a word line, of a bit line:
+        scalar or per line
     drive : "left", "right" or "both": connected ends of the word lines
     sense : "bottom", "top" or "both": connected ends of the bit lines
     floating_word_lines, floating_bit_lines : mask or list of lines that are connected nowhere
-    transposed : drive the bit lines and sense the word lines: the same circuit, the same terminal resistances, but
-        inputs are voltages of the n bit-line terminals and outputs currents of the m word-line terminals
-    cell : `cells.Sinh`, `Polynomial` or `Table`: the curve of the memristors, whose conductance at 0 V is `conductance`;
-        None for ohmic ones
+    transposed : drive the bit lines and sense the word lines: the same circuit, the same terminal
+        resistances, but inputs are voltages of the n bit-line terminals and outputs currents of
+        the m word-line terminals
+    cell : `cells.Sinh`, `Polynomial` or `Table`: the curve of the memristors, whose conductance at
+        0 V is `conductance`; None for ohmic ones
     access : `cells.Selector` or `Transistor` in series with every memristor; None for none
 
-    A line without resistance is one node.  Nothing is changed after construction: attributes are read-only arrays.
+    A line without resistance is one node.  Nothing is changed after construction: attributes are
+    read-only arrays.
 
     Raises
     ------
-    ShapeError, OutOfRangeError, ConfigError : an argument that is no such thing; the message says what is allowed
+    ShapeError, OutOfRangeError, ConfigError : an argument that is no such thing; the message says
+        what is allowed
     """
 
-    def __init__(self, conductance, word_line_resistance=1.0, bit_line_resistance=1.0, source_resistance=0.0,
-                 sense_resistance=0.0, *, drive="left", sense="bottom", floating_word_lines=(), floating_bit_lines=(),
-                 transposed=False, cell=None, access=None):
+    def __init__(
+        self,
+        conductance,
+        word_line_resistance=1.0,
+        bit_line_resistance=1.0,
+        source_resistance=0.0,
+        sense_resistance=0.0,
+        *,
+        drive="left",
+        sense="bottom",
+        floating_word_lines=(),
+        floating_bit_lines=(),
+        transposed=False,
+        cell=None,
+        access=None,
+    ):
         conductance = numbers("conductance", conductance, "S")
         shape = conductance.shape
         if len(shape) != 2 or 0 in shape:
-            raise ShapeError(f"conductance has shape {shape}; "
-                             "allowed: (m, n) word lines by bit lines, at least 1 each")
-        g = not_negative("conductance", conductance, "S", {shape: ""}, " (inf for a short)", infinite=True)
+            raise ShapeError(
+                f"conductance has shape {shape}; "
+                "allowed: (m, n) word lines by bit lines, at least 1 each"
+            )
+        g = not_negative(
+            "conductance", conductance, "S", {shape: ""}, " (inf for a short)", infinite=True
+        )
         drive = choice("drive", drive, ("left", "right", "both"))
         sense = choice("sense", sense, ("bottom", "top", "both"))
         self.floating_word_lines = line_mask("floating_word_lines", floating_word_lines, shape[0])
         self.floating_bit_lines = line_mask("floating_bit_lines", floating_bit_lines, shape[1])
-        word = word_segments(word_line_resistance, source_resistance, drive, self.floating_word_lines, shape)
-        bit = bit_segments(bit_line_resistance, sense_resistance, sense, self.floating_bit_lines, shape)
+        word = word_segments(
+            word_line_resistance, source_resistance, drive, self.floating_word_lines, shape
+        )
+        bit = bit_segments(
+            bit_line_resistance, sense_resistance, sense, self.floating_bit_lines, shape
+        )
         ideal_word = np.minimum(word[:, :-1], word[:, 1:]) == 0
         ideal_bit = np.minimum(bit[:-1], bit[1:]) == 0
         bad = np.argwhere(np.isinf(g) & ideal_word & ideal_bit)
         if bad.size:
-            raise OutOfRangeError(f"conductance is inf S at {tuple(map(int, bad[0]))}, between a word line and a bit "
-                                  "line without resistance; allowed where one of them has resistance on both sides of "
-                                  "the cell: give the wires a resistance or the short a conductance")
+            raise OutOfRangeError(
+                f"conductance is inf S at {tuple(map(int, bad[0]))}, between a word line and a bit "
+                "line without resistance; allowed where one of them has resistance on both sides "
+                "of the cell: give the wires a resistance or the short a conductance"
+            )
         self.conductance, self.word_segments, self.bit_segments = g.copy(), word, bit
         self.transposed, self.cell, self.access = bool(transposed), cell, access
         if cell is not None and not isinstance(cell, cells.MEMRISTORS):
-            raise ConfigError(f"cell is {cell!r}; allowed: None, {', '.join(k.__name__ for k in cells.MEMRISTORS)}")
+            raise ConfigError(
+                f"cell is {cell!r}; "
+                f"allowed: None, {', '.join(k.__name__ for k in cells.MEMRISTORS)}"
+            )
         if access is not None and not isinstance(access, cells.ACCESS):
-            raise ConfigError(f"access is {access!r}; allowed: None, {', '.join(k.__name__ for k in cells.ACCESS)}")
+            raise ConfigError(
+                f"access is {access!r}; "
+                f"allowed: None, {', '.join(k.__name__ for k in cells.ACCESS)}"
+            )
         if not self.ohmic and np.isinf(g).any():
-            raise OutOfRangeError("conductance is inf S where cells are not ohmic; allowed: 0 S or more, finite")
-        for array in (self.conductance, word, bit, self.floating_word_lines, self.floating_bit_lines):
+            raise OutOfRangeError(
+                "conductance is inf S where cells are not ohmic; allowed: 0 S or more, finite"
+            )
+        for array in (
+            self.conductance,
+            word,
+            bit,
+            self.floating_word_lines,
+            self.floating_bit_lines,
+        ):
             array.setflags(write=False)
 
     @property
@@ -121,7 +163,9 @@ class Crossbar:
         return nodal.factor(self.conductance, self.word_segments, self.bit_segments)
 
     def _terminal_voltages(self, input_voltage, bias_voltage):
-        """(b, m) word-line and (b, n) bit-line terminal voltages, 0 at floating lines; True for one input."""
+        """(b, m) word-line and (b, n) bit-line terminal voltages, 0 at floating lines; True for
+        one input.
+        """
         inputs, outputs = self.terminals
         v = voltages("input_voltage", input_voltage, {(inputs,): "one input"}, inputs)
         per_line = {(): "for all", (outputs,): "per sensed line"}
@@ -129,16 +173,29 @@ class Crossbar:
         single = v.ndim == 1 and bias.ndim < 2
         v, bias = np.atleast_2d(v), np.atleast_1d(bias)
         if bias.ndim == 2 and len(v) > 1 and len(bias) > 1 and len(v) != len(bias):
-            raise ShapeError(f"bias_voltage is a batch of {len(bias)}, input_voltage one of {len(v)}; they must agree")
+            raise ShapeError(
+                f"bias_voltage is a batch of {len(bias)}, input_voltage one of {len(v)}; "
+                "they must agree"
+            )
         batch = max(len(v), len(bias) if bias.ndim == 2 else 1)
         v, bias = np.broadcast_to(v, (batch, inputs)), np.broadcast_to(bias, (batch, outputs))
         word, bit = (bias, v) if self.transposed else (v, bias)
-        return np.where(self.floating_word_lines, 0.0, word), np.where(self.floating_bit_lines, 0.0, bit), single
+        return (
+            np.where(self.floating_word_lines, 0.0, word),
+            np.where(self.floating_bit_lines, 0.0, bit),
+            single,
+        )
 
     def _ends(self, word, bit):
-        """Terminal voltages at the (left, right, top, bottom) ends, 0 at ends that are not connected."""
-        ends = ((self.word_segments[:, 0], word), (self.word_segments[:, -1], word),
-                (self.bit_segments[0], bit), (self.bit_segments[-1], bit))
+        """Terminal voltages at the (left, right, top, bottom) ends, 0 at ends that are not
+        connected.
+        """
+        ends = (
+            (self.word_segments[:, 0], word),
+            (self.word_segments[:, -1], word),
+            (self.bit_segments[0], bit),
+            (self.bit_segments[-1], bit),
+        )
         return tuple(np.where(np.isfinite(segment), voltage, 0.0) for segment, voltage in ends)
 
     def solve(self, input_voltage, bias_voltage=0.0, tolerance=1e-12, steps=100):
@@ -146,8 +203,10 @@ class Crossbar:
 
         Parameters
         ----------
-        input_voltage : (m,) or (b, m) V of the driven lines (transposed: n for m); ignored at floating lines
-        bias_voltage : V at the sense amplifiers: scalar (0 is virtual ground), per sensed line, or (b, sensed lines)
+        input_voltage : (m,) or (b, m) V of the driven lines (transposed: n for m); ignored at
+            floating lines
+        bias_voltage : V at the sense amplifiers: scalar (0 is virtual ground), per sensed line, or
+            (b, sensed lines)
         tolerance : largest `Solution.residual`
         steps : largest number of Newton steps, where cells are not ohmic
 
@@ -157,12 +216,14 @@ class Crossbar:
 
         Raises
         ------
-        ConvergenceError : the tolerance was not reached; carries the Solution, residual and iterations
+        ConvergenceError : the tolerance was not reached; carries the Solution, residual and
+            iterations
 
         Notes
         -----
-        Conjugate gradients with exact solves along every line (`kernels/nodal.py`): O(m n) per iteration.  Around them,
-        where cells are not ohmic, damped Newton steps (`kernels/newton.py`).
+        Conjugate gradients with exact solves along every line (`kernels/nodal.py`): O(m n) per
+        iteration.  Around them, where cells are not ohmic, damped Newton steps
+        (`kernels/newton.py`).
         """
         tolerance = positive("tolerance", tolerance, "")
         if not isinstance(steps, (int, np.integer)) or steps < 0:
@@ -176,10 +237,14 @@ class Crossbar:
         worst = float(np.max(solution.residual))
         if not worst <= tolerance:
             raise ConvergenceError(
-                f"node voltages reached a KCL residual of {worst:.1e} of the largest cell current in "
-                f"{np.max(solution.iterations)} iterations; wanted {tolerance:.1e}: raise the tolerance, or check "
+                f"node voltages reached a KCL residual of {worst:.1e} of the largest cell current "
+                f"in {np.max(solution.iterations)} iterations; wanted {tolerance:.1e}: "
+                "raise the tolerance, or check "
                 "resistances and conductances for values many orders of magnitude apart",
-                iterate=solution, residual=worst, iterations=int(np.max(solution.iterations)))
+                iterate=solution,
+                residual=worst,
+                iterations=int(np.max(solution.iterations)),
+            )
         return solution
 
     def _newton(self, word, bit, tolerance, steps):
@@ -189,8 +254,17 @@ class Crossbar:
             span = self._span(word[k], bit[k])
             currents = cells.evaluator(self.cell, self.access, self.conductance, span)
             start = word[k][:, None] - bit[k]
-            solved.append(newton.solve_cells(currents, start, self.word_segments, self.bit_segments,
-                                             tuple(end[k:k + 1] for end in ends), tolerance, steps))
+            solved.append(
+                newton.solve_cells(
+                    currents,
+                    start,
+                    self.word_segments,
+                    self.bit_segments,
+                    tuple(end[k : k + 1] for end in ends),
+                    tolerance,
+                    steps,
+                )
+            )
         return nodal.State(*(np.array(part) for part in zip(*solved, strict=True)))
 
     def _span(self, word, bit):
@@ -198,8 +272,10 @@ class Crossbar:
         span = max(word.max(), bit.max(), 0.0) - min(word.min(), bit.min(), 0.0)
         for part in (self.cell, self.access):
             if part is not None and span > part.maximum_voltage:
-                raise OutOfRangeError(f"terminals are {span:.3g} V apart; allowed for {part!r}: up to "
-                                      f"{part.maximum_voltage:.3g} V")
+                raise OutOfRangeError(
+                    f"terminals are {span:.3g} V apart; allowed for {part!r}: up to "
+                    f"{part.maximum_voltage:.3g} V"
+                )
         return span
 
     def sensitivity(self, input_voltage, output_weight=None, bias_voltage=0.0):
@@ -208,7 +284,8 @@ class Crossbar:
         Parameters
         ----------
         input_voltage : (m,) V;  bias_voltage : as in `solve`, for one input
-        output_weight : (n,); the derivative of output_weight @ output_current; None for every output by itself
+        output_weight : (n,); the derivative of output_weight @ output_current; None for every
+            output by itself
 
         Returns
         -------
@@ -216,33 +293,44 @@ class Crossbar:
 
         Notes
         -----
-        The adjoint: a cell's voltage times its voltage when the weights drive the sense amplifiers and all inputs
-        are at 0 V.  One solution per output, or one altogether for a weight.
+        The adjoint: a cell's voltage times its voltage when the weights drive the sense amplifiers
+        and all inputs are at 0 V.  One solution per output, or one altogether for a weight.
         """
         self._require_ohmic()
         return adjoint.sensitivity(self, input_voltage, output_weight, bias_voltage)
 
     def output_noise(self, input_voltage, conductance_sigma, bias_voltage=0.0):
-        """(outputs,) A: standard deviation of the outputs for independent small fluctuations of the cells.
+        """(outputs,) A: standard deviation of the outputs for independent small fluctuations of
+        the cells.
 
         conductance_sigma : S, standard deviation of each cell, a scalar or (m, n)
         """
         self._require_ohmic()
         return adjoint.output_noise(self, input_voltage, conductance_sigma, bias_voltage)
 
-    def settle(self, input_voltage, word_line_capacitance, bit_line_capacitance, cell_capacitance=0.0, *,
-               within=1e-3, lsb=None, accuracy=1e-3):
+    def settle(
+        self,
+        input_voltage,
+        word_line_capacitance,
+        bit_line_capacitance,
+        cell_capacitance=0.0,
+        *,
+        within=1e-3,
+        lsb=None,
+        accuracy=1e-3,
+    ):
         """Transient of the outputs after the inputs step from 0 V to `input_voltage`.
 
         Parameters
         ----------
         input_voltage : (m,) V (transposed: (n,)); sense amplifiers are at 0 V
-        word_line_capacitance, bit_line_capacitance, cell_capacitance : F of each node to ground, and across each
-            cell: scalar or (m, n)
+        word_line_capacitance, bit_line_capacitance, cell_capacitance : F of each node to ground,
+            and across each cell: scalar or (m, n)
         within : tolerance of `settling_time` as a fraction of `lsb`
         lsb : A, of the converter at the outputs; None for the largest final current
-        accuracy : estimated error of a step as a share of what is missing: in every output of its distance from its
-            final current (or of the tolerance, where that is more), and in the power that all these errors dissipate
+        accuracy : estimated error of a step as a share of what is missing: in every output of its
+            distance from its final current (or of the tolerance, where that is more), and in the
+            power that all these errors dissipate
 
         Returns
         -------
@@ -250,26 +338,30 @@ class Crossbar:
 
         Raises
         ------
-        ConfigError : nonlinear or shorted cells, or a line that reaches its terminal without resistance
+        ConfigError : nonlinear or shorted cells, or a line that reaches its terminal without
+            resistance
         OutOfRangeError : no final current to take a share of
 
         Notes
         -----
-        L-stable second-order steps of what each node still lacks (`kernels/transient.py`), each two solutions of
-        the network, until no output can leave the tolerance again.  The voltages that nodes still lack dissipate
-        a power that never grows, and no output can be further off than if its sense resistance took all of it.
+        L-stable second-order steps of what each node still lacks (`kernels/transient.py`), each
+        two solutions of the network, until no output can leave the tolerance again.  The voltages
+        that nodes still lack dissipate a power that never grows, and no output can be further off
+        than if its sense resistance took all of it.
         """
         self._require_ohmic()
         capacitance = word_line_capacitance, bit_line_capacitance, cell_capacitance
-        return settling.settle(self, input_voltage, *capacitance, within=within, lsb=lsb, accuracy=accuracy)
+        return settling.settle(
+            self, input_voltage, *capacitance, within=within, lsb=lsb, accuracy=accuracy
+        )
 
     def to_spice(self, path, input_voltage, bias_voltage=0.0, dialect="ngspice"):
         """Write a netlist of the array with one input; returns the path.
 
         It prints the current of every terminal; node names are those of `spice.netlist`.
 
-        dialect : "ngspice" (`ngspice -b path` runs it as it is), "ltspice" or "xyce", which are written by their
-            published syntax and were not run
+        dialect : "ngspice" (`ngspice -b path` runs it as it is), "ltspice" or "xyce", which are
+            written by their published syntax and were not run
         """
         word, bit, single = self._terminal_voltages(input_voltage, bias_voltage)
         if not single:
@@ -283,22 +375,34 @@ class Crossbar:
         from_word = np.where(self.floating_word_lines, 0.0, state.from_word)
         into_bit = np.where(self.floating_bit_lines, 0.0, state.into_bit)
         output, drawn = (-from_word, -into_bit) if self.transposed else (into_bit, from_word)
-        arrays = (output, drawn, state.w, state.u, state.across, state.current, state.residual, state.iterations)
+        arrays = (
+            output,
+            drawn,
+            state.w,
+            state.u,
+            state.across,
+            state.current,
+            state.residual,
+            state.iterations,
+        )
         terminals = word, bit
         if single:
             arrays, terminals = tuple(a[0] for a in arrays), tuple(a[0] for a in terminals)
         return Solution(*arrays, self, terminals)
 
     def transfer_matrix(self):
-        """(n, m) S: current into each sensed line per volt on each driven line (transposed: (m, n)).
+        """(n, m) S: current into each sensed line per volt on each driven line (transposed: (m,
+        n)).
 
         In any arrangement by joining blocks of cells (`kernels/transfer.py`).
         """
         transfer, _ = self._joined(self.conductance, self.word_segments, self.bit_segments)
-        return np.ascontiguousarray(transfer.T if self.transposed else transfer)          # reciprocity
+        return np.ascontiguousarray(transfer.T if self.transposed else transfer)  # reciprocity
 
     def power_matrix(self):
-        """(m, m) S, symmetric (transposed: (n, n)): v @ power_matrix @ v watts are drawn, sensing at 0 V."""
+        """(m, m) S, symmetric (transposed: (n, n)): v @ power_matrix @ v watts are drawn, sensing
+        at 0 V.
+        """
         arrays = self.conductance, self.word_segments, self.bit_segments
         if self.transposed:
             arrays = self.conductance.T, self.bit_segments.T, self.word_segments.T
@@ -311,4 +415,6 @@ class Crossbar:
 
     def _require_ohmic(self):
         if not self.ohmic:
-            raise ConfigError("an array of nonlinear cells has no transfer matrix: use solve(input_voltage)")
+            raise ConfigError(
+                "an array of nonlinear cells has no transfer matrix: use solve(input_voltage)"
+            )
