@@ -315,6 +315,58 @@ def test_every_ruled_key_is_idle_somewhere(place, path):
     assert any(is_idle(place, mode, path, value) for mode in MODES)
 
 
+IDLE = {
+    "plain": ["mapping.clip_quantile", "mapping.weight_bits", "mapping.bits_per_cell", "dac.digit_bits",
+              "dac.quantile", "adc.quantile", "computation.adc_bits", "memory.errors",
+              "functions.softmax.entries", "functions.layer_norm.seed_bits",
+              "effects.telegraph_multiplier"],
+    "serial": ["mapping.clip_quantile", "dac.quantile"],
+    "ideal": ["dac.bits", "dac.encoding", "adc.bits", "adc.per", "adc.range", "wires.node",
+              "wires.source_resistance_ohm", "device.time_s"],
+    "counting": ["mapping.word_lines", "adc.bits", "dac.bits", "device.write",
+                 "computation.digit_cells", "memory.rows", "memory.cell_error_rate"],
+    "stated": ["memory.rows", "memory.sense_noise_ua", "memory.bias"],
+    "segment": ["memory.cell_error_rate", "memory.bias", "memory.lumped_rows",
+                "memory.selector_voltage_v"],
+    "selector": ["memory.transistor_resistance_ohm", "memory.transistor_overdrive_v"],
+}
+
+
+@pytest.mark.parametrize(("mode", "path"), [(mode, path) for mode in IDLE for path in IDLE[mode]])
+def test_keys_that_need_another_key_are_idle_without_it(place, mode, path):
+    _, value = CHANGES[path]
+    assert is_idle(place, mode, path, value)
+
+
+@pytest.mark.parametrize(("tables", "path"), [
+    ({"wires": {"word_line_resistance_ohm": 1.0, "bit_line_resistance_ohm": 1.0}}, "wires.node"),
+    ({"adc": {"range": "unit"}, **SERIAL}, "adc.per"),
+    ({"dac": {"bits": "ideal"}}, "dac.range"),
+    ({"adc": {"bits": "ideal"}}, "adc.range"),
+    ({"functions": {"gelu": {"unit": "table"}}}, "functions.gelu.degree"),
+    (COUNTING | {"computation": {"mode": "direct"}}, "computation.ir_drop"),
+    (COUNTING | {"effects": {"read_noise": False}}, "computation.telegraph_amplitude"),
+    (COUNTING | {"effects": {"programming": False}}, "computation.resistor_spread"),
+    (COUNTING | {"effects": {"stuck": False}}, "computation.stuck_open_rate"),
+    (COUNTING | {"effects": {"converters": False}}, "computation.adc_bits"),
+])
+def test_keys_that_another_value_switches_off_are_idle(place, tables, path):
+    _, value = CHANGES[path]
+    found = idle_of(study_of(place, **merge(tables, nested(path, value))))
+    assert any(sentence.startswith(f"{path} = ") for sentence in found)
+
+
+@pytest.mark.parametrize("effect", [
+    "levels", "spread", "relaxation", "drift", "read_disturb", "temperature", "stuck", "flicker",
+    "telegraph",
+])
+def test_an_effect_that_the_device_lacks_is_idle_when_switched_on(place, effect):
+    said = f"effects.{effect} = True has no effect"
+    assert idle_of(study_of(place, effects={effect: True}))[0].startswith(said)
+    full = {"device": {"name": "FULL"}, "effects": {effect: True}}
+    assert not idle_of(study_of(place, **full))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
 def test_no_key_that_is_called_idle_changes_a_result(place, mode):
