@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 
 from xbarsim import plots
 from xbarsim.calibrate import calibrate_files, device_toml, fit_read_noise
-from xbarsim.calibrate.read_noise import _chain, _dwell
+from xbarsim.calibrate.hidden_markov import chain, dwell
 from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.kernels import telegraph
 
@@ -183,14 +183,14 @@ def test_likelihood_of_the_hidden_chain_is_the_sum_over_all_paths():
     assert from_high == pytest.approx(weight @ paths[:, :-1].sum(1), rel=1e-10, abs=0)
 
 
-def test_dwell_times_of_a_sampled_chain():
+def test_dwell_times_of_a_sampledchain():
     """The step probabilities are those of exp(Q dt)."""
     from scipy.linalg import expm
 
-    fall, rise = _chain(3.0, 7.0)
+    fall, rise = chain(3.0, 7.0)
     np.testing.assert_allclose(expm(np.array([[-1 / 3, 1 / 3], [1 / 7, -1 / 7]])), [[1 - fall, fall], [rise, 1 - rise]],
                                rtol=1e-12)
-    np.testing.assert_allclose(_dwell(fall, rise), (3.0, 7.0), rtol=1e-12)
+    np.testing.assert_allclose(dwell(fall, rise), (3.0, 7.0), rtol=1e-12)
 
 
 def test_from_files_to_a_device_and_a_picture(tmp_path):
@@ -210,8 +210,11 @@ def test_from_files_to_a_device_and_a_picture(tmp_path):
 
 def test_what_is_refused():
     time, signal = trace(white(np.random.default_rng(13), 100))
+    uneven = np.cumsum(np.where(np.arange(100) % 10 == 5, 3e-3, 1e-3))
+    with pytest.raises(OutOfRangeError, match="from sample 4 to 5 .*at most 5% .*here 10.1%"):
+        fit_read_noise(uneven, signal)
     with pytest.raises(OutOfRangeError, match="from sample 50 to 51"):
-        fit_read_noise(np.r_[time[:51], time[51:] + 1], signal)
+        fit_read_noise(np.r_[time[:51], time[51:] - 0.01], signal)
     with pytest.raises(OutOfRangeError, match="sample 3 of a trace is nan"):
         fit_read_noise(time, np.r_[signal[:3], np.nan, signal[4:]])
     with pytest.raises(OutOfRangeError, match="turn the sign"):

@@ -23,6 +23,7 @@ from xbarsim.errors import OutOfRangeError
 CURVATURES = np.concatenate(([0.0], np.geomspace(1e-2, 40.0, 36)))      # largest voltage over V0
 EXACT = 1e-12                       # of the currents: what a file or a sum does not resolve
 DECISIVE = 10.0                     # AIC by which an offset must beat its absence
+NOISE_GAIN = 6.0                    # deviance that a noise which grows with the current must gain
 REWEIGHTED = 4                      # times at most
 UNLIKE = 0.3                        # p of the F test below which branches differ in conductance
 NO_OFFSET = f"AIC gains less than {DECISIVE:g} by one: 0 A was taken"
@@ -168,7 +169,7 @@ def _weighted(points, top):
 
 
 def _noise(fitted, residual):
-    """The noise of highest likelihood, if it gains more AIC than its parameter costs."""
+    """The noise of highest likelihood, if it gains enough over the same at all currents."""
     n = len(residual)
     if residual @ residual <= EXACT ** 2 * (fitted @ fitted):
         return NOISES[0]
@@ -179,7 +180,7 @@ def _noise(fitted, residual):
         return n * np.log(power / n) - 2 * np.log(noise.root_weights(fitted)).sum()
 
     best = min(NOISES, key=deviance)
-    return best if deviance(NOISES[0]) - deviance(best) > 2 else NOISES[0]
+    return best if deviance(NOISES[0]) - deviance(best) > NOISE_GAIN else NOISES[0]
 
 
 def _with_offset(points, top):
