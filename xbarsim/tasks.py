@@ -13,17 +13,19 @@ A task is a UTF-8 file of sentence pairs with a score, or of sentences with a la
 
 Class labels are sorted, numbers by value; of two classes the second is the positive one of F1.
 """
+import contextlib
 import csv
 import hashlib
 import io
 import json
+import zipfile
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from xbarsim import bert, checkpoint, fetch, quantize
-from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError, TaskError
+from xbarsim.errors import ConfigError, FetchError, OutOfRangeError, ShapeError, TaskError
 
 FIRST = ("sentence1", "sentence_1", "sentence_a", "text1")
 SECOND = ("sentence2", "sentence_2", "sentence_b", "text2")
@@ -356,14 +358,15 @@ def _probe(model, tokenizer, task, max_length, pooling, probe_examples, threads,
     settings = json.dumps(["probe 1", model.sha256, task.sha256, len(training), max_length, pooling, PROBE_C])
     path = fetch.cache_directory() / "probes" / f"{hashlib.sha256(settings.encode()).hexdigest()[:32]}.npz"
     try:
-        with np.load(path) as stored:
+        with np.load(path) as stored:  # the file has checksums
             weight, bias = stored["weight"], stored["bias"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         tokens = tokenize(tokenizer, training.texts(), max_length)
         done = progress and progress("fitting the probe", len(tokens))
         features = bert.embed(model, tokens, pooling=pooling, threads=threads, progress=done)
         weight, bias = fit_logistic(features, training.targets, len(task.classes))
-        fetch.write_atomically(path, lambda file: np.savez(file, weight=weight, bias=bias))
+        with contextlib.suppress(FetchError, OSError):  # a full disk: the next run fits it again
+            fetch.write_atomically(path, lambda file: np.savez(file, weight=weight, bias=bias))
     return Head("probe", weight, bias, len(training))
 
 
