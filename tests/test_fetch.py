@@ -1,12 +1,16 @@
 """Fetching by name: verified, resumable, from a directory, with clear errors.  A stand-in registry, no network."""
 import hashlib
+import os
+import shutil
 import sys
 import types
 import zipfile
 
+import numpy as np
 import pytest
+from tiny import make_tiny_bert
 
-from xbarsim import fetch
+from xbarsim import checkpoint, fetch, tasks
 from xbarsim.errors import FetchError
 
 CONTENT = b"sentence\tlabel\ngood\t1\nbad\t0\n"
@@ -58,6 +62,41 @@ def test_a_damaged_copy_in_the_cache_is_replaced(registry, tmp_path):
     (directory / "task.tsv").write_bytes(b"damaged")
     fetch.fetch("demo-task", tmp_path / "source", progress=False)
     assert (directory / "task.tsv").read_bytes() == CONTENT
+
+
+def test_a_copy_is_checked_before_it_is_used_and_fetched_again(registry, tmp_path, monkeypatch):
+    """One flipped bit; then a cut file, of the same time as before, in the same process."""
+    shutil.copytree(tmp_path / "source", tmp_path / "cache" / "downloads")
+    path = fetch.locate("demo-task", "task")
+    for damaged in (bytes([CONTENT[0] ^ 1]) + CONTENT[1:], CONTENT[:-4], b""):
+        shutil.copytree(tmp_path / "source", tmp_path / "cache" / "downloads", dirs_exist_ok=True)
+        before = path.stat()
+        path.write_bytes(damaged)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert fetch.locate("demo-task", "task") == path
+        assert path.read_bytes() == CONTENT
+
+
+def test_a_damaged_copy_that_cannot_be_fetched_again_is_named(registry, tmp_path, monkeypatch):
+    fetch.fetch("demo-task", tmp_path / "source", progress=False)
+    path = fetch.locate("demo-task", "task")
+    path.write_bytes(CONTENT[:-4])
+
+    def no_network(*_):
+        raise FetchError("no network")
+
+    monkeypatch.setattr(fetch, "_pip_download", no_network)
+    with pytest.raises(FetchError, match=f"cached copy is damaged .*{path.name}.*no network"):
+        fetch.locate("demo-task", "task")
+
+
+def test_an_intact_copy_is_hashed_once(registry, tmp_path, monkeypatch):
+    fetch.fetch("demo-task", tmp_path / "source", progress=False)
+    hashed = []
+    real = fetch.sha256_of
+    monkeypatch.setattr(fetch, "sha256_of", lambda path: hashed.append(path) or real(path))
+    paths = {fetch.locate("demo-task", "task") for _ in range(5)}
+    assert len(paths) == 1 and len(hashed) == 1
 
 
 def test_pip_is_asked_for_the_exact_file(registry, tmp_path, monkeypatch):
@@ -117,3 +156,33 @@ def test_what_is_known_is_complete():
         assert entry["licence"] and entry["description"] and fetch.download_size(entry) > 0, (kind, name)
         assert all(len(file["sha256"]) == 64 for file in entry["files"].values())
         assert fetch.source_of(entry)
+
+
+def test_a_damaged_or_unwritable_probe_is_fitted_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("XBARSIM_CACHE_DIR", str(tmp_path / "cache"))
+    directory = make_tiny_bert(tmp_path / "tiny")
+    model, tokenizer = checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory)
+    words = [f"{a} {b} {c}" for a in ("the", "a") for b in ("good", "bad") for c in ("film", "cat")]
+    lines = [f"{text}\t{'no' if 'bad' in text else 'yes'}\n" for text in words]
+    (tmp_path / "task.tsv").write_text("sentence\tlabel\n" + "".join(lines))
+    task = tasks.load_task(tmp_path / "task.tsv")
+
+    def weight():
+        return tasks.choose_head(model, tokenizer, task, "probe")[0].weight
+
+    fitted = weight()
+    probe = next((tmp_path / "cache" / "probes").glob("*.npz"))
+    content = probe.read_bytes()
+    middle = len(content) // 4
+    flipped = content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
+    for damaged in (flipped, content[:-50], b"", b"no archive"):
+        probe.write_bytes(damaged)
+        np.testing.assert_array_equal(weight(), fitted)
+        np.testing.assert_array_equal(np.load(probe)["weight"], fitted)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    probe.unlink()
+    monkeypatch.setattr(fetch, "write_atomically", full)
+    np.testing.assert_array_equal(weight(), fitted)

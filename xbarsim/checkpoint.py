@@ -2,7 +2,8 @@
 
 A directory holds `config.json`, `model.safetensors` (float32, float16 or bfloat16) and `tokenizer.json` or `vocab.txt`.
 What sentence-transformers adds (`1_Pooling/config.json`, `modules.json`, `sentence_bert_config.json`) is honoured, and
-so is a key `"pooling"` ("mean", "cls" or "pooler") in `config.json`.
+so is a key `"pooling"` ("mean", "cls" or "pooler") in `config.json`.  What is not understood (a
+further module, a head of another kind, a tensor without a place) is refused, never left out.
 """
 import hashlib
 import json
@@ -18,6 +19,12 @@ POOLINGS = ("mean", "cls", "pooler")
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json",
          "1_Pooling/config.json", "modules.json", "sentence_bert_config.json")
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
+
+# What pretraining leaves in a file and no sentence needs: heads that predict words, and counters.
+_LEFT_OUT = ("cls.predictions.", "cls.seq_relationship.", "lm_head.", "embeddings.position_ids")
+
+# Modules of sentence-transformers that this reads, by the end of their type.
+_MODULES = ("Transformer", "Pooling", "Normalize")
 
 # our name -> name in the file, per architecture; {i} is the layer
 _EMBEDDINGS = {
@@ -111,6 +118,8 @@ def load_bert(directory):
     has_pooler = "pooler.dense.weight" in tensors
     config = _config(directory, raw, architecture, classifies=_classifies(tensors), has_pooler=has_pooler)
 
+    used = set()
+
     def take(file_name, shape):
         tensor = tensors.get(file_name)
         if tensor is None:
@@ -120,12 +129,18 @@ def load_bert(directory):
         if tensor.shape != shape:
             raise CheckpointError(f"{directory / 'model.safetensors'}: tensor {file_name!r} has shape {tensor.shape}, "
                                   f"config.json asks for {shape}; the two files do not belong together")
+        if tensor.dtype.kind != "f":
+            raise CheckpointError(
+                f"{directory / 'model.safetensors'}: tensor {file_name!r} holds integers "
+                f"({tensor.dtype}); quantised weights are not read: save the model in float32"
+            )
         if not np.isfinite(tensor).all():
             raise CheckpointError(
                 f"{directory / 'model.safetensors'}: tensor {file_name!r} holds "
                 f"{np.count_nonzero(~np.isfinite(tensor))} values that are NaN or infinite; the "
                 "file is damaged, or its training failed: fetch it again"
             )
+        used.add(file_name)
         return tensor
 
     weights = {name: take(file_name, shape) for name, file_name, shape in _layout(config, has_pooler)}
@@ -133,6 +148,7 @@ def load_bert(directory):
     if _classifies(tensors):
         labels = len(config.labels)
         head = take("classifier.weight", (labels, config.hidden)), take("classifier.bias", (labels,))
+    _refuse_unused(directory, config, set(tensors) - used)
     return BertModel(config, weights, head, sha256, directory)
 
 
@@ -147,10 +163,35 @@ def file_hashes(directory):
     return hashes
 
 
+def _refuse_unused(directory, config, names):
+    """CheckpointError if a tensor of the file has no place in the model."""
+    names = sorted(name for name in names if not name.startswith(_LEFT_OUT))
+    if not names:
+        return
+    path = directory / "model.safetensors"
+    layers = 1 + max(_layer_of(name) for name in names)
+    if layers > config.layers:
+        raise CheckpointError(
+            f"{path} holds {layers} layers, config.json says num_hidden_layers = "
+            f"{config.layers}; correct it, or save the model with as many layers as are meant"
+        )
+    raise CheckpointError(
+        f"{path}: {len(names)} tensors have no place in a {config.architecture} encoder with a "
+        f"classifier, such as {names[0]!r}; the model would be another one without them: save it "
+        "without, or choose another checkpoint"
+    )
+
+
+def _layer_of(name):
+    """Number of the layer that a tensor belongs to; -1 of none."""
+    number = name.removeprefix("encoder.layer.").partition(".")[0]
+    return int(number) if number.isdigit() else -1
+
+
 def load_tokenizer(directory):
     """The `tokenizers.Tokenizer` of a directory, from `tokenizer.json` or else `vocab.txt`, without padding."""
     try:
-        from tokenizers import Tokenizer
+        from tokenizers import Tokenizer, normalizers
         from tokenizers.implementations import BertWordPieceTokenizer
     except ImportError:
         raise CheckpointError("tokenizers of models need tokenizers: pip install 'xbarsim[bert]'") from None
@@ -164,11 +205,26 @@ def load_tokenizer(directory):
         if source.name == "tokenizer.json":
             tokenizer = Tokenizer.from_file(str(source))
         else:
-            lowercase = _read_json(directory / "tokenizer_config.json", optional=True).get("do_lower_case", True)
-            tokenizer = BertWordPieceTokenizer(str(source), lowercase=lowercase)
+            stated = _read_json(directory / "tokenizer_config.json", optional=True)
+            tokenizer = BertWordPieceTokenizer(
+                str(source),
+                lowercase=stated.get("do_lower_case", True),
+                strip_accents=stated.get("strip_accents"),
+                handle_chinese_chars=stated.get("tokenize_chinese_chars", True),
+            )
     except Exception as error:  # the library raises bare Exception
         raise CheckpointError(f"{source}: not a tokenizer that can be read ({error}); fetch the file again") from error
     tokenizer.no_padding()
+    sentences = _read_json(directory / "sentence_bert_config.json", optional=True)
+    if sentences.get("do_lower_case") is True:
+        then = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *then])
+    if len(tokenizer.encode("").ids) != 2:
+        raise CheckpointError(
+            f"{source}: an empty sentence becomes {tokenizer.encode('').tokens}, where a start and "
+            "an end token are needed; its post_processor is missing or another one: save the "
+            "tokenizer again with the model's own class"
+        )
     return tokenizer
 
 
@@ -200,6 +256,11 @@ def _architecture(directory, raw):
 def _read_tensors(directory, architecture):
     """All tensors of `model.safetensors` by name without the architecture's prefix, and the file's sha256."""
     path = directory / "model.safetensors"
+    if path.is_file() and (directory / "model.safetensors.index.json").is_file():
+        raise CheckpointError(
+            f"{directory} holds its weights twice, in model.safetensors and in the shards of "
+            "model.safetensors.index.json; remove one of them"
+        )
     if not path.is_file():
         if any(directory.glob("*.bin")):
             raise CheckpointError(f"{directory}: only pytorch_model.bin is there, a pickle, which is not loaded; "
@@ -226,9 +287,16 @@ def _read_tensors(directory, architecture):
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a complete safetensors file ({error}); fetch it again") from error
     renamed = {}
-    for name, tensor in tensors.items():
-        name = name.removeprefix(f"{architecture}.")
+    origin = {}
+    for name_in_file, tensor in tensors.items():
+        name = name_in_file.removeprefix(f"{architecture}.")
         name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        if name in origin:
+            raise CheckpointError(
+                f"{path} holds one tensor twice, as {origin[name]!r} and as {name_in_file!r}; save "
+                "the model again with one of them"
+            )
+        origin[name] = name_in_file
         renamed[name] = np.ascontiguousarray(tensor, dtype=np.float32) if tensor.dtype.kind == "f" else tensor
     with path.open("rb") as file:
         return renamed, hashlib.file_digest(file, "sha256").hexdigest()
@@ -262,6 +330,12 @@ def _config(directory, raw, architecture, classifies, has_pooler):
         raise CheckpointError(f"{path}: hidden_act is {activation!r}, supported are {', '.join(ACTIVATIONS)}")
     offset = 2 if architecture == "mpnet" else 0  # MPNet keeps ids 0 and 1 for padding
     pooling, normalize = _pooling(directory, raw, classifies, has_pooler)
+    kind = raw.get("problem_type")
+    if classifies and kind not in (None, "single_label_classification"):
+        raise CheckpointError(
+            f"{path}: problem_type is {kind!r}; supported are classifiers that give a sentence one "
+            "class (single_label_classification)"
+        )
     stated = (_read_json(directory / "sentence_bert_config.json", optional=True).get("max_seq_length"),
               _read_json(directory / "tokenizer_config.json", optional=True).get("model_max_length"))
     names = raw.get("id2label") or {}
@@ -287,25 +361,68 @@ def _epsilon(path, value):
 
 def _pooling(directory, raw, classifies, has_pooler):
     """(pooling, normalize): what the files state, else the pooler for a classifier and the mean for the rest."""
+    modules = _modules(directory)
     pooling = raw.get("pooling")
-    modes = _read_json(directory / "1_Pooling" / "config.json", optional=True)
-    if pooling is None and modes:
-        stated = [key for key, on in modes.items() if key.startswith("pooling_mode_") and on is True]
-        known = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-        if len(stated) != 1 or stated[0] not in known:
-            raise CheckpointError(f"{directory / '1_Pooling' / 'config.json'}: pooling {' + '.join(stated) or 'none'} "
-                                  f"is not supported; supported are {', '.join(known)}")
-        pooling = known[stated[0]]
     if pooling is None:
-        pooling = "pooler" if classifies and has_pooler else "mean"
+        pooling = _pooling_of_module(directory, modules)
+    if pooling is None and classifies and not has_pooler:
+        named = ", ".join(raw.get("architectures") or ()) or "no architectures"
+        raise CheckpointError(
+            f"{directory}: a classifier without the pooler that it reads (config.json names "
+            f"{named}); a classifier of sentences has both: choose one, or write what it was "
+            'trained on into config.json as "pooling": "mean" or "cls"'
+        )
+    if pooling is None:
+        pooling = "pooler" if classifies else "mean"
     if pooling not in POOLINGS:
         raise CheckpointError(f"{directory / 'config.json'}: pooling is {pooling!r}, supported are "
                               f"{', '.join(POOLINGS)}")
     if pooling == "pooler" and not has_pooler:
         raise CheckpointError(f"{directory / 'config.json'}: pooling is 'pooler', but the checkpoint has no pooler; "
                               "use 'mean' or 'cls'")
-    modules = _read_json(directory / "modules.json", optional=True) or []
-    return pooling, any(str(module.get("type", "")).endswith(".Normalize") for module in modules)
+    return pooling, any(kind == "Normalize" for kind, _ in modules)
+
+
+def _modules(directory):
+    """[(kind, folder)] of sentence-transformers' modules in their order, [] without any."""
+    path = directory / "modules.json"
+    found = _read_json(path, optional=True) or []
+    if not isinstance(found, list) or not all(isinstance(module, dict) for module in found):
+        raise CheckpointError(f"{path}: not a list of modules; fetch the file again")
+    kinds = [str(module.get("type")).rpartition(".")[2] for module in found]
+    modules = list(zip(kinds, (str(module.get("path", "")) for module in found), strict=True))
+    unknown = [f"{kind} in {folder!r}" for kind, folder in modules if kind not in _MODULES]
+    if unknown:
+        raise CheckpointError(
+            f"{path}: {', '.join(unknown)} would change every embedding and is not supported; "
+            f"supported are {', '.join(_MODULES)}: choose a checkpoint of these"
+        )
+    settings = directory / "config_sentence_transformers.json"
+    prompt = _read_json(settings, optional=True).get("default_prompt_name")
+    if prompt is not None:
+        raise CheckpointError(
+            f"{settings}: default_prompt_name is {prompt!r}, a text before every sentence, which "
+            "is "
+            "not supported; put it into the sentences and set the key to null"
+        )
+    return modules
+
+
+def _pooling_of_module(directory, modules):
+    """What the module of pooling states; None where there is none."""
+    folders = [folder for kind, folder in modules if kind == "Pooling"]
+    path = directory / (folders[0] if folders else "1_Pooling") / "config.json"
+    modes = _read_json(path, optional=not folders)
+    if not modes:
+        return None
+    stated = [key for key, on in modes.items() if key.startswith("pooling_mode_") and on is True]
+    known = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+    if len(stated) != 1 or stated[0] not in known:
+        raise CheckpointError(
+            f"{path}: pooling {' + '.join(stated) or 'none'} is not supported; supported are "
+            f"{', '.join(known)}"
+        )
+    return known[stated[0]]
 
 
 def _layout(config, has_pooler):

@@ -59,7 +59,10 @@ def load_claims(path=None):
     ConfigError : no such file, unknown keys or figures
     """
     where = "claims.toml" if path is None else f"claims file {path}"
-    content = packaged("claims.toml") if path is None else parse(read_text(Path(path), where), where)
+    if path is None:
+        content = packaged("claims.toml")
+    else:
+        content = parse(read_text(Path(path), where), where)
     return validated(Claims, content, where)
 
 

@@ -27,7 +27,10 @@ from xbarsim.errors import FetchError
 from xbarsim.toml_files import packaged
 
 HUB_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "modules.json",
-             "sentence_bert_config.json", "1_Pooling/config.json")
+             "sentence_bert_config.json", "config_sentence_transformers.json",
+             "1_Pooling/config.json")
+
+_INTACT = set()  # what this process has hashed and found as it should be
 
 
 def cache_directory():
@@ -58,14 +61,17 @@ def source_of(entry):
 
 
 def is_present(kind, name):
-    """Whether a named model or task lies in the cache (its hashes are checked by `fetch`)."""
+    """Whether a named model or task lies in the cache; `fetch` and `locate` check its hashes."""
     directory = _place(kind, name)
     return all((directory / file).is_file() for file in registry()[kind][name]["files"])
 
 
 def locate(path_or_name, kind, *, progress=True):
-    """The path of a model (a directory) or task (a file): a local path as it is, a known name from the cache, fetched
-    when missing, and of models `owner/name` from the Hugging Face hub.
+    """The path of a model (a directory) or task (a file): a local path as it is, a known name from
+    the cache, fetched when missing or damaged, and of models `owner/name` from the hub.
+
+    Files in the cache are checked against their known SHA-256, once in a process while they keep
+    their size and time.
 
     Raises
     ------
@@ -75,7 +81,7 @@ def locate(path_or_name, kind, *, progress=True):
     if path.exists():
         return path
     if name in registry()[kind]:
-        directory = _place(kind, name) if is_present(kind, name) else fetch(name, progress=progress)
+        directory = fetch(name, progress=progress)
         return directory if kind == "model" else directory / next(iter(registry()[kind][name]["files"]))
     if kind == "model" and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
         return _from_hub(name)
@@ -103,9 +109,37 @@ def fetch(name, source=None, *, progress=True):
     if kind is None:
         raise FetchError(_unknown(name))
     entry, place = registry()[kind][name], _place(kind, name)
-    if all((place / file).is_file() and sha256_of(place / file) == want["sha256"]
-           for file, want in entry["files"].items()):
+    known_hashes = {place / file: want["sha256"] for file, want in entry["files"].items()}
+    wrong = [path for path, sha256 in known_hashes.items() if not _is_intact(path, sha256)]
+    if not wrong:
         return place
+    try:
+        _bring(kind, name, source, progress)
+    except FetchError as error:
+        damaged = ", ".join(str(path) for path in wrong if path.exists())
+        if not damaged:
+            raise
+        raise FetchError(
+            f"{name}: the cached copy is damaged ({damaged}) and cannot be fetched again: {error}"
+        ) from error
+    return place
+
+
+def _is_intact(path, sha256):
+    """Whether a file is there with this hash, which is taken once for every size and time of it."""
+    try:
+        state = path.stat()
+        stamp = (path, sha256, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        if stamp not in _INTACT and sha256_of(path) == sha256:
+            _INTACT.add(stamp)
+    except OSError:
+        return False
+    return stamp in _INTACT
+
+
+def _bring(kind, name, source, progress):
+    """Fetch an entry of the registry and put it in the place of what is there."""
+    entry, place = registry()[kind][name], _place(kind, name)
     with _scratch(place.parent) as scratch:
         staging = scratch / "files"
         if source is not None and all((Path(source) / file).is_file() for file in entry["files"]):
@@ -125,7 +159,6 @@ def fetch(name, source=None, *, progress=True):
                 raise
     for package in registry()["archive"][entry["archive"]]:
         (_downloads() / package["file"]).unlink(missing_ok=True)
-    return place
 
 
 def sha256_of(path):

@@ -1,13 +1,15 @@
 """Heads that turn sentence features into predictions, and what a study evaluates."""
+import contextlib
 import hashlib
 import json
+import zipfile
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from xbarsim import bert, checkpoint, fetch, quantize
-from xbarsim.errors import ConfigError, OutOfRangeError, TaskError
+from xbarsim.errors import ConfigError, FetchError, OutOfRangeError, TaskError
 from xbarsim.metrics import METRICS, Metric, metrics
 from xbarsim.task import Task, notes_on
 from xbarsim.task_files import load_task
@@ -145,14 +147,15 @@ def _probe(model, tokenizer, task, max_length, pooling, probe_examples, threads,
     settings = json.dumps(["probe 1", model.sha256, task.sha256, len(training), max_length, pooling, PROBE_C])
     path = fetch.cache_directory() / "probes" / f"{hashlib.sha256(settings.encode()).hexdigest()[:32]}.npz"
     try:
-        with np.load(path) as stored:
+        with np.load(path) as stored:  # the file has checksums
             weight, bias = stored["weight"], stored["bias"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         tokens = tokenize(tokenizer, training.texts(), max_length)
         done = progress and progress("fitting the probe", len(tokens))
         features = bert.embed(model, tokens, pooling=pooling, threads=threads, progress=done)
         weight, bias = fit_logistic(features, training.targets, len(task.classes))
-        fetch.write_atomically(path, lambda file: np.savez(file, weight=weight, bias=bias))
+        with contextlib.suppress(FetchError, OSError):  # a full disk: the next run fits it again
+            fetch.write_atomically(path, lambda file: np.savez(file, weight=weight, bias=bias))
     return Head("probe", weight, bias, len(training))
 
 

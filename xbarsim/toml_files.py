@@ -112,15 +112,17 @@ def validated(form, content, where):
 
 
 def describe(error):
-    """One readable line for a pydantic ValidationError: every key, what is wrong with it, what was given."""
+    """One line for a pydantic ValidationError: every key, what is wrong, what was given."""
     parts = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"] if not str(part).startswith(("literal[", "constrained-")))
+        parts_of_key = [str(part) for part in item["loc"]]
+        key = ".".join(p for p in parts_of_key if not p.startswith(("literal[", "constrained-")))
         if item["type"] == "extra_forbidden":
             parts.append(f"unknown key {key!r}; remove it or correct its spelling")
         else:
             message = item["msg"].removeprefix("Value error, ")
             message = message[:1].lower() + message[1:]
-            given = "" if isinstance(item["input"], dict) else f" = {item['input']!r}"     # a table is too long to repeat
+            too_long = isinstance(item["input"], dict)
+            given = "" if too_long else f" = {item['input']!r}"
             parts.append(f"{key}{given}: {message}" if key or given else message)
     return "; ".join(dict.fromkeys(parts))
