@@ -15,6 +15,7 @@ from xbarsim.device import Counts
 from xbarsim.errors import OutOfRangeError, ShapeError
 from xbarsim.kernels.converters import convert_accumulate
 from xbarsim.kernels.counter import add_normal, row_keys
+from xbarsim.kernels.row_products import multiply_rows
 from xbarsim.mapping import Encoded, Layout, choose_clip, encode, layout_of
 from xbarsim.tile import program_row_block
 
@@ -295,9 +296,10 @@ class Array:
         saturations = np.zeros(b, np.int64)
         for first in range(0, len(transfer), CURRENT_COLUMNS):
             columns = slice(first, first + CURRENT_COLUMNS)
-            current = flat @ transfer[columns].T
+            current = multiply_rows(flat, transfer[columns])
             if noisy:
-                add_normal(current, squared @ self.programmed.variance[block][columns].T, keys, first)
+                variance = multiply_rows(squared, self.programmed.variance[block][columns])
+                add_normal(current, variance, keys, first)
             saturations += convert_accumulate(current.reshape(b, phases, -1), first, inverse_lsb[columns], weight[columns],
                                               phase_weight, lowest, highest, output)
         return saturations
