@@ -1,8 +1,9 @@
-"""Every key of a study changes a result of a tiny model, or is refused, or is said to have no effect.
+"""Every key of a study changes a result of a tiny model, is refused, or is said to have no effect.
 
-The oracle is the run itself: a study in which one key has another value, bit by bit against the same
-study without the change.
+The oracle is the run itself: a study in which one key has another value, bit by bit against the
+same study without the change.
 """
+
 import warnings
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import tomli_w
+from study_keys import CHANGES, COUNTING, DEVICE, ELSEWHERE, MODES, SERIAL
 from tiny import make_tiny_bert
 
 from xbarsim import aggregate, idle, report, runner
@@ -18,197 +20,24 @@ from xbarsim.device import load_device
 from xbarsim.errors import ConfigError, IdleSettingWarning
 from xbarsim.trace import read_trace
 
-SENTENCES = ["the film was good .", "a bad movie , dull acting", "great plot and fine story",
-             "the cat eats it", "awful , awful film !", "the woman sees a dog in the story",
-             "poor acting", "it was not great"]
-DEVICE = """
-description = "a device that has every table"
-read = { voltage_v = 0.2, source = "t" }
-endurance = { cycles = 100, source = "t" }
-write = { pulse_energy_pj = 3.0, pulse_time_ns = 40.0, source = "t" }
-spread = { device_to_device_relative_sigma = 0.02, cycle_to_cycle_relative_sigma = 0.01, source = "t" }
-drift = { reference_s = 1.0, nu_mean = 0.02, nu_sigma = 0.005, valid_time_s = [1.0, 1e6], source = "t" }
-stuck = { on_rate = 0.01, bit_line_off_rate = 0.03, source = "t" }
-read_disturb = { rate_per_read = 1e-4, toward = "minimum", source = "t" }
-
-[temperature]
-reference_k = 300.0
-activation_energy_ev = 0.01
-valid_range_k = [250.0, 400.0]
-source = "t"
-
-[conductance]
-minimum_us = 1.0
-maximum_us = 40.0
-valid_range_us = [0.0, 40.0]
-levels_us = [1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0]
-source = "t"
-
-[programming]
-sigma = [{ target_us = [0.0, 40.0], sigma_us = [0.2, 1.0] }]
-source = "t"
-
-[relaxation]
-variance_offset_us2 = 0.5
-variance_slope_us2 = 0.1
-valid_time_s = [1.0, 1e6]
-source = "t"
-
-[read_noise]
-relative_sigma = 0.01
-flicker = { amplitude = 0.005, source = "t" }
-telegraph = { relative_amplitude = 0.05, dwell_high_s = 1e-3, dwell_low_s = 1e-3, source = "t" }
-source = "t"
-"""
-COUNTING = {"products": {"weights": "computation", "attention": "computation"}}
-COARSE = {"word_lines": 16, "bit_lines": 16, "resistance_ohm": 2e4, "resistor_spread": 0.3,
-          "telegraph_amplitude": 0.3}
-SEGMENT = {"errors": "segment", "columns": 64, "rows": 64, "sense_noise_ua": 1.5}
-SELECTOR = SEGMENT | {"access": "selector", "lumped_rows": 8, "selector_voltage_v": 0.1}
-FINE = {"input_bits": 14, "entries": 8, "output_bits": 16, "entry_bits": 20}
-FUNCTIONS = {"softmax": FINE | {"unit": "polynomial"}, "layer_norm": {"unit": "table"},
-             "gelu": FINE | {"unit": "polynomial"}}
-SERIAL = {"mapping": {"encoding": "slices"}, "dac": {"encoding": "bit_serial", "digit_bits": 2}}
-MODES = {
-    "plain": {},
-    "full": {"device": {"name": "FULL", "time_s": 1000.0, "temperature_k": 320.0, "reads": 100}},
-    "serial": SERIAL,
-    "quantile": {"mapping": {"clip": "quantile"}, "dac": {"range": "quantile"},
-                 "adc": {"range": "quantile"}},
-    "ideal": {"effects": {"wires": False, "converters": False, "programming": False,
-                          "read_noise": False}},
-    "counting": COUNTING | {"computation": COARSE},
-    "digits": COUNTING | {"computation": {"sign": "offset", "digit_bits": 2,
-                                          "rows_per_conversion": 6}},
-    "stated": COUNTING | {"memory": {"errors": "stated", "cell_error_rate": 0.05}},
-    "segment": COUNTING | {"memory": SEGMENT},
-    "selector": COUNTING | {"memory": SELECTOR},
-    "functions": {"functions": FUNCTIONS},
-}
-# Every key, a mode in which it must matter, and another value of it.
-CHANGES = {
-    "seed": ("plain", 5),
-    "device.name": ("plain", "cmo-hfox"),
-    "device.time_s": ("full", 2000.0),
-    "device.temperature_k": ("full", 330.0),
-    "device.write": ("full", 1),
-    "device.reads": ("full", 1000),
-    "mapping.word_lines": ("plain", 8),
-    "mapping.bit_lines": ("plain", 8),
-    "mapping.encoding": ("plain", "slices"),
-    "mapping.sign": ("serial", "offset"),
-    "mapping.subtraction": ("plain", "digital"),
-    "mapping.placement": ("plain", "neighbour"),
-    "mapping.weight_bits": ("serial", 4),
-    "mapping.bits_per_cell": ("serial", 1),
-    "mapping.unused": ("plain", "open"),
-    "mapping.clip": ("plain", "maximum"),
-    "mapping.clip_quantile": ("quantile", 0.9),
-    "mapping.scale": ("plain", "matrix"),
-    "mapping.gain": ("plain", "none"),
-    "wires.node": ("plain", "7nm"),
-    "wires.pitch": ("plain", "4F"),
-    "wires.word_line_resistance_ohm": ("plain", 20.0),
-    "wires.bit_line_resistance_ohm": ("plain", 20.0),
-    "wires.source_resistance_ohm": ("plain", 500.0),
-    "wires.sense_resistance_ohm": ("plain", 500.0),
-    "dac.bits": ("plain", 4),
-    "dac.encoding": ("plain", "bit_serial"),
-    "dac.digit_bits": ("serial", 1),
-    "dac.polarity": ("plain", "two_phase"),
-    "dac.range": ("quantile", "maximum"),
-    "dac.quantile": ("quantile", 0.9),
-    "dac.read_time_ns": ("plain", 1000.0),
-    "adc.bits": ("plain", 4),
-    "adc.per": ("plain", "tile"),
-    "adc.range": ("quantile", "maximum"),
-    "adc.quantile": ("quantile", 0.9),
-    "products.weights": ("plain", "computation"),
-    "products.attention": ("plain", "in_situ"),
-    "computation.mode": ("counting", "direct"),
-    "computation.ir_drop": ("counting", "solved"),
-    "computation.word_lines": ("counting", 12),
-    "computation.bit_lines": ("counting", 12),
-    "computation.rows_per_conversion": ("counting", 2),
-    "computation.adc_bits": ("counting", 1),
-    "computation.digit_bits": ("digits", 1),
-    "computation.digit_cells": ("digits", "weighted"),
-    "computation.sign": ("counting", "offset"),
-    "computation.crossbars": ("counting", 1),
-    "computation.resistance_ohm": ("counting", 10e3),
-    "computation.read_voltage_v": ("counting", 0.4),
-    "computation.resistor_spread": ("counting", 0.1),
-    "computation.stuck_closed_rate": ("counting", 0.05),
-    "computation.stuck_open_rate": ("counting", 0.05),
-    "computation.telegraph_amplitude": ("counting", 0.4),
-    "effects.wires": ("plain", False),
-    "effects.converters": ("plain", False),
-    "effects.programming": ("full", False),
-    "effects.levels": ("full", False),
-    "effects.spread": ("full", False),
-    "effects.relaxation": ("full", False),
-    "effects.drift": ("full", False),
-    "effects.read_disturb": ("full", False),
-    "effects.temperature": ("full", False),
-    "effects.stuck": ("full", False),
-    "effects.read_noise": ("full", False),
-    "effects.flicker": ("full", False),
-    "effects.telegraph": ("full", False),
-    "effects.telegraph_multiplier": ("full", 5.0),
-    "functions.softmax.unit": ("functions", "table"),
-    "functions.softmax.range": ("functions", 0.1),
-    "functions.softmax.entries": ("functions", 4),
-    "functions.softmax.degree": ("functions", 1),
-    "functions.softmax.input_bits": ("functions", 5),
-    "functions.softmax.entry_bits": ("functions", 6),
-    "functions.softmax.accumulator_bits": ("functions", 20),
-    "functions.softmax.seed_entries": ("functions", 1),
-    "functions.softmax.seed_bits": ("functions", 2),
-    "functions.softmax.newton_steps": ("functions", 0),
-    "functions.softmax.reciprocal_bits": ("functions", 8),
-    "functions.softmax.output_bits": ("functions", 4),
-    "functions.layer_norm.unit": ("functions", "float"),
-    "functions.layer_norm.range": ("functions", 0.3),
-    "functions.layer_norm.input_bits": ("functions", 6),
-    "functions.layer_norm.seed_entries": ("functions", 1),
-    "functions.layer_norm.seed_bits": ("functions", 2),
-    "functions.layer_norm.newton_steps": ("functions", 0),
-    "functions.layer_norm.reciprocal_bits": ("functions", 8),
-    "functions.layer_norm.scale_bits": ("functions", 4),
-    "functions.layer_norm.output_bits": ("functions", 6),
-    "functions.gelu.unit": ("functions", "table"),
-    "functions.gelu.range": ("functions", 0.3),
-    "functions.gelu.entries": ("functions", 4),
-    "functions.gelu.degree": ("functions", 1),
-    "functions.gelu.input_bits": ("functions", 5),
-    "functions.gelu.entry_bits": ("functions", 16),
-    "functions.gelu.output_bits": ("functions", 4),
-    "memory.errors": ("segment", "none"),
-    "memory.cell_error_rate": ("stated", 0.2),
-    "memory.bits_per_cell": ("stated", 2),
-    "memory.rows": ("segment", 4096),
-    "memory.columns": ("segment", 16),
-    "memory.sensed_every": ("segment", 4),
-    "memory.drive": ("segment", "both"),
-    "memory.access": ("segment", "none"),
-    "memory.bias": ("selector", "half"),
-    "memory.read_voltage_v": ("segment", 0.1),
-    "memory.transistor_resistance_ohm": ("segment", 4e4),
-    "memory.transistor_overdrive_v": ("segment", 0.05),
-    "memory.selector_voltage_v": ("selector", 1.0),
-    "memory.sense_noise_ua": ("segment", 4.0),
-    "memory.threshold_ua": ("segment", 7.0),
-    "memory.lumped_rows": ("selector", 63),
-}
-# Shared by all cases of a study, or of no effect on numbers: named, joined by the report, a policy.
-ELSEWHERE = {
-    "name", "chip", "layer", "case", "device.outside_range", "model.name", "model.max_length",
-    "task.name", "task.head", "task.pooling", "task.metric", "task.limit", "task.probe_examples",
-    "task.calibration_examples", "run.batch_examples", "run.chips",
-}
+SENTENCES = [
+    "the film was good .",
+    "a bad movie , dull acting",
+    "great plot and fine story",
+    "the cat eats it",
+    "awful , awful film !",
+    "the woman sees a dog in the story",
+    "poor acting",
+    "it was not great",
+]
 # Every model has functions, and every array a read time; an offset without slices is refused.
-NEVER_IDLE = {"functions.softmax.unit", "functions.layer_norm.unit", "functions.gelu.unit",
-              "dac.read_time_ns", "mapping.sign"}
+NEVER_IDLE = {
+    "functions.softmax.unit",
+    "functions.layer_norm.unit",
+    "functions.gelu.unit",
+    "dac.read_time_ns",
+    "mapping.sign",
+}
 RULED = [path for path in CHANGES if idle.rules_of(path) and path not in NEVER_IDLE]
 SLOW = {"digits", "stated", "segment", "selector"}
 MARKED = [pytest.param(mode, marks=[pytest.mark.long] * (mode in SLOW)) for mode in MODES]
@@ -250,7 +79,7 @@ def study_of(place, **tables):
 
 
 def results(place, mode, changes):
-    """{path: {data set: values}} of a mode with one key changed, and of the mode itself under ""."""
+    """{path: {data set: values}} of a mode with one key changed; of the mode itself under ""."""
     cases = [{"name": "0"}]
     for number, (path, value) in enumerate(changes, 1):
         cases.append({"name": str(number), **nested(path, value)})
@@ -262,8 +91,10 @@ def results(place, mode, changes):
         for number, path in enumerate(["", *(path for path, _ in changes)]):
             data = {}
             file[f"cases/{number}/0"].visititems(
-                lambda name, item, data=data: data.update({name: item[:]})
-                if isinstance(item, h5py.Dataset) else None)
+                lambda name, item, data=data: (
+                    data.update({name: item[:]}) if isinstance(item, h5py.Dataset) else None
+                )
+            )
             found[path] = data
     return found
 
@@ -316,18 +147,46 @@ def test_every_ruled_key_is_idle_somewhere(place, path):
 
 
 IDLE = {
-    "plain": ["mapping.clip_quantile", "mapping.weight_bits", "mapping.bits_per_cell", "dac.digit_bits",
-              "dac.quantile", "adc.quantile", "computation.adc_bits", "memory.errors",
-              "functions.softmax.entries", "functions.layer_norm.seed_bits",
-              "effects.telegraph_multiplier"],
+    "plain": [
+        "mapping.clip_quantile",
+        "mapping.weight_bits",
+        "mapping.bits_per_cell",
+        "dac.digit_bits",
+        "dac.quantile",
+        "adc.quantile",
+        "computation.adc_bits",
+        "memory.errors",
+        "functions.softmax.entries",
+        "functions.layer_norm.seed_bits",
+        "effects.telegraph_multiplier",
+    ],
     "serial": ["mapping.clip_quantile", "dac.quantile"],
-    "ideal": ["dac.bits", "dac.encoding", "adc.bits", "adc.per", "adc.range", "wires.node",
-              "wires.source_resistance_ohm", "device.time_s"],
-    "counting": ["mapping.word_lines", "adc.bits", "dac.bits", "device.write",
-                 "computation.digit_cells", "memory.rows", "memory.cell_error_rate"],
+    "ideal": [
+        "dac.bits",
+        "dac.encoding",
+        "adc.bits",
+        "adc.per",
+        "adc.range",
+        "wires.node",
+        "wires.source_resistance_ohm",
+        "device.time_s",
+    ],
+    "counting": [
+        "mapping.word_lines",
+        "adc.bits",
+        "dac.bits",
+        "device.write",
+        "computation.digit_cells",
+        "memory.rows",
+        "memory.cell_error_rate",
+    ],
     "stated": ["memory.rows", "memory.sense_noise_ua", "memory.bias"],
-    "segment": ["memory.cell_error_rate", "memory.bias", "memory.lumped_rows",
-                "memory.selector_voltage_v"],
+    "segment": [
+        "memory.cell_error_rate",
+        "memory.bias",
+        "memory.lumped_rows",
+        "memory.selector_voltage_v",
+    ],
     "selector": ["memory.transistor_resistance_ohm", "memory.transistor_overdrive_v"],
 }
 
@@ -338,28 +197,44 @@ def test_keys_that_need_another_key_are_idle_without_it(place, mode, path):
     assert is_idle(place, mode, path, value)
 
 
-@pytest.mark.parametrize(("tables", "path"), [
-    ({"wires": {"word_line_resistance_ohm": 1.0, "bit_line_resistance_ohm": 1.0}}, "wires.node"),
-    ({"adc": {"range": "unit"}, **SERIAL}, "adc.per"),
-    ({"dac": {"bits": "ideal"}}, "dac.range"),
-    ({"adc": {"bits": "ideal"}}, "adc.range"),
-    ({"functions": {"gelu": {"unit": "table"}}}, "functions.gelu.degree"),
-    (COUNTING | {"computation": {"mode": "direct"}}, "computation.ir_drop"),
-    (COUNTING | {"effects": {"read_noise": False}}, "computation.telegraph_amplitude"),
-    (COUNTING | {"effects": {"programming": False}}, "computation.resistor_spread"),
-    (COUNTING | {"effects": {"stuck": False}}, "computation.stuck_open_rate"),
-    (COUNTING | {"effects": {"converters": False}}, "computation.adc_bits"),
-])
+@pytest.mark.parametrize(
+    ("tables", "path"),
+    [
+        (
+            {"wires": {"word_line_resistance_ohm": 1.0, "bit_line_resistance_ohm": 1.0}},
+            "wires.node",
+        ),
+        ({"adc": {"range": "unit"}, **SERIAL}, "adc.per"),
+        ({"dac": {"bits": "ideal"}}, "dac.range"),
+        ({"adc": {"bits": "ideal"}}, "adc.range"),
+        ({"functions": {"gelu": {"unit": "table"}}}, "functions.gelu.degree"),
+        (COUNTING | {"computation": {"mode": "direct"}}, "computation.ir_drop"),
+        (COUNTING | {"effects": {"read_noise": False}}, "computation.telegraph_amplitude"),
+        (COUNTING | {"effects": {"programming": False}}, "computation.resistor_spread"),
+        (COUNTING | {"effects": {"stuck": False}}, "computation.stuck_open_rate"),
+        (COUNTING | {"effects": {"converters": False}}, "computation.adc_bits"),
+    ],
+)
 def test_keys_that_another_value_switches_off_are_idle(place, tables, path):
     _, value = CHANGES[path]
     found = idle_of(study_of(place, **merge(tables, nested(path, value))))
     assert any(sentence.startswith(f"{path} = ") for sentence in found)
 
 
-@pytest.mark.parametrize("effect", [
-    "levels", "spread", "relaxation", "drift", "read_disturb", "temperature", "stuck", "flicker",
-    "telegraph",
-])
+@pytest.mark.parametrize(
+    "effect",
+    [
+        "levels",
+        "spread",
+        "relaxation",
+        "drift",
+        "read_disturb",
+        "temperature",
+        "stuck",
+        "flicker",
+        "telegraph",
+    ],
+)
 def test_an_effect_that_the_device_lacks_is_idle_when_switched_on(place, effect):
     said = f"effects.{effect} = True has no effect"
     assert idle_of(study_of(place, effects={effect: True}))[0].startswith(said)
@@ -371,8 +246,10 @@ def test_an_effect_that_the_device_lacks_is_idle_when_switched_on(place, effect)
 @pytest.mark.parametrize("mode", MODES)
 def test_no_key_that_is_called_idle_changes_a_result(place, mode):
     changes = [
-        (path, value) for path, (own, value) in CHANGES.items()
-        if own != mode and path not in ("device.temperature_k", "device.reads", "device.name")
+        (path, value)
+        for path, (own, value) in CHANGES.items()
+        if own != mode
+        and path not in ("device.temperature_k", "device.reads", "device.name")
         and is_idle(place, mode, path, value)
     ]
     found = results(place, mode, changes)
@@ -387,12 +264,18 @@ def test_a_layer_that_matches_nothing_is_refused(place):
         assert f"{match!r} matches no matrix" in str(error.value) and near in str(error.value)
 
 
-@pytest.mark.parametrize(("layer", "said"), [
-    ({"match": "*.attention_softmax", "adc": {"bits": 4}}, "adc.bits = 4"),
-    ({"match": "layer.0.query", "memory": {"errors": "stated"}}, "memory.errors = 'stated'"),
-    ({"match": "layer.0.query", "functions": {"gelu": {"unit": "table"}}}, "functions.gelu.unit"),
-    ({"match": "*attention_scores", "mapping": {"word_lines": 8}}, "mapping.word_lines = 8"),
-])
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        ({"match": "*.attention_softmax", "adc": {"bits": 4}}, "adc.bits = 4"),
+        ({"match": "layer.0.query", "memory": {"errors": "stated"}}, "memory.errors = 'stated'"),
+        (
+            {"match": "layer.0.query", "functions": {"gelu": {"unit": "table"}}},
+            "functions.gelu.unit",
+        ),
+        ({"match": "*attention_scores", "mapping": {"word_lines": 8}}, "mapping.word_lines = 8"),
+    ],
+)
 def test_a_layer_table_that_reaches_none_of_its_steps_is_said(place, layer, said):
     found = idle_of(study_of(place, layer=[layer]))
     assert len(found) == 1 and found[0].startswith(f"[[layer]] {layer['match']!r} {said}")
@@ -400,9 +283,13 @@ def test_a_layer_table_that_reaches_none_of_its_steps_is_said(place, layer, said
     assert not idle_of(study_of(place, layer=[fits]))
 
 
-@pytest.mark.parametrize(("key", "value", "needed"), [
-    ("temperature_k", 350.0, "temperature"), ("reads", 5, "read_disturb"),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "needed"),
+    [
+        ("temperature_k", 350.0, "temperature"),
+        ("reads", 5, "read_disturb"),
+    ],
+)
 def test_a_device_without_the_table_refuses_its_condition(place, key, value, needed):
     study = study_of(place, device={"name": "rram-wan2022", key: value})
     with pytest.raises(ConfigError, match=rf"device.{key} = {value:g} has no effect.*\[{needed}\]"):
@@ -415,7 +302,8 @@ def test_a_setting_of_one_case_is_enough(place):
     assert not idle_of(study_of(place, adc={"quantile": 0.9}, case=[{"name": "a"}, quantile]))
     assert idle_of(study_of(place, adc={"quantile": 0.9}, case=[{"name": "a"}]))
     assert idle_of(study_of(place, device={"name": "hrs-hong2025"})) == [
-        "device hrs-hong2025 states [iv], which has no effect in a run: its cells are ohmic"]
+        "device hrs-hong2025 states [iv], which has no effect in a run: its cells are ohmic"
+    ]
 
 
 def test_the_report_repeats_what_had_no_effect(place):
@@ -423,7 +311,7 @@ def test_the_report_repeats_what_had_no_effect(place):
     with pytest.warns(IdleSettingWarning, match="adc.quantile = 0.9 has no effect"):
         path = runner.run_study(study, place / "runs", 1)
     summary = aggregate.summarise(read_trace(path))
-    said = 'adc.quantile = 0.9 has no effect in this study: it needs in-situ arrays with converters'
+    said = "adc.quantile = 0.9 has no effect in this study: it needs in-situ arrays with converters"
     assert summary.idle_settings == (f'{said} and adc.range = "quantile"',)
     assert f"NO EFFECT: {said}" in report.render(summary)
     assert report.to_json(summary)["idle_settings"] == list(summary.idle_settings)
@@ -432,14 +320,19 @@ def test_the_report_repeats_what_had_no_effect(place):
 def test_memory_of_a_layer_reaches_its_matrices_alone(place):
     """Every cell of one matrix read wrongly: noise above its signal; the others stay sound."""
     wrong = {"errors": "stated", "cell_error_rate": 1.0}
-    study = study_of(place, **COUNTING, case=[
-        {"name": "sound"},
-        {"name": "failing", "layer": [{"match": "layer.0.query", "memory": wrong}]},
-        {"name": "all", "memory": wrong},
-    ])
+    study = study_of(
+        place,
+        **COUNTING,
+        case=[
+            {"name": "sound"},
+            {"name": "failing", "layer": [{"match": "layer.0.query", "memory": wrong}]},
+            {"name": "all", "memory": wrong},
+        ],
+    )
     summary = aggregate.summarise(read_trace(runner.run_study(study, place / "runs", 1)))
     sound, failing, whole = (
-        {layer.matrix: layer.local_snr_db for layer in case.layers} for case in summary.cases)
+        {layer.matrix: layer.local_snr_db for layer in case.layers} for case in summary.cases
+    )
     assert sound["layer.0.query"] > 30 and failing["layer.0.query"] < 3
     assert failing["layer.0.query"] == whole["layer.0.query"]
     assert failing["layer.0.key"] > 30 and whole["layer.0.key"] < 3
@@ -448,10 +341,19 @@ def test_memory_of_a_layer_reaches_its_matrices_alone(place):
 @pytest.mark.parametrize(("coefficients", "negative"), [([1.0, -3.0], True), ([1.0, -1.0], False)])
 def test_a_negative_sigma_in_the_window_is_refused(tmp_path, coefficients, negative):
     content = {
-        "description": "t", "read": {"voltage_v": 0.2, "source": "t"},
-        "conductance": {"minimum_us": 1.0, "maximum_us": 40.0, "valid_range_us": [0.0, 80.0],
-                        "source": "t"},
-        "programming": {"scale_us": 40.0, "sigma": [{"polynomial_us": coefficients}], "source": "t"},
+        "description": "t",
+        "read": {"voltage_v": 0.2, "source": "t"},
+        "conductance": {
+            "minimum_us": 1.0,
+            "maximum_us": 40.0,
+            "valid_range_us": [0.0, 80.0],
+            "source": "t",
+        },
+        "programming": {
+            "scale_us": 40.0,
+            "sigma": [{"polynomial_us": coefficients}],
+            "source": "t",
+        },
     }
     (tmp_path / "device.toml").write_text(tomli_w.dumps(content))
     if not negative:

@@ -1,8 +1,9 @@
-"""Every preset: cells and reads drawn from its file against what its source states, written out apart from the file.
+"""Every preset: cells and reads drawn from its file against what its source states.
 
-A statement draws the same quantity with another generator from the published equations; both samples
-are compared by Kolmogorov and Smirnov and by their moments.
+A statement draws the same quantity with another generator from the published equations, written
+out apart from the file; both samples are compared by Kolmogorov and Smirnov and by their moments.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from scipy import stats
 from xbarsim import Crossbar
 from xbarsim.device import device_names, load_device
 
-LEVEL = 0.001                       # of about 60 comparisons with fixed seeds
+LEVEL = 0.001  # of about 60 comparisons with fixed seeds
 TILES, ROWS, COLUMNS = 2, 70, 90
 COUNT = TILES * ROWS * COLUMNS
 DAY, YEAR = 86400.0, 31536000.0
@@ -96,7 +97,7 @@ def relaxed(rng, target, time):
 
 
 def two_states(rng, cells, ratio):
-    """Cells half of the time in a low state that is `ratio` of the high one; their mean over time is the cell."""
+    """Cells half of the time in a low state, `ratio` of the high one; their mean is the cell."""
     high = cells * 2 / (1 + ratio)
     return np.where(rng.random(COUNT) < 0.5, high, ratio * high)
 
@@ -115,25 +116,38 @@ def matched(rng, target, time):
     return target * (1 + 0.02 * rng.standard_normal(COUNT))
 
 
-KILOHM = 1e3                        # µS ohm / 1e3: 1 / kohm in µS
+KILOHM = 1e3  # µS ohm / 1e3: 1 / kohm in µS
 PRESETS = {
     "1t1r-hong2025": Statement((100.0, 400.0), (100.0, 250.0, 400.0), uniform_window),
-    "cmo-hfox": Statement((9.0, 88.2), (9.0, 50.0, 88.0), cmo_written, cmo_read,
-                          times=(1.0, 3600.0, 10 * YEAR), read_time=1e-6),
+    "cmo-hfox": Statement(
+        (9.0, 88.2),
+        (9.0, 50.0, 88.0),
+        cmo_written,
+        cmo_read,
+        times=(1.0, 3600.0, 10 * YEAR),
+        read_time=1e-6,
+    ),
     "hrs-hong2025": Statement((30.0, 37.0), (30.0, 37.0)),
     "ideal": Statement((1.0, 40.0), (1.0, 17.3, 40.0)),
     "isaac": Statement((KILOHM / 20, KILOHM / 1.333), (50.0, 300.0, 750.0)),
     "neurram": Statement((KILOHM / 1000, KILOHM / 250), (1.0, 2.5, 4.0)),
-    "pcm": Statement((0.25, 25.0), (2.5, 12.5, 25.0), pcm_written, pcm_read,
-                     times=(20.0, 3600.0, YEAR), read_time=250e-9),
+    "pcm": Statement(
+        (0.25, 25.0),
+        (2.5, 12.5, 25.0),
+        pcm_written,
+        pcm_read,
+        times=(20.0, 3600.0, YEAR),
+        read_time=250e-9,
+    ),
     "prime": Statement((KILOHM / 20, KILOHM / 1), (50.0, 400.0, 1000.0)),
     "resistor-switch": Statement((0.0, 10.0), (0.0, 10.0), matched, telegraph_read),
     "rram-binary": Statement((10.0 / 17, 10.0), (10.0 / 17, 10.0), exact, binary_read),
     "rram-levy-b": Statement((1.0, 40.0), (1.0, 20.0)),
     "rram-levy-c": Statement((1.0, 40.0), (5.0, 20.0, 40.0), relaxed, times=(1.0, 1e3, 1e5)),
     "rram-telegraph": Statement((1.0, 40.0), (1.0, 10.0, 40.0), wan_written, telegraph_read),
-    "rram-wan2022": Statement((1.0, 40.0), (1.0, 10.0, 40.0), wan_written,
-                              times=(1.0, np.sqrt(DAY), DAY)),
+    "rram-wan2022": Statement(
+        (1.0, 40.0), (1.0, 10.0, 40.0), wan_written, times=(1.0, np.sqrt(DAY), DAY)
+    ),
 }
 CASES = [
     pytest.param(name, target, time, id=f"{name}, {target:.3g} µS, {time} s")
@@ -148,7 +162,7 @@ def assert_same(drawn_us, stated_us):
     if np.ptp(stated_us) == 0:
         np.testing.assert_allclose(drawn_us, stated_us, rtol=1e-12)
         return
-    drawn_us, stated_us = np.round(drawn_us, 9), np.round(stated_us, 9)     # states of telegraph noise
+    drawn_us, stated_us = np.round(drawn_us, 9), np.round(stated_us, 9)  # states of telegraph noise
     assert stats.ks_2samp(drawn_us, stated_us).pvalue > LEVEL
     sigma = stated_us.std()
     assert drawn_us.mean() == pytest.approx(stated_us.mean(), abs=5 * sigma * np.sqrt(2 / COUNT))
@@ -177,7 +191,8 @@ def test_cells_and_reads_are_those_of_the_source(name, target, time):
 def test_windows_are_those_of_the_source(name):
     model, stated = load_device(name), PRESETS[name]
     np.testing.assert_allclose(
-        np.array([model.conductance_min, model.conductance_max]) * 1e6, stated.window, rtol=1e-12)
+        np.array([model.conductance_min, model.conductance_max]) * 1e6, stated.window, rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", sorted(set(PRESETS) - {"rram-levy-b"}))
@@ -228,7 +243,8 @@ def test_cells_held_at_zero_are_as_many_as_the_source_makes_negative():
 def test_moments_of_cmo_hfox_are_those_of_its_equations(time):
     model, g = load_device("cmo-hfox").at(time=time), np.array([[9.0, 50.0, 88.2]])
     np.testing.assert_allclose(
-        model.write_sigma(g * 1e-6) * 1e6, 0.00106879 * g + 0.00081107, rtol=1e-9)
+        model.write_sigma(g * 1e-6) * 1e6, 0.00106879 * g + 0.00081107, rtol=1e-9
+    )
     mean, sigma = model.relaxation_moments()
     np.testing.assert_allclose(mean * 1e6, -0.08900206 * np.log(time), rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(sigma * 1e6, 0.41183342 + 0.04201137 * np.log(time), rtol=1e-6)

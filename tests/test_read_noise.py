@@ -1,8 +1,9 @@
 """Which conductance every law of a device file means, and the spectrum of sampled 1/f noise.
 
-Oracles: the equations of the PCM model of aihwkit (Nandakumar et al., ICECS 2019) written out in NumPy,
-a chain of hand-made numbers, scipy's periodogram and quadrature.
+Oracles: the equations of the PCM model of aihwkit (Nandakumar et al., ICECS 2019) in NumPy, a
+chain of hand-made numbers, scipy's periodogram and quadrature.
 """
+
 import copy
 
 import numpy as np
@@ -20,10 +21,13 @@ BASE = {
     "description": "test",
     "read": {"voltage_v": 0.2, "source": "test"},
     "conductance": {
-        "minimum_us": 1.0, "maximum_us": 40.0, "valid_range_us": [0.0, 50.0], "source": "test",
+        "minimum_us": 1.0,
+        "maximum_us": 40.0,
+        "valid_range_us": [0.0, 50.0],
+        "source": "test",
     },
 }
-READ_TIME = 250e-9                   # s, of the reads behind the PCM model
+READ_TIME = 250e-9  # s, of the reads behind the PCM model
 HOUR, DAY, YEAR = 3600.0, 86400.0, 31536000.0
 
 
@@ -62,9 +66,15 @@ def pcm_read_sigma(target_us, drifted_us, seconds):
     return drifted_us * q * np.sqrt(np.log((seconds + READ_TIME) / (2 * READ_TIME)))
 
 
-@pytest.mark.parametrize(("seconds", "sigma_us"), [
-    (20.0, 0.7222), (HOUR, 0.6376), (DAY, 0.5826), (YEAR, 0.4835),
-])
+@pytest.mark.parametrize(
+    ("seconds", "sigma_us"),
+    [
+        (20.0, 0.7222),
+        (HOUR, 0.6376),
+        (DAY, 0.5826),
+        (YEAR, 0.4835),
+    ],
+)
 def test_read_noise_of_pcm_is_that_of_the_target_after_drift(seconds, sigma_us):
     drifted = 12.5 * (seconds / 20) ** -0.049
     cells = cells_at(drifted, target_us=12.5, achieved_us=12.5)
@@ -77,7 +87,7 @@ def test_read_noise_of_pcm_is_that_of_the_target_after_drift(seconds, sigma_us):
 @pytest.mark.parametrize("target_us", [1.0, 5.0, 12.5, 25.0])
 @pytest.mark.parametrize("seconds", [20.0, DAY])
 def test_pcm_cells_and_reads_are_distributed_as_in_the_published_model(target_us, seconds):
-    """Write, drift and one read drawn from the device file, and from the equations by another generator."""
+    """Write, drift and one read drawn from the device file, and from the equations."""
     count, rng = 40_000, np.random.default_rng(5)
     mean, spread = pcm_exponent(target_us)
     written = np.maximum(target_us + pcm_sigma(target_us) * rng.standard_normal(count), 0)
@@ -92,13 +102,14 @@ def test_pcm_cells_and_reads_are_distributed_as_in_the_published_model(target_us
     assert stats.ks_2samp(seen, reads.ravel() * 1e6).pvalue > LEVEL
     np.testing.assert_allclose(
         pcm.read_noise_sigma(cells, read_time=READ_TIME) * 1e6,
-        pcm_read_sigma(target_us, cells.conductance * 1e6, seconds), rtol=1e-6,
+        pcm_read_sigma(target_us, cells.conductance * 1e6, seconds),
+        rtol=1e-6,
     )
 
 
 # ---------------------------------------------------------------- which conductance a law means
 
-PLACES = {"read": 10.0, "target": 20.0, "achieved": 30.0}                     # µS
+PLACES = {"read": 10.0, "target": 20.0, "achieved": 30.0}  # µS
 LINE = {"law": "table", "conductance_us": [0.0, 50.0], "values": [0.0, 0.5]}  # 1 % per µS
 DRIFT = {"reference_s": 1.0, "valid_time_s": [1.0, 1e6]}
 
@@ -111,17 +122,27 @@ def test_laws_of_the_read_noise_mean_the_conductance_that_they_name(of):
     for key, sigma in expected.items():
         model = device(read_noise={"flicker": {key: LINE | {"of": of}, **band, "source": "t"}})
         np.testing.assert_allclose(model.read_noise_parts(cells)["flicker"], sigma, rtol=1e-12)
-        reads = model.sample_reads(Programmed(*(np.repeat(g, 400, axis=1) for g in (
-            cells.conductance, cells.target, cells.achieved))), 2, 1e6)
+        reads = model.sample_reads(
+            Programmed(
+                *(
+                    np.repeat(g, 400, axis=1)
+                    for g in (cells.conductance, cells.target, cells.achieved)
+                )
+            ),
+            2,
+            1e6,
+        )
         assert reads.std() == pytest.approx(sigma, rel=0.1, abs=0)
     telegraph = {"relative_amplitude": LINE | {"of": of}, "dwell_high_s": 1.0, "dwell_low_s": 1.0}
     model = device(read_noise={"telegraph": telegraph | {"source": "t"}})
     half_step = 10e-6 * value / (1 - value / 2) / 2
     np.testing.assert_allclose(
-        model.read_noise_parts(cells, 1e-9)["telegraph"], half_step, rtol=1e-6)
+        model.read_noise_parts(cells, 1e-9)["telegraph"], half_step, rtol=1e-6
+    )
     states = model.sample_reads(cells, 200, 10.0, read_time=1e-9)
-    np.testing.assert_allclose(np.unique(np.round(states * 1e9)) * 1e-9,
-                               [10e-6 - half_step, 10e-6 + half_step], atol=1e-9)
+    np.testing.assert_allclose(
+        np.unique(np.round(states * 1e9)) * 1e-9, [10e-6 - half_step, 10e-6 + half_step], atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(("of", "at_us"), [("target", 20.0), ("achieved", 10.0)])
@@ -146,14 +167,16 @@ def test_fixed_rules_of_the_other_tables_in_the_order_of_the_chain():
     sigma = {"sigma": [{"target_us": [0.0, 40.0], "sigma_us": [0.0, 4.0]}], "bias_us": -10.0}
     target = np.full((200, 200), 20e-6)
     error = device(programming=sigma).program(target, 1).conductance - 10e-6
-    assert error.std() == pytest.approx(2e-6, rel=0.02, abs=0)                  # not that of 10 µS
+    assert error.std() == pytest.approx(2e-6, rel=0.02, abs=0)  # not that of 10 µS
     nothing = {"sigma": [{"target_us": [0.0, 40.0], "sigma_us": [0.0, 0.0]}], "bias_us": -10.0}
     spread = {"device_to_device_relative_sigma": 0.05}
     wide = device(programming=nothing, spread=spread).program(target, 1)
-    assert wide.conductance.std() == pytest.approx(0.5e-6, rel=0.02, abs=0)     # 5 % of 10 µS
+    assert wide.conductance.std() == pytest.approx(0.5e-6, rel=0.02, abs=0)  # 5 % of 10 µS
     np.testing.assert_array_equal(wide.achieved, wide.conductance)
     hot = {
-        "reference_k": 300.0, "activation_energy_ev": 0.05, "valid_range_k": [250.0, 400.0],
+        "reference_k": 300.0,
+        "activation_energy_ev": 0.05,
+        "valid_range_k": [250.0, 400.0],
     }
     chain = device(
         programming=nothing,
@@ -173,8 +196,14 @@ def test_fixed_rules_of_the_other_tables_in_the_order_of_the_chain():
 
 
 def test_a_stuck_cell_is_aimed_at_where_it_is_stuck():
-    noise = {"flicker": {"amplitude": LINE | {"of": "target"}, "frequency_low_hz": 1.0,
-                         "frequency_high_hz": np.e, "source": "t"}}
+    noise = {
+        "flicker": {
+            "amplitude": LINE | {"of": "target"},
+            "frequency_low_hz": 1.0,
+            "frequency_high_hz": np.e,
+            "source": "t",
+        }
+    }
     model = device(stuck={"on_rate": 1.0, "on_us": 30.0}, read_noise=noise)
     cells = model.program(np.full((3, 3), 10e-6), 1)
     for g in (cells.target, cells.achieved, cells.conductance):
@@ -183,8 +212,16 @@ def test_a_stuck_cell_is_aimed_at_where_it_is_stuck():
 
 
 def test_levels_are_the_target_and_open_cells_have_no_noise():
-    model = device(read_noise={"flicker": {"amplitude_us": 0.5, "frequency_low_hz": 1.0,
-                                           "frequency_high_hz": np.e, "source": "t"}})
+    model = device(
+        read_noise={
+            "flicker": {
+                "amplitude_us": 0.5,
+                "frequency_low_hz": 1.0,
+                "frequency_high_hz": np.e,
+                "source": "t",
+            }
+        }
+    )
     cells = Programmed(np.array([[0.0, 10e-6]]), np.full((1, 2), 10e-6), np.full((1, 2), 10e-6))
     np.testing.assert_allclose(model.read_noise_sigma(cells), [[0.0, 0.5e-6]], rtol=1e-12)
     binary = load_device("rram-binary").program(np.full((1, 2), 8e-6), 1)
@@ -202,12 +239,15 @@ def test_conductances_alone_do_where_no_law_means_another_one():
     assert load_device("rram-binary").read_noise_sigma(g).all()
 
 
-@pytest.mark.parametrize(("flicker", "words"), [
-    ({}, "either amplitude"),
-    ({"amplitude": 0.1, "amplitude_us": 0.1}, "either amplitude"),
-    ({"amplitude": {"law": "constant", "value": 0.1, "of": "read"}}, "does not use of"),
-    ({"amplitude": LINE | {"of": "drifted"}}, "target"),
-])
+@pytest.mark.parametrize(
+    ("flicker", "words"),
+    [
+        ({}, "either amplitude"),
+        ({"amplitude": 0.1, "amplitude_us": 0.1}, "either amplitude"),
+        ({"amplitude": {"law": "constant", "value": 0.1, "of": "read"}}, "does not use of"),
+        ({"amplitude": LINE | {"of": "drifted"}}, "target"),
+    ],
+)
 def test_a_wrong_law_names_the_remedy(flicker, words):
     with pytest.raises(ValueError, match=words):
         device(read_noise={"flicker": flicker | {"source": "t"}})
@@ -224,9 +264,11 @@ def flicker(low, high):
     return device(read_noise={"flicker": table})
 
 
-@pytest.mark.parametrize(("low", "high"), [(1.0, 100.0), (0.05, 100.0), (0.02, 20.0), (1e-6, 100.0)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(1.0, 100.0), (0.05, 100.0), (0.02, 20.0), (1e-6, 100.0)]
+)
 def test_spectrum_of_sampled_noise_is_one_over_f_over_its_whole_band(low, high):
-    """Periodogram of 120 cells, 8,192 reads at 200 Hz: (A g)² / f in every octave inside, nothing outside."""
+    """120 cells, 8,192 reads at 200 Hz: (A g)² / f everywhere inside the band, nothing outside."""
     reads = flicker(low, high).sample_reads(CELLS, 8192, 5e-3, 3, 1e-6).reshape(8192, -1)
     f, power = signal.periodogram(reads - 20e-6, fs=200.0, window="hann", axis=0, detrend=False)
     scaled = power.mean(axis=1) * f / AMPLITUDE**2
@@ -245,9 +287,16 @@ def cosine(logarithm, angle):
     return np.cos(angle * np.exp(logarithm))
 
 
-@pytest.mark.parametrize(("low", "high", "interval"), [
-    (1.0, 100.0, 5e-3), (1.0, 100.0, 10e-3), (0.1, 1e4, 1e-3), (1e-5, 2e6, 1e-3), (30.0, 60.0, 5e-3),
-])
+@pytest.mark.parametrize(
+    ("low", "high", "interval"),
+    [
+        (1.0, 100.0, 5e-3),
+        (1.0, 100.0, 10e-3),
+        (0.1, 1e4, 1e-3),
+        (1e-5, 2e6, 1e-3),
+        (30.0, 60.0, 5e-3),
+    ],
+)
 def test_covariance_of_sampled_noise_is_that_of_its_band(low, high, interval):
     """Integral of cos(2 pi f lag) d(ln f) by quadrature; the variance at lag 0."""
     reads, cells = 300, np.full((40, 50), 20e-6)
@@ -264,7 +313,8 @@ def test_covariance_of_sampled_noise_is_that_of_its_band(low, high, interval):
             expected, _ = integrate.quad(cosine, np.log(low), np.log(slow), args=(angle,))
         if slow < high:
             rest, _ = integrate.quad(
-                lambda f: 1 / f, slow, high, weight="cos", wvar=angle, limit=2000, limlst=2000)
+                lambda f: 1 / f, slow, high, weight="cos", wvar=angle, limit=2000, limlst=2000
+            )
             expected += rest
         exact = read_noise.flicker_covariance(np.array([lag * interval]), low, high).item()
         assert exact == pytest.approx(expected, abs=1e-6 * variance)
@@ -272,7 +322,9 @@ def test_covariance_of_sampled_noise_is_that_of_its_band(low, high, interval):
 
 
 @pytest.mark.parametrize("reads", [1, 2, 50, 1000])
-@pytest.mark.parametrize(("low", "high"), [(1.0, 100.0), (0.049, 100.0), (1e-5, 5e6), (1.3, 500.0), (2.4, 6.0)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(1.0, 100.0), (0.049, 100.0), (1e-5, 5e6), (1.3, 500.0), (2.4, 6.0)]
+)
 def test_circular_series_has_the_covariance_within_the_stated_share(reads, low, high):
     spectrum = read_noise.flicker_spectrum(reads, 5e-3, low, high)
     size = 2 * (len(spectrum) - 1)
@@ -292,7 +344,9 @@ def test_sampled_noise_depends_on_streams_alone():
 
 def test_a_relaxation_is_one_line_of_variance_or_of_sigma():
     valid = {"valid_time_s": [1.0, 1e4]}
-    model = device(relaxation={"sigma_offset_us": 0.5, "sigma_slope_us": 0.25} | valid).at(time=100.0)
+    model = device(relaxation={"sigma_offset_us": 0.5, "sigma_slope_us": 0.25} | valid).at(
+        time=100.0
+    )
     assert model.relaxation_moments()[1] == pytest.approx(1e-6, rel=1e-9)
     sample = model.program(np.full((100, 100), 20e-6), 1).conductance
     assert stats.kstest(sample.ravel(), stats.norm(20e-6, 1e-6).cdf).pvalue > LEVEL

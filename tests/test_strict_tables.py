@@ -1,4 +1,5 @@
-"""No table of a study, device or chip takes a value of another type, infinity or NaN for a number."""
+"""No table of a study, device or chip takes another type, infinity or NaN for a number."""
+
 import importlib
 import types
 import typing
@@ -38,7 +39,8 @@ def leaf_types(annotation):
 
 NUMBERS = [
     pytest.param(kind, name, id=f"{kind.__name__}.{name}")
-    for kind in tables() for name, field in kind.model_fields.items()
+    for kind in tables()
+    for name, field in kind.model_fields.items()
     if leaf_types(field.annotation) & {int, float}
 ]
 
@@ -69,35 +71,48 @@ def test_there_are_numbers_in_every_kind_of_file():
     assert len(NUMBERS) > 150
 
 
-@pytest.mark.parametrize(("overrides", "words"), [
-    ({"seed": True}, "seed = True"),
-    ({"adc": {"bits": "8"}}, "adc.bits = '8'"),
-    ({"adc": {"bits": 8.0}}, "adc.bits = 8.0"),
-    ({"wires": {"source_resistance_ohm": float("inf")}}, "source_resistance_ohm = inf"),
-    ({"device": {"time_s": float("nan")}}, "time_s = nan"),
-    ({"effects": {"wires": 1}}, "effects.wires = 1"),
-    ({"effects": {"drift": "yes"}}, "effects.drift = 'yes'"),
-    ({"memory": {"bits_per_cell": True}}, "memory.bits_per_cell = True"),
-    ({"memory": {"bits_per_cell": 2.0}}, "memory.bits_per_cell = 2.0"),
-    ({"name": 5}, "name = 5"),
-    ({"case": [{"name": "a", "seed": "1"}]}, "seed = '1'"),
-    ({"layer": [{"match": "*", "adc": {"bits": True}}]}, "adc.bits = True"),
-    ({"layer": [{"match": "nothing.*", "adc": {"bist": 1}}]}, "adc.bist"),
-])
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"seed": True}, "seed = True"),
+        ({"adc": {"bits": "8"}}, "adc.bits = '8'"),
+        ({"adc": {"bits": 8.0}}, "adc.bits = 8.0"),
+        ({"wires": {"source_resistance_ohm": float("inf")}}, "source_resistance_ohm = inf"),
+        ({"device": {"time_s": float("nan")}}, "time_s = nan"),
+        ({"effects": {"wires": 1}}, "effects.wires = 1"),
+        ({"effects": {"drift": "yes"}}, "effects.drift = 'yes'"),
+        ({"memory": {"bits_per_cell": True}}, "memory.bits_per_cell = True"),
+        ({"memory": {"bits_per_cell": 2.0}}, "memory.bits_per_cell = 2.0"),
+        ({"name": 5}, "name = 5"),
+        ({"case": [{"name": "a", "seed": "1"}]}, "seed = '1'"),
+        ({"layer": [{"match": "*", "adc": {"bits": True}}]}, "adc.bits = True"),
+        ({"layer": [{"match": "nothing.*", "adc": {"bist": 1}}]}, "adc.bist"),
+    ],
+)
 def test_a_study_says_which_value_is_wrong(overrides, words):
     with pytest.raises(ConfigError, match=words.replace("(", r"\(")):
         config.load_study(overrides=overrides)
 
 
-@pytest.mark.parametrize(("table", "key", "value"), [
-    ("read", "voltage_v", True), ("conductance", "maximum_us", "40"),
-    ("conductance", "bounds_us", [0.0, float("inf")]), ("conductance", "minimum_us", float("nan")),
-])
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("read", "voltage_v", True),
+        ("conductance", "maximum_us", "40"),
+        ("conductance", "bounds_us", [0.0, float("inf")]),
+        ("conductance", "minimum_us", float("nan")),
+    ],
+)
 def test_a_device_file_says_which_value_is_wrong(tmp_path, table, key, value):
     content = {
-        "description": "t", "read": {"voltage_v": 0.2, "source": "t"},
-        "conductance": {"minimum_us": 1.0, "maximum_us": 40.0, "valid_range_us": [0.0, 40.0],
-                        "source": "t"},
+        "description": "t",
+        "read": {"voltage_v": 0.2, "source": "t"},
+        "conductance": {
+            "minimum_us": 1.0,
+            "maximum_us": 40.0,
+            "valid_range_us": [0.0, 40.0],
+            "source": "t",
+        },
     }
     content[table][key] = value
     (tmp_path / "device.toml").write_text(tomli_w.dumps(content))
@@ -105,12 +120,15 @@ def test_a_device_file_says_which_value_is_wrong(tmp_path, table, key, value):
         device.load_device(tmp_path / "device.toml")
 
 
-@pytest.mark.parametrize(("line", "wrong", "words"), [
-    ("tiles = 168", "tiles = true", "organisation.tiles = True"),
-    ("tiles = 168", 'tiles = "168"', "organisation.tiles = '168'"),
-    ("node_nm = 32", "node_nm = inf", "node_nm = inf"),
-    ("read_time_ns = 100", "read_time_ns = nan", "dac.read_time_ns = nan"),
-])
+@pytest.mark.parametrize(
+    ("line", "wrong", "words"),
+    [
+        ("tiles = 168", "tiles = true", "organisation.tiles = True"),
+        ("tiles = 168", 'tiles = "168"', "organisation.tiles = '168'"),
+        ("node_nm = 32", "node_nm = inf", "node_nm = inf"),
+        ("read_time_ns = 100", "read_time_ns = nan", "dac.read_time_ns = nan"),
+    ],
+)
 def test_a_chip_file_says_which_value_is_wrong(tmp_path, line, wrong, words):
     text = chip.chip_text("isaac")
     assert text.count(f"\n{line}\n") == 1

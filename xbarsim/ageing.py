@@ -3,13 +3,14 @@
 Every function takes the device (`device.DeviceModel`: its file, the effects that are on, time,
 temperature, reads), and the cells (`device.Programmed`) as they were just written.
 """
+
 import numpy as np
 
 from xbarsim.errors import OutOfRangeError
 from xbarsim.streams import DRIFT, RELAXATION
 from xbarsim.units import MICROSIEMENS
 
-BOLTZMANN_EV = 8.617333262e-5              # eV/K (CODATA 2018, exact to these digits)
+BOLTZMANN_EV = 8.617333262e-5  # eV/K (CODATA 2018, exact to these digits)
 
 
 def table_of(device, effect):
@@ -33,7 +34,7 @@ def arrhenius(device, energy_ev):
 
 
 def relaxation_moments(device):
-    """(mean, standard deviation) in S of the relaxation at the device's time; the same for every cell.
+    """(mean, standard deviation) in S of the relaxation at the device's time, of every cell.
 
     Raises
     ------
@@ -43,8 +44,8 @@ def relaxation_moments(device):
     variance = table.variance_us2(decades)
     if variance < 0:
         raise OutOfRangeError(
-            f"the variance of [relaxation] is {variance:g} µS² at {device.aged_time:g} s; allowed: 0 "
-            "or more; choose device.time_s in the stated range"
+            f"the variance of [relaxation] is {variance:g} µS² at {device.aged_time:g} s; allowed: "
+            "0 or more; choose device.time_s in the stated range"
         )
     mean = table.mean_offset_us + table.mean_slope_us * decades
     return mean * MICROSIEMENS, np.sqrt(variance) * MICROSIEMENS

@@ -34,8 +34,10 @@ Quantile = Annotated[float, Field(gt=0.5, le=1.0)]
 
 
 class Table(BaseModel):
-    """A table of a TOML file: no unknown key, no value of another type (`true` is no number, `"8"` neither), and no
-    number that is not finite."""
+    """A table of a TOML file: no unknown key, no value of another type, no infinity or NaN.
+
+    `true` is no number, and `"8"` neither.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

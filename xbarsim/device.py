@@ -50,10 +50,11 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Programmed:
-    """Cells after a write: the conductances that the laws of a device file may mean, all of the same shape, S.
+    """Cells after a write: the conductances that a law may mean, of the same shape, S.
 
     conductance : what is read, at the device's time and temperature (`of = "read"`)
-    target : what the write aimed at, levels included;  achieved : just after the write, before ageing
+    target : what the write aimed at, levels included
+    achieved : just after the write, before ageing
     A stuck cell is aimed at where it is stuck.  counts : of the write
     """
 
@@ -241,11 +242,11 @@ class DeviceModel:
         return sigma
 
     def relaxation_moments(self):
-        """(mean, standard deviation) in S of the relaxation at the device's time; the same for every cell."""
+        """(mean, standard deviation) in S of the relaxation at the device's time."""
         return ageing.relaxation_moments(self)
 
     def drift_exponent(self, cells):
-        """(mean, standard deviation) of the drift exponent nu, element by element of Programmed cells."""
+        """(mean, standard deviation) of the drift exponent nu of Programmed cells."""
         return ageing.drift_exponent(self, cells)
 
     def program(self, target, streams):
@@ -353,13 +354,13 @@ class DeviceModel:
 
         Parameters
         ----------
-        cells : Programmed.  Conductances alone (m, n) or (tiles, m, n) S will do where every law of the read noise means the
-            conductance that is read, or is a constant
+        cells : Programmed.  Conductances alone, (m, n) or (tiles, m, n) S, will do where every
+            law of the read noise means the conductance that is read, or is a constant
         streams : Streams, or an int for Streams(seed): which cells have telegraph noise
 
         Raises
         ------
-        OutOfRangeError : conductances alone, and a law that means the target or the achieved conductance
+        OutOfRangeError : conductances alone, and a law that means another conductance
         """
         return read_noise.noise_sigma(self, self._cells(cells), streams_of(streams), read_time)
 
@@ -370,9 +371,10 @@ class DeviceModel:
     def sample_reads(self, cells, reads, interval, streams=0, read_time=100e-9):
         """What `reads` successive reads of every cell see, one starting every `interval` (s): (reads, ...) S.
 
-        The direct simulation behind `read_noise_sigma`, and its arguments: a two-state process per cell, followed switch by
-        switch; 1/f noise as a Gaussian series with exactly its band (what lies above 1 / (2 interval) folds down, as it does
-        in a measurement); white noise.  A read takes one sample of the 1/f noise.
+        The direct simulation behind `read_noise_sigma`, and its arguments: a two-state process per
+        cell, followed switch by switch; 1/f noise as a Gaussian series with exactly its band (what
+        lies above 1 / (2 interval) folds down, as in a measurement); white noise.  A read takes one
+        sample of the 1/f noise.
         O(cells x reads x log reads), more where a read holds many switches.
         """
         return read_noise.sample(self, self._cells(cells), reads, interval, streams_of(streams), read_time)
@@ -384,8 +386,10 @@ class DeviceModel:
         for name, law in self.file.read_noise_laws():
             if law.law != "constant" and law.of != "read" and name in self.effects:
                 raise OutOfRangeError(
-                    f"{name} of device {self.name} depends on the {law.of} conductance of a cell; allowed: the whole result "
-                    "of `program`, or Programmed.exactly(conductance) for cells that are read where they were aimed at")
+                    f"{name} of device {self.name} depends on the {law.of} conductance of a cell; "
+                    "allowed: the whole result of `program`, or Programmed.exactly(conductance) for "
+                    "cells that are read where they were aimed at"
+                )
         return Programmed.exactly(cells)
 
     def cell(self):

@@ -150,8 +150,10 @@ def _valid_time(table):
 
 
 class Relaxation(Table):
-    """Shift of the conductance after a write, the same for every conductance: its mean is a straight line in log10(time /
-    1 s), and so is either its variance or its standard deviation."""
+    """Shift of the conductance after a write, the same for every conductance.
+
+    Its mean is a straight line in log10(time / 1 s), and so is its variance or standard deviation.
+    """
 
     variance_offset_us2: Finite | None = Field(None, description="at 1 s")
     variance_slope_us2: Finite = Field(0.0, description="per decade of time")
@@ -190,8 +192,9 @@ class Relaxation(Table):
 
 
 class Drift(Table):
-    """g (time / reference_s)^-nu, g the achieved conductance, nu of each cell normal with this mean and standard deviation.
+    """g (time / reference_s)^-nu, nu of each cell normal with this mean and standard deviation.
 
+    g is the achieved conductance, relaxation included.
     The laws of nu mean the target, or the achieved conductance.
     """
 
@@ -215,7 +218,10 @@ class Drift(Table):
 
 
 class Flicker(Table):
-    """1/f noise over the band of a read: S_G(f) = (amplitude G)² / f with G as it is read, or amplitude_us² / f."""
+    """1/f noise over the band of a read: S_G(f) = (amplitude G)² / f, or amplitude_us² / f.
+
+    G is the conductance that is read.
+    """
 
     amplitude: Law | None = None
     amplitude_us: Law | None = Field(None, description="in place of the relative amplitude")
@@ -234,8 +240,10 @@ class Flicker(Table):
 
 
 class Telegraph(Table):
-    """Low state = (1 - relative_amplitude) x high state, exponential dwell times; the conductance that is read, drift and
-    temperature included, is the mean of both over time."""
+    """Low state = (1 - relative_amplitude) x high state, exponential dwell times.
+
+    The conductance that is read, drift and temperature included, is the mean of both over time.
+    """
 
     relative_amplitude: Law = Field(description="1 - low state / high state")
     dwell_high_s: Positive

@@ -1,8 +1,9 @@
-"""Settings of a study that have no effect: refused where they cannot be meant, else said with the result.
+"""Settings of a study that have no effect: refused, or said with the result.
 
 A key that a study states matters if, in at least one of its cases, at least one step of the model
 asks for it.  `RULES` says when a step does; a key without a rule always matters.
 """
+
 import difflib
 import enum
 import fnmatch
@@ -114,7 +115,9 @@ def _depends_on_time(place):
     flicker = place.table("flicker")
     ages = any(place.table(effect) is not None for effect in ("relaxation", "drift"))
     programming = place.table("programming")
-    stated = programming is not None and any(entry.time_s is not None for entry in programming.sigma)
+    stated = programming is not None and any(
+        entry.time_s is not None for entry in programming.sigma
+    )
     return ages or stated or (flicker is not None and flicker.frequency_low_hz is None)
 
 
@@ -149,84 +152,143 @@ TRANSISTOR = Rule(
 
 RULES = {
     # Tables: what all of their keys need.
-    "device": Rule("cells of the device: in-situ arrays, or a memory with errors = \"segment\"",
-                   lambda place: place.programmed),
+    "device": Rule(
+        'cells of the device: in-situ arrays, or a memory with errors = "segment"',
+        lambda place: place.programmed,
+    ),
     "mapping": IN_SITU,
     "adc": Rule("in-situ arrays with converters", lambda place: place.converted),
-    "wires": Rule("effects.wires, or a memory with errors = \"segment\"", lambda place: place.segment or (
-        place.hardware != "digital" and place.study.effects.wires)),
+    "wires": Rule(
+        'effects.wires, or a memory with errors = "segment"',
+        lambda place: place.segment or (place.hardware != "digital" and place.study.effects.wires),
+    ),
     "computation": Rule("products on computation crossbars", lambda place: place.counts),
     "memory": Rule('products.weights = "computation"', lambda place: place.stored),
     # Keys that need more than their table does.
-    "device.time_s": Rule("a device whose tables depend on time, and their effects",
-                          _depends_on_time),
-    "device.temperature_k": Rule("a device with [temperature], and its effect",
-                                 lambda place: place.table("temperature") is not None),
-    "device.reads": Rule("a device with [read_disturb], and its effect",
-                         lambda place: place.table("read_disturb") is not None),
+    "device.time_s": Rule(
+        "a device whose tables depend on time, and their effects", _depends_on_time
+    ),
+    "device.temperature_k": Rule(
+        "a device with [temperature], and its effect",
+        lambda place: place.table("temperature") is not None,
+    ),
+    "device.reads": Rule(
+        "a device with [read_disturb], and its effect",
+        lambda place: place.table("read_disturb") is not None,
+    ),
     "device.write": Rule("a device whose writes differ, and their effects", _depends_on_the_write),
-    "mapping.weight_bits": Rule('mapping.encoding = "slices"',
-                                lambda place: place.study.mapping.encoding == "slices"),
-    "mapping.bits_per_cell": Rule('mapping.encoding = "slices"',
-                                  lambda place: place.study.mapping.encoding == "slices"),
-    "mapping.clip_quantile": Rule('mapping.clip = "quantile"',
-                                  lambda place: place.study.mapping.clip == "quantile"),
-    "wires.node": Rule("a resistance that is not given by itself",
-                       lambda place: _node_is_used(place.study.wires)),
-    "wires.pitch": Rule("a resistance that is not given by itself",
-                        lambda place: _node_is_used(place.study.wires)),
+    "mapping.weight_bits": Rule(
+        'mapping.encoding = "slices"', lambda place: place.study.mapping.encoding == "slices"
+    ),
+    "mapping.bits_per_cell": Rule(
+        'mapping.encoding = "slices"', lambda place: place.study.mapping.encoding == "slices"
+    ),
+    "mapping.clip_quantile": Rule(
+        'mapping.clip = "quantile"', lambda place: place.study.mapping.clip == "quantile"
+    ),
+    "wires.node": Rule(
+        "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
+    ),
+    "wires.pitch": Rule(
+        "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
+    ),
     "dac.bits": Rule("in-situ arrays with converters", lambda place: place.converted),
-    "dac.polarity": IN_SITU,                     # two phases cost their energy without converters too
+    "dac.polarity": IN_SITU,  # two phases cost their energy without converters too
     "dac.encoding": DAC,
-    "dac.digit_bits": Rule('dac.encoding = "bit_serial"', lambda place: (
-        place.has_dac and place.study.dac.encoding == "bit_serial")),
-    "dac.range": Rule(DAC.needs, lambda place: place.has_dac or (
-        place.in_situ and place.study.dac.range == "quantile")),
-    "dac.quantile": Rule('dac.range = "quantile"', lambda place: (
-        place.in_situ and place.study.dac.range == "quantile")),
-    "dac.read_time_ns": Rule("products on arrays or crossbars",
-                             lambda place: place.hardware != "digital"),
-    "adc.per": Rule('an adc.range other than "unit"',
-                    lambda place: place.has_adc and place.study.adc.range != "unit"),
+    "dac.digit_bits": Rule(
+        'dac.encoding = "bit_serial"',
+        lambda place: place.has_dac and place.study.dac.encoding == "bit_serial",
+    ),
+    "dac.range": Rule(
+        DAC.needs,
+        lambda place: place.has_dac or (place.in_situ and place.study.dac.range == "quantile"),
+    ),
+    "dac.quantile": Rule(
+        'dac.range = "quantile"',
+        lambda place: place.in_situ and place.study.dac.range == "quantile",
+    ),
+    "dac.read_time_ns": Rule(
+        "products on arrays or crossbars", lambda place: place.hardware != "digital"
+    ),
+    "adc.per": Rule(
+        'an adc.range other than "unit"',
+        lambda place: place.has_adc and place.study.adc.range != "unit",
+    ),
     "adc.range": ADC,
-    "adc.quantile": Rule('adc.range = "quantile"', lambda place: (
-        place.has_adc and place.study.adc.range == "quantile")),
-    "computation.ir_drop": Rule('computation.mode = "statistical" and effects.wires', lambda place: (
-        place.study.computation.mode == "statistical" and place.study.effects.wires)),
-    "computation.digit_cells": Rule("computation.digit_bits above 1",
-                                    lambda place: place.study.computation.digit_bits > 1),
-    "computation.adc_bits": Rule("effects.converters",
-                                 lambda place: place.study.effects.converters),
+    "adc.quantile": Rule(
+        'adc.range = "quantile"',
+        lambda place: place.has_adc and place.study.adc.range == "quantile",
+    ),
+    "computation.ir_drop": Rule(
+        'computation.mode = "statistical" and effects.wires',
+        lambda place: place.study.computation.mode == "statistical" and place.study.effects.wires,
+    ),
+    "computation.digit_cells": Rule(
+        "computation.digit_bits above 1", lambda place: place.study.computation.digit_bits > 1
+    ),
+    "computation.adc_bits": Rule(
+        "effects.converters", lambda place: place.study.effects.converters
+    ),
     "computation.resistor_spread": Rule("effects.spread", lambda place: place.on("spread")),
     "computation.stuck_closed_rate": Rule("effects.stuck", lambda place: place.on("stuck")),
     "computation.stuck_open_rate": Rule("effects.stuck", lambda place: place.on("stuck")),
-    "computation.telegraph_amplitude": Rule("effects.telegraph", lambda place: place.on("telegraph")),
-    "effects.telegraph_multiplier": Rule("telegraph noise that is on", lambda place: (
-        place.on("telegraph") if place.counts else place.table("telegraph") is not None)),
-    "memory.cell_error_rate": Rule('memory.errors = "stated"',
-                                   lambda place: place.study.memory.errors == "stated"),
-    "memory.bits_per_cell": Rule('memory.errors other than "none"',
-                                 lambda place: place.study.memory.errors != "none"),
+    "computation.telegraph_amplitude": Rule(
+        "effects.telegraph", lambda place: place.on("telegraph")
+    ),
+    "effects.telegraph_multiplier": Rule(
+        "telegraph noise that is on",
+        lambda place: (
+            place.on("telegraph") if place.counts else place.table("telegraph") is not None
+        ),
+    ),
+    "memory.cell_error_rate": Rule(
+        'memory.errors = "stated"', lambda place: place.study.memory.errors == "stated"
+    ),
+    "memory.bits_per_cell": Rule(
+        'memory.errors other than "none"', lambda place: place.study.memory.errors != "none"
+    ),
     "memory.bias": Rule('memory.errors = "segment" without transistors', _solves_rows),
     "memory.lumped_rows": Rule('memory.errors = "segment" without transistors', _solves_rows),
     "memory.transistor_resistance_ohm": TRANSISTOR,
     "memory.transistor_overdrive_v": TRANSISTOR,
-    "memory.selector_voltage_v": Rule('memory.errors = "segment" and memory.access = "selector"', (
-        lambda place: place.segment and place.study.memory.access == "selector")),
-    "task.probe_examples": Rule('a task.head of "probe" or "auto"', (
-        lambda place: place.study.task.head in ("auto", "probe"))),
+    "memory.selector_voltage_v": Rule(
+        'memory.errors = "segment" and memory.access = "selector"',
+        (lambda place: place.segment and place.study.memory.access == "selector"),
+    ),
+    "task.probe_examples": Rule(
+        'a task.head of "probe" or "auto"',
+        (lambda place: place.study.task.head in ("auto", "probe")),
+    ),
 }
-RULES |= {f"memory.{key}": SEGMENT for key in (
-    "rows", "columns", "sensed_every", "drive", "access", "read_voltage_v", "sense_noise_ua",
-    "threshold_ua")}
-RULES |= {f"effects.{effect}": Rule(
-    "a device or crossbars that have this effect",
-    lambda place, effect=effect: _switches(place, effect),
-) for effect, group in EFFECTS.items() if effect != group}
+RULES |= {
+    f"memory.{key}": SEGMENT
+    for key in (
+        "rows",
+        "columns",
+        "sensed_every",
+        "drive",
+        "access",
+        "read_voltage_v",
+        "sense_noise_ua",
+        "threshold_ua",
+    )
+}
+RULES |= {
+    f"effects.{effect}": Rule(
+        "a device or crossbars that have this effect",
+        lambda place, effect=effect: _switches(place, effect),
+    )
+    for effect, group in EFFECTS.items()
+    if effect != group
+}
 
 
 def _node_is_used(wires):
     return None in (wires.word_line_resistance_ohm, wires.bit_line_resistance_ohm)
+
+
+def _is_polynomial(settings):
+    return settings is not None and settings.unit == "polynomial"
 
 
 def _rule_of_function(path):
@@ -235,10 +297,14 @@ def _rule_of_function(path):
     if key == "unit":
         return Rule("a function of this kind", lambda place: place.step is Step.FUNCTION)
     if key == "degree":
-        return Rule(f'functions.{function}.unit = "polynomial"', lambda place: (
-            (settings := place.function(function)) is not None and settings.unit == "polynomial"))
-    return Rule(f'functions.{function}.unit other than "float"',
-                lambda place: place.function(function) is not None)
+        return Rule(
+            f'functions.{function}.unit = "polynomial"',
+            lambda place: _is_polynomial(place.function(function)),
+        )
+    return Rule(
+        f'functions.{function}.unit other than "float"',
+        lambda place: place.function(function) is not None,
+    )
 
 
 def rules_of(path):
@@ -320,7 +386,8 @@ def idle_settings(cases):
                     matters.add(label)
     sentences = [
         f"{label} = {value[label]!r} has no effect in this study: it needs {needs[label]}"
-        for label in value if label not in matters
+        for label in value
+        if label not in matters
     ]
     return sentences + _curves(cases)
 
@@ -330,6 +397,7 @@ def _curves(cases):
     named = {place.device.name: place for _, found in cases for place in found if place.programmed}
     return [
         f"device {name} states [{table}], which has no effect in a run: its cells are ohmic"
-        for name, place in named.items() for table in ("iv", "access")
+        for name, place in named.items()
+        for table in ("iv", "access")
         if getattr(place.device.file, table) is not None
     ]

@@ -3,6 +3,7 @@
 A law says with `of` which conductance of a cell it means: the target of the write, what the write
 achieved, or what is read.
 """
+
 from typing import Annotated, Literal
 
 import numpy as np
@@ -18,14 +19,25 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Numbers = tuple[Finite, ...]
 
 
+def _listed(values):
+    return ", ".join(f"{value:g}" for value in values)
+
+
 def increasing(name, values, unit=""):
     if list(values) != sorted(set(values)):
-        raise ValueError(f"{name} must increase, got {', '.join(f'{value:g}' for value in values)} {unit}".rstrip())
+        raise ValueError(
+            f"{name} must increase, got {_listed(values)} {unit}".rstrip()
+        )
 
 
 def keys_of(table, choice, needed, optional=()):
-    """Refuse a table whose `choice` (a key such as `model`) lacks a key it needs or has one it does not use."""
-    others = {key for keys in needed.values() for key in keys} | {key for keys in dict(optional).values() for key in keys}
+    """Refuse a table whose `choice` lacks a key it needs or has one it does not use.
+
+    choice : name of a key such as `model`
+    """
+    others = {key for keys in needed.values() for key in keys} | {
+        key for keys in dict(optional).values() for key in keys
+    }
     chosen = getattr(table, choice)
     for key in needed[chosen]:
         if getattr(table, key) in (None, ()):
@@ -33,7 +45,10 @@ def keys_of(table, choice, needed, optional=()):
     unused = sorted(others - set(needed[chosen]) - set(dict(optional).get(chosen, ())))
     given = [key for key in unused if getattr(table, key) not in (None, ())]
     if given:
-        raise ValueError(f'{choice} = "{chosen}" does not use {", ".join(given)}; remove it or choose another {choice}')
+        raise ValueError(
+            f'{choice} = "{chosen}" does not use {", ".join(given)}; remove it or choose another '
+            f"{choice}"
+        )
 
 
 def _constant(value):
@@ -41,14 +56,20 @@ def _constant(value):
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return {"law": "constant", "value": value}
     if not isinstance(value, (dict, _Law)):
-        raise ValueError('allowed: a number, or a table such as { law = "log", scale_us = ..., offset = ..., slope = ... }')
+        raise ValueError(
+            "allowed: a number, or a table such as "
+            '{ law = "log", scale_us = ..., offset = ..., slope = ... }'
+        )
     return value
 
 
 class _Law(Table):
-    """A number that depends on the conductance, x = conductance / scale_us; held between `minimum` and `maximum`.
+    """A number that depends on the conductance; held between `minimum` and `maximum`.
 
-    constant: value;  log: offset + slope ln x;  power: coefficient x^exponent;  table: linear between points.
+    x = conductance / scale_us
+
+    constant: value;  log: offset + slope ln x;  power: coefficient x^exponent
+    table: linear between points
     """
 
     law: Literal["constant", "log", "power", "table"]
@@ -62,24 +83,45 @@ class _Law(Table):
     values: Numbers = ()
     minimum: Finite | None = None
     maximum: Finite | None = None
-    of: Literal["target", "achieved", "read"] = Field("target", description="which conductance of a cell: what the write "
-                                                      "aimed at, what it achieved, what is read (drifted, at temperature)")
+    of: Literal["target", "achieved", "read"] = Field(
+        "target",
+        description="which conductance of a cell: what the write "
+        "aimed at, what it achieved, what is read (drifted, at temperature)",
+    )
 
     @model_validator(mode="after")
     def _complete(self):
         if self.law == "constant" and "of" in self.model_fields_set:
             raise ValueError('law = "constant" does not use of; remove it or choose another law')
         limits = ("minimum", "maximum")
-        keys_of(self, "law", {"constant": ("value",), "log": ("scale_us", "offset", "slope"),
-                               "power": ("scale_us", "coefficient", "exponent"), "table": ("conductance_us", "values")},
-                 {"log": limits, "power": limits, "table": limits})
+        keys_of(
+            self,
+            "law",
+            {
+                "constant": ("value",),
+                "log": ("scale_us", "offset", "slope"),
+                "power": ("scale_us", "coefficient", "exponent"),
+                "table": ("conductance_us", "values"),
+            },
+            {"log": limits, "power": limits, "table": limits},
+        )
         increasing("conductance_us", self.conductance_us, "µS")
         if len(self.conductance_us) != len(self.values):
-            raise ValueError(f"conductance_us has {len(self.conductance_us)} numbers, values has {len(self.values)}")
-        if self.law == "log" and None in (self.minimum, self.maximum) or self.law == "power" and self.exponent < 0 \
-                and self.maximum is None:
-            raise ValueError(f'law = "{self.law}" has no value at 0 µS; give '
-                             + ("minimum and maximum" if self.law == "log" else "maximum"))
+            raise ValueError(
+                f"conductance_us has {len(self.conductance_us)} numbers, "
+                f"values has {len(self.values)}"
+            )
+        if (
+            self.law == "log"
+            and None in (self.minimum, self.maximum)
+            or self.law == "power"
+            and self.exponent < 0
+            and self.maximum is None
+        ):
+            raise ValueError(
+                f'law = "{self.law}" has no value at 0 µS; give '
+                + ("minimum and maximum" if self.law == "log" else "maximum")
+            )
         if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:
             raise ValueError(f"minimum = {self.minimum:g} is above maximum = {self.maximum:g}")
         return self
@@ -98,12 +140,22 @@ class _Law(Table):
         else:
             with np.errstate(divide="ignore", invalid="ignore"):
                 x = g / self.scale_us
-                result = self.offset + self.slope * np.log(x) if self.law == "log" else self.coefficient * x**self.exponent
-        return np.clip(result, self.minimum, self.maximum) if (self.minimum, self.maximum) != (None, None) else result
+                result = (
+                    self.offset + self.slope * np.log(x)
+                    if self.law == "log"
+                    else self.coefficient * x**self.exponent
+                )
+        return (
+            np.clip(result, self.minimum, self.maximum)
+            if (self.minimum, self.maximum) != (None, None)
+            else result
+        )
 
     def of_cells(self, cells):
-        """The law at the conductance that it means of `device.Programmed` cells, element by element."""
-        chosen = {"target": cells.target, "achieved": cells.achieved, "read": cells.conductance}[self.of]
+        """The law at the conductance that it means of `device.Programmed` cells."""
+        chosen = {"target": cells.target, "achieved": cells.achieved, "read": cells.conductance}[
+            self.of
+        ]
         return self(chosen / MICROSIEMENS)
 
 

@@ -7,6 +7,7 @@ the achieved or the read conductance of a cell, as its key `of` says.
 Reference: S. R. Nandakumar et al., "Phase-change memory models for deep learning training and
 inference", ICECS 2019 (1/f noise of PCM, read after drift).
 """
+
 import numpy as np
 from scipy.special import sici
 
@@ -31,8 +32,9 @@ def tiles_of(array):
 
 
 def noise_parts(device, cells, read_time):
-    """{"white", "flicker", "telegraph": standard deviation in S of one read}, the last of a cell that has it.
+    """{"white", "flicker", "telegraph": standard deviation in S of one read}.
 
+    That of telegraph noise is of a cell that has it.
     A cell that does not conduct has no noise.  read_time : s
     """
     g, noise = cells.conductance, device.file.read_noise
@@ -66,7 +68,7 @@ def flicker_band(device, read_time):
     """(lowest, highest) frequency in Hz of the 1/f noise in a read that lasts `read_time` (s)."""
     table = device.file.read_noise.flicker
     high = table.frequency_high_hz or 1 / (2 * read_time)
-    time = device.aged_time if device.time is None else device.time      # by the clock
+    time = device.aged_time if device.time is None else device.time  # by the clock
     if table.frequency_low_hz is None and time is None:
         raise OutOfRangeError(
             f"device {device.name}: the 1/f noise starts at 1 / (time after programming), which is "
@@ -75,8 +77,8 @@ def flicker_band(device, read_time):
     low = table.frequency_low_hz or 1 / time
     if low >= high:
         raise OutOfRangeError(
-            f"device {device.name}: the band of its 1/f noise is {low:g} to {high:g} Hz; allowed: an "
-            "increasing one; choose a later device.time_s or a shorter dac.read_time_ns"
+            f"device {device.name}: the band of its 1/f noise is {low:g} to {high:g} Hz; allowed: "
+            "an increasing one; choose a later device.time_s or a shorter dac.read_time_ns"
         )
     return low, high
 
@@ -89,7 +91,7 @@ def _flicker_density(table, cells):
 
 
 def flicker_covariance(lags, low, high):
-    """Covariance (lags,) of noise with the one-sided spectrum 1 / f from `low` to `high` Hz, 0 elsewhere.
+    """Covariance (lags,) of noise with the one-sided spectrum 1 / f from `low` to `high` Hz.
 
     The integral of cos(2 pi f lag) / f over the band: Ci(2 pi high lag) - Ci(2 pi low lag), and
     ln(high / low) at lag 0.  lags : (lags,) s
@@ -135,7 +137,7 @@ def flicker_reads(spectrum, reads, generator):
 def _share_of_variance(table, read_time):
     """Variance of a read over the square of the step: p (1 - p), averaged over the read."""
     p_high = table.dwell_high_s / (table.dwell_high_s + table.dwell_low_s)
-    x = read_time * (1 / table.dwell_high_s + 1 / table.dwell_low_s)     # in correlation times
+    x = read_time * (1 / table.dwell_high_s + 1 / table.dwell_low_s)  # in correlation times
     averaged = 2 * (x + np.expm1(-x)) / x**2 if x > 1e-4 else 1 - x / 3
     return p_high * (1 - p_high) * averaged
 
@@ -171,7 +173,7 @@ def sample(device, cells, reads, interval, streams, read_time):
         )
     tiles = tiles_of(cells.conductance)
     count = len(tiles)
-    out = np.repeat(tiles.reshape(count, -1, 1), reads, axis=2)           # (t, cells, reads)
+    out = np.repeat(tiles.reshape(count, -1, 1), reads, axis=2)  # (t, cells, reads)
     parts = noise_parts(device, cells, read_time)
     if parts["telegraph"].any():
         _add_telegraph(device, cells, interval, read_time, streams, out)
@@ -201,6 +203,12 @@ def _add_telegraph(device, cells, interval, read_time, streams, out):
     keys, share = streams.keys(count, READS), np.empty(out.shape[2])
     for t, c in zip(*np.nonzero(has), strict=True):
         variability.telegraph_reads(
-            table.dwell_high_s, table.dwell_low_s, interval, read_time, keys[t], np.uint64(2 * c), share
+            table.dwell_high_s,
+            table.dwell_low_s,
+            interval,
+            read_time,
+            keys[t],
+            np.uint64(2 * c),
+            share,
         )
         out[t, c] += step[t, c] * (share - p_high)

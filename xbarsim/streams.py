@@ -1,4 +1,5 @@
 """Names of random streams: a number depends on seed, matrix, tile, purpose and write alone."""
+
 import dataclasses
 
 import numpy as np
@@ -9,7 +10,7 @@ PROGRAMMING, DEVICE, CYCLE, RELAXATION, DRIFT, STUCK, TELEGRAPH, READS, WHITE, F
 
 @dataclasses.dataclass(frozen=True)
 class Streams:
-    """Names the random numbers of consecutive tiles: they depend on seed, matrix, tile, purpose and write alone."""
+    """Names the random numbers of consecutive tiles."""
 
     seed: int
     matrix: int = 0
