@@ -25,6 +25,7 @@ from xbarsim.kernels._jit import jit
 from xbarsim.kernels.transfer import HUGE, LEAST, _eliminate
 
 REFINEMENTS = 8
+LEAST_ROOT = 1e-150      # squares of less are no normal numbers, and a hundred times as slow
 LARGEST_BYTES = 2**30  # of the eliminated conductances: 320 x 320 cells, or longer in one direction
 
 
@@ -86,10 +87,26 @@ def _conductance(r):
     return np.where(conductance > LEAST, conductance, 0.0)
 
 
-def _chain(conductance, y, kept):
-    """Write the segments between neighbours, (s - 1,) S, into y."""
-    for k, segment in enumerate(conductance, 1):
-        y[k, kept + k - 1] = segment
+@jit
+def _eliminate_chain(y, kept, segments):
+    """As `transfer._eliminate`, of the nodes of one line, which see each other through segments only.
+
+    y : (s, kept + s), empty behind the kept columns;  segments : (s - 1,) S between neighbours
+    """
+    for k in range(len(y) - 1, -1, -1):
+        link = segments[k - 1] if k > 0 else 0.0
+        total = y[k, :kept].sum() + link
+        if total == 0:                                         # sees nothing
+            continue
+        scale = 1 / np.sqrt(total)
+        for j in range(kept):
+            value = y[k, j]
+            passed = link * (value / total)
+            if passed > LEAST:
+                y[k - 1, j] += passed
+            y[k, j] = value * scale if value * scale > LEAST_ROOT else 0.0
+        if k > 0:
+            y[k, kept + k - 1] = link * scale
 
 
 def eliminate(wiring):
@@ -107,8 +124,7 @@ def eliminate(wiring):
         y[:, n] = wiring.load_word[i]
         y[0, n] += word[i, 0]
         y[-1, n] += word[i, n]
-        _chain(word[i, 1:n], y, n + 1)
-        _eliminate(y, n + 1)
+        _eliminate_chain(y, n + 1, word[i, 1:n])
         front += y[:, :n].T @ y[:, :n]
         ground += y[:, :n].T @ y[:, n] + wiring.load_bit[i]
         if i == 0:
