@@ -1,9 +1,10 @@
 """How often intervals hold the truth: in full (200 repetitions, marked long) and in small."""
+
 import pytest
 
 FULL, SMALL = 200, 40
 LOWEST, HIGHEST = 0.85, 0.95
-LOWEST_OF_SMALL = 0.75                  # below it 3 in 1,000 where the interval holds 90 %
+LOWEST_OF_SMALL = 0.75  # below it 3 in 1,000 where the interval holds 90 %
 
 repetitions = pytest.mark.parametrize(
     "repetitions", [SMALL, pytest.param(FULL, marks=pytest.mark.long)]

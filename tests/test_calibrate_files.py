@@ -1,4 +1,5 @@
 """Files as instruments write them: the right numbers, and what was assumed in the echo."""
+
 import gzip
 
 import numpy as np
@@ -172,42 +173,56 @@ def test_tables_one_after_the_other(tmp_path):
 
 
 def test_repeated_names_are_chosen_by_number(tmp_path):
-    path = written(tmp_path, "V (V),I (A),V (V),I (A)\n9,9,0,0\n9,9,0.05,1e-6\n9,9,0.1,2e-6\n"
-                             "9,9,0.15,3.5e-6\n")
+    path = written(
+        tmp_path, "V (V),I (A),V (V),I (A)\n9,9,0,0\n9,9,0.05,1e-6\n9,9,0.1,2e-6\n9,9,0.15,3.5e-6\n"
+    )
     for given in (None, {"voltage": "V (V)"}):
-        with pytest.raises(ConfigError, match="line 1: column 'V .V.' appears more than once, as 1 "
-                                              "and 3; choose one by its number"):
+        with pytest.raises(
+            ConfigError,
+            match="line 1: column 'V .V.' appears more than once, as 1 "
+            "and 3; choose one by its number",
+        ):
             read_table(path, IV, given)
     with pytest.raises(ConfigError, match="more than once"):
         read_table(path, IV, {"voltage": "3", "current": "4"}, where={"V (V)": "9"})
     table = read_table(path, IV, {"voltage": "3", "current": "4"})
     assert_is_the_sweep(table, "voltage from 'V (V)' (column 3)")
-    unrelated = written(tmp_path, "x,x,V (V),I (A)\n1,2,0,0\n1,2,0.05,1e-6\n1,2,0.1,2e-6\n"
-                                  "1,2,0.15,3.5e-6\n")
+    unrelated = written(
+        tmp_path, "x,x,V (V),I (A)\n1,2,0,0\n1,2,0.05,1e-6\n1,2,0.1,2e-6\n1,2,0.15,3.5e-6\n"
+    )
     assert_is_the_sweep(read_table(unrelated, IV))
 
 
-@pytest.mark.parametrize("content, message", [
-    ("V (V);I (A)\n0,1;1e-6\n0.2;2e-6\n", "line 2: a decimal comma in 'V .V.' where line 3 has a"),
-    ("V (V);I (A)\n0.1;1,000\n0.2;2,000\n", "'I .A.' has commas.*'V .V.' decimal points"),
-    ("V (V),I (A)\n0,05,1,5\n0,10,2,0\n", "line 2: 4 cells where the header has 2; decimal commas"),
-    ("V (V),I (A),x,y\n0,05,1,5\n0,10,2,0\n", "line 2: '05' in 'I .A.' begins with 0"),
-    ("V (V),I (uA)\n0,1u\n1,2u\n", "line 2: '1u' in 'I .uA.' leaves its unit open"),
-    ("V (V),I (A)\n0,null\n1,2\n1,2\n", "line 2: 'null' is not a number in 'I .A.'"),
-    ("V (V),I (A)\n0,1\n1,2\n1,nan\n", "line 4: 'nan' in 'I .A.' is not a measurement"),
-    ("V (V),I (A)\n0,1\n1,1_0\n2,3\n", "line 3: '1_0' is not a number"),
-    ("V (V),I (A)\n0,1\n1,1e400\n", "line 3: '1e400' in 'I .A.' is not a measurement"),
-    ("cell,V (V),I (A)\na,0,1\nnan,1,2\n", "line 3: 'nan' is no label in 'cell'"),
-    ("cell,V (V),I (A)\na,0,1\n,1,2\n", "line 3: no label in 'cell'"),
-    ("cell,V (V),I (A)\n1,0,1\n1.0,1,2\n", "line 3: '1.0' in 'cell' where line 2 has '1'"),
-    ("V (V),I (A)\nlow,0\n1,2\n2,3\n3,4\n", "line 2: 'low' is not a number in 'V .V.'"),
-    ("V (V),I (A)\n0,1\n1,2\n2,low\n3,4\n", "line 4: 'low' is not a number in 'I .A.'"),
-    ("DataName,V1,I1\nDimension,3\n", "line 1: a DataName row and no DataValue row"),
-    ("DataName,V1,V2,I1\nDataValue,1,2,3\n", "'V1' and 'V2' could both be voltage"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel file .*save it as .xlsx or CSV"),
-    (b"PK\x03\x04broken", "no readable workbook"),
-    (b"\xff\xfeV\x00,\x00\xd8", "damaged UTF-16"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (
+            "V (V);I (A)\n0,1;1e-6\n0.2;2e-6\n",
+            "line 2: a decimal comma in 'V .V.' where line 3 has a",
+        ),
+        ("V (V);I (A)\n0.1;1,000\n0.2;2,000\n", "'I .A.' has commas.*'V .V.' decimal points"),
+        (
+            "V (V),I (A)\n0,05,1,5\n0,10,2,0\n",
+            "line 2: 4 cells where the header has 2; decimal commas",
+        ),
+        ("V (V),I (A),x,y\n0,05,1,5\n0,10,2,0\n", "line 2: '05' in 'I .A.' begins with 0"),
+        ("V (V),I (uA)\n0,1u\n1,2u\n", "line 2: '1u' in 'I .uA.' leaves its unit open"),
+        ("V (V),I (A)\n0,null\n1,2\n1,2\n", "line 2: 'null' is not a number in 'I .A.'"),
+        ("V (V),I (A)\n0,1\n1,2\n1,nan\n", "line 4: 'nan' in 'I .A.' is not a measurement"),
+        ("V (V),I (A)\n0,1\n1,1_0\n2,3\n", "line 3: '1_0' is not a number"),
+        ("V (V),I (A)\n0,1\n1,1e400\n", "line 3: '1e400' in 'I .A.' is not a measurement"),
+        ("cell,V (V),I (A)\na,0,1\nnan,1,2\n", "line 3: 'nan' is no label in 'cell'"),
+        ("cell,V (V),I (A)\na,0,1\n,1,2\n", "line 3: no label in 'cell'"),
+        ("cell,V (V),I (A)\n1,0,1\n1.0,1,2\n", "line 3: '1.0' in 'cell' where line 2 has '1'"),
+        ("V (V),I (A)\nlow,0\n1,2\n2,3\n3,4\n", "line 2: 'low' is not a number in 'V .V.'"),
+        ("V (V),I (A)\n0,1\n1,2\n2,low\n3,4\n", "line 4: 'low' is not a number in 'I .A.'"),
+        ("DataName,V1,I1\nDimension,3\n", "line 1: a DataName row and no DataValue row"),
+        ("DataName,V1,V2,I1\nDataValue,1,2,3\n", "'V1' and 'V2' could both be voltage"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel file .*save it as .xlsx or CSV"),
+        (b"PK\x03\x04broken", "no readable workbook"),
+        (b"\xff\xfeV\x00,\x00\xd8", "damaged UTF-16"),
+    ],
+)
 def test_what_cannot_be_known_is_refused(content, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         read_table(written(tmp_path, content), IV)

@@ -1,4 +1,6 @@
-"""Sweeps: signs, offsets, polarities and cells; intervals that hold; device files that agree with the data."""
+"""Sweeps: signs, offsets, polarities and cells; intervals that hold; device files that agree with
+the data."""
+
 import numpy as np
 import pytest
 from interval_coverage import FULL, assert_intervals_hold, repetitions
@@ -85,7 +87,7 @@ def test_offsets_are_held(noise, repetitions):
 @pytest.mark.parametrize("noise", ["constant", "proportional"])
 def test_polynomials_are_held(noise, repetitions):
     def fit(rng):
-        current = 30e-6 * (DOWN + 2 * DOWN ** 3)
+        current = 30e-6 * (DOWN + 2 * DOWN**3)
         noisy = [current + NOISES[noise](current, rng) for _ in range(4)]
         return calibrate.fit_iv([DOWN] * 4, noisy).choose("polynomial of degree 3")
 
@@ -94,11 +96,15 @@ def test_polynomials_are_held(noise, repetitions):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("draw, mean, sigma", [
-    (lambda rng: rng.normal(30e-6, 6e-6, 24), 30e-6, 6e-6),
-    (lambda rng: 30e-6 * rng.lognormal(0, 0.25, 24), 30e-6 * np.exp(0.25 ** 2 / 2), None),
-    (lambda rng: rng.uniform(20e-6, 40e-6, 24), 30e-6, 20e-6 / np.sqrt(12)),
-], ids=["normal", "log-normal", "uniform"])
+@pytest.mark.parametrize(
+    "draw, mean, sigma",
+    [
+        (lambda rng: rng.normal(30e-6, 6e-6, 24), 30e-6, 6e-6),
+        (lambda rng: 30e-6 * rng.lognormal(0, 0.25, 24), 30e-6 * np.exp(0.25**2 / 2), None),
+        (lambda rng: rng.uniform(20e-6, 40e-6, 24), 30e-6, 20e-6 / np.sqrt(12)),
+    ],
+    ids=["normal", "log-normal", "uniform"],
+)
 def test_statistics_over_cells_are_held(draw, mean, sigma):
     def fit(rng):
         scales = rng.normal(0.4, 0.03, 24)
@@ -107,17 +113,21 @@ def test_statistics_over_cells_are_held(draw, mean, sigma):
         return calibrate.fit_iv([DOWN] * 24, currents, np.arange(24))
 
     if sigma is None:
-        square = np.expm1(0.25 ** 2) * np.exp(0.25 ** 2)
+        square = np.expm1(0.25**2) * np.exp(0.25**2)
         sigma = 30e-6 * np.sqrt(square)
     truth = {"conductance_mean": mean, "conductance_sigma": sigma, "voltage_scale_mean": 0.4}
     assert_intervals_hold(fit, truth, FULL, generator)
 
 
-@pytest.mark.parametrize("draw, sigma", [
-    (lambda rng: rng.normal(0, 1, 24), 1),
-    (lambda rng: rng.uniform(-1, 1, 24), 1 / np.sqrt(3)),
-    (lambda rng: rng.logistic(0, 1, 24), np.pi / np.sqrt(3)),
-], ids=["normal", "uniform", "logistic"])
+@pytest.mark.parametrize(
+    "draw, sigma",
+    [
+        (lambda rng: rng.normal(0, 1, 24), 1),
+        (lambda rng: rng.uniform(-1, 1, 24), 1 / np.sqrt(3)),
+        (lambda rng: rng.logistic(0, 1, 24), np.pi / np.sqrt(3)),
+    ],
+    ids=["normal", "uniform", "logistic"],
+)
 def test_spreads_that_are_not_normal_are_held(draw, sigma):
     held = 0
     for seed in range(FULL):
@@ -209,10 +219,12 @@ def test_polarities_are_fitted_by_what_their_own_sweeps_leave():
     voltage = np.concatenate((THERE_AND_BACK, -THERE_AND_BACK))
     scale = np.where(voltage > 0, 0.5, 0.8)
     fit = calibrate.fit_iv(voltage, states * scale * np.sinh(voltage / scale))
-    assert_allclose([fit.conductance_positive.value, fit.voltage_scale_positive.value], [80e-6, 0.5],
-                    rtol=1e-5)
-    assert_allclose([fit.conductance_negative.value, fit.voltage_scale_negative.value], [20e-6, 0.8],
-                    rtol=1e-5)
+    assert_allclose(
+        [fit.conductance_positive.value, fit.voltage_scale_positive.value], [80e-6, 0.5], rtol=1e-5
+    )
+    assert_allclose(
+        [fit.conductance_negative.value, fit.voltage_scale_negative.value], [20e-6, 0.8], rtol=1e-5
+    )
     assert fit.conductance.value == fit.conductance_negative.value
     assert "positive voltages by themselves: the return of the set" in fit.notes
 
@@ -230,7 +242,9 @@ def test_many_cells_are_many_fits(tmp_path):
     assert "2 cells; a spread needs 8" in fit.conductance_sigma.reason
     text = fit.render()
     assert "1  conductance 10 µS" in text and "2  conductance 50 µS" in text
-    alternating = written(tmp_path, [rows[0], *np.array(rows).reshape(2, 36).T.ravel()][1:], "b.csv")
+    alternating = written(
+        tmp_path, [rows[0], *np.array(rows).reshape(2, 36).T.ravel()][1:], "b.csv"
+    )
     columns = {"cell": "1", "voltage": "2:V", "current": "3:A"}
     mixed = calibrate.calibrate_files("iv", [alternating], columns)
     assert [part.conductance.value for part in mixed.parts.values()] == each
@@ -243,7 +257,9 @@ def test_many_cells_are_many_fits(tmp_path):
 def test_sweeps_by_a_column_are_branches_of_one_cell(tmp_path):
     """Sweeps from 0 V up, each of which goes on where the last one ended in the file."""
     up = DOWN[::-1]
-    lines = [f"{k},{v:.4f},{i:.5e}" for k in (1, 2, 3) for v, i in zip(up, k * sinh(up), strict=True)]
+    lines = [
+        f"{k},{v:.4f},{i:.5e}" for k in (1, 2, 3) for v, i in zip(up, k * sinh(up), strict=True)
+    ]
     fit = calibrate.calibrate_files("iv", [written(tmp_path, ["cycle,V (V),I (A)", *lines])])
     assert "3 branches: 3 read rise" in fit.notes[0]
     assert_allclose(fit.conductance.value, 60e-6, rtol=1e-3)
@@ -254,7 +270,7 @@ def test_sweeps_by_a_column_are_branches_of_one_cell(tmp_path):
 
 FORMS = {
     "sinh": lambda v: 0.4 * np.sinh(v / 0.4),
-    "cubic": lambda v: v + 0.8 * v ** 3,
+    "cubic": lambda v: v + 0.8 * v**3,
     "sinh beside an ohmic path": lambda v: 0.5 * v + 0.5 * 0.3 * np.sinh(v / 0.3),
 }
 
@@ -277,7 +293,7 @@ def test_a_device_from_the_file_carries_the_measured_current(form, cells, tmp_pa
     fitted = [fit.conductance.value] if cells == 1 else conductance
     for g, current in zip(fitted, currents, strict=True):
         residual = current_of(law, g, DOWN) - current
-        assert np.sqrt(np.mean(residual ** 2)) < (2 if cells == 1 else 6) * noise
+        assert np.sqrt(np.mean(residual**2)) < (2 if cells == 1 else 6) * noise
 
 
 def current_of(law, conductance, voltage):

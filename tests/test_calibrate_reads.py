@@ -1,4 +1,6 @@
-"""Read noise of uneven reads, of noise that is not normal, and of devices drawn from the written file."""
+"""Read noise of uneven reads, of noise that is not normal, and of devices drawn from the written
+file."""
+
 import numpy as np
 import pytest
 from interval_coverage import assert_intervals_hold, repetitions
@@ -30,11 +32,11 @@ def relaxations(rng, n, amplitude=0.004):
     """
     per_decade = 6
     rates = 2 * np.pi * np.logspace(-2, 2.5, int(4.5 * per_decade) + 1)
-    variance = amplitude ** 2 * np.log(10) / per_decade
+    variance = amplitude**2 * np.log(10) / per_decade
     total = np.zeros(n)
     for rate in rates:
         kept = np.exp(-rate * INTERVAL)
-        steps = np.sqrt(variance * (1 - kept ** 2)) * rng.standard_normal(n)
+        steps = np.sqrt(variance * (1 - kept**2)) * rng.standard_normal(n)
         start = np.sqrt(variance) * rng.standard_normal()
         total += signal.lfilter([1.0], [1.0, -kept], steps, zi=[kept * start])[0]
     return total
@@ -44,7 +46,7 @@ def spectral(rng, n, amplitude=0.004):
     """1/f noise of density amplitude² / f: the middle of a record 8 times as long."""
     f = np.fft.rfftfreq(8 * n, INTERVAL)
     density = np.zeros(len(f))
-    density[1:] = amplitude ** 2 / f[1:]
+    density[1:] = amplitude**2 / f[1:]
     phases = rng.standard_normal(len(f)) + 1j * rng.standard_normal(len(f))
     noise = np.fft.irfft(np.sqrt(density * 2 * n / INTERVAL) * phases, 8 * n)
     return noise[3 * n : 4 * n]
@@ -92,7 +94,7 @@ def test_independent_reads_are_held(form, repetitions):
 def test_flicker_noise_is_held(flicker, repetitions):
     """The exponent as well, for which a record of four traces is long enough."""
     band = 2.0, 400.0
-    variance = 0.004 ** 2 * np.log(band[1] / band[0])
+    variance = 0.004**2 * np.log(band[1] / band[0])
 
     def fit(rng):
         traces = [MEAN * (1 + WHITE["normal"](rng, 1500) + flicker(rng, 1500)) for _ in range(4)]
@@ -102,10 +104,10 @@ def test_flicker_noise_is_held(flicker, repetitions):
     truth = {
         "flicker_exponent": 1.0,
         "flicker_sigma": np.sqrt(variance),
-        "corner_frequency": 0.004 ** 2 / (2 * INTERVAL * SIGMA ** 2),
-        "read_sigma": np.sqrt(variance + share * SIGMA ** 2),
+        "corner_frequency": 0.004**2 / (2 * INTERVAL * SIGMA**2),
+        "read_sigma": np.sqrt(variance + share * SIGMA**2),
     }
-    if flicker is relaxations:          # whose density bends near the highest frequency
+    if flicker is relaxations:  # whose density bends near the highest frequency
         truth = {name: truth[name] for name in ("flicker_exponent", "flicker_sigma")}
     assert_intervals_hold(fit, truth, repetitions, generator)
 
@@ -185,8 +187,9 @@ def test_a_device_from_the_file_reads_as_the_data(form, tmp_path):
 def test_a_device_from_the_file_switches_as_the_data(tmp_path):
     rng = np.random.default_rng(5)
     share = two_states(rng, 20_000)
-    fit = fit_read_noise(times(20_000), MEAN * (1 + 0.003 * rng.standard_normal(20_000)
-                                                - 0.08 * (1 - share)))
+    fit = fit_read_noise(
+        times(20_000), MEAN * (1 + 0.003 * rng.standard_normal(20_000) - 0.08 * (1 - share))
+    )
     reads = drawn(fit, tmp_path, 30, 1000)
     low = reads < reads.max() * 0.96
     assert_allclose(low.mean(), 1 - share.mean(), rtol=0.25)

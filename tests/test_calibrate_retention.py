@@ -1,4 +1,6 @@
-"""Retention: Unix times, usual names of columns, intervals that hold, devices that age as the data do."""
+"""Retention: Unix times, usual names of columns, intervals that hold, devices that age as the data
+do."""
+
 import numpy as np
 import pytest
 from interval_coverage import assert_intervals_hold, repetitions
@@ -37,7 +39,7 @@ def relaxing(rng, form, cells=600):
 def drifting(rng, form, cells=60, times=TIMES):
     """Power laws of cells; exponents of standard deviation 0.01, reads that scatter by 1 %."""
     nu = 0.05 + 0.01 * STEPS[form](rng, (cells, 1))
-    g = 20e-6 * times ** -nu * (1 + 0.01 * STEPS[form](rng, (cells, len(times))))
+    g = 20e-6 * times**-nu * (1 + 0.01 * STEPS[form](rng, (cells, len(times))))
     return np.tile(times, cells), g.ravel(), np.repeat(np.arange(cells), len(times))
 
 
@@ -82,10 +84,11 @@ def test_drift_from_unix_times_is_held(form, cells, repetitions):
 
     def fit(rng):
         nu = 0.05 if cells == 1 else 0.05 + 0.01 * STEPS[form](rng, (cells, 1))
-        g = 20e-6 * since ** -nu * (1 + 0.002 * STEPS[form](rng, (cells, len(since))))
+        g = 20e-6 * since**-nu * (1 + 0.002 * STEPS[form](rng, (cells, len(since))))
         times = np.tile(UNIX - 2 + since, cells)
         return of_model(
-            calibrate.fit_retention(times, g.ravel(), np.repeat(np.arange(cells), len(since))), "drift"
+            calibrate.fit_retention(times, g.ravel(), np.repeat(np.arange(cells), len(since))),
+            "drift",
         )
 
     assert_intervals_hold(fit, {"drift_mean": 0.05, "write_delay": 2.0}, repetitions, generator)
@@ -117,7 +120,7 @@ def test_unix_times_of_cells_written_one_after_the_other():
     rng = np.random.default_rng(0)
     since = 1 + np.concatenate(([0.0], np.geomspace(1, 1e5, 30)))
     cells = 12
-    g = 50e-6 * since ** -0.03 * (1 + 1e-4 * rng.standard_normal((cells, len(since))))
+    g = 50e-6 * since**-0.03 * (1 + 1e-4 * rng.standard_normal((cells, len(since))))
     started = UNIX + 7000.0 * np.arange(cells)[:, None]
     times = (started + since).ravel()
     fit = calibrate.fit_retention(times, g.ravel(), np.repeat(np.arange(cells), len(since)))
@@ -130,7 +133,9 @@ def test_unix_times_that_do_not_tell_the_write():
     g = 20e-6 + 1e-7 * rng.standard_normal(len(t))
     fit = calibrate.fit_retention(t, g, np.repeat(np.arange(20), 13))
     assert not fit.write_delay.identified and "give such times" in fit.write_delay.reason
-    assert any("the first step between readings; for another write give times" in n for n in fit.notes)
+    assert any(
+        "the first step between readings; for another write give times" in n for n in fit.notes
+    )
     with pytest.raises(OutOfRangeError, match="no reading after the first one of a cell"):
         calibrate.fit_retention([UNIX, UNIX], [1e-6, 2e-6], ["a", "b"])
 
@@ -138,7 +143,7 @@ def test_unix_times_that_do_not_tell_the_write():
 def test_a_cell_that_is_read_without_end():
     """Readings so dense that each is within 25 % of the one before are not one instant."""
     t = np.geomspace(1, 1e5, 400)
-    fit = calibrate.fit_retention(t, 50e-6 * t ** -0.04)
+    fit = calibrate.fit_retention(t, 50e-6 * t**-0.04)
     assert_allclose(of_model(fit, "drift").drift_mean.value, 0.04, rtol=1e-6)
     cells = np.repeat(np.arange(30), len(t))
     rng = np.random.default_rng(2)
@@ -152,23 +157,28 @@ def test_a_cell_that_is_read_without_end():
 # ---------------------------------------------------------------- columns, choice
 
 
-@pytest.mark.parametrize("header", [
-    "time_s,cell,G0_uS,G_uS",
-    "t (s),Device ID,G_initial (uS),G (uS)",
-    "Time (s),addr,Initial conductance (uS),Conductance (uS)",
-    "elapsed (s),DUT,G programmed (uS),G measured (uS)",
-    "time (s),cell_id,Ginit (uS),Gread (uS)",
-])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "time_s,cell,G0_uS,G_uS",
+        "t (s),Device ID,G_initial (uS),G (uS)",
+        "Time (s),addr,Initial conductance (uS),Conductance (uS)",
+        "elapsed (s),DUT,G programmed (uS),G measured (uS)",
+        "time (s),cell_id,Ginit (uS),Gread (uS)",
+    ],
+)
 def test_usual_names_of_initial_conductance_and_cell(header, tmp_path):
     rng = np.random.default_rng(0)
     rows = []
     for cell in range(12):
         for t in (1.0, 10.0, 100.0, 1000.0):
-            rows.append(f"{t},{cell},{20 + cell},{20 + cell + rng.normal(0, 1 + 0.2 * t ** 0.1):.5f}")
+            rows.append(f"{t},{cell},{20 + cell},{20 + cell + rng.normal(0, 1 + 0.2 * t**0.1):.5f}")
     path = tmp_path / "cells.csv"
     path.write_text("\n".join([header, *rows]))
     fit = calibrate.calibrate_files("retention", [path])
-    assert "12 cells at 4 times" in fit.notes[0] and "against the initial conductance" in fit.notes[0]
+    assert (
+        "12 cells at 4 times" in fit.notes[0] and "against the initial conductance" in fit.notes[0]
+    )
     names = header.split(",")
     for name, column in (("time", 0), ("cell", 1), ("initial", 2), ("conductance", 3)):
         assert f"{name} from {names[column]!r}" in fit.inputs[0]
@@ -214,7 +224,9 @@ def test_a_device_from_the_file_relaxes_as_the_data(form, tmp_path):
 
 @pytest.mark.parametrize("form", ["normal", "uniform"])
 def test_a_device_from_the_file_drifts_as_the_data(form, tmp_path):
-    t, g, cell = drifting(np.random.default_rng(5), form, cells=2000, times=np.geomspace(1, 1e6, 13))
+    t, g, cell = drifting(
+        np.random.default_rng(5), form, cells=2000, times=np.geomspace(1, 1e6, 13)
+    )
     fit = of_model(calibrate.fit_retention(t, g, cell), "drift")
     path = tmp_path / "device.toml"
     path.write_text(calibrate.device_toml(fit, "ideal", "a test"), encoding="utf-8")
@@ -222,5 +234,5 @@ def test_a_device_from_the_file_drifts_as_the_data(form, tmp_path):
         measured = g[np.isclose(t, time)]
         drawn = aged(path, 20e-6, time, 2000)
         assert abs(drawn.mean() - measured.mean()) < 4 * measured.std() / np.sqrt(1000)
-        reads = 0.01 * measured.mean()                  # scatter of a read, which is not of the drift
+        reads = 0.01 * measured.mean()  # scatter of a read, which is not of the drift
         assert_allclose(np.hypot(drawn.std(), reads), measured.std(), rtol=0.1)

@@ -2,6 +2,7 @@
 
 L. Baum and T. Petrie, Ann. Math. Stat. 37, 1554 (1966).
 """
+
 import math
 from typing import NamedTuple
 
@@ -13,14 +14,14 @@ from xbarsim.kernels import telegraph
 class Hidden(NamedTuple):
     """A two-state hidden Markov model of the traces."""
 
-    offset: np.ndarray          # (t,) mean of the low state in each trace
-    step: float                 # high minus low
+    offset: np.ndarray  # (t,) mean of the low state in each trace
+    step: float  # high minus low
     sigma: float
-    fall: float                 # P(high -> low) between samples
+    fall: float  # P(high -> low) between samples
     rise: float
     log_likelihood: float
-    transitions: float          # expected number
-    high: np.ndarray            # (n,) probability of the high state, all traces one after the other
+    transitions: float  # expected number
+    high: np.ndarray  # (n,) probability of the high state, all traces one after the other
 
 
 def fit_hidden_markov(traces, white):

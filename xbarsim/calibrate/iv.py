@@ -1,4 +1,5 @@
 """Sweeps of current against voltage: the curve of a state that a cell holds, one cell or many."""
+
 import dataclasses
 
 import numpy as np
@@ -16,7 +17,7 @@ COLUMNS = (
     Wanted("cell", "text", ("cell", "device", "dut", "addr", "address", "die"), optional=True),
     Wanted("sweep", "text", ("sweep", "cycle", "loop", "block"), optional=True),
 )
-LEAST_CELLS = 8                     # for a spread over cells
+LEAST_CELLS = 8  # for a spread over cells
 
 
 def fit_iv(voltage, current, cell=None):
@@ -30,13 +31,13 @@ def fit_iv(voltage, current, cell=None):
     Alternatives: a straight line, odd polynomials.
 
     Sweeps to both polarities are also fitted by themselves, each polarity with what its own sweeps
-    leave.  Several cells are fits of their own, in `parts`; the parameters are then the mean and the
-    spread over the cells.
+    leave.  Several cells are fits of their own, in `parts`; the parameters are then the mean and
+    the spread over the cells.
 
     Parameters
     ----------
-    voltage, current : (n,) V and A in the order of measurement, or sequences of such arrays, one for
-        each recording
+    voltage, current : (n,) V and A in the order of measurement, or sequences of such arrays, one
+        for each recording
     cell : label of every recording; one cell if None
 
     Returns
@@ -47,8 +48,8 @@ def fit_iv(voltage, current, cell=None):
 
     Raises
     ------
-    ShapeError, OutOfRangeError : not two finite vectors of one length; a current whose sign is lost;
-        no branch with enough points
+    ShapeError, OutOfRangeError : not two finite vectors of one length; a current whose sign is
+        lost; no branch with enough points
     """
     recordings = _recordings(voltage, current)
     labels = [""] * len(recordings) if cell is None else [str(label) for label in cell]
@@ -71,8 +72,8 @@ def _recordings(voltage, current):
     """(voltage, current) arrays of every recording."""
     if len(voltage) != len(current) or not len(voltage):
         raise ShapeError(
-            f"voltage has {len(voltage)} entries, current {len(current)}; allowed: finite vectors of "
-            "one length"
+            f"voltage has {len(voltage)} entries, current {len(current)}; allowed: finite vectors "
+            "of one length"
         )
     several = np.ndim(voltage[0]) > 0
     pairs = zip(voltage, current, strict=True) if several else [(voltage, current)]
@@ -184,8 +185,10 @@ def _mean_and_spread(name, unit, values):
     if count < 2:
         reason = f"identified in {count} cell{'s' * (count != 1)}; 2 are needed"
         return [Parameter.unknown(n, unit, reason) for n in (mean_name, sigma_name)]
-    mean = t_interval(mean_name, unit, values.mean(), values.std(ddof=1) / np.sqrt(count), count - 1)
-    if (values > 0).all():                              # so is their mean
+    mean = t_interval(
+        mean_name, unit, values.mean(), values.std(ddof=1) / np.sqrt(count), count - 1
+    )
+    if (values > 0).all():  # so is their mean
         mean = dataclasses.replace(mean, low=max(mean.low, 0.0))
     if count < LEAST_CELLS:
         reason = f"{count} cells; a spread needs {LEAST_CELLS}"

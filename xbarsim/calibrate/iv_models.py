@@ -1,9 +1,10 @@
 """Models of the current through a cell that holds its state, fitted to branches of sweeps.
 
-Branches share the shape of the curve (V0, or the coefficients of a polynomial) and the offset of the
-instrument; each has a conductance of its own.  Points are weighted by the noise that the residuals
-show: the same at all currents, or growing with the current or its square root.
+Branches share the shape of the curve (V0, or the coefficients of a polynomial) and the offset of
+the instrument; each has a conductance of its own.  Points are weighted by the noise that the
+residuals show: the same at all currents, or growing with the current or its square root.
 """
+
 import dataclasses
 
 import numpy as np
@@ -20,12 +21,12 @@ from xbarsim.calibrate.statistics import (
 )
 from xbarsim.errors import OutOfRangeError
 
-CURVATURES = np.concatenate(([0.0], np.geomspace(1e-2, 40.0, 36)))      # largest voltage over V0
-EXACT = 1e-12                       # of the currents: what a file or a sum does not resolve
-DECISIVE = 10.0                     # AIC by which an offset must beat its absence
-NOISE_GAIN = 6.0                    # deviance that a noise which grows with the current must gain
-REWEIGHTED = 4                      # times at most
-UNLIKE = 0.3                        # p of the F test below which branches differ in conductance
+CURVATURES = np.concatenate(([0.0], np.geomspace(1e-2, 40.0, 36)))  # largest voltage over V0
+EXACT = 1e-12  # of the currents: what a file or a sum does not resolve
+DECISIVE = 10.0  # AIC by which an offset must beat its absence
+NOISE_GAIN = 6.0  # deviance that a noise which grows with the current must gain
+REWEIGHTED = 4  # times at most
+UNLIKE = 0.3  # p of the F test below which branches differ in conductance
 NO_OFFSET = f"AIC gains less than {DECISIVE:g} by one: 0 A was taken"
 
 
@@ -87,8 +88,9 @@ class Points:
         return self.current * self.root
 
     def aic(self, rss, parameters):
-        """AIC of a weighted sum of squares, which is not taken for better than numbers are exact."""
-        rss = max(rss, EXACT ** 2 * (self.target @ self.target))
+        """AIC of a weighted sum of squares, which is not taken for better than numbers are
+        exact."""
+        rss = max(rss, EXACT**2 * (self.target @ self.target))
         return akaike(rss, len(self.current), parameters) - 2 * np.log(self.root).sum()
 
 
@@ -157,7 +159,7 @@ def _weighted(points, top):
     points, noise = _with_offset(points, top), Noise()
     for _ in range(REWEIGHTED):
         profile = _profile(points, top)
-        if profile.correlated and not noise.ratio:      # the equation's misfit is no noise
+        if profile.correlated and not noise.ratio:  # the equation's misfit is no noise
             return points, noise
         fitted = profile.design(profile.value) @ profile.c / points.root
         found = _noise(fitted, points.current - fitted)
@@ -171,12 +173,12 @@ def _weighted(points, top):
 def _noise(fitted, residual):
     """The noise of highest likelihood, if it gains enough over the same at all currents."""
     n = len(residual)
-    if residual @ residual <= EXACT ** 2 * (fitted @ fitted):
+    if residual @ residual <= EXACT**2 * (fitted @ fitted):
         return NOISES[0]
 
     def deviance(noise):
         weighted = residual * noise.root_weights(fitted)
-        power = max((weighted ** 2).sum(), np.finfo(float).tiny)
+        power = max((weighted**2).sum(), np.finfo(float).tiny)
         return n * np.log(power / n) - 2 * np.log(noise.root_weights(fitted)).sum()
 
     best = min(NOISES, key=deviance)
@@ -206,7 +208,7 @@ def _profile(points, top):
 
 
 def _voltage_scale(profile, top):
-    straight = profile.low is None                      # the profile stays flat to a straight line
+    straight = profile.low is None  # the profile stays flat to a straight line
     if not straight and profile.high is not None:
         return Parameter.known(
             "voltage_scale", "V", 1 / profile.value, 1 / profile.high, 1 / profile.low
@@ -313,7 +315,7 @@ def _polynomial(points, powers, top):
     """I = G (V + c3 V³ + c5 V⁵), the c shared by the branches: Gauss-Newton, whose first step is
     exact for the products of one branch."""
     v, count = points.voltage, points.count
-    each = np.stack([v ** p for p in powers], axis=1) if powers else np.empty((len(v), 0))
+    each = np.stack([v**p for p in powers], axis=1) if powers else np.empty((len(v), 0))
     linear = solve(points.columns(v), points.target)[0]
     c = np.zeros(len(powers))
     for _ in range(20):
@@ -346,7 +348,7 @@ def _polynomial(points, powers, top):
         model=f"polynomial of degree {powers[-1]}" if powers else "straight line",
         parameters=tuple(parameters),
         points=len(v),
-        goodness={"rms_residual_ua": float(np.sqrt((unweighted ** 2).mean()) * 1e6)},
+        goodness={"rms_residual_ua": float(np.sqrt((unweighted**2).mean()) * 1e6)},
         aic=points.aic(rss, free),
         device=_polynomial_table(powers, c, top),
     )

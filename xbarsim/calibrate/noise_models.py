@@ -1,4 +1,5 @@
 """Models of even traces: white, 1/f^alpha and telegraph noise, chosen by AIC, as FitResults."""
+
 import dataclasses
 import math
 
@@ -11,17 +12,17 @@ from xbarsim.calibrate.spectra import Periodogram, Spectrum, fit_spectra
 from xbarsim.calibrate.statistics import by_aic
 from xbarsim.units import engineering
 
-TRANSITIONS = 10                 # below it, dwell times are not identified
-FASTEST = 0.8                    # P(high -> low) + P(low -> high): samples forget the state above it
-APART, RAREST = 4.0, 0.05        # step over sigma, share of samples in a state: see there
-DECISIVE = 10.0                  # AIC by which a telegraph or flicker term must beat its absence
-FLATTEST, STEEPEST = 0.3, 2.5    # exponents of what is 1/f noise
-SHOWN = 2000                     # samples of a trace in the picture
+TRANSITIONS = 10  # below it, dwell times are not identified
+FASTEST = 0.8  # P(high -> low) + P(low -> high): samples forget the state above it
+APART, RAREST = 4.0, 0.05  # step over sigma, share of samples in a state: see there
+DECISIVE = 10.0  # AIC by which a telegraph or flicker term must beat its absence
+FLATTEST, STEEPEST = 0.3, 2.5  # exponents of what is 1/f noise
+SHOWN = 2000  # samples of a trace in the picture
 FLICKER = (("flicker_sigma", "1"), ("flicker_exponent", "1"), ("corner_frequency", "Hz"))
 TELEGRAPH = (("telegraph_amplitude", "1"), ("dwell_high", "s"), ("dwell_low", "s"))
 NAMES = {1: "white", 2: "white + 1/f", 3: "white + 1/f^alpha"}
 WITH_STATES = " + telegraph"
-STATE_PARAMETERS = 3             # step and two dwell times; each costs 2 of AIC
+STATE_PARAMETERS = 3  # step and two dwell times; each costs 2 of AIC
 _Z = norm.ppf(0.5 + CONFIDENCE / 2)
 
 
@@ -47,7 +48,8 @@ class _Model:
 
 @dataclasses.dataclass(frozen=True)
 class _Record:
-    """Traces over their means, s between samples, band of a read in Hz, what is said of all models."""
+    """Traces over their means, s between samples, band of a read in Hz, what is said of all
+    models."""
 
     traces: list[np.ndarray]
     interval: float
@@ -69,8 +71,9 @@ def fit_even_traces(traces, interval, band, notes):
     white = -0.5 * points * (math.log(2 * math.pi * square / points) + 1)
     plain = _spectral_models(record, traces, white)
     hidden = hidden_markov.fit_hidden_markov(traces, white)
-    with_states = _spectral_models(record, _without_states(traces, hidden), hidden.log_likelihood,
-                                   hidden)
+    with_states = _spectral_models(
+        record, _without_states(traces, hidden), hidden.log_likelihood, hidden
+    )
     models, states = plain, _unknown_states(plain, with_states, hidden)
     end = ""
     if states is None:
@@ -103,23 +106,21 @@ def _without_states(traces, hidden):
     ends = np.cumsum([len(t) for t in traces])[:-1]
     pieces = np.split(hidden.high, ends)
     return [
-        t - m - hidden.step * high
-        for t, m, high in zip(traces, hidden.offset, pieces, strict=True)
+        t - m - hidden.step * high for t, m, high in zip(traces, hidden.offset, pieces, strict=True)
     ]
 
 
 def _unknown_states(plain, with_states, hidden):
     """Parameters of telegraph noise that is not there; None where it decisively is.
 
-    Two or three steps are seen in any steep 1/f^alpha noise: beside such noise they need to be many.
+    Two or three steps are seen in any steep 1/f^alpha noise: beside such noise they need to be
+    many.
     """
     seen = with_states[NAMES[1] + WITH_STATES].aic
     if hidden.transitions >= TRANSITIONS:
         seen = min(model.aic for model in with_states.values())
     gain = min(model.aic for model in plain.values()) - seen
-    reason = (
-        f"AIC {-gain:+.1f} against noise without two states; it must be {-DECISIVE:g} or less"
-    )
+    reason = f"AIC {-gain:+.1f} against noise without two states; it must be {-DECISIVE:g} or less"
     if gain > DECISIVE and hidden.step > 0:
         if not _is_a_distribution(hidden):
             return None
@@ -154,8 +155,8 @@ def _integral(alpha, low, high):
     """Integral of f^-alpha from low to high."""
     ratio, b = math.log(high / low), 1 - alpha
     if abs(b * ratio) < 1e-9:
-        return low ** b * ratio
-    return low ** b * math.expm1(b * ratio) / b
+        return low**b * ratio
+    return low**b * math.expm1(b * ratio) / b
 
 
 def _alpha(theta):
@@ -176,7 +177,7 @@ class _Spectral:
 
     def flicker_variance(self, theta):
         alpha = _alpha(theta)
-        at_1_hz = math.exp(theta[1]) * self.spectrum.reference ** alpha
+        at_1_hz = math.exp(theta[1]) * self.spectrum.reference**alpha
         return 2 * self.interval * at_1_hz * _integral(alpha, *self.band)
 
     def total_variance(self, theta):
@@ -189,9 +190,12 @@ class _Spectral:
     def parameter(self, name, unit, quantity):
         """exp(quantity(theta))."""
         theta, h = self.spectrum.theta, 1e-5
-        slope = np.array([
-            (quantity(theta + h * e) - quantity(theta - h * e)) / (2 * h) for e in np.eye(len(theta))
-        ])
+        slope = np.array(
+            [
+                (quantity(theta + h * e) - quantity(theta - h * e)) / (2 * h)
+                for e in np.eye(len(theta))
+            ]
+        )
         variance = max(slope @ self.covariance @ slope, 0.0)
         return _log_parameter(name, unit, quantity(theta), math.sqrt(variance))
 
@@ -202,7 +206,9 @@ def _spectrum_parameters(record, model):
     theta, covariance = spectrum.theta, _covariance(model)
     spectral = _Spectral(spectrum, covariance, record.interval, record.band)
     white = spectral.parameter("white_sigma", "1", lambda t: t[0] / 2)
-    total = spectral.parameter("read_sigma", "1", lambda t: math.log(spectral.total_variance(t)) / 2)
+    total = spectral.parameter(
+        "read_sigma", "1", lambda t: math.log(spectral.total_variance(t)) / 2
+    )
     if spectrum.terms == 1:
         reason = (
             f"no power above the white floor: AIC gains less than {DECISIVE:g} by a 1/f^alpha term"
@@ -217,7 +223,9 @@ def _spectrum_parameters(record, model):
         shown = engineering(highest, "Hz")
         covers = f"the 1/f^alpha noise covers the white floor up to {shown}; sample faster"
         white = Parameter.unknown("white_sigma", "1", covers)
-        corner = Parameter.unknown("corner_frequency", "Hz", f"above the highest frequency, {shown}")
+        corner = Parameter.unknown(
+            "corner_frequency", "Hz", f"above the highest frequency, {shown}"
+        )
     low, high = record.band
     amplitude = math.sqrt(spectral.flicker_variance(theta) / math.log(high / low))
     return [white, flicker, _exponent(theta, covariance), corner, total], amplitude
@@ -237,7 +245,7 @@ def _covariance(model):
 
 def widening(deviations):
     """Factor of the standard error of a standard deviation against that of normal samples."""
-    kurtosis = (deviations ** 4).mean() / (deviations ** 2).mean() ** 2
+    kurtosis = (deviations**4).mean() / (deviations**2).mean() ** 2
     return math.sqrt((kurtosis - 1) / 2)
 
 

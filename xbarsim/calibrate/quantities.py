@@ -1,4 +1,6 @@
-"""Numbers and units as they stand in measurement files: "1.5 uA", "1,5e-6", "800n", "Current (µA)"."""
+"""Numbers and units as they stand in measurement files: "1.5 uA", "1,5e-6", "800n", "Current
+(µA)"."""
+
 import dataclasses
 import re
 
@@ -43,7 +45,7 @@ WORDS = {
     "h": ("s", 3600.0),
     "hours": ("s", 3600.0),
 }
-QUANTITIES = ("V", "A", "S", "s", "Hz")         # a resistance counts as a conductance
+QUANTITIES = ("V", "A", "S", "s", "Hz")  # a resistance counts as a conductance
 
 _NUMBER = re.compile(
     r"([+-]?(?:\d+[.,]?\d*(?:[eE][+-]?\d+)?|[.,]\d+(?:[eE][+-]?\d+)?|nan|inf))\s*(\S*)", re.I

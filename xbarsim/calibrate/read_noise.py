@@ -5,6 +5,7 @@ Spectra are fitted by Whittle's likelihood (`spectra`), telegraph noise by a hid
 (`hidden_markov`).  Both likelihoods are those of the samples, up to the error of Whittle's
 approximation, so that Akaike's criterion compares them.
 """
+
 import dataclasses
 import math
 
@@ -114,8 +115,8 @@ def _checked(trace, unit):
         )
     if not trace.mean() > 0:
         raise OutOfRangeError(
-            f"the mean of a trace is {trace.mean():g} {unit}; allowed: above 0 {unit}; turn the sign "
-            "of a negative current"
+            f"the mean of a trace is {trace.mean():g} {unit}; allowed: above 0 {unit}; turn the "
+            "sign of a negative current"
         )
     if np.ptp(trace) == 0:
         raise OutOfRangeError(
@@ -145,10 +146,10 @@ def _independent(relative, means, unit, notes):
     deviations = [trace - 1 for trace in relative]
     every = np.concatenate(deviations)
     freedom = sum(len(d) - 1 for d in deviations)
-    square = (every ** 2).sum()
+    square = (every**2).sum()
     sigma = math.sqrt(square / freedom)
     between = sum((d[1:] * d[:-1]).sum() for d in deviations) / square
-    kurtosis = (every ** 4).mean() / (every ** 2).mean() ** 2
+    kurtosis = (every**4).mean() / (every**2).mean() ** 2
     notes.append(
         "reads without a time axis: white noise only; how it splits into white, 1/f and telegraph "
         "noise is open"
@@ -185,7 +186,7 @@ def _white_sigma(sigma, freedom, wider):
     where the reads are not normal."""
     tail = (1 - CONFIDENCE) / 2
     ends = [math.sqrt(freedom / chi2.ppf(level, freedom)) for level in (1 - tail, tail)]
-    low, high = (sigma * end ** wider for end in ends)
+    low, high = (sigma * end**wider for end in ends)
     return Parameter.known("white_sigma", "1", sigma, low, high)
 
 

@@ -1,14 +1,21 @@
 """Conductances against time after the write: relaxation (the spread grows with the logarithm of the
 time) or drift (a power law of each cell)."""
+
 import dataclasses
 
 import numpy as np
 
 from xbarsim.calibrate.result import Curve, FitResult, Parameter
+from xbarsim.calibrate.shifts import (
+    LEAST_CELLS,
+    LEAST_TIMES,
+    shifts_since_write,
+    sorted_readings,
+)
 from xbarsim.calibrate.statistics import by_aic, spread_interval, t_interval
 from xbarsim.calibrate.tables import Wanted, read_tables
 from xbarsim.calibrate.write_time import since_write
-from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.errors import ConfigError
 from xbarsim.units import MICROSIEMENS
 
 COLUMNS = (
@@ -23,14 +30,23 @@ COLUMNS = (
     Wanted(
         "initial",
         "S",
-        ("initial", "g0", "init", "ginit", "ginitial", "start", "gstart", "programmed", "gprog",
-         "prog", "written"),
+        (
+            "initial",
+            "g0",
+            "init",
+            "ginit",
+            "ginitial",
+            "start",
+            "gstart",
+            "programmed",
+            "gprog",
+            "prog",
+            "written",
+        ),
         optional=True,
     ),
 )
-LEAST_TIMES, LEAST_DECADES, LEAST_CELLS, LEAST_SHARE = 3, 1.0, 8, 0.5
-EXACT = 1e-10                           # scatter of ln G that numbers of a file do not resolve
-SAME_INSTANT = 1.25                     # ratio of times that count as one
+EXACT = 1e-10  # scatter of ln G that numbers of a file do not resolve
 RELAXATION = "relaxation, mean and variance linear in log10(time)"
 DRIFT = "drift, G (t / t1)^-nu of each cell"
 RELAXATION_NAMES = (
@@ -40,60 +56,6 @@ RELAXATION_NAMES = (
     ("mean_slope", "S"),
 )
 DRIFT_NAMES = (("drift_mean", "1"), ("drift_sigma", "1"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Readings:
-    """Readings sorted by cell, then time.
-
-    time : (n,) s after the write;  conductance : (n,) S;  cell : (n,) number of the cell
-    """
-
-    time: np.ndarray
-    conductance: np.ndarray
-    cell: np.ndarray
-
-    def where(self, keep):
-        return Readings(self.time[keep], self.conductance[keep], self.cell[keep])
-
-
-@dataclasses.dataclass(frozen=True)
-class Shifts:
-    """Shifts of conductances since the write, at instants that most cells share.
-
-    time, shift : (n,) s and S;  cell, instant : (n,) numbers;  written : (cells,) S at the write
-    missing : why nothing is identified, few : why no spread is, "" where they are
-    """
-
-    time: np.ndarray
-    shift: np.ndarray
-    cell: np.ndarray
-    instant: np.ndarray
-    written: np.ndarray
-    missing: str = ""
-    few: str = ""
-
-    @property
-    def cells(self):
-        return len(self.written)
-
-    def average(self, values):
-        """Mean of (n,) values at every instant."""
-        return np.bincount(self.instant, values) / np.bincount(self.instant)
-
-    def log_time(self):
-        """log10 of the median time of every instant."""
-        logs = np.log10(self.time)
-        return np.array([np.median(logs[self.instant == k]) for k in range(self.instant.max() + 1)])
-
-    def deviation(self):
-        """Shifts about the mean of their instant."""
-        return self.shift - self.average(self.shift)[self.instant]
-
-    def variance(self):
-        """Variance over cells of the shift at every instant."""
-        square = np.bincount(self.instant, self.deviation() ** 2)
-        return square / np.maximum(np.bincount(self.instant) - 1, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,10 +100,10 @@ def fit_retention(time, conductance, cell=None, initial=None):
     ShapeError, OutOfRangeError : not finite vectors of one length; negative times; no reading after
         the write
     """
-    readings, written = _sorted(time, conductance, cell, initial)
+    readings, written = sorted_readings(time, conductance, cell, initial)
     found = since_write(readings.time, readings.conductance, readings.cell)
     readings = dataclasses.replace(readings, time=found.time)
-    shifts, left_out = _shifts(readings, written, initial is None)
+    shifts, left_out = shifts_since_write(readings, written, initial is None)
     described = [
         _relaxation(shifts),
         _drift(readings.where(readings.time > 0), shifts, found),
@@ -160,97 +122,6 @@ def fit_retention(time, conductance, cell=None, initial=None):
         curves=_curves(shifts, ordered),
         notes=(about, *left_out, *found.notes(), *best.notes),
     )
-
-
-# --- what comes in
-
-
-def _sorted(time, conductance, cell, initial):
-    """(Readings, conductance of each cell at the write)."""
-    t, g = np.asarray(time, float), np.asarray(conductance, float)
-    label = np.zeros(t.shape, int)
-    if cell is not None:
-        label = np.unique(np.asarray(cell), return_inverse=True)[1]
-    start = g if initial is None else np.asarray(initial, float)
-    alike = t.shape == g.shape == label.shape == start.shape
-    if t.ndim != 1 or not t.size or not alike or not np.isfinite([t, g, start]).all():
-        raise ShapeError(
-            f"time {t.shape}, conductance {g.shape}, cell {label.shape}, initial {start.shape}; "
-            "allowed: finite vectors of one length"
-        )
-    if (t < 0).any():
-        raise OutOfRangeError(f"time is {t.min():g} s; allowed: 0 (the write) or more")
-    order = np.lexsort((t, label))
-    readings = Readings(t[order], g[order], label[order])
-    return readings, start[order][_first(readings)]
-
-
-def _first(readings):
-    """Index of the first reading of every cell."""
-    return np.searchsorted(readings.cell, np.arange(readings.cell.max() + 1))
-
-
-def _shifts(readings, written, relative):
-    """(Shifts, notes on the times that were left out).
-
-    relative : the first reading of a cell is the reference itself, and no shift
-    """
-    keep = readings.time > 0
-    if relative:
-        keep[_first(readings)] = False
-    if not keep.any():
-        raise OutOfRangeError("no reading after the write; read each cell at several times")
-    kept = readings.where(keep)
-    cells = len(written)
-    instant = _instants(kept.time, kept.cell)
-    count = np.bincount(instant)
-    often = count >= LEAST_SHARE * cells                # the others are of another choice of cells
-    left_out = [
-        f"left out: {np.median(kept.time[instant == k]):.3g} s, which {count[k]:,} of {cells:,} "
-        "cells have"
-        for k in np.flatnonzero(~often)
-    ]
-    kept = kept.where(often[instant])
-    if not kept.time.size:
-        raise OutOfRangeError(
-            f"no time is shared by {LEAST_SHARE:.0%} of the cells; read all cells at the same times"
-        )
-    shift = kept.conductance - written[kept.cell]
-    instant = _instants(kept.time, kept.cell)
-    shifts = Shifts(kept.time, shift, kept.cell, instant, written)
-    missing = _missing(shifts.log_time())
-    few = missing
-    if not missing and cells < LEAST_CELLS:
-        few = f"{cells} cells; a spread needs {LEAST_CELLS}"
-    return dataclasses.replace(shifts, missing=missing, few=few), left_out
-
-
-def _missing(log_time):
-    decades = log_time.max() - log_time.min()
-    if len(log_time) < LEAST_TIMES:
-        return f"{len(log_time)} times; {LEAST_TIMES} are needed"
-    if decades < LEAST_DECADES:
-        return f"the times span {decades:.2g} decades; {LEAST_DECADES:g} is needed"
-    return ""
-
-
-def _instants(t, cell):
-    """Index of the instant of every reading.
-
-    Readings within 25 % of the one before, in order of time, share an instant; where cells were read
-    so often that this never ends, as many as lie within 25 % of the first.
-    """
-    order = np.argsort(t, kind="stable")
-    log = np.log(t[order]) / np.log(SAME_INSTANT)
-    linked = np.concatenate(([0], np.cumsum(np.diff(log) > 1)))
-    start = log[np.searchsorted(linked, linked)]
-    pairs = linked * (cell.max() + 1) + cell[order]
-    repeated = np.bincount(linked) > np.bincount(linked[np.unique(pairs, return_index=True)[1]])
-    within = np.where(repeated[linked], np.floor(log - start), 0)
-    keys = np.stack([linked, within])
-    result = np.empty(len(t), int)
-    result[order] = np.unique(keys, axis=1, return_inverse=True)[1].ravel()
-    return result
 
 
 def _curves(shifts, ordered):
@@ -288,7 +159,7 @@ def _aic(shifts, mean, variance, free):
 
 def _valid(log_time):
     """Times in s that hold the fitted instants, rounded inward to six digits."""
-    return [float(f"{10 ** end:.6g}") for end in (log_time.min(), log_time.max())]
+    return [float(f"{10**end:.6g}") for end in (log_time.min(), log_time.max())]
 
 
 # --- relaxation
@@ -301,11 +172,11 @@ def _relaxation(shifts):
     deviation, variance = shifts.deviation(), shifts.variance()
     parameters, lines, goodness = [], {}, {}
     for key, unit, data, excess in (
-        ("variance", "S²", variance, deviation ** 2 - variance[shifts.instant]),
+        ("variance", "S²", variance, deviation**2 - variance[shifts.instant]),
         ("mean", "S", shifts.average(shifts.shift), deviation),
     ):
         design = np.stack([np.ones(len(log_time)), log_time], axis=1)
-        weights = np.linalg.pinv(design)                # (2, times): offset and slope of the data
+        weights = np.linalg.pinv(design)  # (2, times): offset and slope of the data
         line = weights @ data
         lines[key] = design @ line
         goodness[f"r_squared_{key}"] = _r_squared(data, lines[key])
@@ -335,7 +206,7 @@ def _of_cells(name, unit, value, weights, excess, shifts):
     count, cells = np.bincount(shifts.instant), shifts.cells
     share = weights[shifts.instant] * excess / count[shifts.instant]
     influence = np.bincount(shifts.cell, share, cells)
-    error = np.sqrt((influence ** 2).sum() * cells / (cells - 1))
+    error = np.sqrt((influence**2).sum() * cells / (cells - 1))
     return t_interval(name, unit, value, error, cells - 1)
 
 
@@ -380,8 +251,10 @@ def _drift(readings, shifts, found):
         return _not_identified(DRIFT, DRIFT_NAMES, shifts)
     mine = readings.where(usable[readings.cell])
     exponents = _exponents(mine, cells)
-    shared = found.error_of(lambda t: _exponents(dataclasses.replace(mine, time=t), cells).nu.mean(),
-                            usable[readings.cell])
+    shared = found.error_of(
+        lambda t: _exponents(dataclasses.replace(mine, time=t), cells).nu.mean(),
+        usable[readings.cell],
+    )
     mean, spread = _drift_mean(exponents, shared), _drift_sigma(exponents, shifts.few)
     reference = float(readings.time.min())
     sigma = spread.value if spread.identified else 0.0
@@ -395,10 +268,10 @@ def _drift(readings, shifts, found):
     notes = ()
     if len(exponents.nu) < cells:
         notes = (
-            f"drift from {len(exponents.nu):,} cells: {cells - len(exponents.nu):,} have fewer than "
-            f"{LEAST_TIMES} times, or a reading of 0 S or less",
+            f"drift from {len(exponents.nu):,} cells: {cells - len(exponents.nu):,} have fewer "
+            f"than {LEAST_TIMES} times, or a reading of 0 S or less",
         )
-    rms = float(np.sqrt((exponents.residual ** 2).mean()))
+    rms = float(np.sqrt((exponents.residual**2).mean()))
     fit = FitResult(
         kind="retention",
         model=DRIFT,
@@ -424,14 +297,14 @@ def _exponents(readings, cells):
     slope = np.divide(np.bincount(owner, dx * dy, cells), square, out=np.zeros(cells), where=usable)
     residual = dy - slope[owner] * dx
     freedom = np.maximum(count - 2, 1)
-    of_each = np.bincount(owner, residual ** 2, cells) / freedom
+    of_each = np.bincount(owner, residual**2, cells) / freedom
     k = int(usable.sum())
     return _Exponents(
         nu=-slope[usable],
         noise=of_each[usable].mean() / square[usable],
         residual=residual,
         freedom=freedom[usable],
-        scatter=max((residual ** 2).sum() / max(len(residual) - 2 * k, 1), EXACT ** 2),
+        scatter=max((residual**2).sum() / max(len(residual) - 2 * k, 1), EXACT**2),
     )
 
 
@@ -453,7 +326,7 @@ def _drift_sigma(exponents, few):
         return Parameter.unknown(*DRIFT_NAMES[1], reason)
     every = spread_interval(*DRIFT_NAMES[1], exponents.nu)
     noise = exponents.noise.mean()
-    low, value, high = (end ** 2 - noise for end in (every.low, every.value, every.high))
+    low, value, high = (end**2 - noise for end in (every.low, every.value, every.high))
     if not low > 0:
         reason = "not above what the scatter about the lines alone gives"
         return Parameter.unknown(*DRIFT_NAMES[1], reason)
@@ -467,8 +340,8 @@ def _drifted(shifts, reference, nu, sigma, scatter):
     median = written * np.exp(-nu * log)
     spread = (sigma * log) ** 2
     mean = median * np.exp(spread / 2) - written
-    variance = median ** 2 * np.exp(spread) * np.expm1(spread)
-    return mean, variance + scatter * (median ** 2 + written ** 2)
+    variance = median**2 * np.exp(spread) * np.expm1(spread)
+    return mean, variance + scatter * (median**2 + written**2)
 
 
 def _aic_of_drift(shifts, mean, variance):
@@ -486,7 +359,9 @@ def from_files(paths, columns, where):
     tables = read_tables(paths, COLUMNS, columns, where)
     for name in ("cell", "initial"):
         if len({name in table for table in tables}) > 1:
-            raise ConfigError(f"some files have a column {name!r} and some have not; make them alike")
+            raise ConfigError(
+                f"some files have a column {name!r} and some have not; make them alike"
+            )
     if sum(map(len, tables)) < LEAST_TIMES:
         tables[0].require(LEAST_TIMES, "a fit of retention")
     time = np.concatenate([t["time"] for t in tables])

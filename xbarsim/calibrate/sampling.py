@@ -1,4 +1,5 @@
 """Traces at even intervals from reads whose steps of time are not all alike."""
+
 import dataclasses
 import itertools
 
@@ -7,10 +8,10 @@ import numpy as np
 from xbarsim.errors import OutOfRangeError, ShapeError
 from xbarsim.units import engineering
 
-SHORTEST = 32                    # samples of a trace with a time axis
-EVEN = 0.1                       # share of the interval by which a step may differ
-MOST_UNEVEN = 0.05               # share of steps that may differ by more
-LONGEST_GAP = 10                 # intervals that are filled; at a longer gap the trace is cut
+SHORTEST = 32  # samples of a trace with a time axis
+EVEN = 0.1  # share of the interval by which a step may differ
+MOST_UNEVEN = 0.05  # share of steps that may differ by more
+LONGEST_GAP = 10  # intervals that are filled; at a longer gap the trace is cut
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +65,8 @@ def even_traces(times, traces):
         _check_length(max(pieces, key=len))
     lost = sum(map(len, pieces)) - sum(map(len, long_enough))
     note = (
-        f"{uneven:,} of {total:,} steps are not {engineering(interval, 's')}: {filled:,} missing reads "
-        f"put between their neighbours, {cut:,} cuts at longer gaps"
+        f"{uneven:,} of {total:,} steps are not {engineering(interval, 's')}: {filled:,} missing "
+        f"reads put between their neighbours, {cut:,} cuts at longer gaps"
     )
     if lost:
         note += f", {lost:,} reads in pieces of fewer than {SHORTEST} left out"
@@ -107,12 +108,13 @@ def _check_steps(step, interval, share):
 def _check_length(trace):
     if len(trace) < SHORTEST:
         raise OutOfRangeError(
-            f"a trace has {len(trace)} samples; allowed: {SHORTEST} or more for a spectrum; or leave "
-            "out the time to fit white noise alone"
+            f"a trace has {len(trace)} samples; allowed: {SHORTEST} or more for a spectrum; or "
+            "leave out the time to fit white noise alone"
         )
 
 
 def _filled(trace, intervals):
-    """The trace with a sample at every interval; intervals : (n - 1,) from each read to the next."""
+    """The trace with a sample at every interval; intervals : (n - 1,) from each read to the
+    next."""
     at = np.concatenate(([0], np.cumsum(intervals)))
     return np.interp(np.arange(at[-1] + 1), at, trace)

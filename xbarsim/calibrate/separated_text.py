@@ -1,4 +1,5 @@
 """Measurement files as rows of cells: bytes to text, text to cells, and the sheets of workbooks."""
+
 import codecs
 import csv
 import dataclasses
@@ -13,7 +14,7 @@ from xbarsim.calibrate.quantities import is_number
 from xbarsim.errors import ConfigError
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
-SAMPLE = 1000                       # lines at either end that tell what separates the cells
+SAMPLE = 1000  # lines at either end that tell what separates the cells
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _WORKBOOK, _OLD_WORKBOOK, _GZIP = b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b"
 
@@ -123,7 +124,7 @@ def _decoded(path, raw):
     try:
         return raw.decode("utf-8-sig"), "UTF-8"
     except UnicodeDecodeError:
-        text = raw.decode("latin-1")                    # many instruments write µ so
+        text = raw.decode("latin-1")  # many instruments write µ so
     control = _CONTROL.search(text)
     if control:
         _refuse_binary(path, text[: control.start()].count("\n") + 1)
@@ -177,7 +178,7 @@ def _cells(line, separator):
     if separator == " ":
         words = line.split()
         joined = []
-        for word in words:                              # "V (V)" is one cell
+        for word in words:  # "V (V)" is one cell
             if joined and re.fullmatch(r"[(\[].*[)\]]", word):
                 joined[-1] += " " + word
             else:
@@ -204,8 +205,10 @@ def _workbook_rows(path, raw, sheet, skip):
     try:
         book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True)
         sheets = {page.title: _sheet_rows(page, skip) for page in book.worksheets}
-    except Exception as error:                          # openpyxl raises whatever its parsers do
-        raise ConfigError(f"{path}: no readable workbook ({error}); save it again as .xlsx") from None
+    except Exception as error:  # openpyxl raises whatever its parsers do
+        raise ConfigError(
+            f"{path}: no readable workbook ({error}); save it again as .xlsx"
+        ) from None
     name = _chosen_sheet(path, sheets, sheet)
     if not sheets[name]:
         raise ConfigError(f"{path}: sheet {name!r} is empty")

@@ -3,30 +3,32 @@
 A periodogram ordinate over the spectral density is exponentially distributed (P. Whittle, Ark. Mat.
 2, 423 (1953)).  The likelihood is that of the samples, up to the error of this approximation.
 """
+
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-BINS_PER_DECADE = 60                    # a density that falls as 1/f changes by 4 % within one
-TERMS = (1, 2, 3)                       # white; white + 1/f; white + 1/f^alpha
-STEEPEST, FLATTEST = 3.0, 0.2           # exponents alpha
+BINS_PER_DECADE = 60  # a density that falls as 1/f changes by 4 % within one
+TERMS = (1, 2, 3)  # white; white + 1/f; white + 1/f^alpha
+STEEPEST, FLATTEST = 3.0, 0.2  # exponents alpha
 
 
 class Periodogram(NamedTuple):
     """Ordinates of all traces in units of the variance of a sample, averaged over narrow bins."""
 
-    frequency: np.ndarray       # Hz, geometric mean of a bin
+    frequency: np.ndarray  # Hz, geometric mean of a bin
     power: np.ndarray
-    count: np.ndarray           # ordinates in the bin
+    count: np.ndarray  # ordinates in the bin
 
 
 class Spectrum(NamedTuple):
-    """w + f (frequency / reference)^-alpha; `theta` = log w, log f, alpha, as many as the model has."""
+    """w + f (frequency / reference)^-alpha; `theta` = log w, log f, alpha, as many as the model
+    has."""
 
     theta: np.ndarray
     covariance: np.ndarray
-    reference: float            # Hz
+    reference: float  # Hz
 
     @property
     def terms(self):
@@ -67,8 +69,8 @@ def fit_spectra(traces, interval, white):
 
     white : log-likelihood of the samples for white noise
 
-    Noise below the lowest ordinate leaks into it: it takes part in the choice of a model, not in the
-    fit.
+    Noise below the lowest ordinate leaks into it: it takes part in the choice of a model, not in
+    the fit.
     """
     p = periodogram(traces, interval, 2)
     every = periodogram(traces, interval, 1)
@@ -87,7 +89,7 @@ def fit_spectrum(p, terms):
     x = np.log(p.frequency / reference)
     mean = (p.count * p.power).sum() / p.count.sum()
     starts = [np.array([math.log(mean)])]
-    if terms > 1:                       # white noise between 3 % and all of the power
+    if terms > 1:  # white noise between 3 % and all of the power
         low = (p.count * p.power * (x < 0)).sum() / (p.count * (x < 0)).sum()
         starts = [
             np.array([math.log(mean * share), math.log(low / 3), 1.0][:terms])
@@ -116,7 +118,7 @@ def _likelihood(theta, p, x):
 
 def _information(theta, p, x):
     density, slope = density_and_slopes(theta, x)
-    return (slope * (p.count / density ** 2)) @ slope.T
+    return (slope * (p.count / density**2)) @ slope.T
 
 
 def _score(p, x, theta):
@@ -141,7 +143,7 @@ def _score(p, x, theta):
 def _step(p, x, theta, damping):
     density, slope = density_and_slopes(theta, x)
     information = _information(theta, p, x)
-    score = slope @ (p.count * (p.power - density) / density ** 2)
+    score = slope @ (p.count * (p.power - density) / density**2)
     ridge = (damping + 1e-9) * np.diag(np.diag(information) + 1e-6)
     trial = theta + np.clip(np.linalg.solve(information + ridge, score), -2, 2)
     if len(trial) == 3:

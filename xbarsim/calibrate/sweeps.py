@@ -3,22 +3,24 @@
 A recording is what one sweep, or several in a row, left in the order of measurement.  A branch is a
 part of it in which the magnitude of the voltage rises, or falls.
 """
+
 import dataclasses
 
 import numpy as np
 
 from xbarsim.errors import OutOfRangeError
 
-LEAST = 8                            # points of a branch
-SWITCHED = 1.3                       # ratio of return and rise above which a sweep set the cell
-MOST = 0.9                           # share of the points that tells which way a current flows
+LEAST = 8  # points of a branch
+SWITCHED = 1.3  # ratio of return and rise above which a sweep set the cell
+MOST = 0.9  # share of the points that tells which way a current flows
 
 
 @dataclasses.dataclass(frozen=True)
 class Branch:
     """Part of a sweep in which the magnitude of the voltage rises, or falls (`returns`).
 
-    kind : "set", "reset" or "read" (the cell stays as it is);  compliance : A, None where none was met
+    kind : "set", "reset" or "read" (the cell stays as it is);  compliance : A, None where none was
+    met
     """
 
     voltage: np.ndarray
@@ -99,7 +101,8 @@ def branches(voltage, current):
 
 
 def _monotonic(voltage):
-    """(start, end, returns) of the parts of one polarity in which the magnitude only rises or falls.
+    """(start, end, returns) of the parts of one polarity in which the magnitude only rises or
+    falls.
 
     A turning voltage that is measured again belongs to the return.
     """
@@ -143,7 +146,8 @@ def _kind(rise, back):
 
 
 def _slope(branch, limit):
-    """Slope in S of the points up to a voltage, without the instrument's offset where they tell it."""
+    """Slope in S of the points up to a voltage, without the instrument's offset where they tell
+    it."""
     low = abs(branch.voltage) <= limit
     v, i = branch.voltage[low], branch.current[low]
     if len(v) >= 3 and np.ptp(v) > 0:
@@ -158,7 +162,9 @@ def summary(found):
     """How many branches of which kind, and the compliances that were met."""
     names = [f"{b.kind} {'return' if b.returns else 'rise'}" for b in found]
     counted = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
-    limits = sorted({f"{b.compliance * 1e6:.4g}" for b in found if b.compliance is not None}, key=float)
+    limits = sorted(
+        {f"{b.compliance * 1e6:.4g}" for b in found if b.compliance is not None}, key=float
+    )
     met = f"compliance at {', '.join(limits)} µA" if limits else "no compliance met"
     return f"{len(found)} branch{'es' * (len(found) > 1)}: {counted}; {met}"
 

@@ -1,9 +1,10 @@
 """Where the table of a measurement file lies: title lines, header rows, row of units, data, footer.
 
 Instruments write lines about the measurement before the table and after it, a second header row
-that names the channel, a row of units, or rows that begin with the words `DataName` and `DataValue`.
-What is not the table is left out, and `Sheet.assumed` says so.
+that names the channel, a row of units, or rows that begin with the words `DataName` and
+`DataValue`. What is not the table is left out, and `Sheet.assumed` says so.
 """
+
 import dataclasses
 import itertools
 from collections import Counter
@@ -14,9 +15,9 @@ from xbarsim.calibrate.quantities import is_unit, split_header
 from xbarsim.calibrate.separated_text import Row, read_rows
 from xbarsim.errors import ConfigError
 
-BLOCK = "block"                         # name of the column that counts repeated tables of a file
+BLOCK = "block"  # name of the column that counts repeated tables of a file
 NO_UNIT = {"1", "-", "a.u.", "arb.", "arb. unit", "none", "#", ""}
-LEAST_RUN = 3                           # rows of numbers alone that are surely the data
+LEAST_RUN = 3  # rows of numbers alone that are surely the data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,7 +293,7 @@ def _aligned(path, found, separator, si):
     while header and not header[-1] and len(header) > longest:
         header.pop()
     width = len(header) or _width(found.rows[0].cells)
-    if not header:                                      # the first row may lack blanks at its end
+    if not header:  # the first row may lack blanks at its end
         width = max(width, Counter(_width(row.cells) for row in found.rows).most_common(1)[0][0])
     rows, padded = [], 0
     for row in found.rows:

@@ -1,4 +1,5 @@
 """When cells were written: Unix times become times since the write."""
+
 import dataclasses
 from collections.abc import Callable
 
@@ -8,10 +9,10 @@ from scipy import stats
 from xbarsim.calibrate.result import CONFIDENCE, Parameter
 from xbarsim.errors import OutOfRangeError
 
-UNIX = (9e8, 1e10)                      # s since 1970: the years 1998 to 2286
-MILLISECONDS = 9e11                     # the same in ms, read as s
-DELAYS = np.geomspace(1e-3, 1e3, 121)   # over the first step between readings
-REFINED = 40                            # halvings of an end of the interval
+UNIX = (9e8, 1e10)  # s since 1970: the years 1998 to 2286
+MILLISECONDS = 9e11  # the same in ms, read as s
+DELAYS = np.geomspace(1e-3, 1e3, 121)  # over the first step between readings
+REFINED = 40  # halvings of an end of the interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +63,8 @@ class SinceWrite:
 def since_write(time, conductance, cell):
     """SinceWrite of readings sorted by cell and time.
 
-    Times that can only be seconds since 1970 count from the first reading of each cell, and the time
-    from the write to that reading is the one (of all cells) at which power laws describe the
+    Times that can only be seconds since 1970 count from the first reading of each cell, and the
+    time from the write to that reading is the one (of all cells) at which power laws describe the
     readings best.
 
     time, conductance : (n,) s and S;  cell : (n,) numbers
@@ -81,7 +82,9 @@ def since_write(time, conductance, cell):
         return SinceWrite(time)
     first = time - time[np.searchsorted(cell, np.arange(cell.max() + 1))][cell]
     if not (first > 0).any():
-        raise OutOfRangeError("no reading after the first one of a cell; read each at several times")
+        raise OutOfRangeError(
+            "no reading after the first one of a cell; read each at several times"
+        )
     step = np.median([first[(cell == k) & (first > 0)].min() for k in np.unique(cell[first > 0])])
     delay, low, high, told = _delay(first, conductance, cell, step)
     return SinceWrite(first + delay, first, delay, low, high, told)
