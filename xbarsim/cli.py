@@ -316,7 +316,7 @@ def _show_device(
 def _calibrate(
     kind: Annotated[str, typer.Argument(help=f"What was measured: {', '.join(CALIBRATIONS)}.")],
     files: Annotated[list[Path], typer.Argument(help="CSV or TSV, plain or gzipped; faults: a matrix and perhaps its "
-                                                "targets (CSV, npy, HDF5).")],
+                                                "targets (CSV, npy, HDF5), or a list of devices.")],
     column: Annotated[list[str] | None, typer.Option(metavar="NAME=HEADER[:UNIT]", help="Which column is what, where the "
                                                      "header does not say; a number where there is none.")] = None,
     where: Annotated[list[str] | None, typer.Option(metavar="HEADER=VALUE", help="Rows to keep; VALUE may be "
