@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from xbarsim import calibrate, plots
-from xbarsim.calibrate.faults import _healthy, _Map, fit_faults
+from xbarsim.calibrate.faults import fit_faults
+from xbarsim.calibrate.healthy_cells import Map, healthy_cells
 from xbarsim.calibrate.statistics import proportion, weighted_proportion
 from xbarsim.calibrate.yields import Devices, Status, fit_yield
 from xbarsim.device import load_device
@@ -137,7 +138,7 @@ def test_exposure_against_brute_force():
     target = rng.uniform(1e-6, 40e-6, (12, 12))
     g = target + rng.normal(0, 1e-6, target.shape)
     g[2, 3] = np.nan
-    healthy = _healthy(_Map(g, target, np.isfinite(g)))
+    healthy = healthy_cells(Map(g, target, np.isfinite(g)))
     values, cells = rng.uniform(0, 50e-6, 9), rng.random(g.shape) < 0.7
     expected = [
         sum(

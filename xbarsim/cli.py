@@ -138,8 +138,8 @@ def _show_device(
 @app.command("calibrate")
 def _calibrate(
     kind: Annotated[str, typer.Argument(help=f"What was measured: {', '.join(CALIBRATIONS)}.")],
-    files: Annotated[list[Path], typer.Argument(help="CSV, TSV or .xlsx[:SHEET]; faults: a matrix and perhaps its "
-                                                "targets (CSV, npy, HDF5).")],
+    files: Annotated[list[Path], typer.Argument(help="CSV or TSV, plain or gzipped, or .xlsx[:SHEET]; faults: a matrix and "
+                                                "perhaps its targets (CSV, npy, HDF5), or a list of devices.")],
     column: Annotated[list[str] | None, typer.Option(metavar="NAME=HEADER[:UNIT]", help="Which column is what, where the "
                                                      "header does not say; a number where there is none.")] = None,
     where: Annotated[list[str] | None, typer.Option(metavar="HEADER=VALUE", help="Rows to keep; VALUE may be "

@@ -14,12 +14,11 @@ import math
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, lapack
-from scipy.stats import chi2
 from threadpoolctl import threadpool_limits
 
 from xbarsim.arrays import read_array
 from xbarsim.calibrate import conditional
-from xbarsim.calibrate.result import CONFIDENCE, Curve, FitResult, Parameter
+from xbarsim.calibrate.result import Curve, FitResult, Parameter
 from xbarsim.calibrate.statistics import Z
 from xbarsim.circuit import Crossbar
 from xbarsim.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
@@ -308,9 +307,7 @@ def _result(problem, theta, spread, freedom):
     notes = [f"{name} held at {engineering(float(value), 'ohm')}" if np.ndim(value) == 0 else f"{name} held"
              for name, value in problem.held.items()]
     if problem.has_nominal and problem.nominal_sigma is None:
-        tail = (1 - CONFIDENCE) / 2
-        parameters.append(Parameter.known("nominal_spread", "1", spread, *(
-            spread * math.sqrt(cells / chi2.ppf(level, cells)) for level in (1 - tail, tail))))
+        parameters.append(_nominal_spread(spread, (theta - problem.centre)[:cells]))
     g = values[:cells]
     if problem.has_nominal:
         low, high, known = _around_nominal(g, deviation[:cells], prior[:cells])
@@ -352,6 +349,17 @@ def _result(problem, theta, spread, freedom):
                     conductance_low=low.reshape(shape),
                     conductance_high=high.reshape(shape),
                     conductance_identified=known.reshape(shape))
+
+
+def _nominal_spread(spread, errors):
+    """Parameter nominal_spread; its interval is by the fourth moment, which holds for any shape.
+
+    errors : (cells,) logarithms of achieved over nominal conductances
+    """
+    square = max((errors ** 2).mean(), np.finfo(float).tiny ** 0.25)
+    kurtosis = max((errors ** 4).mean() / square ** 2, 1.0)
+    factor = math.exp(Z * math.sqrt((kurtosis - 1) / (4 * errors.size)))
+    return Parameter.known("nominal_spread", "1", spread, spread / factor, spread * factor)
 
 
 def _slope(problem, theta, spread, pull, linear):
