@@ -52,6 +52,38 @@ def test_inputs_beyond_full_scale_are_held_and_counted():
     np.testing.assert_allclose(held[0, :2], [3, -3], rtol=1e-6)
 
 
+def test_one_bit_is_the_sign():
+    coder = coder_of("amplitude", "signed", 1, bits=1)
+    held, outside = coder.hold(np.array([[-0.1, 0.2, 6.1], [0.0, -5.9, 3.0]], np.float32))
+    np.testing.assert_array_equal(held, [[-3, 3, 3], [3, -3, 3]])
+    np.testing.assert_array_equal(outside, [1, 0])
+    for encoding, polarity in (("amplitude", "signed"), ("pulse_width", "two_phase")):
+        coder = coder_of(encoding, polarity, 1, bits=1)
+        restored = np.einsum("bpi,p->bi", coder.phases(held), coder.phase_weight)
+        np.testing.assert_allclose(restored, held, rtol=1e-6)
+    assert code_range(1, True) == (-1, 1) and code_range(1, False) == (0, 1) and code_range(2, True) == (-1, 1)
+
+
+def test_one_bit_levels_are_the_nearest_ones():
+    """By brute force over levels: of an ADC for each line, of a DAC weighed with the weights behind each input."""
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((500, 4)).astype(np.float32) * np.array([1, 2, 5, 0.1], np.float32)
+    power = np.array([1.0, 3.0, 0.2, 7.0])
+    levels = np.linspace(0.01, 6, 6000)
+
+    def best(error):
+        return levels[np.argmin([error(level) for level in levels])]
+
+    found = adc_full_scale(x, Adc(bits=1), *code_range(1, True))
+    expected = [best(lambda level, j=j: ((abs(x[:, j]) - level) ** 2).sum()) for j in range(4)]
+    np.testing.assert_allclose(found, expected, atol=0.002)
+    coder = InputCoder.calibrate(x, power, Dac(bits=1), 0.2, ideal=False)
+    nearest = best(lambda level: ((abs(x) - level) ** 2).sum(axis=0) @ power)
+    assert coder.full_scale == pytest.approx(nearest, abs=2e-3)
+    assert InputCoder.calibrate(0 * x, power, Dac(bits=1), 0.2, ideal=False).full_scale == 1
+    assert adc_full_scale(x, Adc(bits=1, range="maximum"), -1, 1) == pytest.approx(abs(x).max(axis=0), rel=1e-6)
+
+
 def test_drive_energy_is_the_quadratic_form_and_pulse_width_its_diagonal():
     rng = np.random.default_rng(3)
     power = rng.uniform(0, 1e-6, (6, 6))

@@ -112,9 +112,11 @@ def digital_features(model, examples, batch_size, pool, linear=bert.linear, prog
         done(batch.stop - batch.start)
 
 
-def program_arrays(model, study, device, inputs, counting, pool, progress=silent, description="tiles programmed"):
+def program_arrays(model, study, device, inputs, input_ranges, counting, pool, progress=silent,
+                   description="tiles programmed"):
     """{matrix: Array or CountedMatrix} of all encoder matrices of a model, calibrated on `inputs` {matrix: samples}.
 
+    input_ranges : of `quantize.input_ranges`, full scales of what counts in int8
     counting : products.Pool.  Every thread of `pool` works on a matrix of its own, row block by row block.
     """
     names = bert.matrix_names(model.config)
@@ -138,7 +140,7 @@ def program_arrays(model, study, device, inputs, counting, pool, progress=silent
             arrays[name] = next(built)
             done(arrays[name].programmed.layout.tiles)
         else:
-            arrays[name] = products.CountedMatrix.prepare(name, index, weights[index], float(np.abs(inputs[name]).max()),
+            arrays[name] = products.CountedMatrix.prepare(name, index, weights[index], input_ranges[name],
                                                           own[index], counting, memory.read)
     return arrays
 
@@ -303,10 +305,10 @@ def chip_seed(seed, number):
     return seed if number == 0 else int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
 
 
-def run_case(writer, name, study, model, device, examples, inputs, ranges, head, pool, progress=silent):
+def run_case(writer, name, study, model, device, examples, inputs, ranges, input_ranges, head, pool, progress=silent):
     """Program, calibrate and evaluate every chip of one case; its part of the trace grows batch by batch.
 
-    inputs, ranges : see `calibration_inputs`
+    inputs, ranges : see `calibration_inputs`;  input_ranges : see `program_arrays`
     head : function (sentence features (examples * parts, hidden)) -> outputs (examples, k)
     """
     writer.add_case(name, study.to_toml())
@@ -315,7 +317,8 @@ def run_case(writer, name, study, model, device, examples, inputs, ranges, head,
         chip = study.model_copy(update={"seed": chip_seed(study.seed, number)})
         title = name if study.run.chips == 1 else f"{name}, chip {number + 1}"
         counting = products.Pool(chip.seed)
-        arrays = program_arrays(model, chip, device, inputs, counting, pool, progress, f"{title}: tiles programmed")
+        arrays = program_arrays(model, chip, device, inputs, input_ranges, counting, pool, progress,
+                                f"{title}: tiles programmed")
         hardware = Hardware(arrays, products.attention_products(chip, model, ranges, chip.seed, counting, device), units,
                             chip.seed)
         path = writer.add_chip(name, chip.seed, {matrix: layer_attributes(array) for matrix, array in arrays.items()},
@@ -352,13 +355,13 @@ def run_study(study, directory="runs", threads=None, progress=silent):
             task=task.name, task_sha256=task.sha256, task_kind=task.kind, metric=prepared.metric, head=head.kind,
             classes=len(scored.classes), heads=model.config.heads, truncated_sentences=prepared.tokens.truncated) as writer:
         inputs, ranges = calibration_inputs(model, calibration, size, pool)
-        input_ranges = {name: float(np.abs(x).max()) for name, x in inputs.items()}
+        input_ranges = quantize.input_ranges(model, prepared.calibration, threads=threads)
         for path, linear in (("float32", bert.linear), ("int8", quantize.int8_linear(model, input_ranges))):
             writer.add_reference(path)
             for batch, features in digital_features(model, examples, size, pool, linear, progress, f"{path} reference"):
                 writer.write(f"reference/{path}", batch, outputs(features))
         for name, case, device in cases:
-            run_case(writer, name, case, model, device, examples, inputs, ranges, outputs, pool, progress)
+            run_case(writer, name, case, model, device, examples, inputs, ranges, input_ranges, outputs, pool, progress)
     return writer.path
 
 
