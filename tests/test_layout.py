@@ -19,6 +19,7 @@ ORDER = [
     {"devicefile"},
     {"device"},
     {"circuit", "mapping"},
+    {"readlaw", "segment"},
     {"dense"},
     {"tile", "converters"},
     {"array"},
