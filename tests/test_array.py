@@ -1,12 +1,16 @@
 """Arrays: exact where everything is ideal, wires against dense nodal analysis, converters and noise as stated."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from reference import dense_solve, dense_transfer
 
+from xbarsim import aggregate, report
 from xbarsim.array import calibrate, program_matrix
 from xbarsim.config import validate
-from xbarsim.device import load_device
+from xbarsim.device import Streams, load_device
 from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.runner import layer_attributes
 
 IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
 
@@ -394,3 +398,65 @@ def test_columns_in_pieces_are_the_same_columns(noisy, monkeypatch):
     pieces = array.multiply(x, names(300), 1)
     np.testing.assert_allclose(pieces.output, whole.output, rtol=0, atol=1e-3 * whole.output.std())
     assert pieces.adc_saturations.sum() == pytest.approx(whole.adc_saturations.sum(), rel=0.01)
+
+
+def test_adc_ranges_of_a_tile_are_the_widest_of_its_bit_lines():
+    """37 x 21 on tiles of 16 x 12: a range for each of 3 row blocks and 2 column blocks, or for each bit line."""
+    mapping = {"word_lines": 16, "bit_lines": 12, "clip": "maximum", "scale": "matrix"}
+    tables = {"mapping": mapping, "effects": IDEAL | {"converters": True}}
+    weight, x, own = build(study(adc={"range": "maximum"}, **tables))
+    _, _, shared = build(study(adc={"range": "maximum", "per": "tile"}, **tables))
+    volts = 0.2 * own.coder.hold(x)[0] / own.coder.full_scale
+    for block, (first, last) in enumerate([(0, 16), (16, 32), (32, 37)]):
+        current = volts[:, first:last] @ (weight[:, first:last].T / abs(weight).max() * 39e-6)
+        largest = abs(current).max(axis=0)
+        np.testing.assert_allclose(own.lsb[block][0], largest / 127, rtol=1e-4)
+        expected = np.repeat([largest[:12].max(), largest[12:].max()], [12, 9])
+        np.testing.assert_allclose(shared.lsb[block][0], expected / 127, rtol=1e-4)
+
+
+def test_what_a_matrix_tells_the_trace():
+    """Clipped weights, cells at a bound and the attenuation of tiles, each counted or solved anew."""
+    chosen = study(device={"name": "rram-wan2022"}, wires=WIRES, mapping={"word_lines": 16, "bit_lines": 12,
+                                                                         "clip": "quantile", "clip_quantile": 0.9})
+    weight, x, array = build(chosen)
+    attributes, data = layer_attributes(array)
+    limit = np.quantile(abs(weight.astype(float)), 0.9, axis=1)
+    clipped = (abs(weight) > limit[:, None]).sum()
+    assert attributes["clipped_weights"] == clipped == 21 * 4
+    # Cells whose error took them below 0 S pass nothing: they are 0 in the transfer matrix of a tile without wires.
+    dry = build(study(device={"name": "rram-wan2022"}, mapping=chosen.mapping.model_dump(), effects={"wires": False}))[2]
+    target = load_device("rram-wan2022").in_study(chosen).program
+    tiles = [array.programmed.layout.to_tiles(
+        array.programmed.encoded.target[0][:, array.programmed.layout.rows(block)], 1e-6) for block in range(3)]
+    at_zero = sum((target(part, Streams(chosen.seed, 0, 4 * block)).conductance == 0).sum()
+                  for block, part in enumerate(tiles))
+    assert attributes["bounded_cells"] == at_zero == layer_attributes(dry)[0]["bounded_cells"] > 100
+    assert attributes["bounded_cells"] != attributes["clipped_weights"]
+    assert attributes["tiles"] == 12 and attributes["cells"] == 12 * 16 * 12
+    assert attributes["stuck_on"] == attributes["stuck_off"] == attributes["unverified_cells"] == 0
+    g = target(tiles[0], Streams(chosen.seed, 0, 0)).conductance
+    solved = [dense_transfer(one, np.full((16, 12), 40.0), np.full((16, 12), 40.0)) for one in g]
+    expected = [transfer.sum() / one.sum() for transfer, one in zip(solved, g, strict=True)]
+    np.testing.assert_allclose(data["attenuation_mean"][:4], expected, rtol=1e-6)
+    assert (data["attenuation_std"] < 0.1).all() and (data["attenuation_mean"] > 0.8).all()
+
+
+def test_shares_of_saturations_are_of_inputs_and_conversions():
+    """A hand-made matrix of 8 inputs: 6 of 3 x 8 inputs and 5 of 40 conversions at the end of their range."""
+    tokens = np.array([1, 2])
+    events = {"adc_conversions": np.array([10, 30]), "adc_saturations": np.array([2, 3]),
+              "dac_saturations": np.array([4, 2])}
+    errors = {f"{kind}_{name}": np.ones(2) for kind in ("local", "accumulated") for name in ("relative_rms", "signal_rms")}
+    wires = {"attenuation_mean": np.array([0.9, 0.7]), "attenuation_std": np.array([0.01, 0.03])}
+    attributes = {"clipped_weights": 11, "stuck_on": 1, "stuck_off": 2, "bounded_cells": 13, "tiles": 2, "cells": 64,
+                  "inputs": 8, "outputs": 4, "write_pulses": 17, "write_energy": 3e-9}
+    data = events | errors | wires | {"array_energy": np.array([1e-12, 2e-12])}
+    found = aggregate._layer("layer.0.query", SimpleNamespace(data=data, attributes=attributes), tokens)
+    assert found.dac_saturated == 6 / 24 and found.adc_saturated == 5 / 40
+    assert found.attenuation == pytest.approx(0.8) and found.clipped_weights == 11 and found.bounded_cells == 13
+    assert found.stuck_cells == 3 and found.write_pulses == 17
+    text = "\n".join(report._hardware(SimpleNamespace(layers=[found], energy={"ADC": 1e-9}, assumed=(), events={"reads": 3},
+                                                      products=[])))
+    assert "clipped weights 11, stuck cells 3, cells held at a physical bound 13" in text
+    assert "at most 12.50 % in a matrix, inputs 25.00 %; strongest mean IR drop 20.00 %" in text

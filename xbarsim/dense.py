@@ -10,6 +10,7 @@ decide rare errors.  The standard error is that of this mean.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr
 
 from xbarsim.errors import ConfigError, OutOfRangeError
 from xbarsim.readlaw import deviates, read_law
@@ -18,9 +19,9 @@ from xbarsim.units import MICRO
 
 FEWEST_READS, MOST_READS = 168, 672  # solved segments behind error rates: as many as PRECISION needs
 PRECISION = 0.1                      # wanted standard error of the mean bit-error rate over that rate
-NOISE_STEP = 0.03                    # between deviates of the sense amplifier, see `readlaw.deviates`
-CANDIDATES = 400                     # thresholds that are compared
-THRESHOLD_READS = 42                 # surroundings that choose the threshold
+NOISE_STEP, COARSE_STEP = 0.02, 0.1  # between deviates of the sense amplifier, see `readlaw.deviates`; for thresholds
+CANDIDATES = (80, 12, 12)            # thresholds that are compared, ever closer to the best
+THRESHOLD_READS, NOISY_THRESHOLD_READS = 84, 21  # surroundings that choose the threshold, at a place of every stretch
 WEIGHT_BITS = 8
 
 
@@ -88,7 +89,8 @@ def segment_confusion(memory, wires, device, seed, ones=0.5, threshold=None):
     found = surroundings(memory, wires, device, seed, 0, FEWEST_READS, ones)
     voltage = read_voltage(memory, device)
     if threshold is None:
-        few = found.first(THRESHOLD_READS)
+        noisy = memory.sense_noise_ua > 0
+        few = found.part(NOISY_THRESHOLD_READS if noisy else THRESHOLD_READS, PLACES)
         threshold = np.array([best_threshold(memory, voltage, few, laws, lower) for lower in range(levels - 1)])
     while True:
         result = confusion(memory, voltage, found, laws, np.sort(threshold))
@@ -98,16 +100,25 @@ def segment_confusion(memory, wires, device, seed, ones=0.5, threshold=None):
         found = found.joined(surroundings(memory, wires, device, seed, len(found.weight), len(found.weight), ones))
 
 
-def tails(memory, voltage, found, law, threshold):
-    """(probability of less, of more) current than `threshold` of a cell of ReadLaw `law`, each (reads, places)."""
+def tails(memory, voltage, found, law, threshold, step=NOISE_STEP):
+    """(probability of less, of more) current than `threshold` of a cell of ReadLaw `law`, each (reads, places).
+
+    With a noisy sense amplifier the integral over its deviate, in cells of `step`; for atoms of the law its normal tail.
+    """
     if memory.sense_noise_ua == 0:
         critical = found.critical(memory, voltage, threshold)
         return law.below(critical), law.above(critical)
+    sigma, smooth = memory.sense_noise_ua * MICRO, law.without_atoms()
     below, above = np.zeros(found.leak.shape), np.zeros(found.leak.shape)
-    for deviate, mass in zip(*deviates(step=NOISE_STEP), strict=True):
-        critical = found.critical(memory, voltage, threshold + deviate * memory.sense_noise_ua * MICRO)
-        below += mass * law.below(critical)
-        above += mass * law.above(critical)
+    for conductance, mass in zip(law.atom, law.atom_mass, strict=True):
+        margin = (found.current_of(memory, voltage, conductance) - threshold) / sigma
+        below += mass * ndtr(-margin)
+        above += mass * ndtr(margin)
+    if smooth.edge.size:
+        for deviate, mass in zip(*deviates(step=step), strict=True):
+            critical = found.critical(memory, voltage, threshold + deviate * sigma)
+            below += mass * smooth.below(critical)
+            above += mass * smooth.above(critical)
     return below, above
 
 
@@ -148,11 +159,11 @@ def best_threshold(memory, voltage, found, laws, lower):
     share = found.weight / found.weight.sum()
 
     def errors(threshold):
-        above = tails(memory, voltage, found, laws[lower], threshold)[1]
-        below = tails(memory, voltage, found, laws[lower + 1], threshold)[0]
+        above = tails(memory, voltage, found, laws[lower], threshold, COARSE_STEP)[1]
+        below = tails(memory, voltage, found, laws[lower + 1], threshold, COARSE_STEP)[0]
         return float((share @ (above + below)).sum())
 
-    for count in (CANDIDATES, CANDIDATES // 10):
+    for count in CANDIDATES:
         candidates = np.linspace(low, high, count)
         of_candidates = np.array([errors(threshold) for threshold in candidates])
         least = np.flatnonzero(of_candidates <= of_candidates.min() * (1 + 1e-9))

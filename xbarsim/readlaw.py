@@ -8,7 +8,7 @@ gathered into bins that widen away from its middle.  Relative errors are a few p
 Two steps are approximate: the drift exponent is that of the relaxed conductance, where relaxation and drift are both on,
 and a write-and-verify process is drawn (VERIFIED cells), so that its own tails end at one over this number.
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr
@@ -45,6 +45,10 @@ class ReadLaw:
     def above(self, g):
         """Probability of a conductance of g or more."""
         return self._tail(g, self.log_above, self.atom_mass @ (self.atom[:, None] >= np.ravel(g)))
+
+    def without_atoms(self):
+        """The continuous part alone; its probabilities do not add up to 1."""
+        return replace(self, atom=self.atom[:0], atom_mass=self.atom_mass[:0])
 
     def _tail(self, g, logarithm, of_atoms):
         if not self.edge.size:

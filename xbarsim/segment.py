@@ -26,6 +26,7 @@ from xbarsim.device import Streams
 
 STRETCHES, PLACES = 32, 4            # of a word line, and cells of each that a read stands for
 TILTS = (-2.0, 0.0, 2.0, 4.0, 6.0, 8.0, 10.0)    # standard deviations by which data lower the lowest voltage
+BISECTIONS = 60
 STORED, READ = 1000, 1001            # purposes of random streams, beyond those of device.py
 
 
@@ -146,9 +147,10 @@ class Surroundings:
     level: np.ndarray
     current: np.ndarray
 
-    def first(self, reads):
-        """Those of the first segments, in which all tilts occur alike."""
-        return Surroundings(*(getattr(self, field)[:reads] for field in self.__dataclass_fields__))
+    def part(self, reads, every):
+        """Those of the first segments, at one in `every` places."""
+        fields = (getattr(self, field)[:reads] for field in self.__dataclass_fields__)
+        return Surroundings(*(field if field.ndim == 1 else field[:, ::every] for field in fields))
 
     def joined(self, other):
         return Surroundings(*(np.concatenate([getattr(self, field), getattr(other, field)])
@@ -170,6 +172,16 @@ class Surroundings:
             v0 = memory.selector_voltage_v
             drop = voltage / np.sinh(voltage / v0) * np.sinh(drop / v0)
         return np.where(current <= 0, -np.inf, np.where(reached, current / drop, np.inf))
+
+
+    def current_of(self, memory, voltage, conductance):
+        """(reads, places) A that are sensed of a cell of `conductance` (S): `critical` turned round, by bisection."""
+        low, high = self.leak, self.leak + self.arriving * self.voltage / np.maximum(self.resistance, 1.0)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            more = self.critical(memory, voltage, middle) < conductance
+            low, high = np.where(more, middle, low), np.where(more, high, middle)
+        return (low + high) / 2
 
 
 def surroundings(memory, wires, device, seed, first, reads, ones=0.5):
