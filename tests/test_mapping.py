@@ -123,6 +123,16 @@ def test_an_important_input_keeps_its_outlier_weight(weight):
     assert choose_clip(weight, moment, mapping, device)[0] > 2 * plain
 
 
+@pytest.mark.parametrize("clip", ["quantile", "mse"])
+def test_a_sparse_column_keeps_its_largest_weight(clip):
+    """A quantile that is 0 is no full scale."""
+    weight = np.zeros((100, 2))
+    weight[3], weight[:, 1] = [0.7, 0.2], np.linspace(0.01, 0.4, 100)
+    mapping = Mapping(clip=clip, clip_quantile=0.9)
+    found = choose_clip(weight, np.ones(100), mapping, Window())
+    assert found[0] == 0.7 and np.isfinite(found).all() and (found > 0).all()
+
+
 @pytest.mark.parametrize("scale", ["matrix", "column"])
 def test_zero_columns_have_a_scale(scale):
     weight = np.zeros((5, 3))
