@@ -9,7 +9,7 @@ import tomli_w
 from scipy.special import stdtrit
 from tiny import WORDS, make_tiny_bert
 
-from xbarsim import aggregate, bert, products, runner
+from xbarsim import aggregate, bert, products, quantize, runner
 from xbarsim.checkpoint import load_bert, load_tokenizer
 from xbarsim.config import load_study
 from xbarsim.device import load_device
@@ -66,13 +66,14 @@ def errors(place, sentences):
     found, reference = {}, {}
     with runner.worker_threads(1) as pool:
         inputs, ranges = runner.calibration_inputs(model, examples, len(sentences), pool)
+        input_ranges = quantize.input_ranges(model, examples.tokens, threads=1)
         for mode in MODES:
             tables = NOISY | {"computation": NOISY["computation"] | {"mode": mode}}
             study = study_of(place, sentences, [0, 1] * 15, **tables)
             for number in range(CHIPS):
                 chip = study.model_copy(update={"seed": runner.chip_seed(5, number)})
                 counting = products.Pool(chip.seed)
-                arrays = runner.program_arrays(model, chip, device, inputs, counting, pool)
+                arrays = runner.program_arrays(model, chip, device, inputs, input_ranges, counting, pool)
                 attention = products.attention_products(chip, model, ranges, chip.seed, counting, device)
 
                 def keep(name, exact, output, mode=mode):

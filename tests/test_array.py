@@ -1,12 +1,16 @@
 """Arrays: exact where everything is ideal, wires against dense nodal analysis, converters and noise as stated."""
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from reference import dense_solve, dense_transfer
 
+from xbarsim import aggregate, report
 from xbarsim.array import calibrate, program_matrix
 from xbarsim.config import validate
-from xbarsim.device import load_device
-from xbarsim.errors import OutOfRangeError, ShapeError
+from xbarsim.device import Streams, load_device
+from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.runner import layer_attributes
 
 IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
 
@@ -153,19 +157,73 @@ def test_bit_serial_slices_are_counted_as_dense_nodal_analysis_and_digits_say():
 WIRES = {"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 40.0}
 
 
-def test_unsigned_weights_are_corrected_by_least_squares():
-    """Gain and weight of the sum of the inputs of every output, against a general solver."""
-    chosen = study(mapping={"word_lines": 16, "bit_lines": 12, "encoding": "slices", "sign": "offset", "clip": "maximum"},
+def correlated(samples, inputs, seed=0):
+    """Inputs that a few directions and a few large elements dominate, none of them centred."""
+    rng = np.random.default_rng(seed)
+    directions = rng.standard_normal((4, inputs))
+    x = rng.standard_normal((samples, 4)) @ directions + 0.3 * rng.standard_normal((samples, inputs)) + 0.5
+    x[:, 3] *= 10
+    return x.astype(np.float32)
+
+
+def build_with(study, weight, x):
+    moment = (x.astype(float) ** 2).mean(axis=0)
+    return calibrate(program_matrix("layer.0.query", 0, weight, moment, study, load_device(study.device.name)), x)
+
+
+@pytest.mark.parametrize("sign", ["pair", "offset"])
+@pytest.mark.parametrize("gain", ["column", "matrix"])
+def test_the_digital_gain_is_least_squares_on_the_inputs(sign, gain):
+    """Against a general solver on the products of the samples: gain of each output or of all, of unsigned weights also the
+    weight of the inputs' sum of each output."""
+    x, weight = correlated(300, 37), np.random.default_rng(2).standard_normal((21, 37))
+    chosen = study(mapping={"word_lines": 16, "bit_lines": 12, "encoding": "slices", "sign": sign, "gain": gain},
                    effects=IDEAL | {"wires": True}, wires=WIRES)
-    weight, x, array = build(chosen)
-    root = np.sqrt((x.astype(float) ** 2).mean(axis=0))
-    programmed = array.programmed
-    for j in range(len(weight)):
-        columns = np.column_stack([programmed.achieved[j], np.ones(37)])
-        best = np.linalg.lstsq(root[:, None] * columns, root * programmed.intended[j], rcond=None)[0]
-        np.testing.assert_allclose(array.folded[j], columns @ best, atol=1e-5 * abs(weight).max())
-    error, alone = (np.sqrt(((found - weight) ** 2).mean()) for found in (array.folded, programmed.achieved))
-    assert error < 0.3 * alone
+    array = build_with(chosen, weight, x)
+    wanted, found = x @ weight.T, x.astype(float) @ array.programmed.achieved.T
+    total = x.sum(axis=1, dtype=float)
+    if gain == "column":
+        columns = [found[:, [j]] for j in range(21)]
+        rights = [wanted[:, j] for j in range(21)]
+    else:
+        columns, rights = [found.T.reshape(-1, 1)], [wanted.T.ravel()]
+    if sign == "offset":
+        sums = [total[:, None]] if gain == "column" else [np.kron(np.eye(21), total[:, None])]
+        columns = [np.hstack([column, sums[0]]) for column in columns]
+    best = [column @ np.linalg.lstsq(column, right, rcond=None)[0] for column, right in zip(columns, rights, strict=True)]
+    best = np.array(best).reshape(21, -1).T
+    np.testing.assert_allclose(x @ array.folded.T, best, rtol=0, atol=2e-4 * abs(wanted).max())
+    assert ((best - wanted) ** 2).mean() < 0.5 * ((found - wanted) ** 2).mean()
+    if gain == "matrix":
+        assert len(set(array.gain)) == 1
+    else:
+        assert len(set(array.gain)) == 21
+
+
+def test_gains_without_cross_terms_are_those_of_independent_inputs():
+    """Where the inputs are the ones to be multiplied: least squares over the weights, weighed with mean squares."""
+    x, weight = correlated(50, 37), np.random.default_rng(2).standard_normal((21, 37))
+    chosen = study(mapping={"word_lines": 16, "bit_lines": 12}, effects=IDEAL | {"wires": True}, wires=WIRES)
+    moment = (x.astype(float) ** 2).mean(axis=0)
+    programmed = program_matrix("layer.0.query", 0, weight, moment, chosen, load_device("ideal"))
+    array, root = calibrate(programmed, x, cross_terms=False), np.sqrt(moment)
+    for j in range(21):
+        best = np.linalg.lstsq((root * programmed.achieved[j])[:, None], root * weight[j], rcond=None)[0][0]
+        assert array.gain[j] == pytest.approx(best, rel=1e-9)
+    assert abs(array.gain - calibrate(programmed, x).gain).max() > 1e-3
+
+
+def test_without_gain_nothing_is_corrected_and_zero_inputs_leave_gains_of_one():
+    weight = np.random.default_rng(2).standard_normal((21, 37))
+    for sign in ("pair", "offset"):
+        mapping = {"word_lines": 16, "bit_lines": 12, "encoding": "slices", "sign": sign}
+        plain = study(mapping=mapping | {"gain": "none"}, effects=IDEAL | {"wires": True}, wires=WIRES)
+        array = build_with(plain, weight, correlated(50, 37))
+        assert (array.gain == 1).all()
+        np.testing.assert_allclose(array.folded, array.programmed.achieved, rtol=1e-6)
+        fitted = study(mapping=mapping, effects=IDEAL | {"wires": True}, wires=WIRES)
+        idle = build_with(fitted, weight, np.zeros((3, 37), np.float32))
+        assert (idle.gain == 1).all() and np.isfinite(idle.folded).all()
 
 
 @pytest.mark.parametrize("sign", ["pair", "offset"])
@@ -181,6 +239,36 @@ def test_inputs_of_zero_give_zero_through_wires(sign):
     assert abs(array.multiply(zero, names(1), 1).output).max() < 0.02 * size
     _, _, uncorrected = build(study(mapping=mapping | {"gain": "none"}, **tables))
     assert abs(uncorrected.multiply(zero, names(1), 1).output).max() > 0.1 * size
+
+
+def test_one_bit_converters_pass_signs():
+    """One row block of ideal cells: the sign of every input, the sign of every sum, levels that are mean magnitudes."""
+    chosen = study(effects=IDEAL | {"converters": True}, dac={"bits": 1}, adc={"bits": 1}, mapping={"gain": "none"})
+    weight, x, array = build(chosen)
+    level = (abs(x).mean(axis=0) * (weight**2).sum(axis=0)).sum() / (weight**2).sum()
+    total = np.where(x < 0, -level, level) @ weight.T
+    expected = np.where(total < 0, -1, 1) * abs(total).mean(axis=0)
+    product = array.multiply(x, names(len(x)), 1)
+    np.testing.assert_allclose(product.output, expected, rtol=2e-3)
+    np.testing.assert_array_equal(product.dac_saturations, (abs(x) > 2 * level).sum(axis=1))
+    beyond = (abs(total) > 2 * abs(total).mean(axis=0)).sum(axis=1)
+    assert abs(product.adc_saturations - beyond).sum() <= 2
+    assert beyond.sum() > 100
+
+
+@pytest.mark.parametrize("tables", [{"dac": {"bits": 1}}, {"adc": {"bits": 1}},
+                                    {"dac": {"bits": 1, "polarity": "two_phase", "encoding": "pulse_width"}},
+                                    {"adc": {"bits": 1}, "mapping": {"subtraction": "digital"}}])
+def test_one_bit_of_either_converter_keeps_a_part_of_the_signal(tables):
+    weight, x, array = build(study(effects=IDEAL | {"converters": True}, **tables))
+    output = array.multiply(x, names(len(x)), 1).output
+    assert np.isfinite(output).all()
+    assert 0.5 < np.corrcoef(output.ravel(), (x @ weight.T).ravel())[0, 1] < 0.95
+
+
+def test_one_bit_leaves_no_digit_for_bit_serial_inputs():
+    with pytest.raises(ConfigError, match="dac.bits = 1 is a sign without a digit"):
+        study(dac={"bits": 1, "encoding": "bit_serial"})
 
 
 def test_saturations_are_counted():
@@ -312,3 +400,65 @@ def test_columns_in_pieces_are_the_same_columns(noisy, monkeypatch):
     difference = np.abs(pieces.output - whole.output) / whole.output.std()
     assert difference.max() < 5e-3 and np.mean(difference > 1e-4) < 0.02
     assert pieces.adc_saturations.sum() == pytest.approx(whole.adc_saturations.sum(), rel=0.01)
+
+
+def test_adc_ranges_of_a_tile_are_the_widest_of_its_bit_lines():
+    """37 x 21 on tiles of 16 x 12: a range for each of 3 row blocks and 2 column blocks, or for each bit line."""
+    mapping = {"word_lines": 16, "bit_lines": 12, "clip": "maximum", "scale": "matrix"}
+    tables = {"mapping": mapping, "effects": IDEAL | {"converters": True}}
+    weight, x, own = build(study(adc={"range": "maximum"}, **tables))
+    _, _, shared = build(study(adc={"range": "maximum", "per": "tile"}, **tables))
+    volts = 0.2 * own.coder.hold(x)[0] / own.coder.full_scale
+    for block, (first, last) in enumerate([(0, 16), (16, 32), (32, 37)]):
+        current = volts[:, first:last] @ (weight[:, first:last].T / abs(weight).max() * 39e-6)
+        largest = abs(current).max(axis=0)
+        np.testing.assert_allclose(own.lsb[block][0], largest / 127, rtol=1e-4)
+        expected = np.repeat([largest[:12].max(), largest[12:].max()], [12, 9])
+        np.testing.assert_allclose(shared.lsb[block][0], expected / 127, rtol=1e-4)
+
+
+def test_what_a_matrix_tells_the_trace():
+    """Clipped weights, cells at a bound and the attenuation of tiles, each counted or solved anew."""
+    chosen = study(device={"name": "rram-wan2022"}, wires=WIRES, mapping={"word_lines": 16, "bit_lines": 12,
+                                                                         "clip": "quantile", "clip_quantile": 0.9})
+    weight, x, array = build(chosen)
+    attributes, data = layer_attributes(array)
+    limit = np.quantile(abs(weight.astype(float)), 0.9, axis=1)
+    clipped = (abs(weight) > limit[:, None]).sum()
+    assert attributes["clipped_weights"] == clipped == 21 * 4
+    # Cells whose error took them below 0 S pass nothing: they are 0 in the transfer matrix of a tile without wires.
+    dry = build(study(device={"name": "rram-wan2022"}, mapping=chosen.mapping.model_dump(), effects={"wires": False}))[2]
+    target = load_device("rram-wan2022").in_study(chosen).program
+    tiles = [array.programmed.layout.to_tiles(
+        array.programmed.encoded.target[0][:, array.programmed.layout.rows(block)], 1e-6) for block in range(3)]
+    at_zero = sum((target(part, Streams(chosen.seed, 0, 4 * block)).conductance == 0).sum()
+                  for block, part in enumerate(tiles))
+    assert attributes["bounded_cells"] == at_zero == layer_attributes(dry)[0]["bounded_cells"] > 100
+    assert attributes["bounded_cells"] != attributes["clipped_weights"]
+    assert attributes["tiles"] == 12 and attributes["cells"] == 12 * 16 * 12
+    assert attributes["stuck_on"] == attributes["stuck_off"] == attributes["unverified_cells"] == 0
+    g = target(tiles[0], Streams(chosen.seed, 0, 0)).conductance
+    solved = [dense_transfer(one, np.full((16, 12), 40.0), np.full((16, 12), 40.0)) for one in g]
+    expected = [transfer.sum() / one.sum() for transfer, one in zip(solved, g, strict=True)]
+    np.testing.assert_allclose(data["attenuation_mean"][:4], expected, rtol=1e-6)
+    assert (data["attenuation_std"] < 0.1).all() and (data["attenuation_mean"] > 0.8).all()
+
+
+def test_shares_of_saturations_are_of_inputs_and_conversions():
+    """A hand-made matrix of 8 inputs: 6 of 3 x 8 inputs and 5 of 40 conversions at the end of their range."""
+    tokens = np.array([1, 2])
+    events = {"adc_conversions": np.array([10, 30]), "adc_saturations": np.array([2, 3]),
+              "dac_saturations": np.array([4, 2])}
+    errors = {f"{kind}_{name}": np.ones(2) for kind in ("local", "accumulated") for name in ("relative_rms", "signal_rms")}
+    wires = {"attenuation_mean": np.array([0.9, 0.7]), "attenuation_std": np.array([0.01, 0.03])}
+    attributes = {"clipped_weights": 11, "stuck_on": 1, "stuck_off": 2, "bounded_cells": 13, "tiles": 2, "cells": 64,
+                  "inputs": 8, "outputs": 4, "write_pulses": 17, "write_energy": 3e-9}
+    data = events | errors | wires | {"array_energy": np.array([1e-12, 2e-12])}
+    found = aggregate._layer("layer.0.query", SimpleNamespace(data=data, attributes=attributes), tokens)
+    assert found.dac_saturated == 6 / 24 and found.adc_saturated == 5 / 40
+    assert found.attenuation == pytest.approx(0.8) and found.clipped_weights == 11 and found.bounded_cells == 13
+    assert found.stuck_cells == 3 and found.write_pulses == 17
+    text = "\n".join(report._hardware(SimpleNamespace(layers=[found], energy={"ADC": 1e-9}, assumed=(), events={"reads": 3},
+                                                      products=[])))
+    assert "clipped weights 11, stuck cells 3, cells held at a physical bound 13" in text
+    assert "at most 12.50 % in a matrix, inputs 25.00 %; strongest mean IR drop 20.00 %" in text

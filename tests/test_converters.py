@@ -52,6 +52,43 @@ def test_inputs_beyond_full_scale_are_held_and_counted():
     np.testing.assert_allclose(held[0, :2], [3, -3], rtol=1e-6)
 
 
+def test_one_bit_is_the_sign():
+    coder = coder_of("amplitude", "signed", 1, bits=1)
+    held, outside = coder.hold(np.array([[-0.1, 0.2, 6.1], [0.0, -5.9, 3.0]], np.float32))
+    np.testing.assert_array_equal(held, [[-3, 3, 3], [3, -3, 3]])
+    np.testing.assert_array_equal(outside, [1, 0])
+    for encoding, polarity in (("amplitude", "signed"), ("pulse_width", "two_phase")):
+        coder = coder_of(encoding, polarity, 1, bits=1)
+        restored = np.einsum("bpi,p->bi", coder.phases(held), coder.phase_weight)
+        np.testing.assert_allclose(restored, held, rtol=1e-6)
+    assert code_range(1, True) == (-1, 1) and code_range(1, False) == (0, 1) and code_range(2, True) == (-1, 1)
+
+
+def test_one_bit_levels_are_the_nearest_ones():
+    """By brute force over levels: of an ADC for each line, of a DAC weighed with the weights behind each input."""
+    rng = np.random.default_rng(8)
+    x = rng.standard_normal((500, 4)).astype(np.float32) * np.array([1, 2, 5, 0.1], np.float32)
+    power = np.array([1.0, 3.0, 0.2, 7.0])
+    levels = np.linspace(0.01, 6, 6000)
+
+    def best(error):
+        return levels[np.argmin([error(level) for level in levels])]
+
+    found = adc_full_scale(x, Adc(bits=1), *code_range(1, True))
+    expected = [best(lambda level, j=j: ((abs(x[:, j]) - level) ** 2).sum()) for j in range(4)]
+    np.testing.assert_allclose(found, expected, atol=0.002)
+    coder = InputCoder.calibrate(x, power, Dac(bits=1), 0.2, ideal=False)
+    nearest = best(lambda level: ((abs(x) - level) ** 2).sum(axis=0) @ power)
+    assert coder.full_scale == pytest.approx(nearest, abs=2e-3)
+    assert InputCoder.calibrate(0 * x, power, Dac(bits=1), 0.2, ideal=False).full_scale == 1
+    unsigned = adc_full_scale(abs(x), Adc(bits=1), *code_range(1, False))    # codes 0 and 1
+    for j in range(4):
+        candidates = abs(x[:, j]).max() * np.geomspace(0.15, 1, 17)
+        error = [((abs(x[:, j]) - np.clip(np.round(abs(x[:, j]) / level), 0, 1) * level) ** 2).sum() for level in candidates]
+        assert unsigned[j] == pytest.approx(candidates[np.argmin(error)], rel=1e-5)
+    assert adc_full_scale(x, Adc(bits=1, range="maximum"), -1, 1) == pytest.approx(abs(x).max(axis=0), rel=1e-6)
+
+
 def test_drive_energy_is_the_quadratic_form_and_pulse_width_its_diagonal():
     rng = np.random.default_rng(3)
     power = rng.uniform(0, 1e-6, (6, 6))
@@ -63,6 +100,21 @@ def test_drive_energy_is_the_quadratic_form_and_pulse_width_its_diagonal():
     np.testing.assert_allclose(amplitude.drive_energy(amplitude.phases(held), power, 1e-7), expected, rtol=1e-5)
     expected = [1e-7 * sum(0.2**2 * abs(x) / 3 * power[i, i] for i, x in enumerate(row)) for row in held]
     np.testing.assert_allclose(pulse.drive_energy(pulse.phases(held), power, 1e-7), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", CODERS)
+def test_drive_energy_adds_the_phases(kind):
+    """Phase by phase and input by input, for the time that each drives the tile."""
+    coder, rng = coder_of(*kind), np.random.default_rng(7)
+    power = np.diag(rng.uniform(0, 1e-6, 6)).astype(np.float32)
+    volts = coder.phases(coder.hold(rng.uniform(-3, 3, (4, 6)).astype(np.float32))[0])
+    expected = np.zeros(4)
+    for row in range(4):
+        for phase in volts[row]:
+            for i, volt in enumerate(phase):
+                watt_per_volt = power[i, i] * (0.2 if kind[0] == "pulse_width" else abs(volt))
+                expected[row] += abs(volt) * watt_per_volt * 1e-7
+    np.testing.assert_allclose(coder.drive_energy(volts, power, 1e-7), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -109,6 +161,32 @@ def test_full_scale_criteria():
     assert error(best) < error(largest[0])
     candidates = 40 * np.geomspace(0.15, 1, 17)
     assert error(best) == pytest.approx(min(map(error, candidates)), rel=1e-4)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 5])
+def test_input_range_is_the_best_candidate_by_brute_force(bits):
+    rng = np.random.default_rng(9)
+    x = rng.standard_t(4, (300, 6)).astype(np.float32)
+    power, highest = rng.uniform(0.1, 5, 6), 2 ** (bits - 1) - 1
+
+    def error(full_scale):
+        held = np.clip(np.round(x / full_scale * highest), -highest, highest) * full_scale / highest
+        return (((held - x) ** 2) @ power).sum()
+
+    candidates = abs(x).max() * np.geomspace(0.15, 1, 17)
+    found = InputCoder.calibrate(x, power, Dac(bits=bits), 0.2, ideal=False).full_scale
+    assert found == pytest.approx(min(candidates, key=error), rel=1e-5)
+    assert found < abs(x).max()
+
+
+def test_lines_that_hardly_carry_current_have_a_range():
+    """A quantile of 0 gives way to the largest sample, and a line without any current has some range."""
+    current = np.zeros((100, 3), np.float32)
+    current[0, 0], current[:, 2] = -7.0, 2.0
+    for adc in (Adc(range="quantile", quantile=0.9), Adc(range="maximum"), Adc(range="mse")):
+        found = adc_full_scale(current, adc, -127, 127)
+        np.testing.assert_allclose(found[1:], [1, 2], rtol=1e-6)
+        assert found[0] == pytest.approx(7, rel=1e-6)
 
 
 def test_input_range_weighs_inputs_by_their_weights():

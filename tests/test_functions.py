@@ -56,7 +56,7 @@ def test_softmax_error_is_bounded_by_its_widths(config):
     x = (4 * rng.standard_normal((60, 50))).astype(np.float32)
     mask = np.arange(50) < rng.integers(1, 51, 60)[:, None]
     full_scale = float(np.abs(x).max())
-    unit = functions.Softmax.design(config, full_scale)
+    unit = functions.Softmax.design(config, full_scale, 50)
     p, saturations = unit(x, mask)
     highest = 2 ** (config.input_bits - 1) - 1
     assert full_scale <= unit.lsb * highest and (unit.fraction_bits == 0 or full_scale > unit.lsb * highest / 2)
@@ -89,21 +89,53 @@ def test_softmax_error_is_bounded_by_its_widths(config):
 def test_softmax_is_monotone_in_the_score():
     for config in (Softmax(unit="table", entries=1024, output_bits=20, accumulator_bits=32, reciprocal_bits=22),
                    Softmax(unit="table", entries=8, output_bits=20, accumulator_bits=32, reciprocal_bits=22)):
-        unit = functions.Softmax.design(config, 6.0)
+        unit = functions.Softmax.design(config, 6.0, 1023)
         x = (np.arange(-511, 512) * unit.lsb).astype(np.float32)[None]
         p, _ = unit(x, np.ones_like(x, bool))
         assert (np.diff(p[0]) >= 0).all()
         assert p[0, -1] > 10 * p[0, 0]
 
 
+@pytest.mark.parametrize("positions", [1, 256, 257, 512, 4096])
+def test_equal_scores_share_one_however_many_positions_a_model_has(positions):
+    """The accumulator is as wide as the positions need: probabilities are 1 / n, nothing saturates."""
+    config = Softmax(unit="table", output_bits=20)
+    unit = functions.Softmax.design(config, 5.0, positions)
+    p, saturations = unit(np.zeros((1, positions), np.float32), np.ones((1, positions), bool))
+    assert p.sum(dtype=np.float64) == pytest.approx(1, abs=positions * 2.0**-20 + reciprocal_error(config))
+    assert saturations.tolist() == [0]
+    largest_entry = 2**config.entry_bits - 1
+    assert 2**unit.accumulator_bits > positions * largest_entry >= 2 ** (unit.accumulator_bits - 1)
+
+
+def test_an_accumulator_too_narrow_for_the_longest_sentence_is_refused(tmp_path):
+    """16 + 5 bits hold 32 entries of 16 bits and 33 no more; the check counts the tokens that a study lets pass."""
+    model = load_bert(make_tiny_bert(tmp_path, positions=64))
+    ranges = {name: (4.0, 1.0) for name in functions.function_names(model.config)}
+    softmax = {"unit": "table", "accumulator_bits": 21}
+
+    def build(length):
+        tables = {"functions": {"softmax": softmax}, "model": {"max_length": length}}
+        return functions.build(validate(tables, "test"), model, ranges)
+
+    assert build(32)["layer.0.attention_softmax"].accumulator_bits == 21
+    with pytest.raises(ConfigError, match="64 equal scores of entry_bits = 16 exceed it; allowed: 22 or more"):
+        build(128)
+    del softmax["accumulator_bits"]
+    unit = build(128)["layer.0.attention_softmax"]
+    p, saturations = unit(np.zeros((2, 64), np.float32), np.ones((2, 64), bool))
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=0.01)
+    assert not saturations.any()
+
+
 def test_softmax_counts_what_leaves_a_range():
-    unit = functions.Softmax.design(Softmax(unit="table"), 5.0)
+    unit = functions.Softmax.design(Softmax(unit="table"), 5.0, 8)
     x = np.zeros((3, 8), np.float32)
     x[1, 2:4], x[2, 1], x[2, 7] = [50, -50], 50, np.nan
     mask = np.ones((3, 8), bool)
     mask[2, 7] = False                                                  # what is masked is never looked at
     assert unit(x, mask)[1].tolist() == [0, 2, 1]
-    small = functions.Softmax.design(Softmax(unit="table", entry_bits=16, accumulator_bits=16), 5.0)
+    small = functions.Softmax.design(Softmax(unit="table", entry_bits=16, accumulator_bits=16), 5.0, 4)
     p, saturations = small(np.zeros((2, 4), np.float32), np.array([[True] * 4, [True, False, False, False]]))
     assert saturations[0] >= 1 and saturations[1] == 0 and p[1, 0] == 1
 
@@ -201,7 +233,7 @@ def test_rows_do_not_depend_on_each_other():
     rng = np.random.default_rng(3)
     x = rng.standard_normal((30, 48)).astype(np.float32)
     mask = np.ones((30, 48), bool)
-    softmax = functions.Softmax.design(Softmax(unit="polynomial"), 3.0)
+    softmax = functions.Softmax.design(Softmax(unit="polynomial"), 3.0, 64)
     gelu = functions.Gelu.design(Gelu(unit="polynomial"), 3.0, bert.gelu)
     for together, alone in ((softmax(x, mask)[0], softmax(x[7:8], mask[7:8])[0]), (gelu(x)[0], gelu(x[7:8])[0])):
         assert np.array_equal(together[7:8], alone)

@@ -21,6 +21,7 @@ ORDER = [
     {"devicefile", "ageing", "read_noise"},
     {"device"},
     {"circuit", "idle", "mapping"},
+    {"readlaw", "segment"},
     {"dense"},
     {"tile", "converters"},
     {"array"},

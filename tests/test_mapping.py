@@ -53,19 +53,60 @@ def test_sliced_weights_are_the_rounded_integers(weight):
             assert (negative if code > 0 else positive) == pytest.approx(1e-6, rel=1e-12, abs=0)
 
 
-def test_mse_clip_is_the_best_candidate_by_brute_force(weight):
-    moment = np.random.default_rng(2).uniform(0, 2, 150)
-    device, mapping = Window(1e-6), Mapping(scale="matrix", clip="mse")
-    chosen = choose_clip(weight, moment, mapping, device)[0]
+class Sloping(Window):
+    """Programming error that grows with the target: no average over rows stands for it."""
 
-    def error(clip):
-        scale = clip / 39e-6
-        clipping = (moment @ (np.clip(weight, -clip, clip) - weight) ** 2).sum()
-        return clipping + moment.sum() * 37 * 2 * (scale * 1e-6) ** 2
+    def programming_sigma(self, target):
+        return self.sigma * (target / 40e-6) ** 1.5
 
-    candidates = np.quantile(np.abs(weight), CLIP_QUANTILES)
-    assert chosen == pytest.approx(min(candidates, key=error), rel=1e-12, abs=0)
-    assert chosen < np.abs(weight).max()
+
+def expected_error(weight, j, clip, moment, device, mapping):
+    """Of one output, weight by weight and cell by cell: clipping and rounding, and programming."""
+    total, window = 0.0, device.conductance_max - device.conductance_min
+    for w, m in zip(weight[:, j], moment, strict=True):
+        held = min(max(w, -clip), clip)
+        if mapping.encoding == "amplitude":
+            parts = [(clip / window, abs(held) / clip), (clip / window, 0.0)]
+        else:
+            code = round(held * 127 / clip)
+            held = code * clip / 127
+            stored = abs(code) if mapping.sign == "pair" else code + 128
+            digits = [stored >> 2 * s & 3 for s in range(4)]
+            parts = [(4**s * clip / 127 * 3 / window, digit / 3) for s, digit in enumerate(digits)]
+            if mapping.sign == "pair":
+                parts += [(value, 0.0) for value, _ in parts]
+        total += m * (held - w) ** 2
+        for value, share in parts:
+            total += m * (value * device.programming_sigma(np.array(device.conductance_min + share * window))) ** 2
+    return total
+
+
+@pytest.mark.parametrize(("encoding", "sign"), ENCODINGS)
+@pytest.mark.parametrize("scale", ["column", "matrix"])
+def test_mse_clip_is_the_best_candidate_by_brute_force(encoding, sign, scale):
+    """With one dominant input, whose weight stands in a row of its own, and errors that depend on the target."""
+    rng = np.random.default_rng(5)
+    weight = 0.05 * rng.standard_t(4, size=(150, 6))
+    weight[97] = [0.001, 0.02, 0.3, 0.05, 0.6, 0.1]
+    moment = rng.uniform(0, 2, 150)
+    moment[97] = 2000.0
+    device = Sloping(2e-6 if encoding == "amplitude" else 0.2e-6)
+    mapping = Mapping(scale=scale, encoding=encoding, sign=sign)
+    chosen = choose_clip(weight, moment, mapping, device)
+    if scale == "matrix":
+        candidates = np.quantile(np.abs(weight), CLIP_QUANTILES)
+        error = [sum(expected_error(weight, j, clip, moment, device, mapping) for j in range(6)) for clip in candidates]
+        assert len(set(chosen)) == 1 and error[int(np.argmin(abs(candidates - chosen[0])))] <= min(error) * (1 + 1e-4)
+        return
+    places = set()
+    for j in range(6):
+        candidates = np.quantile(np.abs(weight[:, j]), CLIP_QUANTILES)
+        error = [expected_error(weight, j, clip, moment, device, mapping) for clip in candidates]
+        place = int(np.argmin(abs(candidates - chosen[j])))
+        assert chosen[j] == pytest.approx(candidates[place], rel=1e-12, abs=0)
+        assert error[place] <= min(error) * (1 + 1e-4)
+        places.add(place)
+    assert len(places) > 1
 
 
 def test_without_programming_error_nothing_is_clipped_away(weight):
@@ -80,6 +121,16 @@ def test_an_important_input_keeps_its_outlier_weight(weight):
     plain = choose_clip(weight, moment, mapping, device)[0]
     moment[7] = 1e4
     assert choose_clip(weight, moment, mapping, device)[0] > 2 * plain
+
+
+@pytest.mark.parametrize("clip", ["quantile", "mse"])
+def test_a_sparse_column_keeps_its_largest_weight(clip):
+    """A quantile that is 0 is no full scale."""
+    weight = np.zeros((100, 2))
+    weight[3], weight[:, 1] = [0.7, 0.2], np.linspace(0.01, 0.4, 100)
+    mapping = Mapping(clip=clip, clip_quantile=0.9)
+    found = choose_clip(weight, np.ones(100), mapping, Window())
+    assert found[0] == 0.7 and np.isfinite(found).all() and (found > 0).all()
 
 
 @pytest.mark.parametrize("scale", ["matrix", "column"])

@@ -14,7 +14,7 @@ import pytest
 import tomli_w
 from tiny import make_tiny_bert
 
-from xbarsim import aggregate, checkpoint, chip, joined, report, runner, trace
+from xbarsim import aggregate, bert, checkpoint, chip, joined, quantize, report, runner, tasks, trace
 from xbarsim.config import load_study
 from xbarsim.errors import ConfigError, OutOfRangeError, TraceError
 from xbarsim.trace import read_trace
@@ -204,6 +204,31 @@ def test_text_csv_and_json_say_the_same(trace_path, tmp_path):
     for row, path in zip(rows[2:], content["cases"], strict=True):
         assert float(row["value"]) == path["value"] and f"{100 * path['value']:.2f}" in text
     assert len(list(csv.DictReader(layers.open()))) == 2 * 12
+
+
+def test_the_int8_row_has_the_ranges_of_all_calibration_tokens(place, monkeypatch):
+    """However few tokens calibrate the arrays: `evaluate` and a plain loop, sentence by sentence, have the same outputs."""
+    monkeypatch.setattr(runner, "CALIBRATION_TOKENS", 3)
+    study = tiny_study(place, case=[{"name": "ideal", "effects": IDEAL}])
+    found = read_trace(runner.run_study(study, place / "runs", threads=1)).reference["int8"].output
+    prepared = tasks.prepare(study)
+    largest = {}
+
+    def widen(name, x, weight, bias, rows):
+        largest[name] = max(largest.get(name, 0.0), float(np.abs(x).max()))
+        return bert.linear(name, x, weight, bias, rows)
+
+    for sentence in prepared.calibration:
+        bert.embed(prepared.model, [sentence], widen, threads=1)
+    shared = quantize.input_ranges(prepared.model, prepared.calibration)
+    assert shared == pytest.approx(largest, rel=1e-5)
+    assert found.shape == (26, 2)
+    for ranges in (shared, largest):
+        linear = quantize.int8_linear(prepared.model, ranges)
+        features = bert.embed(prepared.model, prepared.tokens, linear, threads=1)
+        np.testing.assert_allclose(found, prepared.head.outputs(features), rtol=0, atol=2e-5)
+    whole = tasks.evaluate_files(study.model.name, study.task.name, "int8")
+    assert (found.argmax(axis=1) == prepared.scored.targets).mean() == whole.metrics[0].value
 
 
 def test_an_interrupted_run_keeps_what_it_had(place, monkeypatch):

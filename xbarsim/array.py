@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from xbarsim.converters import InputCoder, adc_full_scale, code_range
+from xbarsim.converters import InputCoder, adc_full_scale, code_range, only_sign
 from xbarsim.device import Counts
 from xbarsim.errors import OutOfRangeError, ShapeError
 from xbarsim.kernels.converters import convert_accumulate
@@ -30,14 +30,16 @@ class ProgrammedMatrix:
     """A matrix on programmed tiles, before its converters are calibrated.
 
     A *conversion* is what one ADC result stands for: a slice, whose pair of currents is subtracted before the ADC, or a
-    single plane.  value : (conversions, outputs) weight per siemens; transfer, variance, power : one array per row
-    block, (conversions * outputs, rows) A/V, the same in A²/V² or None without read noise, (rows, rows) W/V².
+    single plane.  weight : (outputs, inputs) float64, as given;  value : (conversions, outputs) weight per siemens
+    transfer, variance, power : one array per row block, (conversions * outputs, rows) A/V, the same in A²/V² or None
+    without read noise, (rows, rows) W/V²
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs.
     """
 
     name: str
     index: int
     study: object
+    weight: np.ndarray
     encoded: Encoded
     layout: Layout
     value: np.ndarray
@@ -107,7 +109,7 @@ def program_matrix(name, index, weight, moment, study, device):
 
     noisy = any(row.variance is not None for row in rows)
     return ProgrammedMatrix(
-        name, index, study, encoded, layout,
+        name, index, study, weight.T, encoded, layout,
         value=encoded.value[:, 0] if in_analog else encoded.value.reshape(-1, outputs),
         transfer=tuple(conversions(row.transfer - reference, np.subtract) for row in rows),
         variance=tuple(conversions(row.variance, np.add) for row in rows) if noisy else None,
@@ -119,8 +121,11 @@ def program_matrix(name, index, weight, moment, study, device):
         counts=sum((row.counts for row in rows), Counts()))
 
 
-def calibrate(programmed, x):
+def calibrate(programmed, x, cross_terms=True):
     """The Array of a programmed matrix: input range, ADC ranges and digital gain from sample inputs x (s, in).
+
+    cross_terms : whether the gain is least squares on these very inputs, or on independent ones of their mean squares:
+        where x is what will be multiplied, its products are not known beforehand
 
     Raises
     ------
@@ -134,7 +139,7 @@ def calibrate(programmed, x):
     achieved, intended = programmed.achieved, programmed.intended
     coder = InputCoder.calibrate(x, (intended**2).sum(axis=0), study.dac, programmed.read_voltage,
                                  ideal=not study.effects.converters)
-    gain, lacking = digital_correction(intended, achieved, (x.astype(np.float64) ** 2).mean(axis=0), study.mapping)
+    gain, lacking = digital_correction(programmed.weight, achieved, second_moment(x, cross_terms), study.mapping)
     corrected = achieved * gain[:, None] + lacking[:, None]
     ones = (intended if study.mapping.gain == "none" else corrected).sum(axis=1)         # what offset binary adds, per unit
     ideal_adc = not study.effects.converters or study.adc.bits == "ideal"
@@ -158,26 +163,46 @@ def calibrate(programmed, x):
         constant=((0 if ideal_adc else -coder.shift) * ones).astype(np.float32))
 
 
-def digital_correction(intended, achieved, moment, mapping):
-    """Gains and weights of the sum of the inputs, each (outputs,), that bring achieved weights nearest to the intended ones.
+def second_moment(x, cross_terms):
+    """Mean products of the inputs x (s, in): (in, in) of every two, or (in,) of each with itself."""
+    if cross_terms:
+        x = np.asarray(x, np.float32)
+        return (x.T @ x).astype(np.float64) / len(x)
+    return (x.astype(np.float64) ** 2).mean(axis=0)
 
-    Nearest in the sense of E[(y - y')²] for independent inputs of second moment `moment` (in,).  The sum serves unsigned
-    weights: their common offset reaches a converter attenuated by the wires, and what is missing is the same for all inputs.
-    With `mapping.gain` "none" neither is corrected.
+
+def digital_correction(weight, achieved, moment, mapping):
+    """Gains and weights of the sum of the inputs, each (outputs,), that bring the products nearest to the right ones.
+
+    Least squares of E[(y - y')²] with y = x W of the given weights (outputs, in) and y' = x A of the achieved ones, over
+    inputs of second moment `moment`, see `second_moment`.  The sum serves unsigned weights: their common offset reaches a
+    converter attenuated by the wires, and what is missing is the same for all inputs.  With `mapping.gain` "none" neither
+    is corrected.  O(outputs in²) with cross terms.
     """
-    outputs = len(intended)
+    outputs = len(weight)
     if mapping.gain == "none":
         return np.ones(outputs), np.zeros(outputs)
-    middle, reached = np.zeros(outputs), np.zeros(outputs)
-    if mapping.sign == "offset" and moment.any():
-        middle, reached = (weights @ moment / moment.sum() for weights in (intended, achieved))
-    own, cross = achieved - reached[:, None], intended - middle[:, None]
-    cross, own = (cross * own) @ moment, own**2 @ moment
+    ones = np.ones((1, achieved.shape[1]))
+    reached, of_ones = products_with(moment, achieved), products_with(moment, ones)[0]
+    cross, own = (weight * reached).sum(axis=1), (achieved * reached).sum(axis=1)
+    total, right, found = of_ones.sum(), weight @ of_ones, achieved @ of_ones
+    fits_sum = mapping.sign == "offset" and total > 0
+    alone = own
+    if fits_sum:                                               # what the sum of the inputs explains is taken out
+        cross, own = cross - right * found / total, own - found**2 / total
     if mapping.gain == "matrix":
-        cross, own = np.full_like(cross, cross.sum()), np.full_like(own, own.sum())
-    usable = own > 0
+        cross, own, alone = (np.full(outputs, values.sum()) for values in (cross, own, alone))
+    usable = own > 1e-6 * alone                                # beyond rounding of float32
     gain = np.where(usable, cross / np.where(usable, own, 1.0), 1.0)
-    return gain, middle - gain * reached
+    lacking = (right - gain * found) / total if fits_sum else np.zeros(outputs)
+    return gain, lacking
+
+
+def products_with(moment, weight):
+    """E[(x w) x] (outputs, in) of weights (outputs, in); O(outputs in²) where `moment` holds cross terms."""
+    if moment.ndim == 1:
+        return weight * moment
+    return weight.astype(np.float32) @ moment.astype(np.float32)
 
 
 def adc_lsb(programmed, coder, codes, transfer, volts):
@@ -289,7 +314,7 @@ class Array:
         flat, phase_weight = driven.reshape(-1, m), self.coder.phase_weight
         lowest, highest = map(np.float32, self.codes)
         transfer, inverse_lsb, weight = self.programmed.transfer[block], *self._code_scales[block]
-        noisy = self.programmed.variance is not None
+        noisy, one_bit = self.programmed.variance is not None, self.programmed.study.adc.bits == 1 and lowest < 0
         if noisy:
             squared = flat**2
             keys = np.stack([self._keys(rows, seed, block, p) for p in range(phases)], axis=1).reshape(-1)
@@ -300,6 +325,9 @@ class Array:
             if noisy:
                 variance = multiply_rows(squared, self.programmed.variance[block][columns])
                 add_normal(current, variance, keys, first)
+            if one_bit:
+                current, beyond = only_sign(current, 1 / inverse_lsb[columns])
+                saturations += beyond.reshape(b, phases).sum(axis=1)
             saturations += convert_accumulate(current.reshape(b, phases, -1), first, inverse_lsb[columns], weight[columns],
                                               phase_weight, lowest, highest, output)
         return saturations

@@ -119,7 +119,7 @@ class Wires(Table):
 
 
 class Dac(Table):
-    bits: Bits = Field(8, description="input precision, sign included")
+    bits: Bits = Field(8, description="input precision, sign included; one bit is the sign alone")
     encoding: Literal["amplitude", "bit_serial", "pulse_width"] = "amplitude"
     digit_bits: int = Field(1, ge=1, le=8, description="bits that one bit-serial phase applies")
     polarity: Literal["signed", "two_phase"] = Field(
@@ -229,7 +229,8 @@ class Pieces(Table):
 class Softmax(Pieces):
     input_bits: int = Field(10, ge=2, le=20, description="scores, sign included")
     entry_bits: int = Field(16, ge=2, le=20, description="table entries or coefficients, and the exponentials")
-    accumulator_bits: int = Field(24, ge=2, le=32, description="sum of the exponentials")
+    accumulator_bits: int | None = Field(
+        None, ge=2, le=32, description="sum of the exponentials; as many as the model's positions need if absent")
     seed_entries: Entries = Field(64, description="table behind the reciprocal of the sum")
     seed_bits: int = Field(8, ge=2, le=22, description="its entries; at most reciprocal_bits")
     newton_steps: int = Field(1, ge=0, le=4, description="improvements of the reciprocal")
@@ -406,6 +407,9 @@ def validate(content, where):
         raise ConfigError(f'{where}: mapping.sign = "offset" needs mapping.encoding = "slices"')
     if study.dac.encoding == "bit_serial" and study.dac.bits == "ideal":
         raise ConfigError(f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"')
+    if study.dac.encoding == "bit_serial" and study.dac.bits == 1:
+        raise ConfigError(f'{where}: dac.bits = 1 is a sign without a digit for dac.encoding = "bit_serial"; allowed: 2 or '
+                          "more bits, or another encoding")
     if study.adc.range == "unit" and (study.mapping.encoding != "slices" or study.dac.encoding != "bit_serial"):
         raise ConfigError(f'{where}: adc.range = "unit" counts unit currents, which only encoding = "slices" with '
                           'dac.encoding = "bit_serial" has')
@@ -414,8 +418,9 @@ def validate(content, where):
         if function.seed_bits > function.reciprocal_bits:
             raise ConfigError(f"{where}: functions.{name}.seed_bits = {function.seed_bits} is more than reciprocal_bits = "
                               f"{function.reciprocal_bits}; allowed: at most as many")
-    if study.functions.softmax.entry_bits > study.functions.softmax.accumulator_bits:
-        raise ConfigError(f"{where}: functions.softmax.accumulator_bits = {study.functions.softmax.accumulator_bits} do not "
+    accumulator_bits = study.functions.softmax.accumulator_bits
+    if accumulator_bits is not None and study.functions.softmax.entry_bits > accumulator_bits:
+        raise ConfigError(f"{where}: functions.softmax.accumulator_bits = {accumulator_bits} do not "
                           f"hold one exponential of entry_bits = {study.functions.softmax.entry_bits}; allowed: at least as "
                           "many")
     return study

@@ -17,7 +17,7 @@ class InputCoder:
     polarity : "signed" voltages, or "two_phase": the positive inputs first, then the negative ones
     digit_bits : bits that one bit-serial phase applies; "signed" are then two's complement of single bits, or offset binary
         of larger digits, "two_phase" digits of the magnitudes
-    bits : int, sign included, or "ideal"
+    bits : int, sign included, or "ideal"; of one bit the codes are -1 and 1, there is no 0
     full_scale : float, magnitude of the largest code in the unit of the input
     read_voltage : float, volt that the largest code (or digit) puts on a word line
     """
@@ -40,6 +40,9 @@ class InputCoder:
         largest = full_scale = magnitude.max()
         if dac.range == "quantile":
             full_scale = np.quantile(magnitude, dac.quantile)
+        elif dac.range == "mse" and bits == 1:
+            weighted = magnitude.mean(axis=0) @ weight_power
+            full_scale = weighted / weight_power.sum() if weighted > 0 else largest
         elif dac.range == "mse" and bits != "ideal":
             highest = np.float32(2 ** (bits - 1) - 1)
             sample = np.ascontiguousarray(x[:: -(-len(x) // RANGE_SAMPLES)], np.float32)
@@ -52,7 +55,7 @@ class InputCoder:
     @property
     def highest(self):
         """Largest code."""
-        return 2 ** (self.bits - 1) - 1
+        return max(2 ** (self.bits - 1) - 1, 1)
 
     @property
     def lsb(self):
@@ -71,6 +74,8 @@ class InputCoder:
         """Rounded and limited inputs (b, in), in the unit of the input, and how many left the range, (b,) int64."""
         if self.bits == "ideal":
             return x, np.zeros(len(x), np.int64)
+        if self.bits == 1:
+            return only_sign(x, np.float32(self.full_scale))
         codes = np.rint(x * np.float32(1 / self.lsb))
         outside = np.abs(codes) > self.highest
         return np.clip(codes, -self.highest, self.highest) * np.float32(self.lsb), outside.sum(axis=1)
@@ -128,8 +133,16 @@ class InputCoder:
 
 
 def code_range(bits, signed):
-    """(lowest, highest) ADC code; signed codes are symmetric."""
-    return (1 - 2 ** (bits - 1), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    """(lowest, highest) ADC code; signed codes are symmetric, those of one signed bit are -1 and 1 without 0."""
+    if not signed:
+        return 0, 2**bits - 1
+    highest = max(2 ** (bits - 1) - 1, 1)
+    return -highest, highest
+
+
+def only_sign(x, code):
+    """One signed bit: x (b, n) as -code or +code (n,), and how many of each row lie beyond twice the code, (b,) int64."""
+    return np.copysign(code, x), (np.abs(x) > 2 * code).sum(axis=1)
 
 
 def adc_full_scale(current, adc, lowest, highest):
@@ -138,6 +151,8 @@ def adc_full_scale(current, adc, lowest, highest):
     largest = magnitude.max(axis=0)
     if adc.range == "quantile":
         scale = np.quantile(magnitude, adc.quantile, axis=0).astype(np.float32)
+    elif adc.range == "mse" and adc.bits == 1 and lowest < 0:
+        scale = magnitude.mean(axis=0)                           # of two codes -1 and 1, the nearest on average
     elif adc.range == "mse":
         error = range_errors(current, largest, np.float32(lowest), np.float32(highest), RANGE_FRACTIONS)
         scale = largest * RANGE_FRACTIONS[error.argmin(axis=0)]

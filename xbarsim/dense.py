@@ -1,119 +1,28 @@
-"""The dense crossbar as memory: currents of a read, the errors they lead to, and weights with these errors.
+"""The dense crossbar as memory: errors of a read, and weights with these errors.
 
-One word line of a segment is selected, a comparator at the end of each sensed bit line (virtual ground) tells the levels
-apart.  `read_currents` solves the segment exactly (`Crossbar`) for random data and programmed cells:
-
-transistor  the channels of unselected rows are open: what is left is the selected word line, its cells in series with
-            conducting transistors, and one bit line each.  Bit lines that are not sensed float.
-selector,   every cell conducts.  Unselected word lines hold random data at the nominal levels; `lumped_rows` neighbours
-none        are joined into one (conductances added, wires in parallel): within 1 % of a bit line's current, so take
-            lumped_rows = 1 where half-selected cells outweigh the selected one.  A selector makes the cell current
-            grow as sinh(V / v0), scaled so that a cell has its conductance at the read voltage.
-
-bias        unselected word lines   bit lines not sensed
-grounded    0 V                     floating
-floating    floating                floating
-half        V / 2                   V / 2
-third       V / 3                   2 V / 3
-
-The currents of one level at one place along the word line scatter with programming, read noise and the data of other
-cells.  `Confusion` takes mean and standard deviation from the samples (residuals of a straight line over each of up to
-32 stretches), normal tails from there, and so resolves error rates that no sampling could.
+A cell is read wrongly where the conductance that the read sees lies beyond a critical one, at which the bit line carries
+the threshold.  `surroundings` draws the data and the cells of the others and solves the segment; what is left for the cell
+that is read is a source with its resistance, so the critical conductance is a formula and the probability of an error
+that of the cell's own law (`readlaw`), an integral that no sampling of it could give.  Mean over the surroundings: their
+data are drawn with several tilts towards what changes the voltage of the worst place, and weighted back, because rare data
+decide rare errors.  The standard error is that of this mean.
 """
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
 
-from xbarsim import cells
-from xbarsim.circuit import Crossbar
-from xbarsim.device import Streams
 from xbarsim.errors import ConfigError, OutOfRangeError
+from xbarsim.readlaw import deviates, read_law
+from xbarsim.segment import PLACES, READ, levels_of, read_voltage, surroundings
 from xbarsim.units import MICRO
 
-STRETCHES = 32                       # of a word line, each with its own moments
-SAMPLES = 100                        # currents behind the moments of one level in one stretch
-FEWEST_READS = 4                     # solutions of a long segment, which has enough currents in one
+FEWEST_READS, MOST_READS = 168, 672  # solved segments behind error rates: as many as PRECISION needs
+PRECISION = 0.1                      # wanted standard error of the mean bit-error rate over that rate
+NOISE_STEP, COARSE_STEP = 0.02, 0.1  # between deviates of the sense amplifier, see `readlaw.deviates`; for thresholds
+CANDIDATES = (80, 12, 12)            # thresholds that are compared, ever closer to the best
+THRESHOLD_READS, NOISY_THRESHOLD_READS = 84, 21  # surroundings that choose the threshold, at a place of every stretch
 WEIGHT_BITS = 8
-STORED, READ = 1000, 1001            # purposes of random streams, beyond those of device.py
-
-
-def levels_of(device, bits_per_cell):
-    """(2**bits_per_cell,) S, evenly spaced over the window."""
-    return np.linspace(device.conductance_min, device.conductance_max, 2**bits_per_cell)
-
-
-# ---------------------------------------------------------------- the circuit
-
-def segment(memory, wires, voltage, selected, unselected=None):
-    """(Crossbar, word-line voltages, bit-line biases, index of the selected line) of one read; columns in their order.
-
-    memory : config.Memory;  wires : (word line, bit line) ohm per cell
-    selected : (columns,) S of the cells that are read, in the row farthest from the sensing
-    unselected : (groups, columns) S of the other rows, the nearest to the selected one first, see `group_sizes`; None
-        where transistors keep them open
-    """
-    columns, (r_word, r_bit) = len(selected), wires
-    idle = np.arange(columns) % memory.sensed_every != 0
-    if unselected is None:
-        g, lines, distance = selected[None], np.ones(1), np.array([float(memory.rows)])
-    else:
-        lines = np.concatenate([[1.0], group_sizes(memory)])
-        middle = np.cumsum(lines) - (lines - 1) / 2 - 1                   # row numbers from the far end
-        g, distance = np.vstack([selected, unselected]), memory.rows - middle
-    below = r_bit * -np.diff(np.append(distance, 0.0))                    # to the next line, the last to the sensing
-    share = {"grounded": (0, 0), "floating": (0, 0), "half": (1 / 2, 1 / 2), "third": (1 / 3, 2 / 3)}[memory.bias]
-    inputs = np.full(len(g), share[0] * voltage)
-    inputs[0] = voltage
-    float_idle = unselected is None or share[1] == 0
-    cell = access = None
-    if memory.access == "selector":
-        v0 = memory.selector_voltage_v
-        cell, g = cells.Sinh(v0), g * (voltage / v0 / np.sinh(voltage / v0))
-    elif memory.access == "transistor":
-        access = cells.Transistor(memory.transistor_resistance_ohm, memory.transistor_overdrive_v)
-    crossbar = Crossbar(g, r_word / lines, np.repeat(below[:, None], columns, axis=1), drive=memory.drive, cell=cell,
-                        access=access, floating_bit_lines=idle if float_idle else (),
-                        floating_word_lines=range(1, len(g)) if memory.bias == "floating" else ())
-    return crossbar, inputs, np.where(idle, share[1] * voltage, 0.0)
-
-
-def group_sizes(memory):
-    """Rows that are joined into each lumped word line."""
-    full, rest = divmod(memory.rows - 1, memory.lumped_rows)
-    return np.array([memory.lumped_rows] * full + [rest] * (rest > 0), dtype=float)
-
-
-def read_currents(memory, wires, device, seed, reads, ones=0.5):
-    """Currents of `reads` reads of freshly written segments.
-
-    ones : share of the cells that store the highest level; the other levels are equally likely among the rest
-
-    Returns
-    -------
-    level : (reads, sensed) int;  current : (reads, sensed) A;  position : (sensed,) column numbers
-    """
-    device, g_level = device.without("levels"), levels_of(device, memory.bits_per_cell)
-    voltage = device.read_voltage if memory.read_voltage_v is None else memory.read_voltage_v
-    count = len(g_level)
-    share = np.full(count, (1 - ones) / (count - 1))
-    share[-1] = ones
-    level, current = [], []
-    for read in range(reads):
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STORED, read)))
-        data = rng.choice(count, memory.columns, p=share)
-        written = device.program(g_level[data][None], Streams(seed, STORED, read))
-        sigma = device.read_noise_sigma(written, Streams(seed, READ, read))[0]
-        g = np.maximum(written.conductance[0] + sigma * rng.standard_normal(memory.columns), 0)
-        others = None
-        if memory.access != "transistor":
-            others = np.array([rng.multinomial(int(size), share, memory.columns) @ g_level for size in group_sizes(memory)])
-            others = others.reshape(-1, memory.columns)
-        crossbar, inputs, bias = segment(memory, wires, voltage, g, others)
-        sensed = np.arange(memory.columns) % memory.sensed_every == 0
-        level.append(data[sensed])
-        current.append(crossbar.solve(inputs, bias, tolerance=1e-9).output_current[sensed])
-    return np.array(level), np.array(current), np.flatnonzero(sensed)
 
 
 # ---------------------------------------------------------------- errors of a read
@@ -124,10 +33,13 @@ class Confusion:
 
     probability : (stretches, levels, levels), of reading level k where level l is stored, along the word line
     threshold : (levels - 1,) A, or None where rates are stated
+    standard_error : (stretches,) of the bit-error rates;  mean_error : of their mean; 0 where rates are stated
     """
 
     probability: np.ndarray
     threshold: np.ndarray | None = None
+    standard_error: np.ndarray | float = 0.0
+    mean_error: float = 0.0
 
     @property
     def cell_error_rate(self):
@@ -139,10 +51,14 @@ class Confusion:
     @property
     def bit_error_rate(self):
         """(stretches,): share of wrong bits; levels in binary order."""
-        levels = self.probability.shape[1]
-        number = np.arange(levels)
-        wrong = np.vectorize(lambda bits: int(bits).bit_count())(number[:, None] ^ number)
-        return (self.probability * wrong).sum(axis=(1, 2)) / levels / int(levels - 1).bit_count()
+        return np.einsum("slk,lk->s", self.probability, wrong_bits(self.probability.shape[1]))
+
+
+def wrong_bits(levels):
+    """(levels, levels) share of wrong bits of a cell that is read as another level, over the number of levels."""
+    number = np.arange(levels)
+    wrong = np.vectorize(lambda bits: int(bits).bit_count())(number[:, None] ^ number)
+    return wrong / levels / int(levels - 1).bit_count()
 
 
 def stated(cell_error_rate, bits_per_cell):
@@ -153,70 +69,109 @@ def stated(cell_error_rate, bits_per_cell):
     return Confusion((probability + (1 - cell_error_rate) * np.eye(levels))[None])
 
 
-def moments(level, current, position, columns, levels):
-    """(mean, standard deviation), each (stretches, levels) A, of currents in stretches of the word line."""
-    stretches = min(STRETCHES, len(position))
-    mean, deviation = np.empty((2, stretches, levels))
-    for stretch in range(stretches):
-        inside = position * stretches // columns == stretch
-        x = np.broadcast_to(position[inside] - position[inside].mean(), (len(level), inside.sum()))
-        for k in range(levels):
-            chosen = level[:, inside] == k
-            if chosen.sum() < 4:
-                raise OutOfRangeError(f"level {k} was stored in {chosen.sum()} cells of a stretch; needed are 4: more reads")
-            where, values = x[chosen], current[:, inside][chosen]
-            slope = (where - where.mean()) @ values / max(((where - where.mean()) ** 2).sum(), 1e-300)
-            mean[stretch, k] = values.mean() - slope * where.mean()
-            residual = values - mean[stretch, k] - slope * where
-            deviation[stretch, k] = np.sqrt((residual**2).sum() / (len(values) - 2))
-    return mean, deviation
-
-
-def confusion(mean, deviation, threshold=None):
-    """Confusion of normally distributed currents.
-
-    threshold : (levels - 1,) A; None chooses the best for all stretches together
-    """
-    levels = mean.shape[1]
-    deviation = np.maximum(deviation, 1e-12 * abs(mean).max())
-    if threshold is None:
-        threshold = np.array([_best_threshold(mean[:, k:k + 2], deviation[:, k:k + 2]) for k in range(levels - 1)])
-    threshold = np.sort(threshold)
-    z = (threshold[:, None, None] - mean) / deviation                      # (levels - 1, stretches, levels)
-    below = np.concatenate([np.zeros_like(z[:1]), ndtr(z), np.ones_like(z[:1])])
-    above = np.concatenate([np.ones_like(z[:1]), ndtr(-z), np.zeros_like(z[:1])])
-    # The difference of the smaller tails, so that small probabilities keep their digits.
-    probability = np.where(below[1:] < above[:-1], below[1:] - below[:-1], above[:-1] - above[1:])
-    return Confusion(np.moveaxis(probability, 0, 2), threshold)
-
-
-def _best_threshold(mean, deviation):
-    """A between two levels (stretches, 2): fewest errors, or where none is left the widest margin in deviations."""
-    candidates = np.linspace(mean.min(), mean.max(), 4001)
-    lower = (candidates[:, None] - mean[:, 0]) / deviation[:, 0]
-    upper = (mean[:, 1] - candidates[:, None]) / deviation[:, 1]
-    margin = np.minimum(lower, upper).min(axis=1)
-    errors = (ndtr(-lower) + ndtr(-upper)).sum(axis=1)
-    return candidates[np.argmin(errors)] if margin.max() < 6 else candidates[np.argmax(margin)]
-
-
 def segment_confusion(memory, wires, device, seed, ones=0.5, threshold=None):
     """Confusion of reads of a segment.
 
-    memory : config.Memory;  wires : (word line, bit line) ohm per cell;  device : DeviceModel
+    memory : config.Memory;  wires : config.Wires;  device : DeviceModel
     ones : see `read_currents`;  threshold : A, of other data
+
+    Raises
+    ------
+    ConfigError : memory.threshold_ua with more than two levels
     """
-    levels, sensed = 2**memory.bits_per_cell, -(-memory.columns // memory.sensed_every)
-    rare = min(ones, (1 - ones) / (levels - 1))
-    reads = max(FEWEST_READS, int(np.ceil(SAMPLES * min(STRETCHES, sensed) / (sensed * rare))))
-    level, current, position = read_currents(memory, wires, device, seed, reads, ones)
-    mean, deviation = moments(level, current, position, memory.columns, levels)
+    levels = 2**memory.bits_per_cell
     if threshold is None and memory.threshold_ua is not None:
         if levels > 2:
             raise ConfigError(f"memory.threshold_ua = {memory.threshold_ua} is for bits_per_cell = 1, which is "
                               f"{memory.bits_per_cell}; leave it out")
         threshold = np.array([memory.threshold_ua * MICRO])
-    return confusion(mean, np.hypot(deviation, memory.sense_noise_ua * MICRO), threshold)
+    laws = [read_law(device.without("levels"), target) for target in levels_of(device, memory.bits_per_cell)]
+    found = surroundings(memory, wires, device, seed, 0, FEWEST_READS, ones)
+    voltage = read_voltage(memory, device)
+    if threshold is None:
+        noisy = memory.sense_noise_ua > 0
+        few = found.part(NOISY_THRESHOLD_READS if noisy else THRESHOLD_READS, PLACES)
+        threshold = np.array([best_threshold(memory, voltage, few, laws, lower) for lower in range(levels - 1)])
+    while True:
+        result = confusion(memory, voltage, found, laws, np.sort(threshold))
+        mean = result.bit_error_rate.mean()
+        if result.mean_error <= PRECISION * mean or len(found.weight) >= MOST_READS:
+            return result
+        found = found.joined(surroundings(memory, wires, device, seed, len(found.weight), len(found.weight), ones))
+
+
+def tails(memory, voltage, found, law, threshold, step=NOISE_STEP):
+    """(probability of less, of more) current than `threshold` of a cell of ReadLaw `law`, each (reads, places).
+
+    With a noisy sense amplifier the integral over its deviate, in cells of `step`; for atoms of the law its normal tail.
+    """
+    if memory.sense_noise_ua == 0:
+        critical = found.critical(memory, voltage, threshold)
+        return law.below(critical), law.above(critical)
+    sigma, smooth = memory.sense_noise_ua * MICRO, law.without_atoms()
+    below, above = np.zeros(found.leak.shape), np.zeros(found.leak.shape)
+    for conductance, mass in zip(law.atom, law.atom_mass, strict=True):
+        margin = (found.current_of(memory, voltage, conductance) - threshold) / sigma
+        below += mass * ndtr(-margin)
+        above += mass * ndtr(margin)
+    if smooth.edge.size:
+        for deviate, mass in zip(*deviates(step=step), strict=True):
+            critical = found.critical(memory, voltage, threshold + deviate * sigma)
+            below += mass * smooth.below(critical)
+            above += mass * smooth.above(critical)
+    return below, above
+
+
+def confusion(memory, voltage, found, laws, threshold):
+    """Confusion of cells of the levels `laws` in Surroundings, at thresholds (levels - 1,) A in increasing order."""
+    levels, (reads, places) = len(laws), found.leak.shape
+    share, wrong = found.weight / found.weight.sum(), wrong_bits(levels)
+    probability, rate = np.empty((places // PLACES, levels, levels)), np.zeros((reads, places // PLACES))
+    for stored, law in enumerate(laws):
+        of_levels = _of_levels(stored, [tails(memory, voltage, found, law, one) for one in threshold])
+        of_levels = of_levels.reshape(levels, reads, -1, PLACES).mean(axis=-1)
+        probability[:, stored] = np.einsum("r,krs->sk", share, of_levels)
+        rate += np.tensordot(wrong[stored], of_levels, axes=1)
+    deviation = share[:, None] * (rate - share @ rate)
+    return Confusion(probability, threshold, np.sqrt((deviation**2).sum(axis=0)),
+                     float(np.sqrt((deviation.mean(axis=1) ** 2).sum())))
+
+
+def _of_levels(stored, sides):
+    """(levels, reads, places) probabilities of reading each level, of `tails` at every threshold."""
+    nothing = np.zeros(sides[0][0].shape)
+    below, above = [nothing, *(side[0] for side in sides)], [*(side[1] for side in sides), nothing]
+    levels = len(sides) + 1
+    result = np.empty((levels, *nothing.shape))
+    for level in range(stored):                                   # differences of small tails keep their digits
+        result[level] = below[level + 1] - below[level]
+    for level in range(stored + 1, levels):
+        result[level] = above[level - 1] - above[level]
+    result = np.maximum(result, 0.0)
+    result[stored] = 1 - result[:stored].sum(axis=0) - result[stored + 1:].sum(axis=0)
+    return result
+
+
+def best_threshold(memory, voltage, found, laws, lower):
+    """A between the levels `lower` and the next: the fewest errors over all places, the middle of those that have as few."""
+    low = found.current[found.level <= lower].min(initial=found.current.min())
+    high = found.current[found.level > lower].max(initial=low)
+    share = found.weight / found.weight.sum()
+
+    def errors(threshold):
+        above = tails(memory, voltage, found, laws[lower], threshold, COARSE_STEP)[1]
+        below = tails(memory, voltage, found, laws[lower + 1], threshold, COARSE_STEP)[0]
+        return float((share @ (above + below)).sum())
+
+    for count in CANDIDATES:
+        candidates = np.linspace(low, high, count)
+        of_candidates = np.array([errors(threshold) for threshold in candidates])
+        least = np.flatnonzero(of_candidates <= of_candidates.min() * (1 + 1e-9))
+        chosen = least[len(least) // 2]
+        low, high = candidates[max(chosen - 1, 0)], candidates[min(chosen + 1, count - 1)]
+        if len(least) > 1:
+            break
+    return candidates[chosen]
 
 
 # ---------------------------------------------------------------- stored weights
@@ -268,7 +223,7 @@ class Memory:
         if memory.errors == "stated":
             chosen = stated(memory.cell_error_rate, memory.bits_per_cell)
         elif memory.errors == "segment":
-            chosen = segment_confusion(memory, study.wires.resistances(), device, seed)
+            chosen = segment_confusion(memory, study.wires, device, seed)
         return cls(memory.columns, chosen, seed, {name: k for k, name in enumerate(names)})
 
     def read(self, name, codes):
@@ -279,14 +234,39 @@ class Memory:
         return read_codes(codes, self.confusion, self.columns, seed)[0]
 
 
+@dataclass(frozen=True)
+class Rate:
+    """A bit-error rate and its standard error, from the drawn surroundings."""
+
+    value: float
+    error: float = 0.0
+
+    @classmethod
+    def worst_of(cls, confusion):
+        """That of the worst stretch."""
+        rates = confusion.bit_error_rate
+        worst = int(rates.argmax())
+        return cls(float(rates[worst]), float(np.broadcast_to(confusion.standard_error, rates.shape)[worst]))
+
+
+@dataclass(frozen=True)
+class LengthRow:
+    """Bit-error rates of a segment: over all stretches, at the worst, there with 15 of 16 cells conducting."""
+
+    columns: int
+    mean: Rate
+    worst_place: Rate
+    worst_data: Rate
+    confusion: Confusion
+
+
 def against_length(memory, wires, device, seed, lengths):
-    """Bit-error rates of segments of given lengths: [(columns, mean, at the worst place, the same with 15 of 16 cells
-    conducting, Confusion)]."""
+    """LengthRow of segments of each of the given lengths."""
     rows = []
     for columns in lengths:
         chosen = memory.model_copy(update={"columns": int(columns)})
         average = segment_confusion(chosen, wires, device, seed)
         worst = segment_confusion(chosen, wires, device, seed, ones=15 / 16, threshold=average.threshold)
-        rates = average.bit_error_rate
-        rows.append((int(columns), float(rates.mean()), float(rates.max()), float(worst.bit_error_rate.max()), average))
+        mean = Rate(float(average.bit_error_rate.mean()), average.mean_error)
+        rows.append(LengthRow(int(columns), mean, Rate.worst_of(average), Rate.worst_of(worst), average))
     return rows

@@ -63,6 +63,11 @@ def seed_table(function, octave, entries, entry_bits, bits):
     return np.rint(values * 2**entry_bits).astype(np.int64) << (bits - entry_bits), width
 
 
+def widest_sum(entry_bits, scores):
+    """Bits of the sum of so many exponentials of `entry_bits`."""
+    return (scores * (2**entry_bits - 1)).bit_length()
+
+
 def _rows(x):
     return np.ascontiguousarray(x, np.float32).reshape(-1, x.shape[-1])
 
@@ -74,10 +79,11 @@ class Softmax:
     """Integer softmax; call it with scores and mask (see `bert.softmax`).
 
     lsb : of a score, ln 2 / 2**fraction_bits;  highest : largest code of a score;  table, width : powers 2**-fraction
-    seed, seed_width : start of the reciprocal
+    accumulator_bits : of the sum of the exponentials;  seed, seed_width : start of the reciprocal
     """
 
     config: object
+    accumulator_bits: int
     fraction_bits: int
     highest: int
     table: np.ndarray
@@ -86,8 +92,13 @@ class Softmax:
     seed_width: int
 
     @classmethod
-    def design(cls, config, full_scale):
-        """config : config.Softmax;  full_scale : scores to cover"""
+    def design(cls, config, full_scale, scores):
+        """Unit of a table [functions.softmax].
+
+        config : config.Softmax
+        full_scale : scores to cover
+        scores : int, the most scores of one row; equal ones reach the largest sum
+        """
         highest = 2 ** (config.input_bits - 1) - 1
         covering = np.floor(np.log2(highest * np.log(2) / full_scale)) if full_scale > 0 else config.input_bits
         fraction_bits = int(np.clip(covering, 0, config.input_bits))
@@ -95,7 +106,8 @@ class Softmax:
         powers, width = pieces(lambda code: 2.0 ** (-code / 2**fraction_bits), 2**fraction_bits, config.entries, degree)
         table = np.rint(powers * ((2**config.entry_bits - 1) / np.abs(powers).max())).astype(np.int64)
         seed = seed_table(lambda m: 1 / m, 1, config.seed_entries, config.seed_bits, config.reciprocal_bits)
-        return cls(config, fraction_bits, highest, table, width, *seed)
+        accumulator_bits = config.accumulator_bits or widest_sum(config.entry_bits, scores)
+        return cls(config, accumulator_bits, fraction_bits, highest, table, width, *seed)
 
     @property
     def lsb(self):
@@ -107,7 +119,7 @@ class Softmax:
         allowed = np.ascontiguousarray(np.broadcast_to(mask, x.shape)).reshape(-1, x.shape[-1])
         saturations = kernel.softmax(
             _rows(x), allowed, 1 / self.lsb, self.highest, self.fraction_bits, self.table, self.width,
-            2**config.accumulator_bits - 1, self.seed, self.seed_width, config.reciprocal_bits, config.newton_steps,
+            2**self.accumulator_bits - 1, self.seed, self.seed_width, config.reciprocal_bits, config.newton_steps,
             largest, _rows(out))
         out *= np.float32(1 / largest)
         return out, saturations.reshape(x.shape[:-1])
@@ -248,7 +260,9 @@ def build(study, model, ranges):
         config, (largest_input, largest_output) = study.for_layer(name).functions, ranges[name]
         if name.endswith("softmax"):
             if config.softmax.unit != "float":
-                result[name] = Softmax.design(config.softmax, config.softmax.range * largest_input)
+                full_scale = config.softmax.range * largest_input
+                result[name] = Softmax.design(config.softmax, full_scale, model.config.max_tokens)
+                check_sum(name, result[name], min(study.model.max_length, model.config.max_tokens))
         elif name.endswith("gelu"):
             if config.gelu.unit != "float":
                 activation = bert.ACTIVATIONS[model.config.activation]
@@ -257,6 +271,15 @@ def build(study, model, ranges):
             scale = config.layer_norm.range
             result[name] = LayerNorm.design(config.layer_norm, scale * largest_input, scale * largest_output)
     return result
+
+
+def check_sum(name, unit, scores):
+    """Raise ConfigError where rows of so many scores can exceed the accumulator of a Softmax."""
+    needed = widest_sum(unit.config.entry_bits, scores)
+    if unit.accumulator_bits < needed:
+        raise ConfigError(
+            f"functions.softmax.accumulator_bits = {unit.accumulator_bits} of {name}: {scores} equal scores of "
+            f"entry_bits = {unit.config.entry_bits} exceed it; allowed: {needed} or more, or leave the key out")
 
 
 def operations(functions, config, observe):

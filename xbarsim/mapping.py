@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.errors import ConfigError, ShapeError
+from xbarsim.kernels.mapping import clip_errors
 
 CLIP_QUANTILES = 1 - np.append(np.geomspace(0.1, 1e-4, 13), 0.0)      # candidates of the `mse` criterion
-PROGRAMMING_ROWS = 64            # input rows over which the programming part of that criterion is averaged
+VARIANCE_STEPS = 1024           # of a weight from 0 to full scale; its variance is interpolated
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def choose_clip(weight, moment, mapping, device):
     error of the product y = x W, for independent inputs of second moment `moment` (inputs,):
     sum_i moment_i ((held_ij - w_ij)² + sum over the cells of the weight of value² σ(target)²), what clipping and
     rounding change plus what programming adds.  Inputs are weighted because a few of them are far larger than the rest
-    in a transformer, and a clipped weight behind such an input costs most.
+    in a transformer, and a clipped weight behind such an input costs most.  Correlations of the inputs would change the
+    SNR of a product by 0.03 dB or less here, at O(inputs) the cost.
     """
     magnitude = np.abs(weight)
     by_matrix = mapping.scale == "matrix"
@@ -112,14 +114,23 @@ def choose_clip(weight, moment, mapping, device):
     candidates = np.where(candidates > 0, candidates, largest)
     if mapping.clip == "quantile":
         return candidates[0]
-    sample = weight[:: -(-len(weight) // PROGRAMMING_ROWS)]
-    errors = []
-    for clip in candidates:
-        encoded = encode(sample, clip, mapping, device)
-        programming = np.einsum("sqo,sqio->io", encoded.value**2, device.programming_sigma(encoded.target) ** 2)
-        error = moment @ (hold(weight, clip, mapping) - weight) ** 2 + moment.sum() * programming.mean(axis=0)
-        errors.append(np.full_like(error, error.sum()) if by_matrix else error)
+    errors = clip_errors(np.ascontiguousarray(weight.T), candidates, moment, programming_variance(mapping, device),
+                         mapping.encoding == "slices")
+    if by_matrix:
+        errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
     return candidates[np.argmin(errors, axis=0), np.arange(weight.shape[1])]
+
+
+def programming_variance(mapping, device):
+    """(2 k + 1,): variance over clip² that programming adds to weights held at -clip ... clip, in equal steps.
+
+    The steps are the codes of `slices`; with `amplitude`, whose weights lie between them, there are VARIANCE_STEPS.
+    """
+    steps = VARIANCE_STEPS if mapping.encoding == "amplitude" else 2 ** (mapping.weight_bits - 1) - 1
+    relative = np.arange(-steps, steps + 1) / steps
+    encoded = encode(relative[:, None], np.ones(1), mapping, device)
+    variance = device.programming_sigma(encoded.target) ** 2
+    return np.einsum("sqo,sqio->io", encoded.value**2, variance)[:, 0]
 
 
 def layout_of(inputs, outputs, mapping):

@@ -20,6 +20,7 @@ class Row:
 
     columns : None where the rate is stated;  mean, worst_place : bit-error rates over and at the worst of the stretches
     worst_data : at the worst place with 15 of 16 cells conducting, None where the rate is stated
+    mean_error, worst_place_error, worst_data_error : their standard errors
     values : metric of each simulated chip, empty if no model was run;  wrong_weights : in all matrices, of each
     """
 
@@ -27,6 +28,9 @@ class Row:
     mean: float
     worst_place: float
     worst_data: float | None
+    mean_error: float = 0.0
+    worst_place_error: float = 0.0
+    worst_data_error: float = 0.0
     values: tuple = ()
     wrong_weights: tuple = ()
 
@@ -60,8 +64,8 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
     if study.memory.bits_per_cell > 1 and rates:
         raise OutOfRangeError(f"memory.bits_per_cell is {study.memory.bits_per_cell}; stated bit-error rates need 1")
     device = load_device(study.device.name).in_study(study)
-    entries = [(Row(columns, mean, place, data), confusion) for columns, mean, place, data, confusion in
-               dense.against_length(study.memory, study.wires.resistances(), device, study.seed, lengths)]
+    solved = dense.against_length(study.memory, study.wires, device, study.seed, lengths)
+    entries = [(_row_of(row), row.confusion) for row in solved]
     entries += [(Row(None, rate, rate, None), dense.stated(rate, 1)) for rate in rates]
     if not chips:
         return Report([row for row, _ in entries])
@@ -91,6 +95,12 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
     return Report(rows, prepared.metric, reference, len(scored), prepared.notes)
 
 
+def _row_of(row):
+    """Row of a dense.LengthRow."""
+    rates = row.mean, row.worst_place, row.worst_data
+    return Row(row.columns, *(rate.value for rate in rates), *(rate.error for rate in rates))
+
+
 def _counted(memory, name, codes, count):
     read = memory.read(name, codes)
     count.append(int((read != codes).sum()))
@@ -98,12 +108,12 @@ def _counted(memory, name, codes, count):
 
 
 def render(report):
-    """The report as text."""
-    lines = [f"{'columns':>8}{'bit-error rate':>16}{'worst place':>13}{'worst data':>12}"
+    """The report as text; after a rate that was solved the half width of its 95 % interval, from the drawn surroundings."""
+    lines = [f"{'columns':>8}{'bit-error rate':>20}{'worst place':>20}{'worst data':>20}"
              + (f"{report.metric + ' x 100':>16}   {'95 % over chips':<18}{'wrong weights':>14}" if report.metric else "")]
     for row in report.rows:
-        data = "" if row.worst_data is None else f"{row.worst_data:.1e}"
-        line = f"{row.columns or 'stated':>8}{row.mean:>16.1e}{row.worst_place:>13.1e}{data:>12}"
+        line = (f"{row.columns or 'stated':>8}{_rate(row.mean, row.mean_error):>20}"
+                f"{_rate(row.worst_place, row.worst_place_error):>20}{_rate(row.worst_data, row.worst_data_error):>20}")
         if row.values:
             mean, low, high = row.interval
             bounds = "-" if low is None else interval_x100(low, high)
@@ -114,3 +124,12 @@ def render(report):
                      f"{len(report.rows[0].values)} chips each; the sentences are the same")
     lines += [f"note: {note}" for note in report.notes]
     return "\n".join(lines)
+
+
+def _rate(value, error):
+    """A rate as text, with 1.96 standard errors in percent of it where there are any."""
+    if value is None:
+        return ""
+    if not value or not error:
+        return f"{value:.1e}"
+    return f"{value:.1e} +- {100 * 1.96 * error / value:.0f} %"

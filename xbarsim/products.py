@@ -181,7 +181,7 @@ class AttentionProduct:
                                            "bit_lines": min(mapping.bit_lines, self._bit_lines(b.shape[1]))})
         study = self.study.model_copy(update={"seed": int(seed), "mapping": small, "layer": ()})
         moment = (a.astype(np.float64) ** 2).mean(axis=0)
-        array = calibrate(program_matrix(self.name, 0, b.T, moment, study, self.device), a)
+        array = calibrate(program_matrix(self.name, 0, b.T, moment, study, self.device), a, cross_terms=False)
         names = np.column_stack([np.full(len(a), head), np.arange(len(a))])
         product = array.multiply(a, names, int(seed))
         data = {key: getattr(product, key) for key in ("dac_saturations", "adc_saturations", "array_energy")}

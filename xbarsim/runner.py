@@ -117,9 +117,11 @@ def digital_features(model, examples, batch_size, pool, linear=bert.linear, prog
         done(batch.stop - batch.start)
 
 
-def program_arrays(model, study, device, inputs, counting, pool, progress=silent, description="tiles programmed"):
+def program_arrays(model, study, device, inputs, input_ranges, counting, pool, progress=silent,
+                   description="tiles programmed"):
     """{matrix: Array or CountedMatrix} of all encoder matrices of a model, calibrated on `inputs` {matrix: samples}.
 
+    input_ranges : of `quantize.input_ranges`, full scales of what counts in int8
     counting : products.Pool.  Every thread of `pool` works on a matrix of its own, row block by row block.
     """
     names = bert.matrix_names(model.config)
@@ -150,7 +152,7 @@ def program_arrays(model, study, device, inputs, counting, pool, progress=silent
             arrays[name] = next(built)
             done(arrays[name].programmed.layout.tiles)
         else:
-            arrays[name] = products.CountedMatrix.prepare(name, index, weights[index], float(np.abs(inputs[name]).max()),
+            arrays[name] = products.CountedMatrix.prepare(name, index, weights[index], input_ranges[name],
                                                           own[index], counting, memory_of(own[index]).read)
     return arrays
 
@@ -340,10 +342,10 @@ def chip_seed(seed, number):
     return seed if number == 0 else int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
 
 
-def run_case(writer, name, study, model, device, examples, inputs, ranges, head, pool, progress=silent):
+def run_case(writer, name, study, model, device, examples, inputs, ranges, input_ranges, head, pool, progress=silent):
     """Program, calibrate and evaluate every chip of one case; its part of the trace grows batch by batch.
 
-    inputs, ranges : see `calibration_inputs`
+    inputs, ranges : see `calibration_inputs`;  input_ranges : see `program_arrays`
     head : function (sentence features (examples * parts, hidden)) -> outputs (examples, k)
     """
     writer.add_case(name, study.to_toml())
@@ -352,7 +354,8 @@ def run_case(writer, name, study, model, device, examples, inputs, ranges, head,
         chip = study.model_copy(update={"seed": chip_seed(study.seed, number)})
         title = name if study.run.chips == 1 else f"{name}, chip {number + 1}"
         counting = products.Pool(chip.seed)
-        arrays = program_arrays(model, chip, device, inputs, counting, pool, progress, f"{title}: tiles programmed")
+        arrays = program_arrays(model, chip, device, inputs, input_ranges, counting, pool, progress,
+                                f"{title}: tiles programmed")
         hardware = Hardware(arrays, products.attention_products(chip, model, ranges, chip.seed, counting, device), units,
                             chip.seed)
         path = writer.add_chip(name, chip.seed, {matrix: layer_attributes(array) for matrix, array in arrays.items()},
@@ -415,7 +418,7 @@ def run_study(study, directory="runs", threads=None, progress=silent, say=unsaid
             worker_threads(threads) as pool,
             open_trace(directory, study, prepared, sources, idle_settings) as writer,
         ):
-            run_paths(writer, study, cases, prepared, pool, progress)
+            run_paths(writer, study, cases, prepared, pool, threads, progress)
     return writer.path
 
 
@@ -474,7 +477,7 @@ def examples_of(study, prepared):
     return Examples(prepared.tokens, 2 if prepared.task.kind == "pairs" else 1, study.task.pooling)
 
 
-def run_paths(writer, study, cases, prepared, pool, progress):
+def run_paths(writer, study, cases, prepared, pool, threads, progress):
     """Both digital references and every case, into the trace.  cases : [(name, study,
     DeviceModel)]"""
     model, head, size = prepared.model, prepared.head, study.run.batch_examples
@@ -484,7 +487,7 @@ def run_paths(writer, study, cases, prepared, pool, progress):
         return head.outputs(features).reshape(len(features) // examples.parts, -1)
 
     inputs, ranges = calibration_inputs(model, Examples(prepared.calibration), size, pool)
-    input_ranges = {name: float(np.abs(x).max()) for name, x in inputs.items()}
+    input_ranges = quantize.input_ranges(model, prepared.calibration, threads=threads)
     int8 = quantize.int8_linear(model, input_ranges)
     for path, linear in (("float32", bert.linear), ("int8", int8)):
         writer.add_reference(path)
@@ -497,5 +500,5 @@ def run_paths(writer, study, cases, prepared, pool, progress):
     for name, case, device in cases:
         run_case(
             writer, name, case, model=model, device=device, examples=examples, inputs=inputs,
-            ranges=ranges, head=outputs, pool=pool, progress=progress,
+            ranges=ranges, input_ranges=input_ranges, head=outputs, pool=pool, progress=progress,
         )
