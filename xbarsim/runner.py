@@ -405,6 +405,7 @@ def run_study(study, directory="runs", threads=None, progress=silent, say=unsaid
             open_trace(directory, study, prepared, sources) as writer,
         ):
             run_paths(writer, study, cases, prepared, pool, progress)
+        interrupts.check(writer.holds())     # one that came after the last batch
     return writer.path
 
 
