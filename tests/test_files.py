@@ -1,4 +1,5 @@
 """Output files are whole or what they were before, and never an input."""
+
 import os
 import subprocess
 import sys
@@ -66,7 +67,9 @@ def test_no_space_leaves_the_old_file(tmp_path):
         "    file.write('x' * 5000)\n"
     )
     (tmp_path / "x").write_text("old")
-    done = subprocess.run([sys.executable, "-P", "-c", code, tmp_path / "x"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, tmp_path / "x"], capture_output=True, text=True
+    )
     assert "OutputError" in done.stderr and "File too large" in done.stderr
     assert (tmp_path / "x").read_text() == "old" and os.listdir(tmp_path) == ["x"]
 
@@ -81,9 +84,15 @@ def test_an_output_that_is_an_input_is_refused(tmp_path):
     refuse_input("--out", None, [tmp_path / "in"])
 
 
-@pytest.mark.parametrize(("command", "option"), [
-    (("sweep", "TRACE", "adc.bits"), "--out"), (("sweep", "TRACE", "adc.bits"), "--picture"),
-    (("report", "TRACE"), "--picture"), (("memory", "STUDY"), "--picture")])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("sweep", "TRACE", "adc.bits"), "--out"),
+        (("sweep", "TRACE", "adc.bits"), "--picture"),
+        (("report", "TRACE"), "--picture"),
+        (("memory", "STUDY"), "--picture"),
+    ],
+)
 def test_commands_refuse_to_overwrite_their_input(place, command, option):
     trace = place / "runs" / "tiny.h5"
     before = trace.read_bytes()

@@ -1,5 +1,6 @@
 """Interrupts, kills and full disks cost no finished case: `hostile_runs.py` in a process of its
 own."""
+
 import json
 import os
 import subprocess
@@ -14,8 +15,12 @@ DRIVER = Path(__file__).with_name("hostile_runs.py")
 def went_wrong(kind, count, place):
     """What went wrong in `count` hostile runs, one line each."""
     environment = os.environ | {"PYTHONPATH": str(DRIVER.parent)}
-    done = subprocess.run([sys.executable, "-P", DRIVER, kind, str(count), place], capture_output=True,
-                          text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-P", DRIVER, kind, str(count), place],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -35,7 +40,9 @@ def test_no_finished_case_is_lost_in_many_runs(kind, count, tmp_path):
 def test_no_finished_case_is_lost_on_disks_of_twenty_sizes(tmp_path):
     place = tmp_path / "try"
     place.mkdir()
-    tried = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", place], capture_output=True)
+    tried = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", place], capture_output=True
+    )
     if tried.returncode:
         pytest.skip("small file systems can be mounted by root alone; the quota stands in for them")
     subprocess.run(["umount", place], check=True)

@@ -1,4 +1,5 @@
 """An interrupt ends a run between two batches, is never swallowed, and says what is kept."""
+
 import os
 import signal
 import subprocess
@@ -37,17 +38,24 @@ def test_every_batch_before_it_is_kept(place, tmp_path, number):
             seen.append(count)
             if title.endswith("examples evaluated") and len(seen) > 12:
                 os.kill(os.getpid(), number)
+
         if title.endswith("evaluated"):
             seen.clear()
             seen.extend([0] * 10)
         return done
 
     error, said = interrupted(place, tmp_path, progress)
-    assert said == ["interrupted: the run ends after the batch under way; once more ends it at once"]
+    assert said == [
+        "interrupted: the run ends after the batch under way; once more ends it at once"
+    ]
     trace = read_trace(tmp_path / "tiny.h5")
-    assert trace.cases["chip"].chips[0].done.sum() == sum(seen) == 12 and not trace.attributes["complete"]
+    assert (
+        trace.cases["chip"].chips[0].done.sum() == sum(seen) == 12
+        and not trace.attributes["complete"]
+    )
     assert error.__notes__ == [
-        f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8, 12 of chip/0"]
+        f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8, 12 of chip/0"
+    ]
 
 
 def test_one_after_the_last_batch_leaves_a_complete_trace(place, tmp_path, monkeypatch):
@@ -59,7 +67,8 @@ def test_one_after_the_last_batch_leaves_a_complete_trace(place, tmp_path, monke
     error, _ = interrupted(place, tmp_path, runner.silent)
     assert read_trace(tmp_path / "tiny.h5").attributes["complete"]
     assert error.__notes__ == [
-        f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8, chip/0"]
+        f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8, chip/0"
+    ]
 
 
 def test_a_second_one_ends_at_once_and_leaves_the_parts(place, tmp_path, monkeypatch):
@@ -80,7 +89,7 @@ def test_one_that_was_swallowed_is_raised_at_the_next_check():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
         except KeyboardInterrupt:
-            pass                                                # what a callback of a library does
+            pass  # what a callback of a library does
         interrupts.watch(runner.silent)("title", 1)(1)
         pytest.fail("the interrupt was swallowed")
 
@@ -100,18 +109,22 @@ def test_outside_the_main_thread_nothing_is_changed():
 
 def test_the_command_says_where_the_trace_is(place, tmp_path):
     tiny_study(place)
-    code = ("import os, signal, sys\n"
-            "from xbarsim import runner\n"
-            "real = runner.run_batch\n"
-            "def interrupt(*arguments):\n"
-            "    os.kill(os.getpid(), signal.SIGINT)\n"
-            "    return real(*arguments)\n"
-            "runner.run_batch = interrupt\n"
-            "from xbarsim.cli import main\n"
-            "sys.argv = ['xbarsim', *sys.argv[1:]]\n"
-            "main()\n")
+    code = (
+        "import os, signal, sys\n"
+        "from xbarsim import runner\n"
+        "real = runner.run_batch\n"
+        "def interrupt(*arguments):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(*arguments)\n"
+        "runner.run_batch = interrupt\n"
+        "from xbarsim.cli import main\n"
+        "sys.argv = ['xbarsim', *sys.argv[1:]]\n"
+        "main()\n"
+    )
     words = ["run", place / "study.toml", "--out", tmp_path, "--threads", "1"]
-    done = subprocess.run([sys.executable, "-P", "-c", code, *words], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, *words], capture_output=True, text=True
+    )
     assert done.returncode == 130 and "Traceback" not in done.stderr, done.stderr
     assert "xbarsim: interrupted" in done.stderr
     assert f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8" in done.stderr

@@ -1,5 +1,6 @@
 """The trace: its specification, what is refused, what survives damage, and a run repeated from
 it."""
+
 import re
 import shutil
 import subprocess
@@ -37,19 +38,25 @@ def place(tmp_path_factory):
     text = device.device_text("prime").replace('description = "', 'description = "copy of ')
     (place / "device.toml").write_text(text)
     chip = chip_text("differential").replace("lines = 128", "lines = 16")
-    (place / "chip.toml").write_text(chip.replace("bit_lines_per_adc = 128", "bit_lines_per_adc = 16"))
+    (place / "chip.toml").write_text(
+        chip.replace("bit_lines_per_adc = 128", "bit_lines_per_adc = 16")
+    )
     runner.run_study(full_study(place), place / "runs", threads=2)
     return place
 
 
 def full_study(place, **tables):
     """A study with everything that a trace can hold."""
-    tables = EVERYTHING | {
-        "device": {"name": str(place / "device.toml")},
-        "chip": str(place / "chip.toml"),
-        "case": [{"name": "one"}, {"name": "two", "products": {"attention": "digital"}}],
-        "model": {"name": str(place / "model"), "max_length": 8},
-    } | tables
+    tables = (
+        EVERYTHING
+        | {
+            "device": {"name": str(place / "device.toml")},
+            "chip": str(place / "chip.toml"),
+            "case": [{"name": "one"}, {"name": "two", "products": {"attention": "digital"}}],
+            "model": {"name": str(place / "model"), "max_length": 8},
+        }
+        | tables
+    )
     return tiny_study(place, **tables)
 
 
@@ -62,17 +69,22 @@ def copied(place, tmp_path):
 def command(*arguments):
     """(exit status, everything printed) of the command line as users start it."""
     code = "import sys; from xbarsim.cli import main; sys.argv = ['xbarsim', *sys.argv[1:]]; main()"
-    done = subprocess.run([sys.executable, "-P", "-c", code, *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, *map(str, arguments)], capture_output=True, text=True
+    )
     return done.returncode, done.stdout + done.stderr
 
 
 # ---------------------------------------------------------------- the specification
 
+
 def tables_of_page():
     """[[{heading: cell}]] of the tables of the page."""
     tables, heading = [], None
     for line in PAGE.read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else None
+        cells = (
+            [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else None
+        )
         if cells is None:
             heading = None
         elif heading is None:
@@ -94,7 +106,11 @@ def stated(key, more):
     operations."""
     found = {}
     for row in [row for table in tables_of_page() for row in table if key in row]:
-        kinds = [f"cases/<case>/<chip>/{path}" for column, path in KINDS.items() if row.get(column) == "x"]
+        kinds = [
+            f"cases/<case>/<chip>/{path}"
+            for column, path in KINDS.items()
+            if row.get(column) == "x"
+        ]
         groups = kinds if "L" in row else [re.search(r"`(.+?)`", row["of"])[1] if more else ""]
         for group in groups:
             for name in names_of(row[key]):
@@ -113,16 +129,20 @@ def pattern_of(name):
         if parts[0] == "cases" and len(parts) > place:
             parts[place] = pattern
     if parts[0] == "cases" and len(parts) > 4:
-        parts[4] = {"layers": "<matrix>", "products": "<product>", "operations": "<operation>"}[parts[3]]
+        parts[4] = {"layers": "<matrix>", "products": "<product>", "operations": "<operation>"}[
+            parts[3]
+        ]
     return "/".join(parts) or "/"
 
 
 def test_the_page_states_every_data_set(place):
     page, seen = stated("data set", more=False), {}
     with h5py.File(place / "runs" / "tiny.h5") as file:
+
         def look(name, item):
             if isinstance(item, h5py.Dataset):
                 seen.setdefault(pattern_of(name), (str(item.dtype), item.attrs["unit"], item.shape))
+
         file.visititems(look)
         examples = len(file["examples/label"])
     assert seen.keys() == page.keys()
@@ -137,11 +157,13 @@ def test_the_page_states_every_attribute(place):
     page, seen = stated("attribute", more=True), {}
     kinds = {"text": str, "int": (int, np.integer), "bool": np.bool_, "float": (float, np.floating)}
     with h5py.File(place / "runs" / "tiny.h5") as file:
+
         def look(name, item):
             if isinstance(item, h5py.Group):
                 for key, value in item.attrs.items():
                     key = "<file>" if name == "sources/model" else key
                     seen[f"{pattern_of(name)} {key}"] = value
+
         look("", file)
         file.visititems(look)
     assert seen.keys() == page.keys()
@@ -151,31 +173,66 @@ def test_the_page_states_every_attribute(place):
 
 def test_a_trace_states_its_sources_and_its_examples(place):
     trace = read_trace(place / "runs" / "tiny.h5")
-    assert trace.sources.devices == {str(place / "device.toml"): (place / "device.toml").read_text()}
+    assert trace.sources.devices == {
+        str(place / "device.toml"): (place / "device.toml").read_text()
+    }
     assert trace.sources.chips == {str(place / "chip.toml"): (place / "chip.toml").read_text()}
-    sums = subprocess.run(["sha256sum", *trace.sources.model_files], cwd=place / "model", capture_output=True, text=True)
-    assert [line.split()[0] for line in sums.stdout.splitlines()] == list(trace.sources.model_files.values())
-    assert set(trace.sources.model_files) == {"config.json", "model.safetensors", "tokenizer.json", "vocab.txt"}
+    sums = subprocess.run(
+        ["sha256sum", *trace.sources.model_files],
+        cwd=place / "model",
+        capture_output=True,
+        text=True,
+    )
+    assert [line.split()[0] for line in sums.stdout.splitlines()] == list(
+        trace.sources.model_files.values()
+    )
+    assert set(trace.sources.model_files) == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "vocab.txt",
+    }
     lines = (place / "task.tsv").read_text().splitlines()[1:]
     assert [int(lines[k].split("\t")[1]) for k in trace.index] == trace.label.tolist()
     assert all(lines[k].endswith("test") for k in trace.index)
     words = np.array([len(re.findall(r"\w+|[.,!]", lines[k].split("\t")[0])) for k in trace.index])
-    assert trace.truncated.tolist() == (words + 2 > 8).tolist() and 0 < trace.truncated.sum() < len(words)
+    assert trace.truncated.tolist() == (words + 2 > 8).tolist() and 0 < trace.truncated.sum() < len(
+        words
+    )
     assert trace.attributes["truncated_sentences"] == trace.truncated.sum()
 
 
 def test_the_index_survives_split_and_limit():
-    task = tasks.Task("t", "labels", tuple("abcdefghij"), np.arange(10) % 2, ("0", "1"), np.arange(10) > 3, "")
+    task = tasks.Task(
+        "t", "labels", tuple("abcdefghij"), np.arange(10) % 2, ("0", "1"), np.arange(10) > 3, ""
+    )
     assert task.held_out().limited(3).places.tolist() == [4, 6, 8]
     assert task.held_out().limited(3).sentences == ("e", "g", "i")
 
 
 def test_a_study_of_any_length_fits(tmp_path):
     writer = TraceWriter(
-        tmp_path, "long", label=np.arange(2), label_unit="class", tokens=np.ones(2, int), index=np.arange(2),
-        truncated=np.zeros(2, int), outputs=2, sources=Sources({"d": "x" * 300_000}), study="a = 1\n" + "#" * 200_000,
-        seed=0, model="", model_sha256="", task="", task_sha256="", task_kind="labels", metric="accuracy", head="",
-        classes=2, truncated_sentences=0)
+        tmp_path,
+        "long",
+        label=np.arange(2),
+        label_unit="class",
+        tokens=np.ones(2, int),
+        index=np.arange(2),
+        truncated=np.zeros(2, int),
+        outputs=2,
+        sources=Sources({"d": "x" * 300_000}),
+        study="a = 1\n" + "#" * 200_000,
+        seed=0,
+        model="",
+        model_sha256="",
+        task="",
+        task_sha256="",
+        task_kind="labels",
+        metric="accuracy",
+        head="",
+        classes=2,
+        truncated_sentences=0,
+    )
     with writer:
         writer.add_reference("float32")
         writer.write("reference/float32", slice(0, 2), np.ones((2, 2)))
@@ -186,18 +243,32 @@ def test_a_study_of_any_length_fits(tmp_path):
 
 # ---------------------------------------------------------------- NaN is never a result
 
+
 def test_errors_of_zeros_are_numbers():
-    output, reference = np.array([[0, 0], [3, 4], [0, 0], [3, 4.0]]), np.array([[0, 0], [0, 0], [3, 4], [3, 4.0]])
-    found = runner.error_statistics(output.astype(np.float32), reference.astype(np.float32), np.arange(4))
+    output, reference = (
+        np.array([[0, 0], [3, 4], [0, 0], [3, 4.0]]),
+        np.array([[0, 0], [0, 0], [3, 4], [3, 4.0]]),
+    )
+    found = runner.error_statistics(
+        output.astype(np.float32), reference.astype(np.float32), np.arange(4)
+    )
     assert found["relative_rms"].tolist() == [0, np.inf, 1, 0]
     assert found["snr_db"].tolist() == [np.inf, -np.inf, 0, np.inf]
     assert found["cosine"].tolist() == [1, 0, 0, 1]
-    np.testing.assert_allclose(found["error_rms"], [0, np.sqrt(12.5), np.sqrt(12.5), 0], rtol=1e-12, atol=0)
+    np.testing.assert_allclose(
+        found["error_rms"], [0, np.sqrt(12.5), np.sqrt(12.5), 0], rtol=1e-12, atol=0
+    )
     data = {f"local_{key}": values for key, values in found.items()}
     ratio = aggregate.snr_db(data, "local", np.array([1, 2, 1, 4]))
     assert ratio == pytest.approx(10 * np.log10(5 * 12.5 / (3 * 12.5)), rel=1e-12)
-    assert aggregate.snr_db({key: values[:1] for key, values in data.items()}, "local", np.ones(1)) == np.inf
-    assert aggregate.snr_db({key: values[1:2] for key, values in data.items()}, "local", np.ones(1)) == -np.inf
+    assert (
+        aggregate.snr_db({key: values[:1] for key, values in data.items()}, "local", np.ones(1))
+        == np.inf
+    )
+    assert (
+        aggregate.snr_db({key: values[1:2] for key, values in data.items()}, "local", np.ones(1))
+        == -np.inf
+    )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -211,7 +282,9 @@ def test_a_hardware_result_that_is_no_number_names_its_layer(place, tmp_path, mo
     monkeypatch.setattr(array.Array, "multiply", broken)
     with pytest.raises(OutOfRangeError, match=r"layer\.1\.key: .* not finite for 1 of") as error:
         runner.run_study(tiny_study(place), tmp_path, threads=1)
-    assert error.value.__notes__ == [f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8"]
+    assert error.value.__notes__ == [
+        f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8"
+    ]
     assert read_trace(tmp_path / "tiny.h5").reference["int8"].done.all()
 
 
@@ -222,7 +295,9 @@ def test_an_energy_that_is_no_number_names_its_layer(place, tmp_path, monkeypatc
         return product
 
     monkeypatch.setattr(array.Array, "multiply", broken)
-    with pytest.raises(OutOfRangeError, match="cases/chip/0: layers/layer.0.query/array_energy is not finite"):
+    with pytest.raises(
+        OutOfRangeError, match="cases/chip/0: layers/layer.0.query/array_energy is not finite"
+    ):
         runner.run_study(tiny_study(place), tmp_path, threads=1)
 
 
@@ -236,7 +311,10 @@ def test_one_weight_that_is_no_number_is_refused(tmp_path, value):
     tensors["bert.encoder.layer.1.output.dense.weight"][3, 4] = value
     save_file(tensors, path)
     status, text = command("evaluate", place / "model", place / "task.tsv")
-    assert status == 2 and "layer.1.output.dense.weight' holds 1 values that are NaN or infinite" in text
+    assert (
+        status == 2
+        and "layer.1.output.dense.weight' holds 1 values that are NaN or infinite" in text
+    )
 
 
 @pytest.mark.parametrize("value", [-1, 0, "1e-12", True, float("inf"), float("nan"), None])
@@ -256,7 +334,11 @@ def test_an_overflow_in_the_digital_path_names_its_layer(tmp_path):
     tensors["bert.encoder.layer.1.intermediate.dense.weight"] *= np.float32(1e38)
     save_file(tensors, path)
     status, text = command("evaluate", place / "model", place / "task.tsv")
-    assert status == 2 and "layer.1.output_norm: the hidden states of" in text and "accuracy" not in text
+    assert (
+        status == 2
+        and "layer.1.output_norm: the hidden states of" in text
+        and "accuracy" not in text
+    )
 
 
 def test_features_without_a_direction_have_no_cosine():
@@ -269,7 +351,9 @@ def test_features_without_a_direction_have_no_cosine():
         tasks.Head("probe", np.array([[np.inf, 1], [0, 0]]), np.zeros(2)).predict(np.ones((1, 2)))
 
 
-@pytest.mark.parametrize("table", [{"wires": {"word_line_resistance_ohm": 1e15}}, {"adc": {"bits": 1}}])
+@pytest.mark.parametrize(
+    "table", [{"wires": {"word_line_resistance_ohm": 1e15}}, {"adc": {"bits": 1}}]
+)
 def test_no_run_prints_an_accuracy_made_of_nan(place, tmp_path, table):
     study = tiny_study(place, **table)
     try:
@@ -280,29 +364,43 @@ def test_no_run_prints_an_accuracy_made_of_nan(place, tmp_path, table):
         assert np.isfinite(read_trace(path).cases["chip"].chips[0].output).all()
 
 
-@pytest.mark.parametrize("name", [
-    "reference/float32/output", "cases/one/0/output", "cases/two/0/layers/layer.1.value/array_energy",
-    "cases/one/0/products/layer.0.attention_context/write_energy",
-    "cases/one/0/operations/layer.0.attention_softmax/local_snr_db",
-    "cases/one/0/layers/layer.0.query/attenuation_mean"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "reference/float32/output",
+        "cases/one/0/output",
+        "cases/two/0/layers/layer.1.value/array_energy",
+        "cases/one/0/products/layer.0.attention_context/write_energy",
+        "cases/one/0/operations/layer.0.attention_softmax/local_snr_db",
+        "cases/one/0/layers/layer.0.query/attenuation_mean",
+    ],
+)
 def test_a_trace_with_a_nan_is_refused(copied, name):
     with h5py.File(copied, "a") as file:
         values = file[name][:]
         values[2 if "attenuation" not in name else 0] = np.nan
         file[name][:] = values
     status, text = command("report", copied)
-    assert status == 2 and "is not finite" in text and name.split("/")[1] in text and "Traceback" not in text
+    assert (
+        status == 2
+        and "is not finite" in text
+        and name.split("/")[1] in text
+        and "Traceback" not in text
+    )
     assert name.split("/")[-1] in text
 
 
 def test_an_attribute_that_is_no_number_is_refused(copied):
     with h5py.File(copied, "a") as file:
         file["cases/one/0/layers/layer.0.query"].attrs["write_energy"] = np.nan
-    with pytest.raises(TraceError, match="write_energy of chip 1 of case 'one', layer.0.query is not finite"):
+    with pytest.raises(
+        TraceError, match="write_energy of chip 1 of case 'one', layer.0.query is not finite"
+    ):
         aggregate.summarise(read_trace(copied))
 
 
 # ---------------------------------------------------------------- damage
+
 
 def kept(trace, whole):
     """Names of the paths of a damaged trace; what it holds must be what the whole one holds."""
@@ -324,7 +422,7 @@ def test_of_a_cut_file_what_is_there_is_kept(copied):
     whole, content = read_trace(copied), copied.read_bytes()
     held = []
     for share in np.linspace(0.02, 0.998, 40):
-        copied.write_bytes(content[:int(share * len(content))])
+        copied.write_bytes(content[: int(share * len(content))])
         try:
             trace = read_trace(copied)
         except TraceError as error:
@@ -334,7 +432,7 @@ def test_of_a_cut_file_what_is_there_is_kept(copied):
         assert trace.damage and copied.name in trace.damage[0]
         held.append(len(kept(trace, whole)))
     assert held == sorted(held)
-    assert held[1] == 2 and set(held) <= {0, 2, 3} and held.count(3) > 10    # then the first case
+    assert held[1] == 2 and set(held) <= {0, 2, 3} and held.count(3) > 10  # then the first case
     assert "DAMAGED: copy.h5 is damaged" in report.render(aggregate.summarise(trace))
 
 
@@ -360,14 +458,22 @@ def test_a_damaged_case_leaves_the_others(copied):
         del file["cases/one/0/done"]
     trace = read_trace(copied)
     assert kept(trace, whole) == ["float32", "int8", "two"]
-    assert len(trace.damage) == 1 and trace.damage[0].startswith("chip 0 of case 'one' cannot be read")
+    assert len(trace.damage) == 1 and trace.damage[0].startswith(
+        "chip 0 of case 'one' cannot be read"
+    )
     assert "DAMAGED: chip 0 of case 'one'" in command("report", copied)[1]
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda file: file.attrs.update({"study": 3}), lambda file: file.attrs.update({"classes": 1}),
-    lambda file: file.__delitem__("examples/index"), lambda file: file.__delitem__("sources"),
-    lambda file: file["examples/tokens"].write_direct(np.zeros(26, int))])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: file.attrs.update({"study": 3}),
+        lambda file: file.attrs.update({"classes": 1}),
+        lambda file: file.__delitem__("examples/index"),
+        lambda file: file.__delitem__("sources"),
+        lambda file: file["examples/tokens"].write_direct(np.zeros(26, int)),
+    ],
+)
 def test_a_head_that_is_no_head_is_one_line(copied, spoil):
     with h5py.File(copied, "a") as file:
         spoil(file)
@@ -397,19 +503,26 @@ def test_a_trace_of_version_2_says_the_same(copied):
     old = aggregate.summarise(read_trace(copied))
     for before, after in zip(old.cases, new.cases, strict=True):
         assert before.value == after.value and before.energy == after.energy
-        np.testing.assert_allclose([layer.local_snr_db for layer in before.layers],
-                                   [layer.local_snr_db for layer in after.layers], rtol=1e-9, atol=0)
+        np.testing.assert_allclose(
+            [layer.local_snr_db for layer in before.layers],
+            [layer.local_snr_db for layer in after.layers],
+            rtol=1e-9,
+            atol=0,
+        )
     with h5py.File(copied, "a") as file:
         layer = file["cases/two/0/layers/layer.0.query"]
         for name in ("signal_rms", "relative_rms", "snr_db", "cosine"):
             layer[f"local_{name}"][0] = 0 if name == "signal_rms" else np.nan
     data = read_trace(copied).cases["two"].chips[0].layers["layer.0.query"].data
-    assert [data[f"local_{name}"][0] for name in ("relative_rms", "snr_db", "cosine", "error_rms")] == [0, np.inf, 1, 0]
+    assert [
+        data[f"local_{name}"][0] for name in ("relative_rms", "snr_db", "cosine", "error_rms")
+    ] == [0, np.inf, 1, 0]
     with pytest.raises(TraceError, match="of version 2, which does not hold its device files"):
         repeat.study_of(read_trace(copied))
 
 
 # ---------------------------------------------------------------- repeated from a trace
+
 
 def test_a_run_is_repeated_after_its_files_are_gone(place, tmp_path):
     shutil.copytree(place, tmp_path / "here")
@@ -425,9 +538,11 @@ def test_a_run_is_repeated_after_its_files_are_gone(place, tmp_path):
     for name, case in old.cases.items():
         for matrix, layer in case.chips[0].layers.items():
             for key, values in layer.data.items():
-                np.testing.assert_array_equal(values, new.cases[name].chips[0].layers[matrix].data[key])
+                np.testing.assert_array_equal(
+                    values, new.cases[name].chips[0].layers[matrix].data[key]
+                )
     assert new.sources == old.sources and new.attributes["study"] == old.attributes["study"]
-    rows = joined.join([aggregate.summarise(new)])                   # the chip of the trace, whose file is gone
+    rows = joined.join([aggregate.summarise(new)])  # the chip of the trace, whose file is gone
     assert {row.result.chip for row in rows} == {"chip"}
 
 
@@ -436,9 +551,16 @@ def test_another_device_is_told_from_the_same_bits(place):
     case = trace.cases["two"]
     output = case.chips[0].output.copy()
     output[3, 0] += 1e-6
-    chip = type(case.chips[0])(output, *[getattr(case.chips[0], name) for name in (
-        "done", "seed", "layers", "products", "operations")])
-    other = type(trace)(**{**vars(trace), "cases": trace.cases | {"two": type(case)(case.study, (chip,))}})
+    chip = type(case.chips[0])(
+        output,
+        *[
+            getattr(case.chips[0], name)
+            for name in ("done", "seed", "layers", "products", "operations")
+        ],
+    )
+    other = type(trace)(
+        **{**vars(trace), "cases": trace.cases | {"two": type(case)(case.study, (chip,))}}
+    )
     assert repeat.compare(trace, other).different == ("two/0",)
     assert "not repeated: the outputs of two/0 differ" in repeat.compare(trace, other).render()
 
@@ -456,7 +578,10 @@ def test_files_that_are_not_those_of_the_trace_are_refused(place, tmp_path):
     where = ("--model", here / "model", "--task", here / "task.tsv")
     (here / "model" / "config.json").write_text((here / "model" / "config.json").read_text() + "\n")
     status, text = command("run", "--from", path, *where, "--out", tmp_path / "o")
-    assert status == 2 and f"config.json in {here / 'model'} is not what the trace was made with" in text
+    assert (
+        status == 2
+        and f"config.json in {here / 'model'} is not what the trace was made with" in text
+    )
     shutil.copy(place / "model" / "config.json", here / "model" / "config.json")
     (here / "task.tsv").write_text((here / "task.tsv").read_text() + "a man runs\t0\ttest\n")
     status, text = command("run", "--from", path, *where, "--out", tmp_path / "o")
@@ -475,9 +600,10 @@ def test_what_the_trace_states_is_not_stated_again(option):
 
 # ---------------------------------------------------------------- names of traces
 
+
 def test_two_runs_never_share_a_name(place, tmp_path):
     study = tiny_study(place, task={"name": str(place / "task.tsv"), "limit": 2})
     (tmp_path / "tiny.h5").write_bytes(b"not ours")
-    (tmp_path / "tiny-2.parts").mkdir()                                  # what a killed run has left
+    (tmp_path / "tiny-2.parts").mkdir()  # what a killed run has left
     assert runner.run_study(study, tmp_path, threads=1).name == "tiny-3.h5"
     assert (tmp_path / "tiny.h5").read_bytes() == b"not ours"

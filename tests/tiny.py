@@ -6,10 +6,18 @@ import tomli_w
 
 from xbarsim.config import load_study
 
-SENTENCES = ["the film was good .", "a bad movie , dull acting", "great plot and fine story", "the cat eats it",
-             "awful , awful film !", "the woman sees a dog in the story", "poor acting", "it was not great",
-             "a man runs", "the dog plays with it"]
-
+SENTENCES = [
+    "the film was good .",
+    "a bad movie , dull acting",
+    "great plot and fine story",
+    "the cat eats it",
+    "awful , awful film !",
+    "the woman sees a dog in the story",
+    "poor acting",
+    "it was not great",
+    "a man runs",
+    "the dog plays with it",
+]
 WORDS = ("the a an it is was not very film movie story plot acting good great fine bad dull poor awful man woman dog "
          "cat plays runs eats sees with and of in on , . ! ##s ##ed ##ing").split()
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
@@ -67,14 +75,21 @@ def make_tiny_place(directory):
     """A tiny classifier, and a task file with 4 training and 26 test sentences; returns the
     directory."""
     make_tiny_bert(directory / "model", classes=2)
-    rows = [f"{sentence}\t{k % 2}\t{'train' if k < 4 else 'test'}" for k, sentence in enumerate(SENTENCES * 3)]
-    (directory / "task.tsv").write_text("sentence\tlabel\tsplit\n" + "\n".join(rows) + "\n")
+    lines = ["sentence\tlabel\tsplit"]
+    for k, sentence in enumerate(SENTENCES * 3):
+        lines.append(f"{sentence}\t{k % 2}\t{'train' if k < 4 else 'test'}")
+    (directory / "task.tsv").write_text("\n".join(lines) + "\n")
     return directory
 
 
 def tiny_study(place, **tables):
     """A study of 16 x 16 tiles in place/study.toml; `tables` replace those of the file."""
-    content = {"name": "tiny", "model": {"name": str(place / "model")}, "task": {"name": str(place / "task.tsv")},
-               "mapping": {"word_lines": 16, "bit_lines": 16}, "run": {"batch_examples": 4}} | tables
-    (place / "study.toml").write_text(tomli_w.dumps(content))
+    content = {
+        "name": "tiny",
+        "model": {"name": str(place / "model")},
+        "task": {"name": str(place / "task.tsv")},
+        "mapping": {"word_lines": 16, "bit_lines": 16},
+        "run": {"batch_examples": 4},
+    }
+    (place / "study.toml").write_text(tomli_w.dumps(content | tables))
     return load_study(place / "study.toml")

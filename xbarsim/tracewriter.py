@@ -402,7 +402,7 @@ def join_parts(parts, path):
                 for part in part_files(parts):
                     with h5py.File(part, "r") as source:
                         action(source, file)
-                    file.flush()         # a part lies before the next: of a cut file the first remain
+                    file.flush()  # a part lies before the next: of a cut file the first remain
         target.finish()
         joined.replace(path)
     except (OSError, RuntimeError, KeyError) as error:
