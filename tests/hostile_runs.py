@@ -22,16 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tomli_w
-from tiny import make_tiny_bert
+from tiny import make_tiny_place, tiny_study
 
 from xbarsim import runner
-from xbarsim.config import load_study
 from xbarsim.errors import XbarsimError
 from xbarsim.trace import read_trace
 
-CASES, EXAMPLES, BATCH = 4, 40, 4
-SENTENCES = ("the film was good .", "a bad movie , dull acting", "great plot", "the cat eats it")
+CASES, EXAMPLES = 4, 26
 ENDED, INTERRUPTED, REFUSED, LATE = 0, 130, 2, 131  # exit statuses of a run here
 
 
@@ -48,24 +45,8 @@ class Outcome:
 
 def make_study(place):
     """A study of CASES cases on a tiny model; every batch takes some milliseconds."""
-    make_tiny_bert(place / "model", classes=2)
-    rows = [
-        f"{SENTENCES[k % 4]}\t{k % 2}\t{'train' if k < 4 else 'test'}" for k in range(EXAMPLES + 4)
-    ]
-    (place / "task.tsv").write_text("sentence\tlabel\tsplit\n" + "\n".join(rows) + "\n")
-    (place / "study.toml").write_text(
-        tomli_w.dumps(
-            {
-                "name": "tiny",
-                "model": {"name": str(place / "model")},
-                "task": {"name": str(place / "task.tsv")},
-                "mapping": {"word_lines": 16, "bit_lines": 16},
-                "run": {"batch_examples": BATCH},
-                "case": [{"name": f"case{k}", "seed": k} for k in range(CASES)],
-            }
-        )
-    )
-    return load_study(place / "study.toml")
+    make_tiny_place(place)
+    return tiny_study(place, case=[{"name": f"case{k}", "seed": k} for k in range(CASES)])
 
 
 def path_of(title):
@@ -160,7 +141,7 @@ def losses(out, reference, outcome, every_batch):
     """Lines of what a run lost: of the paths that it had reported as finished, or of every
     batch."""
     traces = sorted(out.glob("*.h5")) or [
-        path for path in out.glob("*.parts") if any(path.glob("*.h5"))
+        path for path in out.glob("*.parts") if any(path.glob("0*.h5"))
     ]
     wanted = {
         path: done for path, done in outcome.reported.items() if every_batch or done == EXAMPLES

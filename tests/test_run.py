@@ -11,36 +11,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import tomli_w
-from tiny import make_tiny_bert
+from tiny import SENTENCES, make_tiny_place, tiny_study
 
 from xbarsim import aggregate, bert, checkpoint, chip, joined, quantize, report, runner, tasks, trace
 from xbarsim.config import load_study
 from xbarsim.errors import ConfigError, OutOfRangeError, TraceError
 from xbarsim.trace import read_trace
 
-SENTENCES = ["the film was good .", "a bad movie , dull acting", "great plot and fine story", "the cat eats it",
-             "awful , awful film !", "the woman sees a dog in the story", "poor acting", "it was not great",
-             "a man runs", "the dog plays with it"]
 IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A tiny classifier and a task file with train and test sentences."""
-    directory = tmp_path_factory.mktemp("place")
-    make_tiny_bert(directory / "model", classes=2)
-    rows = [f"{sentence}\t{k % 2}\t{'train' if k < 4 else 'test'}" for k, sentence in enumerate(SENTENCES * 3)]
-    (directory / "task.tsv").write_text("sentence\tlabel\tsplit\n" + "\n".join(rows) + "\n")
-    return directory
-
-
-def tiny_study(place, **tables):
-    """A study of 16 x 16 tiles; `tables` replace those of the file."""
-    content = {"name": "tiny", "model": {"name": str(place / "model")}, "task": {"name": str(place / "task.tsv")},
-               "mapping": {"word_lines": 16, "bit_lines": 16}, "run": {"batch_examples": 4}} | tables
-    (place / "study.toml").write_text(tomli_w.dumps(content))
-    return load_study(place / "study.toml")
+    return make_tiny_place(tmp_path_factory.mktemp("place"))
 
 
 DEVICE = """

@@ -77,7 +77,7 @@ class PathSummary:
     chips : metric of every simulated chip; of several, value, low and high are their means (the interval is that of the
         sampled examples), and chips_low, chips_high the 95 % interval of the mean over chips by Student's t
     change : metric minus that of float32 on the same examples, with the paired 95 % interval of the sampled examples
-        (`metrics.change`); None for a digital reference
+        (`metrics.change`); None for a digital reference, and where float32 is lost
 
     energy : {part: joule per example}, None for a digital reference; assumed : parts priced without a sourced figure
     study : TOML of a case
@@ -204,8 +204,11 @@ def _metric(trace, path):
 
 
 def _change(trace, chips):
-    """(value, low, high) of what the metric changes from float32 to a case, on the examples of its chips."""
+    """(value, low, high) of what the metric changes from float32 to a case, on the examples of its
+    chips; None where float32 does not have them all."""
     done = chips[0].done
+    if "float32" not in trace.reference or not trace.reference["float32"].done[done].all():
+        return None
     reference = _predicted(trace, trace.reference["float32"], done)
     found = metrics.change(_scored(trace, done), [_predicted(trace, chip, done) for chip in chips], reference,
                          trace.attributes["metric"], trace.attributes["seed"])

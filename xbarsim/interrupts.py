@@ -48,10 +48,13 @@ class Interrupts:
             raise KeyboardInterrupt
         self.say("interrupted: the run ends after the batch under way; once more ends it at once")
 
-    def check(self):
-        """Raise KeyboardInterrupt where an interrupt was noticed."""
+    def check(self, note=None):
+        """Raise KeyboardInterrupt, with a note, where an interrupt was noticed."""
         if self.noticed:
-            raise KeyboardInterrupt
+            interrupt = KeyboardInterrupt()
+            if note is not None:
+                interrupt.add_note(note)
+            raise interrupt
 
     def watch(self, progress):
         """The same progress that checks after every step, when the step's results are kept."""

@@ -5,7 +5,9 @@ stuck and read, as `DeviceModel.program` and `read_noise_sigma` do by drawing nu
 conductances with probability masses to the next one: every normal deviate becomes cells of exact mass, and the cloud is
 gathered into bins that widen away from its middle.  Relative errors are a few percent where a tail is 1e-40, less above.
 
-Two steps are approximate: laws that mean the achieved conductance take the one that the cell has by then, and a write-and-verify process is drawn (VERIFIED cells), so that its own tails end at one over this number.
+Two steps are approximate: laws that mean the achieved conductance take the one that the cell has by
+then, and a write-and-verify process is drawn (VERIFIED cells), so that its own tails end at one over
+this number.
 """
 from dataclasses import dataclass, replace
 

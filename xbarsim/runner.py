@@ -419,6 +419,7 @@ def run_study(study, directory="runs", threads=None, progress=silent, say=unsaid
             open_trace(directory, study, prepared, sources, idle_settings) as writer,
         ):
             run_paths(writer, study, cases, prepared, pool, threads, progress)
+        interrupts.check(writer.holds())     # one that came after the last batch
     return writer.path
 
 

@@ -7,6 +7,7 @@ layout, each of one path; `read_trace` takes either, and the name `NAME.h5` for 
 """
 
 import hashlib
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -149,6 +150,12 @@ def parts_of(path):
     return Path(path).with_suffix(".parts")
 
 
+def part_files(parts):
+    """The files of a directory of parts in their order, without one that was being written when its
+    run was killed."""
+    return sorted(parts.glob("[0-9]*.h5"))
+
+
 def read_trace(path):
     """Trace of a file, or of the parts of a run that is under way or was killed.
 
@@ -164,7 +171,7 @@ def read_trace(path):
         path = parts_of(path)
     if not path.exists():
         raise TraceError(f"no trace at {path}")
-    files = sorted(path.glob("*.h5")) if path.is_dir() else [path]
+    files = part_files(path) if path.is_dir() else [path]
     if not files:
         raise TraceError(
             f"{path} is a directory without parts of a trace; give one trace, NAME.h5 or NAME.parts"
@@ -299,6 +306,7 @@ class _Reading:
         if attributes["version"] > 2:
             examples |= {name: file[f"examples/{name}"][:] for name in ("index", "truncated")}
             self.sources = _sources(file["sources"])
+        _study(attributes)
         _check_examples(attributes, examples)
         self.attributes = attributes
         self.examples = examples
@@ -366,7 +374,13 @@ def _sources(group):
 
 
 def _texts(group):
-    return {_text(entry.attrs["name"]): _text(entry.attrs["text"]) for entry in _members(group)}
+    texts = {}
+    for entry in _members(group):
+        text = _text(entry.attrs["text"])
+        if text_sha256(text) != _text(entry.attrs["sha256"]):
+            raise ValueError(f"the text of {entry.name} does not have its sha256")
+        texts[_text(entry.attrs["name"])] = text
+    return texts
 
 
 def _check_examples(attributes, examples):
@@ -383,7 +397,17 @@ def _check_examples(attributes, examples):
 
 
 def _case_attributes(group):
-    return int(group.attrs["number"]), _text(group.attrs["study"])
+    return int(group.attrs["number"]), _study(group.attrs)
+
+
+def _study(attributes):
+    """The TOML text of a study or case, which is whole."""
+    text = _text(attributes["study"])
+    stated = attributes.get("study_sha256")                      # None in version 2
+    if stated is not None and text_sha256(text) != _text(stated):
+        raise ValueError("the text of the study does not have its sha256")
+    tomllib.loads(text)
+    return text
 
 
 def _outputs(group, examples):

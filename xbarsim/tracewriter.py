@@ -34,11 +34,12 @@ from xbarsim.trace import (
     PRODUCT_DATA,
     VERSION,
     is_count,
+    part_files,
     parts_of,
     text_sha256,
 )
 
-LIBRARY = ("v108", "v108")  # HDF5 1.8 and later read it; attributes may be longer than 64 KiB
+LIBRARY = ("v110", "v110")  # HDF5 1.10 and later read it; one chunk lies under one checksum
 SAVING_SHARE = 0.02  # of the run's time, at most, for saving a path that is not finished
 
 
@@ -76,14 +77,15 @@ class TraceWriter:
         truncated,
         outputs,
         sources,
+        study,
         **attributes,
     ):
         """
         directory, name : the trace is directory/NAME.h5, or NAME-2.h5, ... where that is taken
         label, tokens, index, truncated : (n,), see docs/trace.md
         outputs : int, numbers per example (classes of a head, 1 for a pair's score)
-        sources : trace.Sources
-        attributes : root attributes beside those of the format (study, model, task, ...)
+        sources : trace.Sources;  study : its TOML text
+        attributes : root attributes beside these (model, task, ...)
         """
         self.path = _claim(Path(directory), name)
         self.parts = parts_of(self.path)
@@ -96,6 +98,8 @@ class TraceWriter:
             "software_version": __version__,
             "created": now,
             "complete": False,
+            "study": study,
+            "study_sha256": text_sha256(study),
         }
         self.head = _Part(
             0,
@@ -168,7 +172,8 @@ class TraceWriter:
 
     def add_case(self, name, study):
         """Begin a case; its chips follow by `add_chip`."""
-        self.cases[name] = {"study": study, "number": len(self.cases)}
+        number = len(self.cases)
+        self.cases[name] = {"study": study, "study_sha256": text_sha256(study), "number": number}
 
     def add_chip(self, name, seed, layers, products, operations=()):
         """Begin the next chip of a case; returns its path for `write`.
@@ -261,7 +266,10 @@ class TraceWriter:
             for name, attributes in part.groups.items():
                 file.require_group(name).attrs.update(attributes)
             for name, (values, unit) in part.arrays.items():
-                file.create_dataset(name, data=values, track_times=False).attrs["unit"] = unit
+                dataset = file.create_dataset(
+                    name, data=values, chunks=values.shape, fletcher32=True, track_times=False
+                )
+                dataset.attrs["unit"] = unit
         with replacing(self.parts / f"{part.number:06}.h5", "wb") as file:
             file.write(image.getbuffer())
 
@@ -390,16 +398,14 @@ def join_parts(parts, path):
     try:
         target = _Steady(joined)
         with h5py.File(target, "w", libver=LIBRARY) as file:
-            for part in sorted(parts.glob("*.h5")):
-                with h5py.File(part, "r") as source:
-                    _copy(source, file)
+            for action in (_frame, _copy):
+                for part in part_files(parts):
+                    with h5py.File(part, "r") as source:
+                        action(source, file)
+                    file.flush()  # a part lies before the next: of a cut file the first remain
         target.finish()
         joined.replace(path)
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-    ) as error:  # of the disk, or of a part that cannot be read
+    except (OSError, RuntimeError, KeyError) as error:
         with contextlib.suppress(OSError):
             joined.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
@@ -408,6 +414,13 @@ def join_parts(parts, path):
             "a trace"
         ) from None
     shutil.rmtree(parts, ignore_errors=True)
+
+
+def _frame(source, target, levels=3):
+    """The groups of a part down to its path, empty: their links lie before all data."""
+    for name in source:
+        if levels and isinstance(source[name], h5py.Group):
+            _frame(source[name], target.require_group(name), levels - 1)
 
 
 def _copy(source, target):
