@@ -98,7 +98,8 @@ def choose_clip(weight, moment, mapping, device):
     error of the product y = x W, for independent inputs of second moment `moment` (inputs,):
     sum_i moment_i ((held_ij - w_ij)² + sum over the cells of the weight of value² σ(target)²), what clipping and
     rounding change plus what programming adds.  Inputs are weighted because a few of them are far larger than the rest
-    in a transformer, and a clipped weight behind such an input costs most.
+    in a transformer, and a clipped weight behind such an input costs most.  Where the mean error of
+    a write depends on its target, held_ij and value are those after `reached`.
     """
     magnitude = np.abs(weight)
     by_matrix = mapping.scale == "matrix"
@@ -117,9 +118,42 @@ def choose_clip(weight, moment, mapping, device):
     for clip in candidates:
         encoded = encode(sample, clip, mapping, device)
         programming = np.einsum("sqo,sqio->io", encoded.value**2, device.programming_sigma(encoded.target) ** 2)
-        error = moment @ (hold(weight, clip, mapping) - weight) ** 2 + moment.sum() * programming.mean(axis=0)
+        held, gain = reached(weight, clip, moment, mapping, device)
+        error = moment @ (held - weight) ** 2 + gain**2 * moment.sum() * programming.mean(axis=0)
         errors.append(np.full_like(error, error.sum()) if by_matrix else error)
     return candidates[np.argmin(errors, axis=0), np.arange(weight.shape[1])]
+
+
+def reached(weight, clip, moment, mapping, device):
+    """Weights (inputs, outputs) that cells with the device's mean error stand for, and the gain
+    (outputs,) they hold.
+
+    The gain brings them nearest to the weights that can be held, as the digital gain of an array
+    does: it undoes a mean error that is proportional to the target, and widens the scatter by as
+    much.  An error that is the same at all targets cancels in a pair, and is taken off with the
+    offset of a single cell.
+    """
+    held = hold(weight, clip, mapping)
+    ends = np.linspace(device.conductance_min, device.conductance_max, 33)
+    if np.ptp(device.programming_bias(ends)) == 0:
+        return held, np.ones(weight.shape[1])
+    encoded = encode(weight, clip, mapping, device)
+    mean = encoded.decode(encoded.target + device.programming_bias(encoded.target))
+    if mapping.gain == "none":
+        return mean, np.ones(weight.shape[1])
+    middle = np.zeros(weight.shape[1])
+    average = middle
+    if mapping.sign == "offset" and moment.any():
+        middle = moment @ held / moment.sum()
+        average = moment @ mean / moment.sum()
+    own = moment @ (mean - average) ** 2
+    cross = moment @ ((mean - average) * (held - middle))
+    if mapping.gain == "matrix":
+        own = np.full_like(own, own.sum())
+        cross = np.full_like(cross, cross.sum())
+    usable = own > 0
+    gain = np.where(usable, cross / np.where(usable, own, 1.0), 1.0)
+    return gain * (mean - average) + middle, gain
 
 
 def layout_of(inputs, outputs, mapping):
