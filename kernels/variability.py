@@ -19,13 +19,45 @@ def uniform(key, index):
     return (np.float64(mix(key, index) >> np.uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
 
 
+@jit(inline="always")
+def pulse_step(x, low, high, step, nonlinearity, falling):
+    """Mean change (S) by one pulse upwards, of a cell at x (S): step at `low`, falling on the way
+    to `high`.
+
+    step exp(-nonlinearity u) max(1 - falling (x - low), 0), u = (x - low) / (high - low) held
+    within 0 and 1.
+    A downward pulse is the mirror image: pass -x, -high, -low.
+    """
+    moved = min(max((x - low) / (high - low), 0.0), 1.0)
+    return step * math.exp(-nonlinearity * moved) * max(1.0 - falling * (x - low), 0.0)
+
+
 @jit
-def write_verify(target, low, high, bottom, top, start, tolerance, step, nonlinearity, step_sigma, read_sigma, pulses, key,
-                 g, count, sum_g):
+def write_verify(
+    target,
+    low,
+    high,
+    bottom,
+    top,
+    start,
+    tolerance,
+    step,
+    nonlinearity,
+    falling,
+    step_sigma,
+    read_sigma,
+    pulses,
+    key,
+    g,
+    count,
+    sum_g,
+):
     """Pulse every cell until it reads within `tolerance` of its target.
 
     target : (t, m, n) S;  low, high : S, the window;  bottom, top : S, bounds that no pulse crosses;  start : S
-    step, nonlinearity : (up, down), S and 1;  step_sigma : relative to the step;  read_sigma : S;  pulses : at most
+    step, nonlinearity, falling : (up, down) of `pulse_step`, S, 1, 1/S;  step_sigma : relative to
+        the step
+    read_sigma : S;  pulses : at most
     Results: g (t, m, n) S;  count (t, m, n) int64 pulses;  sum_g (t, m, n) S, of the conductances that the pulses found
     Returns the number of cells that never read within the tolerance.
     """
@@ -42,12 +74,13 @@ def write_verify(target, low, high, bottom, top, start, tolerance, step, nonline
                     done = abs(lacking) <= tolerance
                     if done or k == pulses:
                         break
-                    moved = min(max((x - low) / (high - low), 0.0), 1.0)
                     total += x
                     if lacking > 0:
-                        x += step[0] * math.exp(-nonlinearity[0] * moved) * (1 + step_sigma * step_deviate)
+                        change = pulse_step(x, low, high, step[0], nonlinearity[0], falling[0])
+                        x += change * (1 + step_sigma * step_deviate)
                     else:
-                        x -= step[1] * math.exp(-nonlinearity[1] * (1 - moved)) * (1 + step_sigma * step_deviate)
+                        change = pulse_step(-x, -high, -low, step[1], nonlinearity[1], falling[1])
+                        x -= change * (1 + step_sigma * step_deviate)
                     x = min(max(x, bottom), top)
                     k += 1
                 failed += not done

@@ -126,68 +126,7 @@ def test_iv_of_measured_resets():
     assert "compliance at 50.01, 100, 150.1, 200.1, 250.1, 300, 350.1, 400" in everything.notes[0]
 
 
-# ---------------------------------------------------------------- programming
-
 LEVELS = np.repeat(np.linspace(5e-6, 40e-6, 8), 40)
-
-
-def test_programming_covers_a_constant_sigma():
-    assert_covers(lambda rng: calibrate.fit_programming(LEVELS, LEVELS + rng.normal(0.1e-6, 1e-6, LEVELS.size)),
-                  {"bias": 0.1e-6, "sigma": 1e-6})
-
-
-def test_programming_covers_a_polynomial_sigma():
-    target = np.tile(LEVELS, 3)
-    sigma = 0.4e-6 + 2e-6 * target / 40e-6
-
-    def fit(rng):
-        achieved = target + sigma * rng.standard_normal(target.size)
-        return of_model(calibrate.fit_programming(target, achieved, degree=1), "degree 1")
-
-    assert_covers(fit, {"sigma_0": 0.4e-6, "sigma_1": 2e-6})
-
-
-def test_programming_covers_a_window_and_its_sigma():
-    def fit(rng):
-        return calibrate.fit_programming(LEVELS, LEVELS + rng.uniform(-5e-6, 5e-6, LEVELS.size))
-
-    assert_covers(fit, {"half_width": 5e-6, "sigma": 5e-6 / np.sqrt(3)})
-    width = fit(np.random.default_rng(0)).half_width
-    assert_allclose((width.value / width.high) ** LEVELS.size, 0.1)   # P(largest error below this) is 10 % at w = high
-
-
-def test_programming_covers_heavy_tails():
-    def fit(rng):
-        return calibrate.fit_programming(LEVELS, LEVELS + 1e-6 * rng.standard_t(2.5, LEVELS.size))
-
-    assert fit(np.random.default_rng(0)).model == "heavy-tailed, Student t"
-    assert_covers(lambda rng: of_model(fit(rng), "Student"), {"degrees_of_freedom": 2.5})
-
-
-@pytest.mark.parametrize("draw, model", [
-    (lambda rng, n: rng.normal(0, 1e-6, n), "Gaussian, sigma a polynomial of degree 0"),
-    (lambda rng, n: rng.uniform(-2e-6, 2e-6, n), "bounded"),
-    (lambda rng, n: 1e-6 * rng.standard_t(3, n), "heavy-tailed"),
-    (lambda rng, n: np.where(LEVELS == LEVELS[0], 4e-6, 0.5e-6) * rng.standard_normal(n), "Gaussian, sigma of every level"),
-])
-def test_programming_tells_distributions_apart(draw, model):
-    errors = (draw(np.random.default_rng(seed), LEVELS.size) for seed in range(10))
-    found = [calibrate.fit_programming(LEVELS, LEVELS + error).model for error in errors]
-    assert sum(name.startswith(model) for name in found) >= 8, found
-
-
-def test_gaussian_tails_are_no_student():
-    fit = calibrate.fit_programming(LEVELS, LEVELS + np.random.default_rng(3).normal(0, 1e-6, LEVELS.size))
-    student = of_model(fit, "Student")
-    assert not student.degrees_of_freedom.identified and not student.device
-
-
-@measured
-def test_programming_of_measured_levels():
-    fit = calibrate.calibrate_files("programming", [DATA / "readc_1t1r" / "levels_3c.csv"])
-    assert fit.model.startswith("bounded")
-    assert_allclose(fit.sigma.value, 2.74e-6, rtol=3e-3)
-    assert_allclose(fit.half_width.value, 5e-6, rtol=5e-3)
 
 
 # ---------------------------------------------------------------- retention
@@ -254,46 +193,10 @@ def test_relaxation_of_measured_cells():
     assert any("left out: 3.44 s" in note for note in fit.notes)
 
 
-# ---------------------------------------------------------------- pulses
-
-
 def trains(rng, up=2.0, down=4.0, pulses=150, noise=0.5e-6):
     share = np.arange(pulses) / (pulses - 1)
     shape = [np.log1p(np.expm1(n) * share) / n if n else share for n in (up, down)]
     return tuple(g + noise * rng.standard_normal(pulses) for g in (10e-6 + 30e-6 * shape[0], 40e-6 - 30e-6 * shape[1]))
-
-
-def test_pulses_cover():
-    def fit(rng):
-        return of_model(calibrate.fit_pulses(*trains(rng)), "logarithmic")
-
-    assert_covers(fit, {"nonlinearity_up": 2.0, "nonlinearity_down": 4.0, "step_up": 30e-6 / 149 * np.expm1(2) / 2,
-                        "step_down": 30e-6 / 149 * np.expm1(4) / 4})
-
-
-def test_pulses_prefer_the_law_that_made_the_data():
-    rng, share = np.random.default_rng(0), np.arange(200) / 199
-    saturating = np.expm1(-4 * share) / np.expm1(-4)
-    fit = calibrate.fit_pulses(*(g + rng.normal(0, 5e-7, 200) for g in (1e-5 + 3e-5 * saturating, 4e-5 - 3e-5 * saturating)))
-    assert fit.model == "exponential saturation" and fit.nonlinearity_up.low < 4 < fit.nonlinearity_up.high
-    assert calibrate.fit_pulses(*trains(rng)).model == "logarithmic"
-
-
-def test_pulses_that_do_not_saturate():
-    fit = calibrate.fit_pulses(*trains(np.random.default_rng(5), up=0.0))
-    assert not fit.nonlinearity_up.identified and "straight line is within" in fit.nonlinearity_up.reason
-    assert fit.nonlinearity_down.identified and fit.step_up.identified
-    assert "nonlinearity_up" not in fit.device["write_verify"]
-    with pytest.raises(OutOfRangeError, match="'up' goes down.*exchanged"):
-        calibrate.fit_pulses(*trains(np.random.default_rng(5))[::-1])
-
-
-@measured
-def test_pulses_of_gong():
-    fit = calibrate.calibrate_files("pulses", [DATA / "gong_pulse" / "gong_et_al.csv"], {"up": "1", "down": "2"})
-    assert not fit.nonlinearity_up.identified and fit.nonlinearity_up.value is None
-    assert fit.nonlinearity_down.identified and not fit.device
-    assert not next(iter(fit.alternatives)).nonlinearity_up.identified
 
 
 # ---------------------------------------------------------------- faults

@@ -60,6 +60,31 @@ def test_error_of_a_write_is_distributed_as_stated(table, error, sigma):
     np.testing.assert_array_equal(write(model.without("programming")), TARGET)
 
 
+@pytest.mark.parametrize(("bias", "mean"), [
+    ({"law": "polynomial", "scale_us": 40.0, "coefficients": [1.0, -8.0]}, lambda g: 1 - 0.2 * g),
+    ({"law": "table", "conductance_us": [0.0, 20.0, 40.0], "values": [0.0, -4.0, 2.0]},
+     lambda g: np.interp(g, [0, 20, 40], [0, -4, 2])),
+    (-1.5, lambda g: np.full(np.shape(g), -1.5)),
+])
+def test_a_mean_error_that_depends_on_the_target(bias, mean):
+    """Of the write, and of all that follows it: spread and drift act on what the write reaches."""
+    model = device(programming=SIGMA | {"bias_us": bias})
+    target = np.repeat([10.0, 20.0, 35.0], 4000).reshape(1, 120, 100) * 1e-6
+    found = (write(model, target) - target).reshape(3, -1) * 1e6
+    expected = mean(np.array([10.0, 20.0, 35.0]))
+    np.testing.assert_allclose(found.mean(axis=1), expected, rtol=0, atol=0.12)
+    stated = model.programming_bias(target[0, ::40, 0])
+    np.testing.assert_allclose(stated * 1e6, expected, rtol=1e-12)
+    np.testing.assert_array_equal(model.without("programming").programming_bias(target), 0)
+    biased = SIGMA | {"bias_us": bias}
+    spread = device(programming=biased, spread={"cycle_to_cycle_relative_sigma": 0.2})
+    sigma = (write(spread, target) * 1e6).reshape(3, -1).std(axis=1)
+    np.testing.assert_allclose(spread.programming_sigma(target[0, ::40, 0]) * 1e6, sigma, rtol=0.04)
+    relaxed = device(programming=biased, relaxation=RELAXATION).at(time=100.0)
+    expected = mean(20.0) - 0.265 - 2 * 0.2342
+    np.testing.assert_allclose(relaxed.programming_bias(20e-6) * 1e6, expected, rtol=1e-9)
+
+
 def test_a_mixture_has_the_stated_sigma_and_tails():
     model = device(programming=SIGMA | {"model": "mixture", "tail_fraction": 0.1, "tail_factor": 4.0})
     core = 2e-6 / np.sqrt(0.9 + 0.1 * 16)
@@ -230,6 +255,26 @@ def test_write_verify_without_noise_is_a_staircase():
     assert held.counts.pulses == held.conductance.size and held.counts.unverified == 0
     noisy = device(write_verify=VERIFY | {"read_sigma_us": 2.0}).program(TARGET, 1).conductance - TARGET
     assert 0.8e-6 < noisy.std() < 2.2e-6                                          # the verify believes its noisy reads
+
+
+def test_steps_that_fall_along_a_line_to_a_saturation():
+    """Up to 45 µS from the minimum of 1, down to -5 from the maximum of 40: geometric series."""
+    table = VERIFY | {"step_relative_sigma": 0.0, "tolerance_us": 1e-6}
+    table |= {"saturation_up_us": 45.0, "step_up_us": 2.2}
+    table |= {"saturation_down_us": -5.0, "step_down_us": 1.8}
+    for pulses in (1, 7, 30):
+        up = device(write_verify=table | {"maximum_pulses": pulses})
+        done = up.program(np.full((1, 2, 2), 40e-6), 1)
+        expected = 45 - 44 * (1 - 2.2 / 44) ** pulses
+        np.testing.assert_allclose(done.conductance * 1e6, expected, rtol=1e-9)
+        down = device(write_verify=table | {"maximum_pulses": pulses, "start_us": 40.0})
+        done = down.program(np.full((1, 2, 2), 1e-6), 1)
+        expected = -5 + 45 * (1 - 1.8 / 45) ** pulses
+        np.testing.assert_allclose(done.conductance * 1e6, expected, rtol=1e-9)
+    short = device(write_verify=table | {"saturation_up_us": 30.0, "maximum_pulses": 400})
+    done = short.program(np.full((1, 2, 2), 40e-6), 1)
+    np.testing.assert_allclose(done.conductance, 30e-6, rtol=1e-6)
+    assert done.counts.unverified == 4                              # it cannot get further
 
 
 def test_one_pulse_per_cell_where_the_file_states_pulses():
@@ -435,6 +480,13 @@ def test_a_device_file_brings_its_cell_to_a_crossbar():
     ({"iv": {"source": "t", "model": "sinh", "v0_v": 0.5, "valid_voltage_v": 0.1}}, "lower the read voltage"),
     ({"write": {"source": "t", "pulse_time_ns": 1.0}}, "pulse_energy_pj"),
     ({"read": {"voltage_v": 0.2}}, "read.source: field required"),
+    ({"programming": {"source": "t", "model": "bounded", "half_width_us": 5.0, "bias_us": {
+        "law": "table", "conductance_us": [5.0, 40.0], "values": [1.0, 2.0]}}}, "bias_us: conductance_us must cover"),
+    ({"programming": {"source": "t", "model": "bounded", "half_width_us": 5.0, "bias_us": {
+        "law": "polynomial", "coefficients": [1.0, 2.0]}}}, "needs the key scale_us"),
+    ({"write_verify": VERIFY | {"source": "t", "nonlinearity_up": 1.0, "saturation_up_us": 50.0}}, "give either nonlin"),
+    ({"write_verify": VERIFY | {"source": "t", "saturation_up_us": 0.5}}, "must be above the window's minimum"),
+    ({"write_verify": VERIFY | {"source": "t", "saturation_down_us": 41.0}}, "must be below the window's maximum"),
 ])
 def test_a_wrong_device_file_names_table_and_remedy(tmp_path, change, words):
     file = tmp_path / "wrong.toml"

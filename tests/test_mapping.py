@@ -4,7 +4,7 @@ import pytest
 
 from xbarsim.config import Mapping
 from xbarsim.errors import ConfigError
-from xbarsim.mapping import CLIP_QUANTILES, choose_clip, encode, hold, layout_of
+from xbarsim.mapping import CLIP_QUANTILES, choose_clip, encode, hold, layout_of, reached
 
 ENCODINGS = [("amplitude", "pair"), ("slices", "pair"), ("slices", "offset")]
 
@@ -19,6 +19,9 @@ class Window:
 
     def programming_sigma(self, target):
         return np.full(target.shape, self.sigma)
+
+    def programming_bias(self, target):
+        return np.zeros(target.shape)
 
 
 @pytest.fixture()
@@ -112,6 +115,58 @@ def test_mse_clip_is_the_best_candidate_by_brute_force(encoding, sign, scale):
 def test_without_programming_error_nothing_is_clipped_away(weight):
     mapping = Mapping(scale="column")
     np.testing.assert_array_equal(choose_clip(weight, np.ones(150), mapping, Window()), np.abs(weight).max(axis=0))
+
+
+class Biased(Window):
+    """Mean errors in S at a target: slope and constant, and a bend."""
+
+    def __init__(self, slope=0.0, bend=0.0, sigma=0.0):
+        super().__init__(sigma)
+        self.slope, self.bend = slope, bend
+
+    def programming_bias(self, target):
+        return self.slope * target + self.bend * (target / 40e-6) ** 2
+
+
+@pytest.mark.parametrize(
+    ("gain", "encoding", "sign"), [("column", *e) for e in ENCODINGS] + [("matrix", *ENCODINGS[0])]
+)
+def test_a_mean_error_proportional_to_the_target_is_undone_by_the_gain(
+    weight, gain, encoding, sign
+):
+    """What 0.8 of every conductance loses, a gain of 1 / 0.8 gives back: the choice is that of 1.25
+    times the scatter."""
+    mapping = Mapping(scale="matrix", clip="mse", gain=gain, encoding=encoding, sign=sign)
+    moment = np.random.default_rng(2).uniform(0, 2, 150)
+    biased = choose_clip(weight, moment, mapping, Biased(slope=-0.2, sigma=0.8e-6))
+    np.testing.assert_array_equal(biased, choose_clip(weight, moment, mapping, Window(1e-6)))
+    held, factor = reached(weight, biased, moment, mapping, Biased(slope=-0.2))
+    np.testing.assert_allclose(factor, 1.25, rtol=1e-9)
+    np.testing.assert_allclose(held, hold(weight, biased, mapping), rtol=0, atol=1e-12)
+
+
+def test_a_bent_mean_error_is_weighed_by_brute_force(weight):
+    mapping, device = (
+        Mapping(scale="matrix", clip="mse", gain="none"),
+        Biased(bend=-8e-6, sigma=0.5e-6),
+    )
+    moment = np.random.default_rng(2).uniform(0, 2, 150)
+
+    def error(clip):
+        scale = clip / 39e-6
+        total = 0.0
+        for i, row in enumerate(weight):
+            for w in row:
+                wanted = abs(np.clip(w, -clip, clip)) / clip
+                high, low = 1e-6 + 39e-6 * wanted, 1e-6
+                mean = scale * (high - low - 8e-6 * ((high / 40e-6) ** 2 - (low / 40e-6) ** 2))
+                total += moment[i] * (np.sign(w) * mean - w) ** 2
+        return total + moment.sum() * 37 * 2 * (scale * 0.5e-6) ** 2
+
+    candidates = np.quantile(np.abs(weight), CLIP_QUANTILES)
+    chosen = choose_clip(weight, moment, mapping, device)[0]
+    assert chosen == pytest.approx(min(candidates, key=error), rel=1e-12, abs=0)
+    assert chosen != choose_clip(weight, moment, mapping, Window(0.5e-6))[0]
 
 
 def test_an_important_input_keeps_its_outlier_weight(weight):

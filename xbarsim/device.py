@@ -217,9 +217,36 @@ class DeviceModel:
             sigma += share * (sigma_of(model.sigma[before]) - sigma)
         return np.maximum(sigma, 0.0) * MICROSIEMENS
 
+    def write_bias(self, target):
+        """Mean error in S of the write itself, element by element of `target` (S)."""
+        target = np.asarray(target, float)
+        model = self._table("programming")
+        if model is None or model.bias_us is None:
+            return np.zeros(target.shape)
+        return model.bias_us(target / MICROSIEMENS) * MICROSIEMENS
+
+    def programming_bias(self, target):
+        """Mean deviation in S of the conductance that is read from `target` (S): of the write and
+        of relaxation.
+
+        In the scale of the target, like `programming_sigma`, whose standard deviations are about
+        this mean.
+
+        Raises
+        ------
+        OutOfRangeError : a target outside the valid range
+        """
+        target = np.asarray(target, float)
+        self._check_target(target)
+        bias = self.write_bias(target)
+        if self._table("relaxation") is not None:
+            bias = bias + self.relaxation_moments()[0]
+        return bias
+
     def programming_sigma(self, target):
         """Standard deviation in S of all that lies between `target` (S) and the conductance that is read, to first order:
-        write, spread, relaxation and drift (temperature, disturb and stuck cells left out).
+        write, spread, relaxation and drift (temperature, disturb and stuck cells left out), each of
+        the conductance that the write reaches on average, `target + write_bias(target)`.
 
         In the scale of the target: where all cells drift, by the same factor on average, a digital gain undoes that.  A
         write-and-verify process counts as uniform within its tolerance.
@@ -231,14 +258,16 @@ class DeviceModel:
         target = np.asarray(target, float)
         self._check_target(target)
         sigma = self.write_sigma(target)
+        written = np.maximum(target + self.write_bias(target), 0.0)
         if (spread := self._table("spread")) is not None:
             for relative in (spread.device_to_device_relative_sigma, spread.cycle_to_cycle_relative_sigma):
-                sigma = np.hypot(sigma, relative * target)
+                sigma = np.hypot(sigma, relative * written)
         if self._table("relaxation") is not None:
             sigma = np.hypot(sigma, self.relaxation_moments()[1])
         if self._table("drift") is not None:
             logarithm = np.log(self.aged_time / self.file.drift.reference_s)
-            sigma = np.hypot(sigma, target * self.drift_exponent(Programmed.exactly(target))[1] * logarithm)
+            reached = Programmed(written, target, written)
+            sigma = np.hypot(sigma, written * self.drift_exponent(reached)[1] * logarithm)
         return sigma
 
     def relaxation_moments(self):
@@ -302,8 +331,7 @@ class DeviceModel:
             generators = streams.generators(len(g), PROGRAMMING, self.write)
             for tile, s, generator in zip(g, sigma, generators, strict=True):
                 tile += _write_error(model, s, generator)
-        if model is not None and model.bias_us:
-            g += model.bias_us * MICROSIEMENS
+        g += self.write_bias(target)
         if pulse is None or process is not None:                   # a process that is switched off counts no pulses
             return g, Counts()
         return g, Counts(pulses=g.size, write_energy=_pulse_energy(pulse, g.size, np.maximum(g, 0).sum()))
@@ -312,12 +340,36 @@ class DeviceModel:
         p, pulse = self.file.write_verify, self.file.write
         bottom, top = self.file.conductance.bounds_us
         start = self.file.conductance.minimum_us if p.start_us is None else p.start_us
-        g, count, total = np.empty(target.shape), np.empty(target.shape, np.int64), np.empty(target.shape)
+        step = np.array([p.step_up_us, p.step_down_us]) * MICROSIEMENS
+        nonlinearity = np.array([p.nonlinearity_up, p.nonlinearity_down])
+        # of the step, per siemens on the way to saturation
+        falling = np.zeros(2)
+        if p.saturation_up_us is not None:
+            falling[0] = 1 / (p.saturation_up_us * MICROSIEMENS - self.conductance_min)
+        if p.saturation_down_us is not None:
+            falling[1] = 1 / (self.conductance_max - p.saturation_down_us * MICROSIEMENS)
+        g = np.empty(target.shape)
+        count = np.empty(target.shape, np.int64)
+        total = np.empty(target.shape)
         unverified = variability.write_verify(
-            target, self.conductance_min, self.conductance_max, bottom * MICROSIEMENS, top * MICROSIEMENS,
-            start * MICROSIEMENS, p.tolerance_us * MICROSIEMENS, np.array([p.step_up_us, p.step_down_us]) * MICROSIEMENS,
-            np.array([p.nonlinearity_up, p.nonlinearity_down]), p.step_relative_sigma, p.read_sigma_us * MICROSIEMENS,
-            p.maximum_pulses, streams.keys(len(target), PROGRAMMING, self.write), g, count, total)
+            target,
+            self.conductance_min,
+            self.conductance_max,
+            bottom * MICROSIEMENS,
+            top * MICROSIEMENS,
+            start * MICROSIEMENS,
+            p.tolerance_us * MICROSIEMENS,
+            step,
+            nonlinearity,
+            falling,
+            p.step_relative_sigma,
+            p.read_sigma_us * MICROSIEMENS,
+            p.maximum_pulses,
+            streams.keys(len(target), PROGRAMMING, self.write),
+            g,
+            count,
+            total,
+        )
         pulses = int(count.sum())
         energy = None if pulse is None else _pulse_energy(pulse, pulses, total.sum())
         return g, Counts(unverified=unverified, pulses=pulses, write_energy=energy)

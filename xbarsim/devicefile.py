@@ -73,7 +73,9 @@ class Programming(Table):
     tail_fraction: float | None = Field(None, gt=0, lt=1)
     tail_factor: float | None = Field(None, gt=1, le=1000)
     half_width_us: Positive | None = None
-    bias_us: Finite = Field(0.0, description="mean of achieved minus target")
+    bias_us: Law | None = Field(
+        None, description="mean of achieved minus target, at the target; 0 if absent"
+    )
     source: str
 
     @model_validator(mode="after")
@@ -119,20 +121,41 @@ class Write(Table):
 class WriteVerify(Table):
     """Write as a process: pulses up or down until the cell reads within `tolerance_us` of its target.
 
-    A pulse changes the conductance by step exp(-nonlinearity u) (1 + step_relative_sigma N(0, 1)), u the share of the
-    window that the cell has already moved in that direction.
+    A pulse changes the conductance by step fall (1 + step_relative_sigma N(0, 1)).  `step` is that
+    of the first pulse from the end of the window.  fall = exp(-nonlinearity u), u the share of the
+    window that the cell has already moved in that direction; or, with `saturation`, a straight line
+    from 1 at the end of the window to 0 at the saturation.
     """
 
-    step_up_us: Positive
-    step_down_us: Positive
-    nonlinearity_up: NotNegative = 0.0
-    nonlinearity_down: NotNegative = 0.0
+    step_up_us: Positive = Field(description="of a pulse up, at the window's minimum")
+    step_down_us: Positive = Field(description="of a pulse down, at the window's maximum")
+    nonlinearity_up: Finite = 0.0
+    nonlinearity_down: Finite = 0.0
+    saturation_up_us: Finite | None = Field(
+        None, description="where pulses up end, in place of nonlinearity_up"
+    )
+    saturation_down_us: Finite | None = Field(
+        None, description="where pulses down end, in place of nonlinearity_down"
+    )
     step_relative_sigma: NotNegative = 0.0
     read_sigma_us: NotNegative = Field(0.0, description="noise of the verify read")
     tolerance_us: Positive
     maximum_pulses: int = Field(ge=1, le=100_000)
     start_us: NotNegative | None = Field(None, description="before the first pulse; the window's minimum if absent")
     source: str
+
+    @model_validator(mode="after")
+    def _one_law(self):
+        for way in ("up", "down"):
+            if (
+                getattr(self, f"nonlinearity_{way}")
+                and getattr(self, f"saturation_{way}_us") is not None
+            ):
+                raise ValueError(
+                    f"give either nonlinearity_{way} or saturation_{way}_us: each says how the "
+                    "step falls"
+                )
+        return self
 
 
 class Spread(Table):
@@ -381,6 +404,35 @@ class DeviceFile(Table):
                 raise ValueError(f"programming.sigma: target_us must cover the window, {low:g} to {high:g} µS")
             if entry.polynomial_us:
                 self.programming.check_polynomial(entry, np.linspace(low, high, 1001))
+        bias = self.programming.bias_us if self.programming else None
+        if bias is not None and bias.of != "target":
+            raise ValueError('programming.bias_us means the target; remove its key of')
+        if bias is not None and bias.law == "table" and not (bias.conductance_us[0] <= low < high
+                                                             <= bias.conductance_us[-1]):
+            raise ValueError(
+                f"programming.bias_us: conductance_us must cover the window, {low:g} to {high:g} µS"
+            )
+        process = self.write_verify
+        if (
+            process is not None
+            and process.saturation_up_us is not None
+            and process.saturation_up_us <= low
+        ):
+            raise ValueError(
+                f"write_verify.saturation_up_us = {process.saturation_up_us:g} must be above the "
+                "window's "
+                f"minimum, {low:g} µS"
+            )
+        if (
+            process is not None
+            and process.saturation_down_us is not None
+            and process.saturation_down_us >= high
+        ):
+            raise ValueError(
+                f"write_verify.saturation_down_us = {process.saturation_down_us:g} must be below "
+                "the "
+                f"window's maximum, {high:g} µS"
+            )
         if self.iv is not None and self.iv.valid_voltage_v < self.read.voltage_v:
             raise ValueError(f"iv.valid_voltage_v = {self.iv.valid_voltage_v:g} is below read.voltage_v = "
                              f"{self.read.voltage_v:g}; lower the read voltage")

@@ -69,10 +69,10 @@ class _Law(Table):
     x = conductance / scale_us
 
     constant: value;  log: offset + slope ln x;  power: coefficient x^exponent
-    table: linear between points
+    table: linear between points;  polynomial: sum of coefficients_k x^k
     """
 
-    law: Literal["constant", "log", "power", "table"]
+    law: Literal["constant", "log", "power", "table", "polynomial"]
     value: Finite | None = None
     scale_us: Positive | None = None
     offset: Finite | None = None
@@ -81,6 +81,7 @@ class _Law(Table):
     exponent: Finite | None = None
     conductance_us: Numbers = ()
     values: Numbers = ()
+    coefficients: Numbers = Field((), description="lowest order first")
     minimum: Finite | None = None
     maximum: Finite | None = None
     of: Literal["target", "achieved", "read"] = Field(
@@ -102,8 +103,9 @@ class _Law(Table):
                 "log": ("scale_us", "offset", "slope"),
                 "power": ("scale_us", "coefficient", "exponent"),
                 "table": ("conductance_us", "values"),
+                "polynomial": ("scale_us", "coefficients"),
             },
-            {"log": limits, "power": limits, "table": limits},
+            {"log": limits, "power": limits, "table": limits, "polynomial": limits},
         )
         increasing("conductance_us", self.conductance_us, "µS")
         if len(self.conductance_us) != len(self.values):
@@ -137,6 +139,8 @@ class _Law(Table):
             return np.full(g.shape, self.value)
         if self.law == "table":
             result = np.interp(g, self.conductance_us, self.values)
+        elif self.law == "polynomial":
+            result = np.polynomial.polynomial.polyval(g / self.scale_us, self.coefficients)
         else:
             with np.errstate(divide="ignore", invalid="ignore"):
                 x = g / self.scale_us

@@ -100,7 +100,8 @@ def choose_clip(weight, moment, mapping, device):
     sum_i moment_i ((held_ij - w_ij)² + sum over the cells of the weight of value² σ(target)²), what clipping and
     rounding change plus what programming adds.  Inputs are weighted because a few of them are far larger than the rest
     in a transformer, and a clipped weight behind such an input costs most.  Correlations of the inputs would change the
-    SNR of a product by 0.03 dB or less here, at O(inputs) the cost.
+    SNR of a product by 0.03 dB or less here, at O(inputs) the cost.  Where the mean error of a write depends on its
+    target, held_ij and value are those after `reached`.
     """
     magnitude = np.abs(weight)
     by_matrix = mapping.scale == "matrix"
@@ -114,11 +115,33 @@ def choose_clip(weight, moment, mapping, device):
     candidates = np.where(candidates > 0, candidates, largest)
     if mapping.clip == "quantile":
         return candidates[0]
-    errors = clip_errors(np.ascontiguousarray(weight.T), candidates, moment, programming_variance(mapping, device),
-                         mapping.encoding == "slices")
+    if _mean_error_varies(device):
+        errors = _errors_of_reached(weight, candidates, moment, mapping, device)
+    else:
+        errors = clip_errors(np.ascontiguousarray(weight.T), candidates, moment, programming_variance(mapping, device),
+                             mapping.encoding == "slices")
     if by_matrix:
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
     return candidates[np.argmin(errors, axis=0), np.arange(weight.shape[1])]
+
+
+def _mean_error_varies(device):
+    """Whether the mean error of a write depends on its target."""
+    window = np.linspace(device.conductance_min, device.conductance_max, 33)
+    return np.ptp(device.programming_bias(window)) != 0
+
+
+def _errors_of_reached(weight, candidates, moment, mapping, device):
+    """(candidates, outputs) expected squared errors with weights and gains of `reached`."""
+    variance = programming_variance(mapping, device)
+    steps = len(variance) // 2
+    errors = []
+    for clip in candidates:
+        held, gain = reached(weight, clip, moment, mapping, device)
+        code = np.rint(np.clip(weight / clip, -1, 1) * steps).astype(int)
+        scatter = clip**2 * variance[code + steps]
+        errors.append(moment @ ((held - weight) ** 2 + gain**2 * scatter))
+    return np.array(errors)
 
 
 def programming_variance(mapping, device):
@@ -131,6 +154,37 @@ def programming_variance(mapping, device):
     encoded = encode(relative[:, None], np.ones(1), mapping, device)
     variance = device.programming_sigma(encoded.target) ** 2
     return np.einsum("sqo,sqio->io", encoded.value**2, variance)[:, 0]
+
+
+def reached(weight, clip, moment, mapping, device):
+    """Weights (inputs, outputs) that cells with the device's mean error stand for, and the gain
+    (outputs,) they hold.
+
+    The gain brings them nearest to the weights that can be held, as the digital gain of an array
+    does: it undoes a mean error that is proportional to the target, and widens the scatter by as
+    much.  An error that is the same at all targets cancels in a pair, and is taken off with the
+    offset of a single cell.
+    """
+    held = hold(weight, clip, mapping)
+    if not _mean_error_varies(device):
+        return held, np.ones(weight.shape[1])
+    encoded = encode(weight, clip, mapping, device)
+    mean = encoded.decode(encoded.target + device.programming_bias(encoded.target))
+    if mapping.gain == "none":
+        return mean, np.ones(weight.shape[1])
+    middle = np.zeros(weight.shape[1])
+    average = middle
+    if mapping.sign == "offset" and moment.any():
+        middle = moment @ held / moment.sum()
+        average = moment @ mean / moment.sum()
+    own = moment @ (mean - average) ** 2
+    cross = moment @ ((mean - average) * (held - middle))
+    if mapping.gain == "matrix":
+        own = np.full_like(own, own.sum())
+        cross = np.full_like(cross, cross.sum())
+    usable = own > 0
+    gain = np.where(usable, cross / np.where(usable, own, 1.0), 1.0)
+    return gain * (mean - average) + middle, gain
 
 
 def layout_of(inputs, outputs, mapping):

@@ -106,7 +106,7 @@ def _written(device, target):
     model, sigma = device._table("programming"), float(device.write_sigma(target))
     if model is None:
         return np.array([target]), np.ones(1)
-    middle = target + model.bias_us * MICROSIEMENS
+    middle = target + float(device.write_bias(target))
     if sigma == 0:
         return np.array([middle]), np.ones(1)
     if model.model == "bounded":

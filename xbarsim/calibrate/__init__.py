@@ -10,7 +10,7 @@ from xbarsim.errors import ConfigError
 # kind of `xbarsim calibrate` -> module with from_files(paths, columns, where) -> FitResult; the first line of its
 # docstring is what the help says
 KINDS = {"iv": "iv", "programming": "programming", "retention": "retention", "read-noise": "read_noise", "pulses": "pulses",
-         "faults": "faults", "array": "array"}
+         "faults": "faults", "array": "array", "spread": "spread", "write-verify": "write_verify"}
 
 _EXPORTS = {"FitResult": "result", "Parameter": "result", "device_toml": "devices", "write_device": "devices",
             **{f"fit_{module}": module for module in KINDS.values()}}

@@ -29,16 +29,37 @@ def device_toml(result, base, source):
     content = DEVICES.content(base)
     for name, table in result.device.items():
         content.pop(_INSTEAD.get(name), None)
-        if name == "write_verify":                                   # what the writer chooses is not in the pulses
-            if name not in content or not {"tolerance_us", "maximum_pulses"} <= set(content[name]):
-                raise ConfigError(f"a {result.kind} fit gives the steps of [write_verify]; its tolerance_us and "
-                                  f"maximum_pulses are choices of the write: add them to a copy of device {base} and give "
-                                  "that file as --base")
-            table = content[name] | table
+        if name == "write_verify":
+            table = _process(content.get(name, {}), table, result.kind, base)
         content[name] = _sourced(table, source)
     content["description"] = f"{Path(str(base)).stem} with {', '.join(result.device)} from {source}"
     where = f"the {result.kind} fit over device {base} (choose another --base)"
     return validated(DeviceFile, content, where).to_toml()
+
+
+def _process(stated, fitted, kind, base):
+    """The fitted keys of [write_verify] over those that the base states; a fitted direction has one
+    law."""
+    kept = dict(stated)
+    for way in ("up", "down"):
+        if f"step_{way}_us" in fitted:
+            kept.pop(f"nonlinearity_{way}", None)
+            kept.pop(f"saturation_{way}_us", None)
+    table = kept | fitted
+    if not {"tolerance_us", "maximum_pulses"} <= set(table):
+        raise ConfigError(
+            f"a {kind} fit gives the steps of [write_verify]; its tolerance_us and "
+            "maximum_pulses are choices "
+            f"of the write: add them to a copy of device {base} and give that file as --base"
+        )
+    for way in ("up", "down"):
+        if f"step_{way}_us" not in table:
+            raise ConfigError(
+                f"this {kind} fit has no pulses {way}, and device {base} no "
+                f"write_verify.step_{way}_us: "
+                "measure them, or add the key to a copy of the device and give that file as --base"
+            )
+    return table
 
 
 def write_device(result, path, base, files):

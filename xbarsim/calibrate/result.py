@@ -65,6 +65,23 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True)
+class Level:
+    """Statistics of the writes to one target, as measured.
+
+    target, mean_error, sigma : S, the standard deviation about the level's own mean;  writes :
+        count
+    fit_p : Kolmogorov-Smirnov probability of these writes under the fitted distribution, None for
+        too few
+    """
+
+    target: float
+    writes: int
+    mean_error: float
+    sigma: float
+    fit_p: float | None
+
+
+@dataclasses.dataclass(frozen=True)
 class FitResult:
     """One model fitted to one set of data.
 
@@ -77,6 +94,8 @@ class FitResult:
     notes : what a user must know;  inputs : what was read, from where, in which unit
     curves : {title of a panel: Curve};  device : tables of a device file, in that file's units
     parts : fits of single cells, by their label
+    levels : Level of every target, of fits that have them;  warnings : where the data contradict
+        the model
     """
 
     kind: str
@@ -91,6 +110,8 @@ class FitResult:
     curves: dict = dataclasses.field(default_factory=dict)
     device: dict = dataclasses.field(default_factory=dict)
     parts: dict = dataclasses.field(default_factory=dict)
+    levels: tuple = ()
+    warnings: tuple = ()
 
     def __getattr__(self, name):
         if not name.startswith("_"):
@@ -138,7 +159,21 @@ class FitResult:
         if fitted and math.isfinite(self.aic):
             others = ", ".join(f"{other.model} {other.aic - self.aic:+.1f}" for other in fitted)
             lines.append(f"AIC   against this model (lower is better): {others}")
-        return "\n".join(lines + [f"note  {note}" for note in self.notes])
+        lines += self._level_lines()
+        lines += [f"note  {note}" for note in self.notes]
+        return "\n".join(lines + [f"WARNING  {warning}" for warning in self.warnings])
+
+    def _level_lines(self):
+        if not self.levels:
+            return []
+        lines = ["", "target (µS)  writes  mean error (µS)  sigma (µS)  fit p"]
+        for level in self.levels:
+            target, mean, sigma = (
+                f"{value * 1e6:.4g}" for value in (level.target, level.mean_error, level.sigma)
+            )
+            p = "-" if level.fit_p is None else f"{level.fit_p:.2g}"
+            lines.append(f"{target:>11}{level.writes:>8}{mean:>17}{sigma:>12}{p:>7}")
+        return lines
 
 
 def _parts(parts):
