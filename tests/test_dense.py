@@ -11,6 +11,7 @@ from xbarsim.device import load_device
 from xbarsim.devicefile import ReadNoise
 from xbarsim.errors import ConfigError, OutOfRangeError
 
+NO_WIRES = Wires(word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0)
 IDEAL, WAN = load_device("ideal"), load_device("rram-wan2022")
 WIRES = Wires(word_line_resistance_ohm=3.0, bit_line_resistance_ohm=5.0)
 
@@ -241,7 +242,7 @@ def test_a_share_of_the_cells_of_a_segment_has_telegraph_noise():
     file = IDEAL.file.model_copy(update={"read_noise": ReadNoise(telegraph=telegraph, source="t")})
     noisy = dataclasses.replace(IDEAL, file=file)
     memory = Memory(rows=1, columns=400, access="none", lumped_rows=1)
-    level, current, _ = dense.read_currents(memory, (0.0, 0.0), noisy, 3, 4, ones=0.9)
+    level, current, _ = segment.read_currents(memory, NO_WIRES, noisy, 3, 4, ones=0.9)
     deviation = current[level == 1] / (40e-6 * IDEAL.read_voltage) - 1
     still = np.isclose(deviation, 0, atol=1e-6)
     assert still.mean() == pytest.approx(0.5, abs=0.06)

@@ -42,8 +42,9 @@ def device_of(tmp_path, text, **conditions):
 
 def drawn(device, target, tiles=25):
     """Reads of freshly written cells, as `DeviceModel` draws them."""
-    g = device.program(np.full((tiles, 128, 128), target), Streams(3)).conductance
-    noise = device.read_noise_sigma(g, Streams(3)) * np.random.default_rng(1).standard_normal(g.shape)
+    written = device.program(np.full((tiles, 128, 128), target), Streams(3))
+    g = written.conductance
+    noise = device.read_noise_sigma(written, Streams(3)) * np.random.default_rng(1).standard_normal(g.shape)
     return np.maximum(g + noise, 0.0).ravel()
 
 

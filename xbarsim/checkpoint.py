@@ -16,8 +16,11 @@ from xbarsim.errors import CheckpointError
 
 SUPPORTED = ("bert", "mpnet")
 POOLINGS = ("mean", "cls", "pooler")
-FILES = ("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json",
-         "1_Pooling/config.json", "modules.json", "sentence_bert_config.json")
+FILES = (
+    "config.json", "config_sentence_transformers.json", "model.safetensors", "tokenizer.json",
+    "vocab.txt", "tokenizer_config.json", "1_Pooling/config.json", "modules.json",
+    "sentence_bert_config.json",
+)
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 
 # What pretraining leaves in a file and no sentence needs: heads that predict words, and counters.

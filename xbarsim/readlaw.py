@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import t
 
+from xbarsim.ageing import arrhenius
 from xbarsim.device import Programmed, Streams
 from xbarsim.units import MICROSIEMENS
 
@@ -76,7 +77,7 @@ def read_law(device, target):
         end = device.conductance_min if table.toward == "minimum" else device.conductance_max
         point = point - (end - point) * np.expm1(-table.rate_per_read * device.reads)
     if (table := device._table("temperature")) is not None:
-        point = point * device._arrhenius(table.activation_energy_ev)
+        point = point * arrhenius(device, table.activation_energy_ev)
     low, high = (bound * MICROSIEMENS for bound in device.file.conductance.bounds_us)
     point, mass, aimed = _stuck(device, np.clip(point, low, high), mass, target)
     return _law(*_read(device, point, mass, aimed))
