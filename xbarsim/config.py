@@ -22,7 +22,7 @@ Quantile = Annotated[float, Field(gt=0.5, le=1.0)]
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Model(Table):

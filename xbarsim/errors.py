@@ -51,3 +51,7 @@ class TaskError(XbarsimError):
 
 class FetchError(XbarsimError):
     """A named model or task that could not be brought here."""
+
+
+class OutputError(XbarsimError):
+    """A result that cannot be written: no space, no permission, not a directory."""

@@ -5,6 +5,7 @@ import numpy as np
 
 from xbarsim.aggregate import REFERENCES
 from xbarsim.errors import ConfigError, OutOfRangeError
+from xbarsim.files import replacing
 from xbarsim.units import prefixed
 
 
@@ -19,12 +20,16 @@ def _figure(width, height, **options):
 
 
 def _save(figure, path):
+    """Write a figure, as .png where the path has no suffix; returns the path that was written."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        figure.savefig(path, dpi=150)
-    except ValueError as error:                                   # an unknown suffix
-        raise ConfigError(f"{path}: {error}; choose a suffix such as .png, .pdf or .svg") from None
+    if not path.suffix:
+        path = path.with_suffix(".png")
+    kind = path.suffix[1:].lower()
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise ConfigError(f"{path}: no picture has the suffix {path.suffix!r}; choose a suffix such as "
+                          ".png, .pdf or .svg")
+    with replacing(path, "wb") as file:
+        figure.savefig(file, format=kind, dpi=150)
     return path
 
 
