@@ -1,38 +1,19 @@
-"""Chips: ISAAC's published roll-up from its components, events against the simulator, conservation, schedules, errors."""
-import csv
-import dataclasses
-import functools
-import json
+"""Chips: ISAAC's published roll-up from its components, events against the simulator, conservation."""
 import math
-import tomllib
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from chip_cases import CIRCUITS, IN_SITU, approx, edited
 
 from xbarsim import chip as chips
-from xbarsim import claims, cli, compare, config, joined, plots
+from xbarsim import config
 from xbarsim.array import calibrate, program_matrix
-from xbarsim.components import adc, dac, library, load_component, parse_component, storage_area
+from xbarsim.components import load_component, storage_area
 from xbarsim.device import load_device
-from xbarsim.errors import ConfigError, OutOfRangeError
 from xbarsim.lowering import linear_cost, lower
 from xbarsim.rollup import peak, roll_up
-from xbarsim.schedule import Stage, schedule
 from xbarsim.workload import load_shape, operations
 
-approx = functools.partial(pytest.approx, rel=1e-9, abs=0)         # the default tolerance of 1e-12 is blind at picojoules
-IN_SITU = ("isaac", "multibit", "singlebit", "differential")
-CIRCUITS = (*IN_SITU, "synergy")
-
-
-def edited(name, **tables):
-    """A chip with keys of tables replaced."""
-    found = chips.load_chip(name)
-    return found.changed(*(((table, key), value) for table, keys in tables.items() for key, value in keys.items()))
-
-
-# ---------------------------------------------------------------- published figures as oracles
 
 def test_isaac_rolls_up_to_the_published_table():
     found = peak(chips.load_chip("isaac"))
@@ -133,7 +114,7 @@ def test_vendor_latencies_are_returned_and_other_points_lie_between_them():
     assert tpu.latency == approx(1.25e-3 * 624 / 275) and "no published latency" in tpu.notes[0]
 
 
-# ---------------------------------------------------------------- events are those that the simulator counts
+# ---------------------------------------------------------------- events
 
 @pytest.mark.parametrize("polarity", ["signed", "two_phase"])
 @pytest.mark.parametrize("name", IN_SITU)
@@ -250,7 +231,8 @@ def test_written_attention_and_reloading_pay_for_their_writes():
                     if role == "link" and name in sizes)
     assert crossings == approx(more.chips - 1)
     both = roll_up(small.changed((("operations", "attention"), "written")), "bert-base", 128, 8)
-    assert sum(n for (role, name), n in both.events.items() if name.endswith(".write")) == approx(pulses)
+    assert sum(n for (role, name), n in both.events.items()
+               if role == "cell-write" and name.endswith(".write")) == approx(pulses)
 
 
 def test_energy_of_reads_comes_from_the_trace_where_there_is_one():
@@ -262,311 +244,3 @@ def test_energy_of_reads_comes_from_the_trace_where_there_is_one():
     assert "mean conductance of 20.5" in plain.read_energy and "circuit solve" in solved.read_energy
     reads = plain.events["cell", "layer.0.query"]
     assert plain.energy["cell", "layer.0.query"] == approx(reads * 128**2 * 20.5e-6 * 0.04 * 0.5 * 100e-9)
-
-
-# ---------------------------------------------------------------- schedules
-
-def stage(name, service, fill, *after, resource=None, tokens=6):
-    return Stage(name, 0, tokens, service, fill, resource or name, after, {})
-
-
-def test_a_stage_streams_from_one_and_waits_for_another():
-    chain = schedule([stage("a", 2, 5), stage("b", 3, 4, ("a", False))])
-    assert chain.latency == 5 + 4 + 5 * 3 and chain.interval == 6 * 3           # b is slower: fills, then its own pace
-    assert schedule([stage("a", 3, 5), stage("b", 2, 4, ("a", False))]).latency == 5 + 5 * 3 + 4
-    barrier = schedule([stage("a", 2, 5), stage("b", 3, 4, ("a", True))])
-    assert barrier.latency == (5 + 5 * 2) + (4 + 5 * 3)
-    shared = schedule([stage("a", 2, 2, resource="pool"), stage("b", 3, 3, resource="pool")])
-    assert shared.latency == 6 * 2 + 6 * 3 == shared.interval
-
-
-def test_schedule_against_a_simulation_of_every_token():
-    """Random pipelines of dedicated stages, several jobs; the slow twin moves every token of every job by itself."""
-    rng = np.random.default_rng(5)
-    for _ in range(40):
-        tokens, jobs = int(rng.integers(1, 9)), int(rng.integers(1, 5))
-        stages = []
-        for k in range(6):
-            after = tuple((f"s{j}", bool(rng.random() < 0.4)) for j in range(k) if rng.random() < 0.5 or j == k - 1)
-            service = float(rng.integers(1, 6))
-            stages.append(stage(f"s{k}", service, service + float(rng.integers(0, 4)), *after, tokens=tokens))
-        out, ready = {}, {s.name: 0.0 for s in stages}
-        for job in range(jobs):
-            for s in stages:
-                leaves = []
-                for token in range(tokens):
-                    arrives = max([out[job, name][-1 if waits else token] for name, waits in s.after], default=0.0)
-                    enters = max(arrives, ready[s.name])
-                    ready[s.name] = enters + s.service
-                    leaves.append(enters + s.fill)
-                out[job, s.name] = leaves
-        timing = schedule(stages)
-        assert timing.latency == max(out[0, s.name][-1] for s in stages)
-        assert timing.of(jobs) == max(out[jobs - 1, s.name][-1] for s in stages)
-
-
-def test_bidirectional_attention_waits_and_causal_attention_streams():
-    shape = load_shape("bert-base")
-    steps = {op.name: op for op in operations(shape, 16)}
-    assert dict(steps["layer.3.attention_scores"].after) == {"layer.3.query": False, "layer.3.key": True}
-    assert dict(steps["layer.3.query"].after) == {"layer.2.output_norm": False}
-    assert sum(op.macs for op in steps.values()) == shape.matrix_weights + 12 * 2 * 16 * 768
-    causal = shape.model_copy(update={"attention": "causal"})
-    chip = chips.load_chip("multibit").chip
-    assert schedule(lower(chip, causal, 64, 1).stages).latency < schedule(lower(chip, shape, 64, 1).stages).latency
-
-
-# ---------------------------------------------------------------- library and files
-
-def test_every_assumed_value_of_library_and_chips_has_a_range_around_it():
-    for component in library().values():
-        for quantity in component.assumed:
-            low, high = component.ranges[quantity]
-            assert low <= getattr(component, quantity) <= high and low < high
-    for name in chips.chip_names():
-        found = chips.load_chip(name)
-        for assumption in chips.assumptions(found):
-            ends = [chips.with_assumptions(found, [(assumption, end)]) for end in assumption.ends]
-            assert ends[0].content != ends[1].content, assumption.label
-
-
-def test_scaling_rules():
-    digital, analog, cell = (load_component(n) for n in ("add-32b-40nm", "dac-8b-40nm", "cell-dram"))
-    small = digital.at(32e-9)
-    assert small.area == approx(digital.area * 0.64) and small.delay == approx(digital.delay * 0.8)
-    assert small.energy == approx(digital.energy * 0.8 * (0.95 / 1.0) ** 2)
-    assert dataclasses.replace(analog.at(32e-9), node=40e-9) == analog
-    assert cell.at(28e-9).area == approx(4 * cell.area) and cell.at(28e-9).energy == cell.energy
-    with pytest.raises(OutOfRangeError, match="no supply voltage for 33nm"):
-        digital.at(33e-9)
-
-
-def test_converters_by_bits_and_rate():
-    assert adc(8).energy == approx(1.6667e-12) and adc(8).peak_power == approx(2e-3, rel=1e-3)
-    assert adc(8, 2e9).area == 2 * adc(8).area and adc(8, 2e9).energy == adc(8).energy
-    assert adc(12).energy == approx(4 * adc(10).energy) and adc(12).ranges["energy"][1] == 16 * adc(10).energy
-    assert "energy" in adc(12).assumed and adc(8).assumed == ()
-    assert dac(4).energy == dac(8).energy and dac(4).assumed == ("energy", "area")
-
-
-@pytest.mark.parametrize(("values", "message"), [
-    ({"power_mw": 1.0}, "give either energy_pj or power_mw"),
-    ({"assumed": ["energy"]}, "needs energy_pj_range"),
-    ({"energy_pj_range": [2.0, 3.0]}, "lie in energy_pj_range"),
-    ({"colour": 1}, "unknown key 'colour'"),
-    ({"delay_ns": 1.0, "rate_mhz": 1.0}, "delay_ns or rate_mhz, not both"),
-])
-def test_component_mistakes(values, message):
-    good = {"kind": "adder", "action": "addition", "node_nm": 32, "energy_pj": 1.0, "area_um2": 1.0, "source": "x"}
-    parse_component("mine", good, "here")
-    with pytest.raises(ConfigError, match=message):
-        parse_component("mine", good | values, "here")
-
-
-OWN = """[component.{}]
-kind = "{}"
-action = "{}"
-node_nm = 32
-energy_pj = 1.0
-area_um2 = 1.0
-source = "x"
-[[part]]"""
-
-
-@pytest.mark.parametrize(("name", "old", "new", "message"), [
-    ("multibit", "units_per_tile = 12", "unit_per_tile = 12", "unknown key 'in-situ.organisation.unit_per_tile'"),
-    ("multibit", "adc-sar-8b-32nm", "adc-sar-7b-32nm", "7 bits, but adc.bits are 8"),
-    ("multibit", "digit_bits = 1", "digit_bits = 2", "the bits that a phase drives are 2"),
-    ("multibit", "bit_lines_per_adc = 128", "bit_lines_per_adc = 100", "does not divide the 1024 bit lines"),
-    ("multibit", 'component = "adc-sar-8b-32nm"', 'component = "adc-sar-8b-32nm"\ncount = 9', "contradicts the 8"),
-    ("multibit", 'role = "mac"', 'role = "pool"', "'mac' is needed and absent"),
-    ("multibit", 'component = "mac-8b-40nm"', 'component = "softmax-28nm"', "of kind softmax, not mac"),
-    ("multibit", 'component = "mac-8b-40nm"', 'component = "mac-9b"', "no component 'mac-9b'"),
-    ("multibit", 'kind = "in-situ"', 'kind = "optical"', "optical"),
-    ("multibit", "range = [0.1, 0.5]", "range = [0.6, 0.7]", "0.5 is not in"),
-    ("multibit", 'key = "cell.activity"', 'key = "cell.activities"', "is not a key of the file"),
-    ("synergy", "rows_per_conversion = 3 ", "rows_per_conversion = 300 ", "cannot exceed"),
-    ("synergy", "bits_per_cell = 4", "bits_per_cell = 2", "but dense.bits_per_cell = 2"),
-    ("synergy", "bit_lines_per_adc = 128", "bit_lines_per_adc = 100", "does not divide computation.bit_lines"),
-    ("synergy", 'level = "crossbar"', 'level = "tile"', "is not one of dense, crossbar, chip"),
-    ("a100", 'precision = "int8"\nmemory', 'precision = "int4"\nmemory', "no peak_tops"),
-    ("tpuv4", 'utilisation_of = "a100"', "", "either"),
-    ("tpuv4", "int8 = 275", "int8 = 0", "peak_tops.int8 = 0"),
-    ("multibit", 'key = "cell.activity"', 'key = "mapping.encoding"', "no number; give its choices"),
-    ("multibit", "count = 8\n", "count = inf\n", "finite"),
-    ("multibit", "[[part]]", '[component.adc-sar-8b-32nm]\nbase = ["x"]\n[[part]]', "is not in the library"),
-    ("multibit", "[[part]]", OWN.format("adc-sar-8b-32nm", "adc", "conversion"), "no delay_ns or rate_mhz"),
-    ("multibit", "[[part]]", OWN.format("edram-64kb-32nm", "edram", "access"), "no bits, the width"),
-    ("synergy", "[[part]]", OWN.format("dense-read-bit", "dense-read", "bit"), "no delay_ns or rate_mhz"),
-])
-def test_mistakes_in_chip_files(tmp_path, name, old, new, message):
-    text = chips.chip_text(name)
-    assert old in text
-    (tmp_path / "mine.toml").write_text(text)
-    assert chips.load_chip(tmp_path / "mine.toml").name == "mine"
-    (tmp_path / "mine.toml").write_text(text.replace(old, new, 1))
-    with pytest.raises(ConfigError, match=message):
-        chips.load_chip(tmp_path / "mine.toml")
-
-
-def test_a_component_of_ones_own():
-    found = edited("multibit", component={"adc-sar-8b-32nm": {"base": "adc-sar-8b-32nm", "energy_pj": 3.3334}})
-    plain = chips.load_chip("multibit")
-    one, two = (roll_up(d, "bert-base", 8, 1).by_component()["adc"] for d in (plain, found))
-    assert two == approx(2 * one)
-    assert tomllib.loads(chips.chip_text("multibit"))["kind"] == "in-situ"
-
-
-@pytest.mark.parametrize("name", ["multibit", "a100"])
-def test_a_sequence_beyond_the_positions_of_the_model_is_said(name):
-    def said(sequence):
-        return any("512 positions" in note for note in roll_up(chips.load_chip(name), "bert-base", sequence, 1).notes)
-
-    assert said(513) and not said(512)
-
-
-def test_impossible_requests():
-    with pytest.raises(ConfigError, match="no model 'bert-huge'"):
-        roll_up(chips.load_chip("isaac"), "bert-huge", 8, 1)
-    with pytest.raises(OutOfRangeError, match="batch = 0"):
-        roll_up(chips.load_chip("isaac"), "bert-base", 8, 0)
-    with pytest.raises(ConfigError, match="room for 1 copies"):
-        roll_up(edited("isaac", organisation={"replicate": 99}), "bert-large", 8, 1)
-    with pytest.raises(ConfigError, match="is a processor"):
-        peak(chips.load_chip("a100"))
-
-
-# ---------------------------------------------------------------- sweeps
-
-def fixed_chip(tmp_path, **numbers):
-    """A processor of 100 mm² and 1 ms whose assumed keys and ranges are given: {key: (value, range)}."""
-    keys = "\n".join(f"{key} = {value}" for key, (value, _) in numbers.items())
-    ranges = "\n".join(f'[[assumed]]\nkey = "{key}"\nrange = {list(bounds)}\nwhy = "x"'
-                       for key, (_, bounds) in numbers.items())
-    (tmp_path / "p.toml").write_text(f"""
-kind = "processor"
-description = "x"
-source = "x"
-node_nm = 7
-{"" if "area_mm2" in numbers else "area_mm2 = 100"}
-{"" if "power_w" in numbers else "power_w = 10"}
-precision = "int8"
-memory_gib = 40
-{keys}
-[peak_tops]
-int8 = 100
-[[measured]]
-model = "bert-base"
-sequence = 128
-batch = 1
-precision = "int8"
-latency_ms = 1.0
-{ranges}
-""")
-    return chips.load_chip(tmp_path / "p.toml")
-
-
-def test_a_sweep_of_a_closed_form(tmp_path):
-    """Energy of this chip is power x fraction x 1 ms: the interval is the product of the ends."""
-    found = fixed_chip(tmp_path, power_w=(10.0, (5.0, 40.0)), power_fraction=(0.5, (0.25, 1.0)),
-                       area_mm2=(100.0, (50.0, 300.0)))
-    space = compare.Space({"p": found}, "bert-base", 128, 1)
-    result = compare.sweep(space, ["p"], lambda p: p["energy"])
-    assert (result.nominal, result.low, result.high) == approx((5e-3, 1.25e-3, 40e-3))
-    assert [s.assumption.label for s in result.swings] == ["p: power_w", "p: power_fraction", "p: area_mm2"]
-    assert [s.width for s in result.swings] == approx([8, 4, 1])
-    assert result.low < result.quantiles[0] < result.quantiles[2] < result.high
-    assert result.high_at["p: power_w"] == 40.0 and result.low_at["p: power_fraction"] == 0.25
-    held = compare.sweep(compare.Space({"p": found}, "bert-base", 128, 1, ["p: power_w"]), ["p"], lambda p: p["energy"])
-    assert (held.low, held.high) == approx((2.5e-3, 10e-3))
-    turning = compare.sweep(space, ["p"], lambda p: abs(math.log(p["energy"] / 10e-3)) + 1, samples=0)
-    assert turning.low < 1.2                                      # the least value lies inside the ranges, not at an end
-    with pytest.raises(ConfigError, match="nothing assumed is called 'p: colour'"):
-        compare.Space({"p": found}, "bert-base", 128, 1, ["p: colour"])
-
-
-def test_a_shared_component_moves_in_both_chips():
-    names = ("multibit", "singlebit")
-    space = compare.Space({name: chips.load_chip(name).changed((("idle_fraction",), 0.0)) for name in names},
-                          "all-MiniLM-L6-v2", 16, 1)
-    label = "softmax-28nm: energy_pj"
-    both = [space.figures(name, {label: 5.0})["energy"] - space.figures(name, {})["energy"] for name in names]
-    assert both[0] == approx(both[1], rel=1e-6) and both[0] > 0
-    assert space.figures("singlebit", {"multibit: idle_fraction": 0.3}) == space.figures("singlebit", {})
-
-
-def test_claims_are_judged_by_their_interval(tmp_path):
-    known = claims.load_claims()
-    assert {c.chip for c in known.claim} == {"multibit", "singlebit", "a100", "tpuv4"}
-    easy = known.claim[0].model_copy(update={"range": (0.1, 0.2)})
-    small = known.model_copy(update={"model": "all-MiniLM-L6-v2", "sequence": 16, "claim": (easy,)})
-    verdicts, together = claims.judge(small, (1,), samples=4)
-    verdict = verdicts[0]
-    low, high = verdict.sweep.low, verdict.sweep.high
-    assert low < verdict.sweep.nominal < high
-    for claimed, expected in (((high * 1.1, high * 2), "above"), ((low / 3, low / 2), "below"), ((low, low), "inside")):
-        assert dataclasses.replace(verdict, claim=verdict.claim.model_copy(update={"range": claimed})).verdict == expected
-    header, rows = claims.table([verdict])
-    assert f"{verdict.sweep.nominal:.3g}" in rows[0]
-    content = json.loads(claims.write_files([verdict], together, tmp_path)[0].read_text())["claims"][0]
-    assert content["low"] == low and content["verdict"] == verdict.verdict
-    swings = list(csv.DictReader((tmp_path / "swings.csv").open()))
-    assert len(swings) == len(verdict.sweep.swings)
-    assert together[0].shortfall == 1 and "reached by at least one setting" in claims.together_lines(together)[0]
-    both = [easy.model_copy(update={"range": (high * 2, high * 2)})]
-    missed = claims.judge(small.model_copy(update={"claim": both}), (1,), samples=0)[1]
-    assert missed[0].shortfall == approx(2, rel=0.05) and "misses multibit area" in claims.together_lines(missed)[0]
-    assert plots.tornado([verdict], tmp_path / "t.png").stat().st_size > 5000
-    (tmp_path / "c.toml").write_text("subject = 1")
-    with pytest.raises(ConfigError, match="subject = 1"):
-        claims.load_claims(tmp_path / "c.toml")
-
-
-def test_storage_rows_are_computed_and_say_where_2777_comes_from():
-    rows = claims.storage_rows()
-    assert [row[1] for row in rows] == ["274.4 mm²", "1646.4 mm²", "27440.0 mm²", "2650", "2777"]
-
-
-# ---------------------------------------------------------------- tables, files, commands
-
-def test_tables_and_files_say_the_same(tmp_path):
-    results = [roll_up(chips.load_chip(name), "bert-base", 32, 2) for name in ("multibit", "a100")]
-    as_json, table, parts = compare.write_files(results, tmp_path)
-    content, rows = json.loads(as_json.read_text()), list(csv.DictReader(table.open()))
-    assert content[0]["energy"] == float(rows[0]["energy (SI)"]) == results[0].joules
-    joules = [float(row["joule"]) for row in csv.DictReader(parts.open()) if row["chip"] == "multibit"]
-    assert math.fsum(joules) == approx(results[0].joules, rel=1e-12)
-    for kind in ("component", "layer", "step"):
-        header, body = compare.breakdown(results, kind)
-        assert header == (kind, "multibit", "a100") and body[-1][1] == f"{results[0].joules * 1e3:.4g}"
-    assert "adc" in dict(content[0]["energy_by_component"]) and "mean conductance" in "\n".join(compare.remarks(results))
-    with pytest.raises(ConfigError, match="breakdown by 'colour'"):
-        compare.breakdown(results, "colour")
-    assert plots.chip_breakdown(results, tmp_path / "b.png").stat().st_size > 5000
-
-
-def test_commands(tmp_path):
-    def xbarsim(*arguments):
-        return CliRunner().invoke(cli.app, list(map(str, arguments)))
-
-    assert all(name in xbarsim("chip", "list").stdout for name in chips.chip_names())
-    text = xbarsim("chip", "show", "synergy").stdout
-    (tmp_path / "mine.toml").write_text(text)
-    assert "rows_per_conversion" in xbarsim("chip", "show", tmp_path / "mine.toml", "--assumed").stdout
-    peak_text = xbarsim("chip", "show", "isaac", "--peak").stdout
-    assert "38.5 nJ" in peak_text and "58 % of the power, 31 % of the area" in peak_text and "41.29 TOPS" in peak_text
-    done = xbarsim("chip", "compare", "multibit", tmp_path / "mine.toml", "--model", "bert-base", "--by", "layer", "--out",
-                   tmp_path / "out", "--picture", tmp_path / "b.svg")
-    assert done.exit_code == 0 and "mine" in done.stdout and "energy by layer" in done.stdout, done.output
-    assert json.loads(xbarsim("chip", "compare", "a100", "--json").stdout)[0]["latency"] == 1.25e-3
-    (tmp_path / "study.toml").write_text('chip = "nothing"')
-    refused = xbarsim("run", tmp_path / "study.toml", "--out", tmp_path / "runs")
-    assert "no chip 'nothing'" in str(refused.exception) and not (tmp_path / "runs").exists()
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"chips.json", "chips.csv", "breakdown.csv"}
-
-
-def test_the_embedded_study_simulates_the_chips_it_names():
-    cases = config.load_study("chips").cases()
-    assert [case.chip for _, case in cases] == ["differential", "multibit", "singlebit"]
-    for name, case in cases:
-        assert joined.differences(case, chips.load_chip(case.chip).chip) == (), name

@@ -58,7 +58,10 @@ class ProductSummary:
     """One product of two activations over all examples of a case, on hardware.
 
     adc_saturated, dac_saturated : share of the conversions, inputs per example that left their range
-    cells_set, write_energy : per example, cells written or switches set for the second operand, and joule of writes
+    cells_set, write_energy : per example, cells written or switches set for the second operand,
+        and joule of writes, None
+        where it is not known: the device states no energy of a pulse, or switches are set, whose
+        energy none states
     """
 
     product: str
@@ -67,7 +70,7 @@ class ProductSummary:
     adc_saturated: float
     dac_saturated: float
     cells_set: float
-    write_energy: float
+    write_energy: float | None
 
 
 @dataclass(frozen=True)
@@ -271,7 +274,7 @@ def _product(name, layer, tokens):
     data = layer.data
     return ProductSummary(name, *_snr(layer, tokens), _share(data["adc_saturations"], data["adc_conversions"]),
                           float(data["dac_saturations"].mean()), float(data["cells_set"].mean()),
-                          float(data["write_energy"].mean()))
+                          float(data["write_energy"].mean()) or None)
 
 
 def _layer(matrix, layer, tokens):

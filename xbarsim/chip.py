@@ -427,7 +427,7 @@ def describe_chip(name, content):
     return Description(name, content, chip)
 
 
-def _value(found, entry):
+def stated_value(found, entry):
     """What the file states at the key of an Assumed."""
     value = found.chip
     for key in entry.key.split("."):
@@ -438,7 +438,7 @@ def _value(found, entry):
 
 
 def _check_assumed(found, entry):
-    where, value = f"chip {found.name}: assumed key {entry.key!r}", _value(found, entry)
+    where, value = f"chip {found.name}: assumed key {entry.key!r}", stated_value(found, entry)
     if (entry.range is None) == (not entry.values):
         raise ConfigError(f"{where} needs either a range or values")
     if entry.range and (isinstance(value, bool) or not isinstance(value, int | float)):
@@ -446,54 +446,6 @@ def _check_assumed(found, entry):
     inside = value in entry.values if entry.values else entry.range[0] <= value <= entry.range[1]
     if not inside:
         raise ConfigError(f"{where}: the value {value} is not in {list(entry.range or entry.values)}")
-
-
-@dataclass(frozen=True)
-class Assumption:
-    """A value without a source: where it is, what it is, what it could be, and why.
-
-    path : tuple of keys in the chip's content; shared : True for a component of the library, which every chip that uses
-    it shares
-    """
-
-    label: str
-    path: tuple
-    value: Any
-    ends: tuple
-    why: str
-    shared: bool
-
-
-def assumptions(description):
-    """Every Assumption behind a chip: its own `[[assumed]]` keys and the assumed quantities of the components it uses."""
-    found = []
-    chip = description.chip
-    for entry in chip.assumed:
-        found.append(Assumption(f"{description.name}: {entry.key}", tuple(entry.key.split(".")), _value(description, entry),
-                                entry.ends, entry.why, False))
-    names = dict.fromkeys(part.component for part, _ in chip.parts)
-    for name in names:
-        component = resolve(name, getattr(chip, "component", {}))
-        for quantity in component.assumed:
-            if quantity not in component.ranges:
-                continue
-            unit = {"energy": 1e-12, "area": 1e-12, "delay": 1e-9, "leakage": 1e-6}[quantity]
-            ends = tuple(bound / unit for bound in component.ranges[quantity])
-            found.append(Assumption(f"{name}: {KEYS[quantity]}", ("component", name, KEYS[quantity]),
-                                    getattr(component, quantity) / unit, ends, component.source,
-                                    name not in getattr(chip, "component", {})))
-    return found
-
-
-def with_assumptions(description, chosen):
-    """The description with assumptions at other values; chosen : ((Assumption, value), ...)."""
-    edits = []
-    for assumption, value in chosen:
-        path = assumption.path
-        if path[0] == "component" and path[1] not in description.content.get("component", {}):
-            edits.append((("component", path[1], "base"), path[1]))
-        edits.append((path, round(value) if isinstance(assumption.value, int) else value))
-    return description.changed(*edits)
 
 
 def mean_read_energy(chip):

@@ -11,17 +11,18 @@ from xbarsim.console import print_table, progress
 app = typer.Typer(name="chip", help="Energy, area and latency of whole architectures.", no_args_is_help=True)
 
 Picture = Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it (.png, .pdf, .svg).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in SI units.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the unit of every figure.")]
 
 
 @app.command("list")
 def _list():
     """Chips that come with xbarsim."""
     from xbarsim import chip
+    from xbarsim.assumptions import assumptions
 
     found = [chip.load_chip(name) for name in chip.chip_names()]
     print_table(("name", "kind", "node", "assumed values", "what"), [
-        (d.name, d.chip.kind, f"{d.chip.node_nm:g} nm", str(len(chip.assumptions(d))), d.chip.description) for d in found])
+        (d.name, d.chip.kind, f"{d.chip.node_nm:g} nm", str(len(assumptions(d))), d.chip.description) for d in found])
 
 
 @app.command("show")
@@ -38,8 +39,10 @@ def _show(
         return
     description = chip.load_chip(name)
     if assumed:
+        from xbarsim.assumptions import assumptions
+
         print_table(("assumed", "value", "from", "to", "why"), [
-            (a.label, _short(a.value), _short(a.ends[0]), _short(a.ends[1]), a.why) for a in chip.assumptions(description)])
+            (a.label, _short(a.value), _short(a.ends[0]), _short(a.ends[1]), a.why) for a in assumptions(description)])
     if peak:
         from xbarsim import compare, rollup
 
@@ -68,6 +71,7 @@ def _compare(
     from xbarsim.chip import load_chip
     from xbarsim.rollup import roll_up
 
+    _keep_inputs(names, picture, out, ("chips.json", "chips.csv", "breakdown.csv"))
     results = [roll_up(load_chip(name), model, sequence, batch) for name in names]
     if as_json:
         print(json.dumps([compare.as_json(result) for result in results], indent=1, ensure_ascii=False))
@@ -98,6 +102,7 @@ def _claims(
     """The paper's claims against what follows when every unknown takes every value of its range."""
     from xbarsim import claims
 
+    _keep_inputs([file] if file else [], picture, out, ("claims.json", "swings.csv"))
     known = claims.load_claims(file)
     print_table(("storage", "computed", "published"), claims.storage_rows())
     verdicts, together = claims.judge(known, tuple(batch or (1, 128)), samples, tuple(hold or ()), progress)
@@ -109,6 +114,15 @@ def _claims(
         from xbarsim import plots
 
         _write([plots.tornado(verdicts, picture)])
+
+
+def _keep_inputs(inputs, picture, directory, names):
+    """Refuse a picture, or files of the names in a directory, that would replace an input."""
+    from xbarsim.files import refuse_input
+
+    refuse_input("--picture", picture, inputs)
+    for name in names if directory else ():
+        refuse_input("--out", directory / name, inputs)
 
 
 def _write(paths):

@@ -18,7 +18,7 @@ from xbarsim.units import MEGA, MICRO, MILLI, NANO, PICO, SQUARE_MICROMETRE
 
 QUANTITIES = ("energy", "area", "delay", "leakage")
 KEYS = {"energy": "energy_pj", "area": "area_um2", "delay": "delay_ns", "leakage": "leakage_uw"}
-_SCALE = {"energy": PICO, "area": SQUARE_MICROMETRE, "delay": NANO, "leakage": MICRO}
+SCALE = {"energy": PICO, "area": SQUARE_MICROMETRE, "delay": NANO, "leakage": MICRO}
 Kind = Literal["adc", "dac", "sample-hold", "array", "cell", "cell-write", "dense-read", "sense-amplifier",
                "shift-and-add", "register", "sram", "edram", "dram", "bus", "router", "link", "activation", "gelu",
                "softmax", "layer-norm", "function-unit", "adder", "multiplier", "mac", "pool", "encoder", "control"]
@@ -144,7 +144,7 @@ def parse_component(name, values, where):
     area = (entry.area_f2 * (entry.node_nm * NANO) ** 2 if entry.area_um2 is None
             else entry.area_um2 * SQUARE_MICROMETRE)
     delay = 1 / (entry.rate_mhz * MEGA) if entry.rate_mhz else entry.delay_ns and entry.delay_ns * NANO
-    ranges = {quantity: tuple(bound * _SCALE[quantity] for bound in bounds) for quantity, key in KEYS.items()
+    ranges = {quantity: tuple(bound * SCALE[quantity] for bound in bounds) for quantity, key in KEYS.items()
               if (bounds := getattr(entry, f"{key}_range")) is not None}
     return Component(name, entry.kind, entry.action, entry.node_nm * NANO, energy, area, delay, entry.leakage_uw * MICRO,
                      entry.bits, entry.scaling, entry.source, entry.assumed, ranges)

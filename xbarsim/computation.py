@@ -178,7 +178,8 @@ class SwitchOperand:
     codes : (z, depth, n) float32, effective codes in units: stuck cells and the coding's offset included
     used : (z, depth) float32, 1 where there is an element, 0 where a matrix is less deep than others
     fields : (channels, z, n, r, groups) uint8;  total : (z, 1, n) float64, sum over the depth of the codes as given
-    closed : (z, depth, 1) float32, units closed behind each element, summed over outputs and digits
+    closed : (z, depth, 1) float32, units that conduct behind each element, stuck cells included,
+        summed over the bit lines of its tiles and digits
     crossbar : (z, n, groups) int, the crossbar of each place;  density : float, share of closed switches
     keep : bool, whether its side of the sums may be kept;  kept : that side, or None
     """
@@ -255,11 +256,13 @@ class Crossbars:
 
     # ------------------------------------------------------------ operands
 
-    def prepare(self, codes, first=0, depths=None, keep=False):
+    def prepare(self, codes, first=0, depths=None, keep=False, widths=None):
         """SwitchOperand of integer codes in ±127, (depth, n) or z such matrices (z, depth, n).
 
         first : int or (z,), number of the first tile of each among the tiles that take the crossbars in turn
-        depths : (z,) elements that there are of each matrix, all of them if None;  keep : whether a single one is used often
+        depths, widths : (z,) elements and outputs that there are of each matrix, all of them if None;
+            the others are padding
+        keep : whether a single one is used often
         """
         codes = checked_codes("switch operand", codes)
         settings, coding = self.settings, self.coding
@@ -277,7 +280,6 @@ class Crossbars:
         ones = coding.table(0)[fields].sum(axis=(0, 2))                                          # (z, r, groups)
         density = float(ones.sum() / (len(coding.signs) * len(coding.digit_planes) * self.cells * outputs * used.sum()))
         units = np.resize(coding.units, len(lines.line))[:, None]
-        closed = self._per_element(ones[:, None] * units, lines, depth)
         effective = (codes + np.float32(coding.offset)) * used[..., None].astype(np.float32)
         if self.stuck_closed.any() or self.stuck_open.any():
             place = (crossbar[..., None, :], np.maximum(lines.line, 0), (bit % settings.bit_lines)[:, None, None])
@@ -286,12 +288,38 @@ class Crossbars:
             fields[..., lines.line < 0] = 0
             value = np.einsum("c,cz...->z...", coding.signs, coding.table(1)[fields])
             effective = np.ascontiguousarray(self._per_element(value * units, lines, depth).swapaxes(1, 2))
+            ones = self._conducting(fields, crossbar, lines, widths)
+        closed = self._per_element(ones[:, None] * units, lines, depth)
         operand = SwitchOperand(effective, used.astype(np.float32), np.ascontiguousarray(fields),
                                 codes.sum(axis=1, keepdims=True, dtype=np.float64), closed.swapaxes(1, 2), lines, crossbar,
                                 density, keep and z == 1)
         if self.solved and operand.keep:
             operand.kept = self._solved(operand, slice(0, 1))
         return operand
+
+    def _conducting(self, fields, crossbar, lines, widths):
+        """Cells that conduct behind every word line when it is driven once per digit plane, (z, r, groups).
+
+        fields : (channels, z, n, r, groups), stuck cells included;  widths : of `prepare`.  A tile is
+        read as a whole: its bit lines beside the last output have no closed switches, but cells that
+        are stuck closed.
+        """
+        settings, coding = self.settings, self.coding
+        outputs = fields.shape[2]
+        of_output = np.arange(outputs) // settings.bit_lines                       # column of tiles
+        columns = -(-np.full(len(fields[0]), outputs) // settings.bit_lines)
+        if widths is not None:
+            columns = -(-np.asarray(widths) // settings.bit_lines)
+        read = of_output < columns[:, None]                                       # (z, n)
+        closed = coding.table(0)[fields].sum(axis=0)
+        ones = (closed * read[..., None, None]).sum(axis=1)
+        if outputs % settings.bit_lines == 0:
+            return ones
+        beside = slice(outputs % settings.bit_lines, None)
+        stuck = (self.stuck_closed & ~self.stuck_open)[:, :, beside].sum(axis=2)   # (crossbars, word lines)
+        stuck = stuck[crossbar[:, -1, None, :], np.maximum(lines.line, 0)]         # (z, r, groups)
+        stuck = np.where(lines.line < 0, 0, stuck) * read[:, -1, None, None]
+        return ones + stuck * (len(coding.signs) * len(coding.digit_planes))
 
     @staticmethod
     def _per_element(values, lines, depth):

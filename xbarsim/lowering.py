@@ -89,8 +89,13 @@ class _Lowering:
         self.notes = []
 
     def host(self, op, bits):
-        """A step on the host: its operands leave and its result returns over the link."""
-        crossing = (op.values_in * (2 if op.kind == "product" else 1) + op.values_out) * bits
+        """A step on the host: its operands leave and its result returns over the link.
+
+        The residual of a layer norm does not leave: it is the result of the host's norm before, or
+        the model's input.
+        """
+        second = op.second if op.kind == "product" else 0
+        crossing = (op.values_in + second + op.values_out) * bits
         time = crossing / rate(self.chip, "link")
         note = "steps on the host pay for the link, not for the host's own energy and time"
         if note not in self.notes:
@@ -225,7 +230,7 @@ class _InSitu(_Lowering):
                 share = {"unit": tiles * chip.organisation.units_per_tile, "tile": tiles}.get(part.level)
                 workers = part.count * (chips if share is None else max(1.0, share / layers))
                 time = work * (component.delay or 0.0) / workers
-                cost = Cost({role: work} | moved(self.chip, buffer=(op.values_in + op.values_out) * bits), time,
+                cost = Cost({role: work} | moved(chip, buffer=op.values * bits), time,
                             max(time, component.delay or 0.0))
                 resource = role if share is None else f"layer.{op.layer}.{role}"
             stages.append(self.stage(op, cost, resource, tokens, after))
@@ -233,14 +238,20 @@ class _InSitu(_Lowering):
 
     def _write(self, op, sequences):
         """Keys or values of the sequences of a job into arrays: one after the other, row by row, all arrays of a matrix at
-        once."""
+        once.  They reach the tile as the inputs of a matrix do: over routers and bus, through its
+        buffer.
+        """
         chip = self.chip
         source = next(name for name, _ in op.after if name.endswith((".key", ".value")))
         _, component = chip.by_role["cell-write"]
-        pulses = sequences * op.copies * op.inputs * op.outputs * chip.planes * chip.cell.write_pulses
+        values = sequences * op.copies * op.inputs * op.outputs
+        bits = values * chip.dac.bits
+        pulses = values * chip.planes * chip.cell.write_pulses
+        events = {"cell-write": pulses}
+        events |= moved(chip, buffer=2 * bits, bus=bits, router=bits * chip.organisation.hops)
         rows = min(op.inputs, chip.mapping.word_lines)
         time = sequences * rows * chip.cell.write_pulses * (component.delay or 0.0)
-        return Stage(f"{op.name}.write", op.layer, 1, time, time, f"{op.name}", ((source, True),), {"cell-write": pulses})
+        return Stage(f"{op.name}.write", op.layer, 1, time, time, op.name, ((source, True),), events)
 
     def _reload(self, op, stages):
         """One layer's weights from off-chip DRAM into the arrays, row by row, after the layer before is done."""
@@ -311,7 +322,7 @@ class _Synergy(_Lowering):
         driven = math.ceil(tokens / together) * op.inputs * op.outputs * d.weight_bits * c.cells_per_digit
         switched = tokens * op.inputs * self.digits * c.cells_per_digit
         cost = self.computed(self.dot_products(tokens * op.outputs, op.inputs), driven, switched,
-                             buffer=tokens * (op.values_in + op.values_out) * c.activation_bits)
+                             buffer=tokens * op.values * c.activation_bits)
         passes = math.ceil(tokens / d.reuse_tokens)
         bits = op.inputs * op.outputs * d.weight_bits * passes
         here, away = bits * (1 - self.absent), bits * self.absent
@@ -331,7 +342,7 @@ class _Synergy(_Lowering):
                   * self.chip.dense.weight_bits * c.cells_per_digit)
         return self.computed(self.dot_products(tokens * op.values_out, op.inputs), driven,
                              tokens * op.values_in * self.digits * c.cells_per_digit,
-                             buffer=tokens * (2 * op.values_in + op.values_out) * c.activation_bits)
+                             buffer=tokens * op.values * c.activation_bits)
 
     def nonlinear(self, op):
         """Products on the pool and one look-up of a function unit per element."""
@@ -341,24 +352,30 @@ class _Synergy(_Lowering):
         part, component = self.chip.by_role["function-unit"]
         cost = self.computed(self.dot_products(products, 1), products * self.chip.dense.weight_bits * c.cells_per_digit,
                              products * self.digits * c.cells_per_digit,
-                             buffer=self.tokens * (op.values_in + op.values_out) * c.activation_bits)
+                             buffer=self.tokens * op.values * c.activation_bits)
         time = op.values_out * (component.delay or 0.0) / (part.count * self.copies[part.level])
         return Cost(cost.events | {"function-unit": op.values_out}, max(cost.service, time),
                     cost.fill + (component.delay or 0.0))
 
+    def cost(self, op, place):
+        """Cost of a step on the host or on the pool."""
+        if place == "host":
+            return self.host(op, self.chip.computation.activation_bits)
+        on_pool = {"linear": self.linear, "product": self.product}
+        return on_pool.get(op.kind, self.nonlinear)(op)
+
     def plan(self):
         chip, steps = self.chip, self.chip.operations
         self.copies = {"dense": self.arrays, "crossbar": chip.computation.crossbars * self.chips, "chip": self.chips}
-        stages = []
+        stages, costs = [], {}
         for op in self.operations:
             place = "computation" if op.kind == "linear" else getattr(
                 steps, "attention" if op.kind == "product" else op.kind)
-            if place == "host":
-                cost, resource = self.host(op, chip.computation.activation_bits), "link"
-            else:
-                cost = {"linear": self.linear, "product": self.product}.get(op.kind, self.nonlinear)(op)
-                resource = "computation crossbars"
-            stages.append(self.stage(op, cost, resource, self.tokens))
+            size = op.kind, op.inputs, op.outputs, op.copies
+            if size not in costs:                                   # all layers have the same
+                costs[size] = self.cost(op, place)
+            resource = "link" if place == "host" else "computation crossbars"
+            stages.append(self.stage(op, costs[size], resource, self.tokens))
         if self.chips > 1:
             self.notes.append("activations cross between chips once per boundary; their energy is that of the link")
             bits = (self.chips - 1) * self.shape.hidden * chip.computation.activation_bits * self.tokens

@@ -20,16 +20,17 @@ def _figure(width, height, **options):
 
 
 def _save(figure, path):
-    """Write a figure; returns its path, which ends in .png where `path` has no suffix."""
+    """Write a figure, as .png where the path has no suffix; returns the path that was written."""
     path = Path(path)
     if not path.suffix:
-        path = path.with_name(f"{path.name}.png")
-    try:
-        with replacing(path, "wb") as file:
-            figure.savefig(file, dpi=150, format=path.suffix[1:])
-        return path
-    except ValueError as error:                                   # an unknown suffix
-        raise ConfigError(f"{path}: {error}; choose a suffix such as .png, .pdf or .svg") from None
+        path = path.with_suffix(".png")
+    kind = path.suffix[1:].lower()
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise ConfigError(f"{path}: no picture has the suffix {path.suffix!r}; choose a suffix such as "
+                          ".png, .pdf or .svg")
+    with replacing(path, "wb") as file:
+        figure.savefig(file, format=kind, dpi=150)
+    return path
 
 
 def layer_snr(summary, path):

@@ -157,7 +157,9 @@ class AttentionProduct:
         a_codes, a_outside = _to_codes(a, self.scales[0])
         b_codes, b_outside = _to_codes(b, self.scales[1])
         depths = None if self.scores else np.repeat(lengths, heads)
-        operand = self.crossbars.prepare(b_codes.reshape(-1, *b.shape[2:]), np.tile(np.arange(heads), count), depths)
+        widths = np.repeat(lengths, heads) if self.scores else None
+        first = np.tile(np.arange(heads), count)
+        operand = self.crossbars.prepare(b_codes.reshape(-1, *b.shape[2:]), first, depths, widths=widths)
         names = np.stack([x.ravel() for x in np.meshgrid(sentences, np.arange(heads), np.arange(longest), indexing="ij")])
         counted = self.crossbars.multiply(a_codes.reshape(-1, *a.shape[2:]), operand, _keys(self.seed, self.index, names.T))
         output = counted.output.reshape(count, heads, longest, -1) * np.float32(self.scales[0] * self.scales[1])

@@ -15,6 +15,10 @@ PATH_FIELDS = (
     "energy_j_per_example", "chips", "chips_low", "chips_high",
     "change", "change_low", "change_high",
 )
+LAYER_UNITS = {
+    "write_energy": "write_energy_j",
+    "array_energy_per_token": "array_energy_per_token_j",
+}
 KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
 
 
@@ -107,7 +111,13 @@ def _products(case):
     return lines + [
         f"{kind:<22}{min(k.local_snr_db for k in found):>22.1f}{min(k.accumulated_snr_db for k in found):>14.1f}"
         f"{f'{100 * max(k.adc_saturated for k in found):.2f} %':>16}{sum(k.cells_set for k in found):>26,.0f}"
-        f"{engineering(sum(k.write_energy for k in found), 'J'):>16}" for kind, found in kinds.items()]
+        f"{_write_energy(found):>16}" for kind, found in kinds.items()]
+
+
+def _write_energy(products):
+    """Joule of the writes of products of all layers, "not known" where any does not state it."""
+    joules = [product.write_energy for product in products]
+    return "not known" if None in joules else engineering(sum(joules), "J")
 
 
 def _operations(case):
@@ -171,7 +181,7 @@ def write_files(summaries, directory):
     with replacing(layers, newline="") as file:
         writer = csv.writer(file)
         fields = [field.name for field in dataclasses.fields(LayerSummary)]
-        writer.writerow(["trace", "case", *fields])
+        writer.writerow(["trace", "case", *(LAYER_UNITS.get(field, field) for field in fields)])
         for summary in summaries:
             for case in summary.cases:
                 for layer in case.layers:

@@ -4,13 +4,14 @@
 papers state power and area.
 """
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xbarsim import lowering
-from xbarsim.chip import assumptions, load_chip, mean_read_energy
+from xbarsim.assumptions import assumptions
+from xbarsim.chip import load_chip, mean_read_energy
 from xbarsim.components import cell_read_energy
 from xbarsim.errors import ConfigError, OutOfRangeError
-from xbarsim.schedule import schedule
+from xbarsim.schedule import Stage, schedule
 from xbarsim.units import MICROSIEMENS, MILLI, NANO, SQUARE_MILLIMETRE
 from xbarsim.workload import load_shape, operations
 
@@ -24,7 +25,8 @@ class RollUp:
 
     energy : {(role, stage): J};  events : {(role, stage): actions}
     area : m², all chips;  latency : s until the whole batch is done;  interval : s between sequences in steady state
-    area_by_role : {role: m²};  macs : per sequence;  programming_energy : J to put the model on the chips once
+    area_by_role : {role: m²};  macs : per sequence;  programming_energy : J to put the model on the chips once,
+        None where nothing is programmed
     read_energy : where the energy of array reads comes from;  notes, assumed : what a reader must know
     """
 
@@ -43,7 +45,7 @@ class RollUp:
     copies: dict
     utilisation: float | None
     replication: int
-    programming_energy: float
+    programming_energy: float | None
     read_energy: str
     notes: tuple
     assumed: tuple
@@ -101,7 +103,7 @@ def _layer(stage):
     return stage.split(".")[1] if stage.startswith("layer.") else stage
 
 
-def roll_up(description, model, sequence, batch, *, shape=None, read_energy=None):
+def roll_up(description, model, sequence, batch, *, shape=None, read_energy=None, lowered=None):
     """RollUp of a model on a chip.
 
     Parameters
@@ -109,10 +111,12 @@ def roll_up(description, model, sequence, batch, *, shape=None, read_energy=None
     description : chip.Description
     model : name of data/models.toml or checkpoint directory (only a label where `shape` is given)
     read_energy : {matrix: J per token} of a trace's circuit solve; the mean conductance or the component otherwise
+    lowered : Lowered of a chip that differs in prices alone, to spare the time
 
     Raises
     ------
-    ConfigError, OutOfRangeError : unknown model, less than one token or sequence, a model that the chip cannot hold
+    ConfigError, OutOfRangeError : unknown model, less than one token or sequence, a model that the chip cannot hold, a
+        figure that is no number
     """
     if sequence < 1 or batch < 1:
         raise OutOfRangeError(f"sequence = {sequence} tokens and batch = {batch} sequences must both be at least 1")
@@ -123,13 +127,13 @@ def roll_up(description, model, sequence, batch, *, shape=None, read_energy=None
     if description.chip.kind == "processor":
         return _processor(description, model, shape, sequence, batch, assumed, beyond)
     chip = description.chip
-    plan = lowering.lower(chip, shape, sequence, batch)
-    timing = schedule(plan.stages)
-    latency = timing.of(plan.jobs)
+    if lowered is None:
+        lowered = lower_and_schedule(description, shape, sequence, batch)
+    plan, latency = lowered.plan, lowered.latency
     share = plan.jobs / batch                                       # of a stage's events that one sequence pays for
     prices, source = _prices(chip)
     energy, events = {}, {}
-    for stage in plan.stages:
+    for stage in lowered.stages:
         for role, count in stage.events.items():
             joules = count * prices[role]
             if role in ("array", "cell") and read_energy and stage.name in read_energy:
@@ -146,10 +150,67 @@ def roll_up(description, model, sequence, batch, *, shape=None, read_energy=None
         energy["leakage", STATIC] = static * latency / batch
     if read_energy:
         source = "circuit solve of the trace (cells and wires)"
-    return RollUp(description.name, str(model), sequence, batch, energy, events, math.fsum(areas.values()), areas, latency,
-                  timing.interval * plan.jobs / batch if plan.jobs > 1 else latency / batch, _macs(shape, sequence),
-                  plan.chips, plan.copies, plan.utilisation, plan.replication,
-                  plan.programming_pulses * prices["cell-write"], source, (*beyond, *plan.notes), assumed)
+    result = RollUp(
+        chip=description.name, model=str(model), sequence=sequence, batch=batch, energy=energy, events=events,
+        area=math.fsum(areas.values()), area_by_role=areas, latency=latency, interval=lowered.interval,
+        macs=_macs(shape, sequence), chips=plan.chips, copies=plan.copies, utilisation=plan.utilisation,
+        replication=plan.replication, programming_energy=plan.programming_pulses * prices["cell-write"],
+        read_energy=source, notes=(*beyond, *plan.notes), assumed=assumed)
+    return checked(result)
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A model lowered to a chip and scheduled: all that the prices of components do not change.
+
+    latency : s until the whole batch is done;  interval : s between sequences in steady state
+    stages : of the plan, or one that stands for all of them
+    """
+
+    plan: lowering.Plan
+    latency: float
+    interval: float
+    stages: tuple
+
+    def merged(self):
+        """The same with one stage "all" that has the events of all: enough for a figure of the whole."""
+        events = {}
+        for stage in self.stages:
+            for role, count in stage.events.items():
+                events[role] = events.get(role, 0.0) + count
+        every = Stage("all", 0, 1, 0.0, 0.0, "all", (), events)
+        return replace(self, stages=(every,))
+
+
+def lower_and_schedule(description, shape, sequence, batch):
+    """Lowered of a model on an in-situ or synergy chip."""
+    plan = lowering.lower(description.chip, shape, sequence, batch)
+    timing = schedule(plan.stages)
+    latency = timing.of(plan.jobs)
+    interval = latency / batch
+    if plan.jobs > 1:
+        interval = timing.interval * plan.jobs / batch
+    return Lowered(plan, latency, interval, plan.stages)
+
+
+def checked(result):
+    """The RollUp, whose area, times and energies must be numbers.
+
+    Raises
+    ------
+    OutOfRangeError : infinity or NaN; names the figure and what it is made of
+    """
+    named = {"area (m²)": result.area, "latency (s)": result.latency, "interval (s)": result.interval,
+             "energy (J)": result.joules, "programming energy (J)": result.programming_energy or 0.0}
+    named |= {f"area of {role} (m²)": area for role, area in result.area_by_role.items()}
+    for (role, stage), joules in result.energy.items():
+        named[f"energy of {role} in {stage} (J)"] = joules
+    wrong = [f"{name} = {value}" for name, value in named.items() if not math.isfinite(value)]
+    if wrong:
+        raise OutOfRangeError(
+            f"{result.chip} on {result.model}: {', '.join(wrong[:3])} is no number; look at the "
+            "components and counts behind it, which are too large or too small to multiply")
+    return result
 
 
 def _macs(shape, sequence):
@@ -187,12 +248,14 @@ def _processor(description, model, shape, sequence, batch, assumed, beyond):
     stages = {op.name: op.macs for op in operations(shape, sequence) if op.macs}
     total = sum(stages.values())
     area = chips * chip.area_mm2 * SQUARE_MILLIMETRE
-    return RollUp(description.name, str(model), sequence, batch,
-                  {("processor", name): energy * work / total for name, work in stages.items()},
-                  {("processor", name): work * sequence for name, work in stages.items()}, area, {"processor": area},
-                  latency, latency / batch, macs, chips, {"chip": chips}, None, 1, 0.0,
-                  "included in the power of the processor",
-                  (note, *beyond, f"{chip.power_fraction:g} of {chip.power_w:g} W while it computes"), assumed)
+    notes = note, *beyond, f"{chip.power_fraction:g} of {chip.power_w:g} W while it computes"
+    return checked(RollUp(
+        chip=description.name, model=str(model), sequence=sequence, batch=batch,
+        energy={("processor", name): energy * work / total for name, work in stages.items()},
+        events={("processor", name): work * sequence for name, work in stages.items()},
+        area=area, area_by_role={"processor": area}, latency=latency, interval=latency / batch, macs=macs,
+        chips=chips, copies={"chip": chips}, utilisation=None, replication=1, programming_energy=None,
+        read_energy="included in the power of the processor", notes=notes, assumed=assumed))
 
 
 def _processor_latency(chip, model, macs, sequence, batch):

@@ -47,6 +47,8 @@ class Operation:
     kind : "linear" (weights of (inputs, outputs)), "product" (`copies` matrices of (inputs, outputs), both operands are
         activations), "softmax", "layer_norm" or "gelu"
     inputs, outputs : of one matrix; values in and out of a nonlinear step;  copies : heads of a product, else 1
+    second : values of the second operand: keys or values of a product (those of the whole sequence are shared by its
+        tokens, so each token pays for one), the residual of a layer norm, else 0
     after : ((name, waits), ...); with `waits` every token of the sequence must be done before the first may enter,
         otherwise tokens stream from one step into the next; "input" is what enters the first layer
     """
@@ -57,6 +59,7 @@ class Operation:
     inputs: int
     outputs: int
     copies: int
+    second: int
     after: tuple
 
     @property
@@ -72,6 +75,11 @@ class Operation:
     def values_out(self):
         return self.copies * self.outputs
 
+    @property
+    def values(self):
+        """All values that the step reads and writes: both operands and the result."""
+        return self.values_in + self.second + self.values_out
+
 
 @functools.lru_cache(maxsize=64)
 def operations(shape, sequence):
@@ -85,23 +93,25 @@ def operations(shape, sequence):
     waits = shape.attention == "bidirectional"
     found, last = [], "input"
     for layer in range(shape.layers):
-        def add(name, kind, inputs, outputs, *after, copies=1, layer=layer, last=last):
+        def add(name, kind, inputs, outputs, *after, copies=1, second=0, layer=layer, last=last):
             full = f"layer.{layer}.{name}"
             links = tuple((source if source == last else f"layer.{layer}.{source}", waiting) for source, waiting in after)
-            found.append(Operation(full, layer, kind, inputs, outputs, copies, links))
+            found.append(Operation(full, layer, kind, inputs, outputs, copies, second, links))
             return full
 
         for name in ("query", "key", "value"):
             add(name, "linear", h, h, (last, False))
-        add("attention_scores", "product", h // heads, s, ("query", False), ("key", waits), copies=heads)
+        add("attention_scores", "product", h // heads, s, ("query", False), ("key", waits), copies=heads,
+            second=h)
         add("attention_softmax", "softmax", heads * s, heads * s, ("attention_scores", False))
-        add("attention_context", "product", s, h // heads, ("attention_softmax", False), ("value", waits), copies=heads)
+        add("attention_context", "product", s, h // heads, ("attention_softmax", False), ("value", waits),
+            copies=heads, second=h)
         add("attention_output", "linear", h, h, ("attention_context", False))
-        add("attention_norm", "layer_norm", h, h, ("attention_output", False))
+        add("attention_norm", "layer_norm", h, h, ("attention_output", False), second=h)
         add("intermediate", "linear", h, f, ("attention_norm", False))
         add("gelu", "gelu", f, f, ("intermediate", False))
         add("output", "linear", f, h, ("gelu", False))
-        last = add("output_norm", "layer_norm", h, h, ("output", False))
+        last = add("output_norm", "layer_norm", h, h, ("output", False), second=h)
     return tuple(found)
 
 
