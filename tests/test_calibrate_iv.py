@@ -35,7 +35,7 @@ def written(tmp_path, rows, name="iv.csv"):
 
 
 def generator(seed):
-    return np.random.default_rng(50_000 + seed)
+    return np.random.default_rng(70_000 + seed)
 
 
 # ---------------------------------------------------------------- intervals

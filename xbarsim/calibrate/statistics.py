@@ -44,7 +44,7 @@ def spread_interval(name, unit, values):
         return Parameter.known(name, unit, 0.0, 0.0, 0.0)
     centre = stats.trim_mean(values, min(1 / (2 * np.sqrt(max(n - 4, 1))), 0.49))
     kurtosis = n * ((values - centre) ** 4).sum() / (deviation ** 2).sum() ** 2
-    z = stats.norm.ppf(1 - TAIL)
+    z = stats.t.ppf(1 - TAIL, n - 1)
     small_sample = n / (n - z)
     error = small_sample * np.sqrt((kurtosis - (n - 3) / n) / (n - 1))
     low, high = (np.sqrt(small_sample * variance * np.exp(side * z * error)) for side in (-1, 1))
