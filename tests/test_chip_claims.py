@@ -95,6 +95,19 @@ def test_three_that_must_move_together():
     )
 
 
+def test_an_end_inside_the_ranges_of_three():
+    """Corners and pairs see nothing of a hill at .6 in three ranges at once; the evolution does."""
+    known = {name: assumed(name, 0.0, 1.0) for name in "abcde"}
+
+    def value(setting):
+        hill = math.prod(max(0.0, 1 - abs(setting[name] - 0.6) / 0.35) for name in "abc")
+        return 10.0 + 8 * hill - sum(setting.values())
+
+    found, setting = uncertainty.furthest(known, value, 1)
+    assert found > 13.0 and found == value(setting)
+    assert setting["d"] == setting["e"] == 0.0
+
+
 def test_whole_numbers_choices_and_prices():
     rows = assumed("rows", 3.0, 128.0, value=3)
     assert uncertainty.candidate_values(rows) == tuple(range(3, 129))
