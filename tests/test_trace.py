@@ -13,7 +13,7 @@ import pytest
 from tiny import make_tiny_bert, make_tiny_place, tiny_study
 from typer.testing import CliRunner
 
-from xbarsim import aggregate, array, device, joined, repeat, report, runner, tasks
+from xbarsim import aggregate, array, device, joined, repeat, report, runner, tasks, tracewriter
 from xbarsim.chip import chip_text
 from xbarsim.cli import app
 from xbarsim.errors import CheckpointError, OutOfRangeError, TraceError
@@ -210,35 +210,48 @@ def test_the_index_survives_split_and_limit():
     assert task.held_out().limited(3).sentences == ("e", "g", "i")
 
 
-def test_a_study_of_any_length_fits(tmp_path):
-    writer = TraceWriter(
-        tmp_path,
-        "long",
+def small_writer(place, **attributes):
+    """A TraceWriter of two examples of a label task."""
+    stated = {"study": "", "sources": Sources()} | attributes
+    text = dict.fromkeys(("model", "model_sha256", "task", "task_sha256", "head"), "x")
+    return TraceWriter(
+        place,
+        "small",
         label=np.arange(2),
         label_unit="class",
         tokens=np.ones(2, int),
         index=np.arange(2),
         truncated=np.zeros(2, int),
         outputs=2,
-        sources=Sources({"d": "x" * 300_000}),
-        study="a = 1\n" + "#" * 200_000,
         seed=0,
-        model="",
-        model_sha256="",
-        task="",
-        task_sha256="",
         task_kind="labels",
         metric="accuracy",
-        head="",
         classes=2,
         truncated_sentences=0,
+        **text,
+        **stated,
     )
-    with writer:
+
+
+def test_a_study_of_any_length_fits(tmp_path):
+    study = "a = 1\n#" + "#" * 200_000
+    sources = Sources({"d": "x" * 300_000})
+    with small_writer(tmp_path, study=study, sources=sources) as writer:
         writer.add_reference("float32")
         writer.write("reference/float32", slice(0, 2), np.ones((2, 2)))
-    trace = read_trace(tmp_path / "long.h5")
-    assert len(trace.attributes["study"]) == 200_006 and len(trace.sources.devices["d"]) == 300_000
-    assert list(tmp_path.iterdir()) == [tmp_path / "long.h5"]
+    trace = read_trace(tmp_path / "small.h5")
+    assert trace.attributes["study"] == study and trace.sources == sources
+    assert list(tmp_path.iterdir()) == [tmp_path / "small.h5"]
+
+
+def test_a_path_is_saved_with_its_last_example(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracewriter, "SAVING_SHARE", 1e-9)               # never in between
+    with small_writer(tmp_path) as writer:
+        for name in ("float32", "int8"):
+            writer.add_reference(name)
+            writer.write(f"reference/{name}", slice(0, 1), np.ones((1, 2)))
+            writer.write(f"reference/{name}", slice(1, 2), np.ones((1, 2)))
+            assert read_trace(writer.path).reference[name].done.all()
 
 
 # ---------------------------------------------------------------- NaN is never a result
