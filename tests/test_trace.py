@@ -4,75 +4,35 @@ it."""
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from tiny import make_tiny_bert, make_tiny_place, tiny_study
+from full_trace import command, full_study, make_full_place
+from tiny import tiny_study
 from typer.testing import CliRunner
 
-from xbarsim import aggregate, array, device, joined, repeat, report, runner, tasks
-from xbarsim.chip import chip_text
+from xbarsim import aggregate, device, joined, repeat, report, runner, tasks, tracewriter
 from xbarsim.cli import app
-from xbarsim.errors import CheckpointError, OutOfRangeError, TraceError
+from xbarsim.errors import TraceError
 from xbarsim.trace import Sources, read_trace
 from xbarsim.tracewriter import TraceWriter
 
 PAGE = Path(__file__).parents[1] / "docs" / "trace.md"
 KINDS = {"L": "layers/<matrix>", "P": "products/<product>", "O": "operations/<operation>"}
-EVERYTHING = {
-    "products": {"attention": "in_situ"},
-    "functions": {"softmax": {"unit": "table"}},
-    "device": {"name": "device.toml"},
-    "chip": "chip.toml",
-}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A tiny model and task with device and chip files of their own, and a trace in
-    runs/tiny.h5."""
-    place = make_tiny_place(tmp_path_factory.mktemp("place"))
-    text = device.device_text("prime").replace('description = "', 'description = "copy of ')
-    (place / "device.toml").write_text(text)
-    chip = chip_text("differential").replace("lines = 128", "lines = 16")
-    (place / "chip.toml").write_text(
-        chip.replace("bit_lines_per_adc = 128", "bit_lines_per_adc = 16")
-    )
-    runner.run_study(full_study(place), place / "runs", threads=2)
-    return place
-
-
-def full_study(place, **tables):
-    """A study with everything that a trace can hold."""
-    tables = (
-        EVERYTHING
-        | {
-            "device": {"name": str(place / "device.toml")},
-            "chip": str(place / "chip.toml"),
-            "case": [{"name": "one"}, {"name": "two", "products": {"attention": "digital"}}],
-            "model": {"name": str(place / "model"), "max_length": 8},
-        }
-        | tables
-    )
-    return tiny_study(place, **tables)
+    """See `make_full_place`."""
+    return make_full_place(tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture
 def copied(place, tmp_path):
     """A copy of the trace that a test may spoil."""
     return Path(shutil.copy(place / "runs" / "tiny.h5", tmp_path / "copy.h5"))
-
-
-def command(*arguments):
-    """(exit status, everything printed) of the command line as users start it."""
-    code = "import sys; from xbarsim.cli import main; sys.argv = ['xbarsim', *sys.argv[1:]]; main()"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code, *map(str, arguments)], capture_output=True, text=True
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 # ---------------------------------------------------------------- the specification
@@ -210,193 +170,48 @@ def test_the_index_survives_split_and_limit():
     assert task.held_out().limited(3).sentences == ("e", "g", "i")
 
 
-def test_a_study_of_any_length_fits(tmp_path):
-    writer = TraceWriter(
-        tmp_path,
-        "long",
+def small_writer(place, **attributes):
+    """A TraceWriter of two examples of a label task."""
+    stated = {"study": "", "sources": Sources()} | attributes
+    text = dict.fromkeys(("model", "model_sha256", "task", "task_sha256", "head"), "x")
+    return TraceWriter(
+        place,
+        "small",
         label=np.arange(2),
         label_unit="class",
         tokens=np.ones(2, int),
         index=np.arange(2),
         truncated=np.zeros(2, int),
         outputs=2,
-        sources=Sources({"d": "x" * 300_000}),
-        study="a = 1\n" + "#" * 200_000,
         seed=0,
-        model="",
-        model_sha256="",
-        task="",
-        task_sha256="",
         task_kind="labels",
         metric="accuracy",
-        head="",
         classes=2,
         truncated_sentences=0,
+        **text,
+        **stated,
     )
-    with writer:
+
+
+def test_a_study_of_any_length_fits(tmp_path):
+    study = "a = 1\n#" + "#" * 200_000
+    sources = Sources({"d": "x" * 300_000})
+    with small_writer(tmp_path, study=study, sources=sources) as writer:
         writer.add_reference("float32")
         writer.write("reference/float32", slice(0, 2), np.ones((2, 2)))
-    trace = read_trace(tmp_path / "long.h5")
-    assert len(trace.attributes["study"]) == 200_006 and len(trace.sources.devices["d"]) == 300_000
-    assert list(tmp_path.iterdir()) == [tmp_path / "long.h5"]
+    trace = read_trace(tmp_path / "small.h5")
+    assert trace.attributes["study"] == study and trace.sources == sources
+    assert list(tmp_path.iterdir()) == [tmp_path / "small.h5"]
 
 
-# ---------------------------------------------------------------- NaN is never a result
-
-
-def test_errors_of_zeros_are_numbers():
-    output, reference = (
-        np.array([[0, 0], [3, 4], [0, 0], [3, 4.0]]),
-        np.array([[0, 0], [0, 0], [3, 4], [3, 4.0]]),
-    )
-    found = runner.error_statistics(
-        output.astype(np.float32), reference.astype(np.float32), np.arange(4)
-    )
-    assert found["relative_rms"].tolist() == [0, np.inf, 1, 0]
-    assert found["snr_db"].tolist() == [np.inf, -np.inf, 0, np.inf]
-    assert found["cosine"].tolist() == [1, 0, 0, 1]
-    np.testing.assert_allclose(
-        found["error_rms"], [0, np.sqrt(12.5), np.sqrt(12.5), 0], rtol=1e-12, atol=0
-    )
-    data = {f"local_{key}": values for key, values in found.items()}
-    ratio = aggregate.snr_db(data, "local", np.array([1, 2, 1, 4]))
-    assert ratio == pytest.approx(10 * np.log10(5 * 12.5 / (3 * 12.5)), rel=1e-12)
-    assert (
-        aggregate.snr_db({key: values[:1] for key, values in data.items()}, "local", np.ones(1))
-        == np.inf
-    )
-    assert (
-        aggregate.snr_db({key: values[1:2] for key, values in data.items()}, "local", np.ones(1))
-        == -np.inf
-    )
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_hardware_result_that_is_no_number_names_its_layer(place, tmp_path, monkeypatch, value):
-    def broken(self, x, rows, seed, real=array.Array.multiply):
-        product = real(self, x, rows, seed)
-        if self.programmed.name == "layer.1.key":
-            product.output[0, 0] = value
-        return product
-
-    monkeypatch.setattr(array.Array, "multiply", broken)
-    with pytest.raises(OutOfRangeError, match=r"layer\.1\.key: .* not finite for 1 of") as error:
-        runner.run_study(tiny_study(place), tmp_path, threads=1)
-    assert error.value.__notes__ == [
-        f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8"
-    ]
-    assert read_trace(tmp_path / "tiny.h5").reference["int8"].done.all()
-
-
-def test_an_energy_that_is_no_number_names_its_layer(place, tmp_path, monkeypatch):
-    def broken(self, x, rows, seed, real=array.Array.multiply):
-        product = real(self, x, rows, seed)
-        product.array_energy[-1] = np.nan
-        return product
-
-    monkeypatch.setattr(array.Array, "multiply", broken)
-    with pytest.raises(
-        OutOfRangeError, match="cases/chip/0: layers/layer.0.query/array_energy is not finite"
-    ):
-        runner.run_study(tiny_study(place), tmp_path, threads=1)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_one_weight_that_is_no_number_is_refused(tmp_path, value):
-    from safetensors.numpy import load_file, save_file
-
-    place = make_tiny_place(tmp_path)
-    path = place / "model" / "model.safetensors"
-    tensors = load_file(path)
-    tensors["bert.encoder.layer.1.output.dense.weight"][3, 4] = value
-    save_file(tensors, path)
-    status, text = command("evaluate", place / "model", place / "task.tsv")
-    assert (
-        status == 2
-        and "layer.1.output.dense.weight' holds 1 values that are NaN or infinite" in text
-    )
-
-
-@pytest.mark.parametrize("value", [-1, 0, "1e-12", True, float("inf"), float("nan"), None])
-def test_an_epsilon_that_is_none_is_refused(tmp_path, value):
-    from xbarsim import checkpoint
-
-    with pytest.raises(CheckpointError, match="layer_norm_eps is"):
-        checkpoint.load_bert(make_tiny_bert(tmp_path / "m", classes=2, layer_norm_eps=value))
-
-
-def test_an_overflow_in_the_digital_path_names_its_layer(tmp_path):
-    from safetensors.numpy import load_file, save_file
-
-    place = make_tiny_place(tmp_path)
-    path = place / "model" / "model.safetensors"
-    tensors = load_file(path)
-    tensors["bert.encoder.layer.1.intermediate.dense.weight"] *= np.float32(1e38)
-    save_file(tensors, path)
-    status, text = command("evaluate", place / "model", place / "task.tsv")
-    assert (
-        status == 2
-        and "layer.1.output_norm: the hidden states of" in text
-        and "accuracy" not in text
-    )
-
-
-def test_features_without_a_direction_have_no_cosine():
-    head = tasks.Head("cosine")
-    with pytest.raises(OutOfRangeError, match="1 pairs have a sentence whose features are all 0"):
-        head.predict(np.array([[1.0, 2], [3, 4], [0, 0], [1, 1]]))
-    with pytest.raises(OutOfRangeError, match="1 of 2 sentence features are not finite"):
-        head.predict(np.array([[1.0, 2], [np.nan, 4]]))
-    with pytest.raises(OutOfRangeError, match="outputs of the head 'probe' are not finite"):
-        tasks.Head("probe", np.array([[np.inf, 1], [0, 0]]), np.zeros(2)).predict(np.ones((1, 2)))
-
-
-@pytest.mark.parametrize(
-    "table", [{"wires": {"word_line_resistance_ohm": 1e15}}, {"adc": {"bits": 1}}]
-)
-def test_no_run_prints_an_accuracy_made_of_nan(place, tmp_path, table):
-    study = tiny_study(place, **table)
-    try:
-        path = runner.run_study(study, tmp_path, threads=1)
-    except (OutOfRangeError, ValueError) as error:
-        assert "layer.0." in str(error) or next(iter(table)) in str(error)
-    else:
-        assert np.isfinite(read_trace(path).cases["chip"].chips[0].output).all()
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "reference/float32/output",
-        "cases/one/0/output",
-        "cases/two/0/layers/layer.1.value/array_energy",
-        "cases/one/0/products/layer.0.attention_context/write_energy",
-        "cases/one/0/operations/layer.0.attention_softmax/local_snr_db",
-        "cases/one/0/layers/layer.0.query/attenuation_mean",
-    ],
-)
-def test_a_trace_with_a_nan_is_refused(copied, name):
-    with h5py.File(copied, "a") as file:
-        values = file[name][:]
-        values[2 if "attenuation" not in name else 0] = np.nan
-        file[name][:] = values
-    status, text = command("report", copied)
-    assert (
-        status == 2
-        and "is not finite" in text
-        and name.split("/")[1] in text
-        and "Traceback" not in text
-    )
-    assert name.split("/")[-1] in text
-
-
-def test_an_attribute_that_is_no_number_is_refused(copied):
-    with h5py.File(copied, "a") as file:
-        file["cases/one/0/layers/layer.0.query"].attrs["write_energy"] = np.nan
-    with pytest.raises(
-        TraceError, match="write_energy of chip 1 of case 'one', layer.0.query is not finite"
-    ):
-        aggregate.summarise(read_trace(copied))
+def test_a_path_is_saved_with_its_last_example(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracewriter, "SAVING_SHARE", 1e-9)  # never in between
+    with small_writer(tmp_path) as writer:
+        for name in ("float32", "int8"):
+            writer.add_reference(name)
+            writer.write(f"reference/{name}", slice(0, 1), np.ones((1, 2)))
+            writer.write(f"reference/{name}", slice(1, 2), np.ones((1, 2)))
+            assert read_trace(writer.path).reference[name].done.all()
 
 
 # ---------------------------------------------------------------- damage
