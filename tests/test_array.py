@@ -449,7 +449,9 @@ def test_shares_of_saturations_are_of_inputs_and_conversions():
     tokens = np.array([1, 2])
     events = {"adc_conversions": np.array([10, 30]), "adc_saturations": np.array([2, 3]),
               "dac_saturations": np.array([4, 2])}
-    errors = {f"{kind}_{name}": np.ones(2) for kind in ("local", "accumulated") for name in ("relative_rms", "signal_rms")}
+    kinds = [f"{kind}_{name}" for kind in ("local", "accumulated")
+             for name in ("relative_rms", "signal_rms", "error_rms")]
+    errors = {name: np.ones(2) for name in kinds}
     wires = {"attenuation_mean": np.array([0.9, 0.7]), "attenuation_std": np.array([0.01, 0.03])}
     attributes = {"clipped_weights": 11, "stuck_on": 1, "stuck_off": 2, "bounded_cells": 13, "tiles": 2, "cells": 64,
                   "inputs": 8, "outputs": 4, "write_pulses": 17, "write_energy": 3e-9}

@@ -302,6 +302,7 @@ def test_write_energy_is_not_known_where_nothing_states_it():
         }
         for kind in ("local", "accumulated"):
             data |= {f"{kind}_signal_rms": np.ones(2), f"{kind}_relative_rms": np.full(2, 0.1)}
+            data |= {f"{kind}_error_rms": np.full(2, 0.1)}
         data["write_energy"] = np.array(joules)
         return aggregate._product(
             "layer.0.attention_scores", SimpleNamespace(data=data), np.array([3, 3])

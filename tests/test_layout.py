@@ -20,7 +20,7 @@ ORDER = [
     {"laws", "streams"},
     {"devicefile", "ageing", "read_noise"},
     {"device"},
-    {"circuit", "idle", "mapping"},
+    {"circuit", "idle", "layout", "mapping"},
     {"readlaw", "segment"},
     {"dense"},
     {"tile", "converters"},

@@ -4,7 +4,8 @@ import pytest
 
 from xbarsim.config import Mapping
 from xbarsim.errors import ConfigError
-from xbarsim.mapping import CLIP_QUANTILES, choose_clip, encode, hold, layout_of, reached
+from xbarsim.layout import layout_of
+from xbarsim.mapping import CLIP_QUANTILES, choose_clip, encode, hold, reached
 
 ENCODINGS = [("amplitude", "pair"), ("slices", "pair"), ("slices", "offset")]
 

@@ -2,18 +2,16 @@
 import csv
 import dataclasses
 import json
-import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from tiny import SENTENCES, make_tiny_place, tiny_study
 
-from xbarsim import aggregate, bert, checkpoint, chip, joined, quantize, report, runner, tasks, trace
+from xbarsim import aggregate, bert, checkpoint, chip, joined, quantize, report, runner, tasks
 from xbarsim.config import load_study
 from xbarsim.errors import ConfigError, OutOfRangeError, TraceError
 from xbarsim.trace import read_trace
@@ -135,28 +133,6 @@ def test_memory_equals_the_file_and_every_array_has_a_unit(trace_path):
         file.visititems(lambda name, item: missing.append(name)
                         if isinstance(item, h5py.Dataset) and "unit" not in item.attrs else None)
     assert not missing
-
-
-def undocumented(path):
-    """Names of attributes and data sets of a trace that its layout page does not have."""
-    page = Path(__file__).parents[1] / "docs" / "trace.md"
-    text = page.read_text(encoding="utf-8") if page.is_file() else trace.__doc__
-    words = set(re.findall(r"\w+", text))
-    names = set()
-
-    def collect(_, item):
-        names.update(item.attrs)
-        if isinstance(item, h5py.Dataset):
-            names.add(re.sub("^(local|accumulated)_", "", item.name.rpartition("/")[2]))
-
-    with h5py.File(path, "r") as file:
-        names.update(file.attrs)
-        file.visititems(collect)
-    return names - words
-
-
-def test_the_layout_page_has_every_attribute_and_data_set(trace_path):
-    assert not undocumented(trace_path)
 
 
 def test_errors_and_events_of_the_report_are_those_of_the_raw_file(trace_path):
@@ -306,7 +282,6 @@ def test_functions_are_traced_like_matrices(place):
     tables = {"softmax": {"unit": "table", "input_bits": 12, "output_bits": 12}, "gelu": {"unit": "table", "range": 0.5}}
     cases = [{"name": "narrow", "effects": IDEAL, "functions": tables}, {"name": "float", "effects": IDEAL}]
     path = runner.run_study(tiny_study(place, case=cases), place / "functions", threads=2)
-    assert not undocumented(path)
     summary = aggregate.summarise(read_trace(path))
     narrow, exact = summary.cases
     assert [found.operation for found in narrow.operations] == [
@@ -405,7 +380,6 @@ def test_attention_on_in_situ_tiles_is_written_for_every_sentence(place):
     cases = [{"name": "exact", "effects": IDEAL, **written}, {"name": "programmed", **written,
              "effects": IDEAL | {"programming": True}}]
     path = runner.run_study(tiny_study(place, case=cases), place / "written", threads=2)
-    assert not undocumented(path)
     data, trace = data_of(path), read_trace(path)
     np.testing.assert_allclose(data["cases/exact/0/output"], data["reference/float32/output"], atol=1e-4)
     first = "cases/programmed/0/products/layer.0.attention_scores/"

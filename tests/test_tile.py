@@ -6,7 +6,7 @@ from reference import dense_transfer
 from xbarsim import Crossbar
 from xbarsim.config import validate
 from xbarsim.device import load_device
-from xbarsim.mapping import Layout
+from xbarsim.layout import Layout
 from xbarsim.tile import attenuation, has_wires, program_row_block, solve_wires, wire_segments
 
 WIRES = {"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 25.0, "source_resistance_ohm": 100.0,

@@ -16,7 +16,8 @@ from xbarsim.errors import OutOfRangeError, ShapeError
 from xbarsim.kernels.converters import convert_accumulate
 from xbarsim.kernels.counter import add_normal, row_keys
 from xbarsim.kernels.row_products import multiply_rows
-from xbarsim.mapping import Encoded, Layout, choose_clip, encode, layout_of
+from xbarsim.layout import Layout, layout_of
+from xbarsim.mapping import Encoded, choose_clip, encode
 from xbarsim.tile import program_row_block
 
 CALIBRATION_ROWS = 512           # sample inputs behind the ADC ranges

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from xbarsim.errors import ConfigError
-from xbarsim.mapping import layout_of
+from xbarsim.layout import layout_of
 from xbarsim.schedule import Stage
 from xbarsim.units import NANO
 from xbarsim.workload import operations

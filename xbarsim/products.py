@@ -11,7 +11,7 @@ from xbarsim import bert, quantize
 from xbarsim.array import Product, calibrate, program_matrix
 from xbarsim.computation import Crossbars, SwitchOperand, rounded
 from xbarsim.kernels.counter import row_keys
-from xbarsim.mapping import layout_of
+from xbarsim.layout import layout_of
 from xbarsim.units import NANO
 
 ATTENTION = ("attention_scores", "attention_context")

@@ -18,7 +18,7 @@ from xbarsim.array import calibrate, program_matrix
 from xbarsim.device import device_text, parse_device
 from xbarsim.errors import IdleSettingWarning, OutOfRangeError
 from xbarsim.interrupts import Interrupts
-from xbarsim.mapping import layout_of
+from xbarsim.layout import layout_of
 from xbarsim.trace import Sources
 from xbarsim.tracewriter import TraceWriter
 

@@ -33,7 +33,7 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
     Parameters
     ----------
     target : (planes, rows, outputs) siemens
-    layout : mapping.Layout
+    layout : layout.Layout
     device : DeviceModel with the effects and under the conditions of the study
     study : the study of this matrix (wires, effects, mapping, seed)
     matrix, first_tile : int, name the random streams: results do not depend on the order of programming

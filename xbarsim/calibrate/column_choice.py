@@ -15,6 +15,7 @@ class Wanted:
     name : in the fit's signature;  unit : V, A, S, s, Hz, "1" (a plain number) or "text"
     words : words of headers that mean it, best first;  optional : the fit works without it
     free : the unit may be missing: the numbers are then in arbitrary units (1)
+    blank : words may be missing: an empty cell says something
     """
 
     name: str
@@ -22,6 +23,7 @@ class Wanted:
     words: tuple
     optional: bool = False
     free: bool = False
+    blank: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

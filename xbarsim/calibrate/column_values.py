@@ -167,7 +167,7 @@ def labels(file, cells, column):
     """Labels of cells or sweeps: none missing, none written in two ways."""
     first = {}
     for row, cell in enumerate(cells):
-        if cell.lower() in NO_LABELS:
+        if cell.lower() in NO_LABELS and not column.wanted.blank:
             what = f"{cell!r} is no label" if cell else "no label"
             raise ConfigError(
                 f"{file.where(row)}: {what} in {column.label} (wanted: {column.wanted.name}); "

@@ -48,8 +48,10 @@ class Sheet:
         return [row[index] for row in self.rows]
 
 
-def read_sheet(path, skip=0):
+def read_sheet(path, skip=0, words=False):
     """The table of a file, without its first `skip` lines.
+
+    words : whether rows of data may have no number at all
 
     Raises
     ------
@@ -62,7 +64,7 @@ def read_sheet(path, skip=0):
         found = _data_names(path, rows)
     else:
         comments = [row for row in read.rows if row.comment]
-        found = _table(path, rows, comments)
+        found = _table(path, rows, comments, words)
     found = dataclasses.replace(found, assumed=[*read.assumed, *found.assumed])
     return _aligned(path, found, read.separator, si=exported)
 
@@ -107,9 +109,11 @@ def _data_names(path, rows):
 # --- every other table
 
 
-def _table(path, rows, comments):
+def _table(path, rows, comments, words):
     numeric = [row.numbers() for row in rows]
     kinds = _kinds(rows, numeric)
+    if kinds is None and words and len(rows) > 1:
+        return _Found(rows[0].cells, rows[0].line, rows[1:], [1] * (len(rows) - 1), [])
     if kinds is None:
         raise ConfigError(f"{path}, line {rows[-1].line}: a header and no data")
     fits = [_fits(kinds, numbers) for numbers in numeric]

@@ -79,12 +79,12 @@ class Table:
             )
 
 
-def read_tables(paths, wanted, given=None, where=None):
+def read_tables(paths, wanted, given=None, where=None, *, words=False):
     """`read_table` of every path."""
-    return [read_table(path, wanted, given, where) for path in paths]
+    return [read_table(path, wanted, given, where, words=words) for path in paths]
 
 
-def read_table(path, wanted, given=None, where=None):
+def read_table(path, wanted, given=None, where=None, *, words=False):
     """The wanted columns of a file.
 
     Parameters
@@ -95,6 +95,7 @@ def read_table(path, wanted, given=None, where=None):
         be guessed
     where : {header or number of a column: value, or "low..high"}: rows to keep, in the numbers or
         words of the file
+    words : whether the file may have no number at all
 
     Raises
     ------
@@ -110,7 +111,7 @@ def read_table(path, wanted, given=None, where=None):
             )
     skip = path.skip if isinstance(path, MeasurementFile) else 0
     path = os.fspath(path)
-    file = File(path, _kept(File(path, read_sheet(path, skip)), where))
+    file = File(path, _kept(File(path, read_sheet(path, skip, words)), where))
     chosen = choose(file, wanted, given)
     columns, units, echo, commas = {}, {}, [], {}
     for column in chosen:

@@ -19,18 +19,26 @@ from xbarsim.errors import ConfigError, OutOfRangeError
 
 COLUMNS = (
     Wanted("tested", "1", ("tested", "total", "devices", "count"), optional=True),
-    Wanted("status", "text", ("status", "state", "result", "condition", "verdict"), optional=True),
+    Wanted(
+        "status",
+        "text",
+        ("status", "state", "result", "condition", "verdict"),
+        optional=True,
+        blank=True,
+    ),
     Wanted(
         "works",
         "text",
         ("works", "working", "ok", "good", "functional", "pass", "passed", "alive"),
         optional=True,
+        blank=True,
     ),
     Wanted(
         "stuck",
         "text",
         ("stuck", "failed", "fail", "faulty", "dead", "bad", "broken"),
         optional=True,
+        blank=True,
     ),
     Wanted(
         "size", "text", ("size", "dimension", "diameter", "width", "area", "kind"), optional=True
@@ -143,7 +151,7 @@ def read_yield(paths, columns, where):
     ConfigError : no column says whether a device works, a word that is not known, more devices
         stuck than tested
     """
-    tables = read_tables(paths, COLUMNS, columns, where)
+    tables = read_tables(paths, COLUMNS, columns, where, words=True)
     devices = [entry for table in tables for entry in _devices(table)]
     return devices, tuple(table.echo for table in tables)
 
