@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from xbarsim import chip as chips
+from xbarsim.chips import chip as chips
 
 approx = functools.partial(
     pytest.approx, rel=1e-9, abs=0

@@ -5,7 +5,7 @@ import numpy as np
 from scipy import stats
 
 from xbarsim import calibrate
-from xbarsim.device import load_device
+from xbarsim.devices.presets import load_device
 
 FEW = 8  # repetitions of the small version: a smoke test
 MANY = 200

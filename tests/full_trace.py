@@ -5,8 +5,9 @@ import sys
 
 from tiny import make_tiny_place, tiny_study
 
-from xbarsim import device, runner
-from xbarsim.chip import chip_text
+from xbarsim.chips.chip import chip_text
+from xbarsim.devices.presets import device_text
+from xbarsim.studies import run as runner
 
 EVERYTHING = {
     "products": {"attention": "in_situ"},
@@ -20,7 +21,7 @@ def make_full_place(place):
     """A tiny model and task with device and chip files of their own, and a trace in runs/tiny.h5;
     returns the directory."""
     make_tiny_place(place)
-    text = device.device_text("prime").replace('description = "', 'description = "copy of ')
+    text = device_text("prime").replace('description = "', 'description = "copy of ')
     (place / "device.toml").write_text(text)
     chip = chip_text("differential").replace("lines = 128", "lines = 16")
     (place / "chip.toml").write_text(
@@ -47,7 +48,7 @@ def full_study(place, **tables):
 
 def command(*arguments):
     """(exit status, everything printed) of the command line as users start it."""
-    code = "import sys; from xbarsim.cli import main; sys.argv = ['xbarsim', *sys.argv[1:]]; main()"
+    code = "import sys; from xbarsim.cli.app import main; sys.argv = ['xbarsim', *sys.argv[1:]]; main()"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, *map(str, arguments)], capture_output=True, text=True
     )

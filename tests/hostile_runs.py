@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from tiny import make_tiny_place, tiny_study
 
-from xbarsim import runner
-from xbarsim.errors import XbarsimError
-from xbarsim.trace import read_trace
+from xbarsim.base.errors import XbarsimError
+from xbarsim.studies import run as runner
+from xbarsim.studies.trace import read_trace
 
 CASES, EXAMPLES = 4, 26
 ENDED, INTERRUPTED, REFUSED, LATE = 0, 130, 2, 131  # exit statuses of a run here

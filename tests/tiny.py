@@ -4,7 +4,7 @@ import json
 import numpy as np
 import tomli_w
 
-from xbarsim.config import load_study
+from xbarsim.config.study import load_study
 
 SENTENCES = [
     "the film was good .",

@@ -5,7 +5,7 @@ columns that a kind of measurement needs, fits, and says what it read.  A kind i
 """
 import importlib
 
-from xbarsim.errors import ConfigError
+from xbarsim.base.errors import ConfigError
 
 # kind of `xbarsim calibrate` -> module with from_files(paths, columns, where) -> FitResult; the first line of its
 # docstring is what the help says

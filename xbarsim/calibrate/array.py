@@ -16,13 +16,13 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, lapack
 from threadpoolctl import threadpool_limits
 
-from xbarsim.arrays import read_array
+from xbarsim.base.array_files import read_array
+from xbarsim.base.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
+from xbarsim.base.units import engineering
 from xbarsim.calibrate import conditional
 from xbarsim.calibrate.result import Curve, FitResult, Parameter
 from xbarsim.calibrate.statistics import Z
-from xbarsim.circuit import Crossbar
-from xbarsim.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
-from xbarsim.units import engineering
+from xbarsim.circuit.crossbar import Crossbar
 
 RESISTANCES = ("word_line_resistance", "bit_line_resistance", "source_resistance", "sense_resistance")
 VAGUE = 3.0                      # standard deviation of the logarithm of what nothing is known about: a factor of 20

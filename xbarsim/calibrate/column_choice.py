@@ -3,9 +3,9 @@
 import dataclasses
 import re
 
+from xbarsim.base.errors import ConfigError
 from xbarsim.calibrate.quantities import split_header, unit_scale
 from xbarsim.calibrate.table_layout import Sheet
-from xbarsim.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
+from xbarsim.base.errors import ConfigError
 from xbarsim.calibrate.quantities import PREFIXES, is_unit, parse_number, unit_scale
-from xbarsim.errors import ConfigError
 
 OVERFLOW = 9.9e36  # instruments write 9.9e37 where a measurement failed
 NO_LABELS = {"", "nan", "null", "none", "n/a", "na", "#n/a"}

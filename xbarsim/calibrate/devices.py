@@ -1,11 +1,11 @@
 """Device files of fits: the tables that a fit determines, laid over a device that states the rest."""
 from pathlib import Path
 
-from xbarsim.device import DEVICES
-from xbarsim.devicefile import DeviceFile
-from xbarsim.errors import ConfigError
-from xbarsim.files import replacing
-from xbarsim.toml_files import validated
+from xbarsim.base.errors import ConfigError
+from xbarsim.base.files import replacing
+from xbarsim.base.toml_files import validated
+from xbarsim.devices.file import DeviceFile
+from xbarsim.devices.presets import DEVICES
 
 # One of these states the result of a write, the other its process: a fit of one takes the place of the other.
 _INSTEAD = {"programming": "write_verify", "write_verify": "programming"}

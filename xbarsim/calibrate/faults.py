@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from xbarsim.arrays import read_array
+from xbarsim.base.array_files import read_array
+from xbarsim.base.errors import ConfigError
+from xbarsim.base.units import MICROSIEMENS
 from xbarsim.calibrate.healthy_cells import checked_map, healthy_cells
 from xbarsim.calibrate.result import Curve, FitResult, Parameter
 from xbarsim.calibrate.statistics import proportion, weighted_proportion
 from xbarsim.calibrate.tables import unit_scale
 from xbarsim.calibrate.yields import fit_yield, is_list, read_yield
-from xbarsim.errors import ConfigError
-from xbarsim.units import MICROSIEMENS
 
 SIGNIFICANT = 1e-3  # of the tests for lines, over all lines of a map
 STUCK_LINE = 0.5  # share of stuck cells above which a line counts as stuck

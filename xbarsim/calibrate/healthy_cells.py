@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from scipy import optimize, special
 
-from xbarsim.errors import OutOfRangeError, ShapeError
+from xbarsim.base.errors import OutOfRangeError, ShapeError
 
 LEAST_CELLS = 64  # of a map, and of a group of targets that has a spread of its own
 REACH = 6.0  # robust standard deviations of the healthy cells, more where their tails are heavy

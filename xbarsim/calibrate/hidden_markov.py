@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xbarsim.kernels import telegraph
+from xbarsim.kernels.devices import telegraph
 
 
 class Hidden(NamedTuple):

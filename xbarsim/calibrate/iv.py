@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 
+from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.calibrate.iv_models import fit_branches
 from xbarsim.calibrate.result import FitResult, Parameter
 from xbarsim.calibrate.statistics import by_aic, spread_interval, t_interval
 from xbarsim.calibrate.sweeps import LEAST, branches, held, summary, with_sign
 from xbarsim.calibrate.tables import Wanted, read_tables
-from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
 
 COLUMNS = (
     Wanted("voltage", "V", ("voltage", "v", "bias", "vd", "vds", "av", "anodev", "drainv")),

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
+from xbarsim.base.errors import OutOfRangeError
 from xbarsim.calibrate.result import Curve, FitResult, Parameter
 from xbarsim.calibrate.statistics import (
     Separable,
@@ -19,7 +20,6 @@ from xbarsim.calibrate.statistics import (
     sum_of_errors,
     t_interval,
 )
-from xbarsim.errors import OutOfRangeError
 
 CURVATURES = np.concatenate(([0.0], np.geomspace(1e-2, 40.0, 36)))  # largest voltage over V0
 EXACT = 1e-12  # of the currents: what a file or a sum does not resolve

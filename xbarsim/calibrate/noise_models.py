@@ -6,11 +6,11 @@ import math
 import numpy as np
 from scipy.stats import norm
 
+from xbarsim.base.units import engineering
 from xbarsim.calibrate import hidden_markov
 from xbarsim.calibrate.result import CONFIDENCE, Curve, FitResult, Parameter
 from xbarsim.calibrate.spectra import Periodogram, Spectrum, fit_spectra
 from xbarsim.calibrate.statistics import by_aic
-from xbarsim.units import engineering
 
 TRANSITIONS = 10  # below it, dwell times are not identified
 FASTEST = 0.8  # P(high -> low) + P(low -> high): samples forget the state above it

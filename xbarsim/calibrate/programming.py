@@ -6,6 +6,8 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
+from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.base.units import MICROSIEMENS
 from xbarsim.calibrate.result import Curve, FitResult, Level, Parameter
 from xbarsim.calibrate.statistics import TAIL, t_interval
 from xbarsim.calibrate.tables import Wanted, read_tables
@@ -27,8 +29,6 @@ from xbarsim.calibrate.write_intervals import (
     standard_deviation,
     student_sigma,
 )
-from xbarsim.errors import OutOfRangeError, ShapeError
-from xbarsim.units import MICROSIEMENS
 
 COLUMNS = (
     Wanted("target", "S", ("target", "set", "aim", "goal")),

@@ -5,6 +5,8 @@ import dataclasses
 
 import numpy as np
 
+from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.base.units import MICROSIEMENS
 from xbarsim.calibrate.result import Curve, FitResult, Parameter
 from xbarsim.calibrate.steps import (
     LOGARITHMIC,
@@ -18,8 +20,6 @@ from xbarsim.calibrate.steps import (
     straight,
 )
 from xbarsim.calibrate.tables import Wanted, read_tables
-from xbarsim.errors import OutOfRangeError, ShapeError
-from xbarsim.units import MICROSIEMENS
 
 COLUMNS = (
     Wanted("up", "S", ("up", "potentiation", "ltp", "set"), optional=True, free=True),

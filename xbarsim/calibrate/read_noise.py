@@ -12,12 +12,12 @@ import math
 import numpy as np
 from scipy.stats import chi2, norm
 
+from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.base.units import engineering
 from xbarsim.calibrate.noise_models import FLICKER, TELEGRAPH, fit_even_traces, widening
 from xbarsim.calibrate.result import CONFIDENCE, Curve, FitResult, Parameter
 from xbarsim.calibrate.sampling import SHORTEST, even_traces
 from xbarsim.calibrate.tables import Wanted, read_tables
-from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
-from xbarsim.units import engineering
 
 COLUMNS = (
     Wanted("time", "s", ("time", "t", "elapsed", "timestamp"), optional=True),

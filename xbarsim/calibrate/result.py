@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from xbarsim.errors import ConfigError, OutOfRangeError
-from xbarsim.units import prefixed
+from xbarsim.base.errors import ConfigError, OutOfRangeError
+from xbarsim.base.units import prefixed
 
 CONFIDENCE = 0.9
 TIE = 1e-9                              # of its magnitude, below which a difference of AIC is none

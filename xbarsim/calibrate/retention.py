@@ -5,6 +5,8 @@ import dataclasses
 
 import numpy as np
 
+from xbarsim.base.errors import ConfigError
+from xbarsim.base.units import MICROSIEMENS
 from xbarsim.calibrate.result import Curve, FitResult, Parameter
 from xbarsim.calibrate.shifts import (
     LEAST_CELLS,
@@ -15,8 +17,6 @@ from xbarsim.calibrate.shifts import (
 from xbarsim.calibrate.statistics import by_aic, spread_interval, t_interval
 from xbarsim.calibrate.tables import Wanted, read_tables
 from xbarsim.calibrate.write_time import since_write
-from xbarsim.errors import ConfigError
-from xbarsim.units import MICROSIEMENS
 
 COLUMNS = (
     Wanted("time", "s", ("time", "t", "timept", "elapsed", "timestamp", "unix", "epoch", "delay")),

@@ -5,8 +5,8 @@ import itertools
 
 import numpy as np
 
-from xbarsim.errors import OutOfRangeError, ShapeError
-from xbarsim.units import engineering
+from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.base.units import engineering
 
 SHORTEST = 32  # samples of a trace with a time axis
 EVEN = 0.1  # share of the interval by which a step may differ

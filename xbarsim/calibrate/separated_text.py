@@ -10,8 +10,8 @@ import zlib
 from collections import Counter
 from pathlib import Path
 
+from xbarsim.base.errors import ConfigError
 from xbarsim.calibrate.quantities import is_number
-from xbarsim.errors import ConfigError
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
 SAMPLE = 1000  # lines at either end that tell what separates the cells

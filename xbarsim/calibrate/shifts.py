@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from xbarsim.errors import OutOfRangeError, ShapeError
+from xbarsim.base.errors import OutOfRangeError, ShapeError
 
 LEAST_TIMES, LEAST_DECADES, LEAST_CELLS, LEAST_SHARE = 3, 1.0, 8, 0.5
 SAME_INSTANT = 1.25  # ratio of times that count as one

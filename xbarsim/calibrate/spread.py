@@ -6,10 +6,10 @@ import dataclasses
 import numpy as np
 from scipy import stats
 
+from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.calibrate.result import Curve, FitResult, Parameter
 from xbarsim.calibrate.statistics import TAIL
 from xbarsim.calibrate.tables import Wanted, read_tables
-from xbarsim.errors import OutOfRangeError, ShapeError
 
 COLUMNS = (
     Wanted("conductance", "S", ("conductance", "achieved", "measured", "g")),

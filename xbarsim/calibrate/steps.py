@@ -10,10 +10,10 @@ import dataclasses
 import numpy as np
 from scipy import optimize, stats
 
+from xbarsim.base.errors import OutOfRangeError
 from xbarsim.calibrate.result import CONFIDENCE, Parameter
 from xbarsim.calibrate.statistics import TAIL
-from xbarsim.errors import OutOfRangeError
-from xbarsim.kernels import pulses as kernel
+from xbarsim.kernels.devices import pulses as kernel
 
 WAYS = ("up", "down")
 LOGARITHMIC, SATURATION = "logarithmic", "exponential saturation"

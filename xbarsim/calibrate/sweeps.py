@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from xbarsim.errors import OutOfRangeError
+from xbarsim.base.errors import OutOfRangeError
 
 LEAST = 8  # points of a branch
 SWITCHED = 1.3  # ratio of return and rise above which a sweep set the cell

@@ -11,9 +11,9 @@ from collections import Counter
 
 import numpy as np
 
+from xbarsim.base.errors import ConfigError
 from xbarsim.calibrate.quantities import is_unit, split_header
 from xbarsim.calibrate.separated_text import Row, read_rows
-from xbarsim.errors import ConfigError
 
 BLOCK = "block"  # name of the column that counts repeated tables of a file
 NO_UNIT = {"1", "-", "a.u.", "arb.", "arb. unit", "none", "#", ""}

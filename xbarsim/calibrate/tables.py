@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xbarsim.base.errors import ConfigError
 from xbarsim.calibrate.column_choice import File, Wanted, choose, position
 from xbarsim.calibrate.column_values import (
     check_finite,
@@ -25,7 +26,6 @@ from xbarsim.calibrate.column_values import (
 )
 from xbarsim.calibrate.quantities import parse_number, split_header, unit_scale
 from xbarsim.calibrate.table_layout import read_sheet
-from xbarsim.errors import ConfigError
 
 __all__ = [
     "MeasurementFile",

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import optimize, stats
 from scipy.special import gammaln
 
-from xbarsim.units import MICROSIEMENS
+from xbarsim.base.units import MICROSIEMENS
 
 FREEDOM = (0.8, 200.0)  # lowest and highest degrees of freedom
 MOST_LEVELS = 64  # beyond that a mean or sigma of every level is no summary

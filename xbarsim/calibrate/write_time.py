@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
+from xbarsim.base.errors import OutOfRangeError
 from xbarsim.calibrate.result import CONFIDENCE, Parameter
-from xbarsim.errors import OutOfRangeError
 
 UNIX = (9e8, 1e10)  # s since 1970: the years 1998 to 2286
 MILLISECONDS = 9e11  # the same in ms, read as s

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.calibrate.result import Curve, FitResult, Parameter
 from xbarsim.calibrate.statistics import proportion
 from xbarsim.calibrate.tables import Wanted, read_tables
-from xbarsim.errors import ConfigError, OutOfRangeError
 
 COLUMNS = (
     Wanted("tested", "1", ("tested", "total", "devices", "count"), optional=True),

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from xbarsim.base.errors import ShapeError
 from xbarsim.circuit.arguments import not_negative, voltages
-from xbarsim.errors import ShapeError
 
 
 def sensitivity(crossbar, input_voltage, output_weight=None, bias_voltage=0.0):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from xbarsim.arrays import numbers
-from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.base.array_files import numbers
+from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 
 
 def not_negative(name, value, unit, shapes, remedy="", infinite=False):

@@ -23,9 +23,9 @@ from functools import cached_property
 
 import numpy as np
 
-from xbarsim import cells, spice
-from xbarsim.arrays import numbers, write_beside
-from xbarsim.circuit import adjoint, settling
+from xbarsim.base.array_files import numbers, write_beside
+from xbarsim.base.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
+from xbarsim.circuit import adjoint, cells, settling, spice
 from xbarsim.circuit.arguments import (
     bit_segments,
     choice,
@@ -36,9 +36,8 @@ from xbarsim.circuit.arguments import (
     word_segments,
 )
 from xbarsim.circuit.solution import Solution
-from xbarsim.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
-from xbarsim.kernels import newton, nodal
-from xbarsim.kernels.transfer import transfer_matrix
+from xbarsim.kernels.circuit import newton, nodal
+from xbarsim.kernels.circuit.transfer import transfer_matrix
 
 
 class Crossbar:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.circuit.arguments import capacitances, positive
-from xbarsim.errors import ConfigError, OutOfRangeError, ShapeError
-from xbarsim.kernels import transient
+from xbarsim.kernels.circuit import transient
 
 SAMPLES = 32  # of the curve between two steps, where the last way out of the band is looked for
 
