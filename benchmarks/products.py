@@ -15,9 +15,9 @@ from timeit import timeit
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xbarsim.array import calibrate, program_matrix
-from xbarsim.config import validate
-from xbarsim.device import load_device
+from xbarsim.arrays.array import calibrate, program_matrix
+from xbarsim.config.study import validate
+from xbarsim.devices.presets import load_device
 
 SHAPES = {"query": (384, 384), "intermediate": (1536, 384), "output": (384, 1536)}
 SIDE = 1024

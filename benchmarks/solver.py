@@ -27,7 +27,7 @@ from scipy.sparse.linalg import splu
 from threadpoolctl import threadpool_limits
 
 from xbarsim import Crossbar
-from xbarsim.kernels.transfer import transfer_matrix
+from xbarsim.kernels.circuit.transfer import transfer_matrix
 
 COLD = """
 import time; start = time.perf_counter()
@@ -40,7 +40,7 @@ print(time.perf_counter() - start)
 
 MEMORY = """
 import re, sys, numpy as np
-from xbarsim.kernels.transfer import transfer_matrix
+from xbarsim.kernels.circuit.transfer import transfer_matrix
 def peak():
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 n = int(sys.argv[1])

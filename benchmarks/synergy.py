@@ -15,9 +15,11 @@ from timeit import timeit
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xbarsim import bert, products, quantize
-from xbarsim.checkpoint import BertConfig, BertModel
-from xbarsim.config import validate
+from xbarsim.config.study import validate
+from xbarsim.hardware import products
+from xbarsim.models import bert
+from xbarsim.models import int8 as quantize
+from xbarsim.models.checkpoint import BertConfig, BertModel
 
 seconds = partial(timeit, number=1)
 IDEAL, FULL = dict.fromkeys(("wires", "programming", "read_noise"), False), {}

@@ -1,7 +1,7 @@
 """The only place that compiles: `jit` for every kernel, with a compile cache that is always on and never stale.
 
 Numba's own cache does not notice when a callee in another file changes, so the cache directory carries a hash of all
-kernel sources: any edit starts a fresh one.
+kernel sources: any edit starts a fresh one.  A cache that cannot be read or written counts as none.
 """
 import functools
 import hashlib
@@ -13,11 +13,14 @@ import numba
 from numba import config, njit
 from platformdirs import user_cache_dir
 
+from xbarsim.kernels._cache import KernelCache
+
 
 def _source_hash():
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode())
+    here = Path(__file__).parent
+    for path in sorted(here.rglob("*.py")):
+        digest.update(path.relative_to(here).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -29,8 +32,8 @@ def _cache_directory():
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
-    except OSError:  # a read-only home: compile for this process only
-        directory = Path(tempfile.mkdtemp(prefix="xbarsim-kernels-"))
+    except OSError:  # a read-only home or a full disk: compile for this process only
+        return None
     return str(directory)
 
 
@@ -38,15 +41,20 @@ CACHE_DIRECTORY = _cache_directory()
 
 
 def jit(function=None, **options):
-    """`numba.njit` with the cache on, the GIL released and NumPy's division rules.
+    """`numba.njit` with a `KernelCache`, the GIL released and NumPy's division rules.
 
     ``config.CACHE_DIR`` is set only while the decorator reads it, so that other users of Numba keep theirs.
     """
     if function is None:
         return functools.partial(jit, **options)
-    before = config.CACHE_DIR
-    config.CACHE_DIR = CACHE_DIRECTORY
-    try:
-        return njit(function, cache=True, nogil=True, error_model="numpy", **options)
-    finally:
-        config.CACHE_DIR = before
+    compiled = njit(function, nogil=True, error_model="numpy", **options)
+    if CACHE_DIRECTORY is not None and not config.DISABLE_JIT:
+        before = config.CACHE_DIR
+        config.CACHE_DIR = CACHE_DIRECTORY
+        try:
+            compiled._cache = KernelCache(function)
+        except (OSError, RuntimeError):  # the directory went away
+            pass
+        finally:
+            config.CACHE_DIR = before
+    return compiled

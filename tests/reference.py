@@ -103,3 +103,33 @@ def counted_product(a, b, rows, top, sign="twos_complement", digit_bits=1, weigh
     if offset:
         product -= offset * b.sum(axis=0) + offset * (a + offset).sum(axis=1, keepdims=True)
     return product, saturated
+
+
+def eigenmodes(g, r_word, r_bit, voltage, c_word, c_bit, c_cell=0.0):
+    """Response to a step of the inputs: rates (k,) 1/s, and amplitudes (n, k) A of what every output still lacks."""
+    from scipy.linalg import eigh
+
+    y, word, bit = stamped(g, r_word, r_bit)
+    capacitance = np.diag(np.r_[np.full(g.size, c_word + c_cell), np.full(g.size, c_bit + c_cell)])
+    for a, b in zip(word.ravel(), bit.ravel(), strict=True):
+        capacitance[a, b] = capacitance[b, a] = -c_cell
+    source = np.zeros(2 * g.size)
+    source[word[:, 0]] = voltage / r_word[:, 0]
+    rates, modes = eigh(y, capacitance)
+    shares = modes.T @ (capacitance @ np.linalg.solve(y, source))
+    return rates, modes[bit[-1]] * shares / r_bit[-1][:, None]
+
+
+def last_exit(rates, amplitudes, tolerance):
+    """Last time in s at which a sum of decaying exponentials is further from 0 than the tolerance."""
+    from scipy.optimize import brentq
+
+    def excess(time):
+        return abs(amplitudes @ np.exp(-rates * time)) - tolerance
+
+    times = np.concatenate(([0.0], np.geomspace(1e-4 / rates.max(), 60 / rates.min(), 6000)))
+    values = abs(amplitudes @ np.exp(-np.outer(rates, times))) - tolerance
+    outside = np.flatnonzero(values > 0)
+    if not outside.size:
+        return 0.0
+    return brentq(excess, times[outside[-1]], times[outside[-1] + 1], xtol=1e-30, rtol=1e-12)

@@ -2,7 +2,22 @@
 import json
 
 import numpy as np
+import tomli_w
 
+from xbarsim.config.study import load_study
+
+SENTENCES = [
+    "the film was good .",
+    "a bad movie , dull acting",
+    "great plot and fine story",
+    "the cat eats it",
+    "awful , awful film !",
+    "the woman sees a dog in the story",
+    "poor acting",
+    "it was not great",
+    "a man runs",
+    "the dog plays with it",
+]
 WORDS = ("the a an it is was not very film movie story plot acting good great fine bad dull poor awful man woman dog "
          "cat plays runs eats sees with and of in on , . ! ##s ##ed ##ing").split()
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
@@ -106,3 +121,27 @@ def make_tiny_mpnet(directory, seed=0):
     (directory / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
     BertWordPieceTokenizer(str(directory / "vocab.txt")).save(str(directory / "tokenizer.json"))
     return directory
+
+
+def make_tiny_place(directory):
+    """A tiny classifier, and a task file with 4 training and 26 test sentences; returns the
+    directory."""
+    make_tiny_bert(directory / "model", classes=2)
+    lines = ["sentence\tlabel\tsplit"]
+    for k, sentence in enumerate(SENTENCES * 3):
+        lines.append(f"{sentence}\t{k % 2}\t{'train' if k < 4 else 'test'}")
+    (directory / "task.tsv").write_text("\n".join(lines) + "\n")
+    return directory
+
+
+def tiny_study(place, **tables):
+    """A study of 16 x 16 tiles in place/study.toml; `tables` replace those of the file."""
+    content = {
+        "name": "tiny",
+        "model": {"name": str(place / "model")},
+        "task": {"name": str(place / "task.tsv")},
+        "mapping": {"word_lines": 16, "bit_lines": 16},
+        "run": {"batch_examples": 4},
+    }
+    (place / "study.toml").write_text(tomli_w.dumps(content | tables))
+    return load_study(place / "study.toml")

@@ -7,7 +7,7 @@ import importlib
 
 __version__ = "0.1.0"
 
-_EXPORTS = {"Crossbar": "xbarsim.circuit"}
+_EXPORTS = {"Crossbar": "xbarsim.circuit.crossbar"}
 __all__ = ["Crossbar", "__version__"]
 
 

@@ -5,12 +5,12 @@ columns that a kind of measurement needs, fits, and says what it read.  A kind i
 """
 import importlib
 
-from xbarsim.errors import ConfigError
+from xbarsim.base.errors import ConfigError
 
 # kind of `xbarsim calibrate` -> module with from_files(paths, columns, where) -> FitResult; the first line of its
 # docstring is what the help says
 KINDS = {"iv": "iv", "programming": "programming", "retention": "retention", "read-noise": "read_noise", "pulses": "pulses",
-         "faults": "faults", "array": "array"}
+         "faults": "faults", "array": "array", "spread": "spread", "write-verify": "write_verify"}
 
 _EXPORTS = {"FitResult": "result", "Parameter": "result", "device_toml": "devices", "write_device": "devices",
             **{f"fit_{module}": module for module in KINDS.values()}}
@@ -23,14 +23,18 @@ def __getattr__(name):
     raise AttributeError(f"module 'xbarsim.calibrate' has no attribute {name!r}")
 
 
-def calibrate_files(kind, paths, columns=None, where=None):
+MATRICES = {"faults", "array"}              # kinds whose files are matrices, not tables
+
+
+def calibrate_files(kind, paths, columns=None, where=None, skip=0):
     """FitResult of measurement files.
 
     Parameters
     ----------
-    kind : one of `KINDS`;  paths : one or more files
+    kind : one of `KINDS`;  paths : one or more files, a workbook perhaps as "FILE.xlsx:SHEET"
     columns : {name of a column of the kind: "header", "header:unit" or "number:unit"}; the rest is guessed from headers
     where : {header: value or "low..high"}: rows to keep
+    skip : lines at the beginning of every file that are not read
 
     Raises
     ------
@@ -40,4 +44,11 @@ def calibrate_files(kind, paths, columns=None, where=None):
         raise ConfigError(f"no kind of calibration {kind!r}; kinds are {', '.join(KINDS)}")
     if not paths:
         raise ConfigError(f"calibrate {kind}: no file given")
-    return importlib.import_module(f"xbarsim.calibrate.{KINDS[kind]}").from_files(paths, columns or {}, where or {})
+    if skip:
+        if kind in MATRICES:
+            raise ConfigError(f"--skip is for tables of measurements; {kind} reads matrices")
+        from xbarsim.calibrate.tables import MeasurementFile
+
+        paths = [MeasurementFile(path, skip) for path in paths]
+    module = importlib.import_module(f"xbarsim.calibrate.{KINDS[kind]}")
+    return module.from_files(paths, columns or {}, where or {})

@@ -14,19 +14,19 @@ import math
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, lapack
-from scipy.stats import chi2, norm
 from threadpoolctl import threadpool_limits
 
-from xbarsim.arrays import read_array
-from xbarsim.calibrate.result import CONFIDENCE, Curve, FitResult, Parameter
-from xbarsim.circuit import Crossbar
-from xbarsim.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
-from xbarsim.units import engineering
+from xbarsim.base.array_files import read_array
+from xbarsim.base.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
+from xbarsim.base.units import engineering
+from xbarsim.calibrate import conditional
+from xbarsim.calibrate.result import Curve, FitResult, Parameter
+from xbarsim.calibrate.statistics import Z
+from xbarsim.circuit.crossbar import Crossbar
 
 RESISTANCES = ("word_line_resistance", "bit_line_resistance", "source_resistance", "sense_resistance")
 VAGUE = 3.0                      # standard deviation of the logarithm of what nothing is known about: a factor of 20
-WIDEST = math.log(3)             # an interval of more than a factor of 3 either way is no value
-_Z = norm.ppf(0.5 + CONFIDENCE / 2)
+WIDEST = math.log(3)             # a conductance is within a factor of 3 either way, or has no value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,23 +285,34 @@ def _inverse(matrix):
 
 def _result(problem, theta, spread, freedom):
     cells, fitted = problem.m * problem.n, problem.fitted
-    data, _ = problem.linearise(theta)
-    values, start = np.exp(theta[cells:]), np.exp(problem.centre[cells:])
-    # Resistances in ohm from here on: where one is as small as nothing, its logarithm hides how it trades with the others.
-    data[cells:] /= values[:, None]
-    data[:, cells:] /= values
-    prior = np.r_[problem.deviation(spread)[:cells], 30 * (start + values)]
+    data, pull = problem.linearise(theta)
+    values, start = np.exp(theta), np.exp(problem.centre)
+    # Resistances in ohm from here on, and conductances without nominal values in S: where one is as
+    # small as nothing, its logarithm hides how it trades with the others.
+    linear = np.r_[np.full(cells, not problem.has_nominal), np.full(len(fitted), True)]
+    unit = np.where(linear, values, 1.0)
+    data /= unit[:, None]
+    data /= unit
+    wide = 30 * np.r_[np.full(cells, values[:cells].mean()), (start + values)[cells:]]
+    prior = np.where(linear, wide, problem.deviation(spread))
     covariance = _inverse(data + np.diag(prior ** -2))
     deviation = np.sqrt(np.diag(covariance))
-    parameters = [_resistance(k, fitted, values, data[cells:, cells:], covariance[cells:, cells:])
-                  for k in range(len(fitted))]
+    estimates = values + covariance @ (_slope(problem, theta, spread, pull, linear) / unit)
+    bounds = _upper_bounds(estimates[cells:], deviation[cells:], prior[cells:])
+    parameters = [
+        _resistance(k, fitted, values[cells:], estimates[cells:], bounds, data[cells:, cells:],
+                    covariance[cells:, cells:])
+        for k in range(len(fitted))
+    ]
     notes = [f"{name} held at {engineering(float(value), 'ohm')}" if np.ndim(value) == 0 else f"{name} held"
              for name, value in problem.held.items()]
     if problem.has_nominal and problem.nominal_sigma is None:
-        tail = (1 - CONFIDENCE) / 2
-        parameters.append(Parameter.known("nominal_spread", "1", spread, *(
-            spread * math.sqrt(cells / chi2.ppf(level, cells)) for level in (1 - tail, tail))))
-    known = (deviation[:cells] * _Z < WIDEST) & (deviation[:cells] < 0.9 * prior[:cells])
+        parameters.append(_nominal_spread(spread, (theta - problem.centre)[:cells]))
+    g = values[:cells]
+    if problem.has_nominal:
+        low, high, known = _around_nominal(g, deviation[:cells], prior[:cells])
+    else:
+        low, high, known = _clear_of_noise(estimates[:cells], deviation[:cells])
     rank = int(np.linalg.matrix_rank(problem.v))
     if rank < problem.m:
         notes.append(f"{rank} independent input vectors on {problem.m} word lines: {problem.m - rank} combinations of the "
@@ -331,35 +342,99 @@ def _result(problem, theta, spread, freedom):
         "residual": Curve(("computed current", "A"), ("measured - computed", "A"),
                           {"bit lines": (computed[pick], rest.ravel()[pick])},
                           {"+ noise": (ends, np.full(2, problem.sigma)), "- noise": (ends, np.full(2, -problem.sigma))})}
-    g = np.exp(theta[:cells]).reshape(problem.m, problem.n)
-    factor = np.exp(_Z * deviation[:cells]).reshape(g.shape)
+    shape = (problem.m, problem.n)
     return ArrayFit("array", "cells, wires, source and sense resistances", tuple(parameters), points, goodness,
                     points * math.log(2 * math.pi * problem.sigma ** 2) + square / problem.sigma ** 2 + 2 * used,
-                    notes=tuple(notes), curves=curves, conductance=g, conductance_low=g / factor,
-                    conductance_high=g * factor, conductance_identified=known.reshape(g.shape))
+                    notes=tuple(notes), curves=curves, conductance=g.reshape(shape),
+                    conductance_low=low.reshape(shape),
+                    conductance_high=high.reshape(shape),
+                    conductance_identified=known.reshape(shape))
 
 
-def _resistance(k, names, values, alone, covariance):
+def _nominal_spread(spread, errors):
+    """Parameter nominal_spread; its interval is by the fourth moment, which holds for any shape.
+
+    errors : (cells,) logarithms of achieved over nominal conductances
+    """
+    square = max((errors ** 2).mean(), np.finfo(float).tiny ** 0.25)
+    kurtosis = max((errors ** 4).mean() / square ** 2, 1.0)
+    factor = math.exp(Z * math.sqrt((kurtosis - 1) / (4 * errors.size)))
+    return Parameter.known("nominal_spread", "1", spread, spread / factor, spread * factor)
+
+
+def _slope(problem, theta, spread, pull, linear):
+    """Slope of the logarithm of the posterior by logarithms, without the prior of the `linear` ones.
+
+    The prior of a logarithm holds a quantity above zero, away from where least squares has it.
+    """
+    residuals = [r for r in problem.residuals(problem.crossbar(theta)) if r is not None]
+    of_prior = (theta - problem.centre) / problem.deviation(spread) ** 2
+    return pull(residuals) - np.where(linear, 0.0, of_prior)
+
+
+def _around_nominal(conductance, deviation, prior):
+    """(low, high, identified) of conductances (cells,) S with nominal values: the posterior's.
+
+    deviation, prior : (cells,) standard deviations of the logarithm, after and before the data
+    """
+    factor = np.exp(Z * deviation)
+    known = (deviation * Z < WIDEST) & (deviation < 0.9 * prior)
+    return conductance / factor, conductance * factor, known
+
+
+def _clear_of_noise(estimates, deviation):
+    """(low, high, identified) of conductances (cells,) S without nominal values.
+
+    A cell has a value where its current stands clear of the noise; the others have a bound.
+    """
+    known = conditional.stands_clear(estimates, deviation)
+    low, high = conditional.interval(estimates, deviation)
+    bound = conditional.upper_bound(estimates, deviation)
+    return np.where(known, low, 0.0), np.where(known, high, bound), known
+
+
+def _upper_bounds(estimates, deviation, prior):
+    """What resistances (ohm) are below at 95 %; None where only the prior says it."""
+    bounds = conditional.upper_bound(estimates, deviation)
+    by_data = deviation < 0.5 * prior
+    return [float(bound) if told else None for bound, told in zip(bounds, by_data, strict=True)]
+
+
+def _resistance(k, names, values, estimates, bounds, alone, covariance):
     """Parameter k of the fitted resistances.
 
-    alone : information of the data on the resistances, were all cells known;  covariance : cells unknown; in ohm
+    values : ohm, the mode of the posterior
+    estimates : ohm, of least squares with cells near nominal, below 0 where noise has it so
+    bounds : ohm, what they are below, or None
+    alone : information of the data on the resistances, were all cells known
+    covariance : cells unknown; in ohm
     """
-    name, value, deviation = names[k], values[k], math.sqrt(covariance[k, k])
+    name, estimate = names[k], estimates[k]
+    deviation = math.sqrt(covariance[k, k])
 
-    def open_(deviation):
-        return not _Z * deviation < WIDEST * value
+    def vague(deviation):
+        return Z * deviation >= WIDEST * values[k]
 
-    if not open_(deviation):
-        return Parameter.known(name, "ohm", *(value * math.exp(z * deviation / value) for z in (0, -_Z, _Z)))
-    if open_(1 / math.sqrt(max(alone[k, k], 1e-300))):
-        bound = engineering(value + _Z / math.sqrt(max(alone[k, k], 1e-300)), "ohm")
-        return Parameter.unknown(name, "ohm", f"its effect is below the noise: all else known, it would be below {bound}")
-    if open_(1 / math.sqrt(np.linalg.inv(covariance)[k, k])):
-        return Parameter.unknown(name, "ohm", "the cells can take up its effect: give (better) nominal conductances or "
-                                              "input currents")
+    if conditional.stands_clear(estimate, deviation):
+        return Parameter.known(name, "ohm", estimate, *conditional.interval(estimate, deviation))
+    if vague(1 / math.sqrt(max(alone[k, k], 1e-300))):
+        reason = "its effect is below the noise"
+    elif vague(1 / math.sqrt(np.linalg.inv(covariance)[k, k])):
+        reason = (
+            "the cells can take up its effect: give (better) nominal conductances or input currents"
+        )
+    else:
+        reason = _flat_direction(k, names, covariance) or "it does not stand clear of zero"
+    if bounds[k] is not None:
+        reason += f"; the data only say that it is below {engineering(bounds[k], 'ohm')}"
+    return Parameter.unknown(name, "ohm", reason, bounds[k])
+
+
+def _flat_direction(k, names, covariance):
+    """The resistances that move with resistance k and leave the currents as they are, or ""."""
     vector = np.linalg.eigh(covariance)[1][:, -1]
-    parts = [f"{names[j]} {'up' if vector[j] * vector[k] > 0 else 'down'}" for j in np.argsort(-abs(vector))
-             if abs(vector[j]) > 0.1 * abs(vector).max()]
-    if abs(vector[k]) > 0.1 * abs(vector).max() and len(parts) > 1:
-        return Parameter.unknown(name, "ohm", f"flat direction: {', '.join(parts)} together leave the currents as they are")
-    return Parameter.unknown(name, "ohm", f"the data only say that it is below {engineering(value + _Z * deviation, 'ohm')}")
+    moving = [j for j in np.argsort(-abs(vector)) if abs(vector[j]) > 0.1 * abs(vector).max()]
+    if k not in moving or len(moving) == 1:
+        return ""
+    ways = [f"{names[j]} {'up' if vector[j] * vector[k] > 0 else 'down'}" for j in moving]
+    return f"flat direction: {', '.join(ways)} together leave the currents as they are"

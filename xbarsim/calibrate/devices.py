@@ -1,13 +1,11 @@
 """Device files of fits: the tables that a fit determines, laid over a device that states the rest."""
-import tomllib
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from xbarsim.config import describe
-from xbarsim.device import device_text
-from xbarsim.devicefile import DeviceFile
-from xbarsim.errors import ConfigError
+from xbarsim.base.errors import ConfigError
+from xbarsim.base.files import replacing
+from xbarsim.base.toml_files import validated
+from xbarsim.devices.file import DeviceFile
+from xbarsim.devices.presets import DEVICES
 
 # One of these states the result of a write, the other its process: a fit of one takes the place of the other.
 _INSTEAD = {"programming": "write_verify", "write_verify": "programming"}
@@ -28,32 +26,48 @@ def device_toml(result, base, source):
     if base is None:
         raise ConfigError(f"a {result.kind} fit gives [{'], ['.join(result.device)}] of a device file, not its read voltage "
                           "and window; name a device that has them with --base, such as --base ideal, and check them")
-    content = tomllib.loads(device_text(base))
+    content = DEVICES.content(base)
     for name, table in result.device.items():
         content.pop(_INSTEAD.get(name), None)
-        if name == "write_verify":                                   # what the writer chooses is not in the pulses
-            if name not in content or not {"tolerance_us", "maximum_pulses"} <= set(content[name]):
-                raise ConfigError(f"a {result.kind} fit gives the steps of [write_verify]; its tolerance_us and "
-                                  f"maximum_pulses are choices of the write: add them to a copy of device {base} and give "
-                                  "that file as --base")
-            table = content[name] | table
+        if name == "write_verify":
+            table = _process(content.get(name, {}), table, result.kind, base)
         content[name] = _sourced(table, source)
     content["description"] = f"{Path(str(base)).stem} with {', '.join(result.device)} from {source}"
-    try:
-        return DeviceFile.model_validate(content).to_toml()
-    except ValidationError as error:
-        raise ConfigError(f"the {result.kind} fit over device {base}: {describe(error)}; choose another --base") from None
+    where = f"the {result.kind} fit over device {base} (choose another --base)"
+    return validated(DeviceFile, content, where).to_toml()
+
+
+def _process(stated, fitted, kind, base):
+    """The fitted keys of [write_verify] over those that the base states; a fitted direction has one
+    law."""
+    kept = dict(stated)
+    for way in ("up", "down"):
+        if f"step_{way}_us" in fitted:
+            kept.pop(f"nonlinearity_{way}", None)
+            kept.pop(f"saturation_{way}_us", None)
+    table = kept | fitted
+    if not {"tolerance_us", "maximum_pulses"} <= set(table):
+        raise ConfigError(
+            f"a {kind} fit gives the steps of [write_verify]; its tolerance_us and "
+            "maximum_pulses are choices "
+            f"of the write: add them to a copy of device {base} and give that file as --base"
+        )
+    for way in ("up", "down"):
+        if f"step_{way}_us" not in table:
+            raise ConfigError(
+                f"this {kind} fit has no pulses {way}, and device {base} no "
+                f"write_verify.step_{way}_us: "
+                "measure them, or add the key to a copy of the device and give that file as --base"
+            )
+    return table
 
 
 def write_device(result, path, base, files):
     """Write `device_toml` of a fit to measurement `files`; returns the path."""
     path = Path(path)
     text = device_toml(result, base, f"xbarsim calibrate {result.kind} {' '.join(Path(file).name for file in files)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"device file {path} cannot be written: {error.strerror}; choose another --out") from None
+    with replacing(path) as file:
+        file.write(text)
     return path
 
 

@@ -1,90 +1,364 @@
-"""Targets and achieved conductances of a write: is the error Gaussian, bounded by a verify window, or heavy-tailed?"""
+"""Targets and achieved conductances of a write: mean error, spread and form (Gaussian, bounded,
+heavy-tailed)."""
+
 import dataclasses
 
 import numpy as np
 from scipy import stats
-from scipy.special import gammaln
 
-from xbarsim.calibrate.result import CONFIDENCE, Curve, FitResult, Parameter
+from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.base.units import MICROSIEMENS
+from xbarsim.calibrate.result import Curve, FitResult, Level, Parameter
 from xbarsim.calibrate.statistics import TAIL, t_interval
 from xbarsim.calibrate.tables import Wanted, read_tables
-from xbarsim.errors import OutOfRangeError, ShapeError
-from xbarsim.units import MICROSIEMENS
+from xbarsim.calibrate.write_errors import (
+    FREEDOM,
+    Mixture,
+    Normal,
+    Student,
+    fit_band,
+    fit_form,
+    micro,
+)
+from xbarsim.calibrate.write_intervals import (
+    freedom_ends,
+    hessian,
+    mean_covariance,
+    moment_interval,
+    scale_covariance,
+    standard_deviation,
+    student_sigma,
+)
 
-COLUMNS = (Wanted("target", "S", ("target", "set", "aim", "goal")),
-           Wanted("achieved", "S", ("achieved", "measured", "read", "conductance", "g")))
+COLUMNS = (
+    Wanted("target", "S", ("target", "set", "aim", "goal")),
+    Wanted("achieved", "S", ("achieved", "measured", "read", "conductance", "g")),
+)
 LEAST = 10
-DEGREES_OF_FREEDOM = np.geomspace(0.8, 200, 48)
+IMPLAUSIBLE = 1e-3  # a goodness of fit below that is a warning
+UNDETERMINED = 10.0  # of AIC: a form whose shape is not identified must be better by more
+LEAST_TESTED = 8  # writes at a level whose distribution is tested alone
+DRAWN = 200  # points of the fitted distribution in the picture
 
 
-def fit_programming(target, achieved, degree=None):
+def fit_programming(target, achieved, degree=None, bias_degree=None):
     """Distribution of achieved - target.
 
-    Gaussian with a standard deviation that is a polynomial of the target (degree 0 to 3 by AIC) or one number per
-    level; uniform within a half width of the target; Student t with the same standard deviation.  The lowest AIC is
-    the result, the others its alternatives.
+    The mean error and the standard deviation follow the target, each by a polynomial (degree 0 to 3
+    by AIC) or by one number per level.  What remains is Gaussian, Student t, a mixture of a narrow
+    and a wide Gaussian, or uniform within a band about the target or a line.  The lowest AIC is the
+    result, the others its alternatives, where a law of more coefficients must better it by more
+    than 2 for each.
 
     Parameters
     ----------
-    target, achieved : (n,) S;  degree : of the polynomial, 0 to 3; by AIC if None
+    target, achieved : (n,) S
+    degree, bias_degree : of the polynomials of standard deviation and mean error, 0 to 3; by AIC if
+        None
 
     Returns
     -------
-    FitResult : bias, sigma (of all errors about their mean) in S; half_width (S), degrees_of_freedom, or sigma_0, sigma_1
-        ... (S), coefficients of the polynomial in target / largest target
+    FitResult : bias (mean error over these writes), sigma (root mean square about the mean error)
+        of the fitted distribution, in S; half_width (S), degrees_of_freedom, or tail_fraction and
+        tail_factor; of a polynomial bias_0, bias_1 ... and sigma_0, sigma_1 ... (S), coefficients
+        in target / largest target.  `levels` holds the statistics of every target, `warnings` what
+        the distribution misses.
 
     Raises
     ------
     ShapeError, OutOfRangeError : not finite vectors of one length; too few; all errors 0
     """
-    target, achieved = np.asarray(target, float), np.asarray(achieved, float)
-    if target.ndim != 1 or target.shape != achieved.shape or not (np.isfinite(target) & np.isfinite(achieved)).all():
-        raise ShapeError(f"target {target.shape} and achieved {achieved.shape}; allowed: finite vectors of one length")
+    target, achieved = _checked(target, achieved)
+    error = achieved - target
+    x = target / target.max()
+    _check_degree("degree", degree, x)
+    _check_degree("bias_degree", bias_degree, x)
+    normal = fit_form(error, x, Normal(), degree, bias_degree)
+    student = fit_form(error, x, Student(), degree, bias_degree)[0]
+    band = fit_band(error, x, bias_degree)
+    ranked = [(fit.cost, _gaussian(fit, target, first=fit is normal[0])) for fit in normal]
+    ranked += [(student.cost, _student(student, target)), (band.cost, _bounded(band, target))]
+    if stats.kurtosis(normal[0].deviates) > 0:
+        mixture = fit_form(error, x, Mixture(), degree, bias_degree)[0]
+        ranked.append((mixture.cost, _mixture(mixture, target)))
+    best = min(ranked, key=lambda pair: pair[0] + (0.0 if pair[1].device else UNDETERMINED))[1]
+    others = sorted(
+        (result for _, result in ranked if result is not best), key=lambda result: result.aic
+    )
+    return dataclasses.replace(best, alternatives=tuple(others))
+
+
+def _checked(target, achieved):
+    target = np.asarray(target, float)
+    achieved = np.asarray(achieved, float)
+    if (
+        target.ndim != 1
+        or target.shape != achieved.shape
+        or not (np.isfinite(target) & np.isfinite(achieved)).all()
+    ):
+        raise ShapeError(
+            f"target {target.shape} and achieved {achieved.shape}; allowed: finite vectors of "
+            f"one length"
+        )
     if len(target) < LEAST:
         raise OutOfRangeError(f"{len(target)} writes; a distribution needs {LEAST} or more")
     if target.min() < 0 or target.max() == 0:
-        raise OutOfRangeError(f"targets are {target.min():g} to {target.max():g} S; allowed: 0 or more, one above 0")
+        raise OutOfRangeError(
+            f"targets are {target.min():g} to {target.max():g} S; allowed: 0 or more, one above 0"
+        )
     error = achieved - target
-    if not error.any() or error.std() == 0:
+    if np.ptp(error) <= 1e-9 * target.max():
         raise OutOfRangeError("all errors are the same; these are not measured conductances")
-    n, scale = len(error), target.max()
-    x, centred = target / scale, error - error.mean()
-    shapes = _sigma_shapes(x, centred)
-    if degree is not None:
-        shapes = [shape for shape in shapes if shape[0].endswith(f"degree {degree}")]
-        if not shapes:
-            raise OutOfRangeError(f"degree is {degree!r}; allowed: 0 to {min(3, len(np.unique(x)) - 1)} for these targets")
-    shapes.sort(key=lambda shape: shape[3])
-    sigma = shapes[0][2]
-    fits = [_gaussian(*shape, target, error, shape is shapes[0]) for shape in shapes]
-    # Normal likelihoods of heavy tails bend high polynomials towards single outliers: two stiff shapes for Student t.
-    stiff = [(fit, shape) for fit, shape in zip(fits, shapes, strict=True)
-             if "polynomial" in shape[0] and len(shape[1]) <= 2]
-    students = [_student(error - np.median(error), shape[2], len(shape[1]), fit)
-                for fit, shape in stiff or [(fits[0], shapes[0])]]
-    ranked = sorted([*fits, min(students, key=lambda fit: fit.aic), _bounded(error)], key=lambda fit: fit.aic)
-    levels = np.unique(target)
-    grouped = len(levels) <= max(20, n // 8) and all((target == level).sum() > 1 for level in levels)
-    notes = []
-    if grouped:
-        notes.append("by level (target: writes, mean error, standard deviation in µS): " + "; ".join(
-            f"{level * 1e6:.4g}: {(target == level).sum()}, {error[target == level].mean() * 1e6:+.3g}, "
-            f"{error[target == level].std(ddof=1) * 1e6:.3g}" for level in levels))
-    window = {}
-    if len(levels) > 1:
-        low, high = (float(value / MICROSIEMENS) for value in (levels[0], levels[-1]))
-        window = {"conductance": {"minimum_us": low, "maximum_us": high, "valid_range_us": [low, high]}}
-    ranked = [dataclasses.replace(fit, device=window | fit.device if fit.device else {}) for fit in ranked]
-    quantiles = (np.arange(n) + 0.5) / n
+    return target, achieved
+
+
+def _check_degree(name, degree, x):
+    highest = min(3, len(np.unique(x)) - 1)
+    if degree is not None and degree not in range(highest + 1):
+        raise OutOfRangeError(f"{name} is {degree!r}; allowed: 0 to {highest} for these targets")
+
+
+def _gaussian(fit, target, first):
+    """Result of a Gaussian ErrorFit; the coefficients of its sigma for the first, best one."""
+    low, high = moment_interval(fit)
+    parameters = [*_bias(fit), Parameter.known("sigma", "S", standard_deviation(fit), low, high)]
+    if first and fit.spread.degree:
+        error = np.sqrt(np.diag(scale_covariance(fit)))
+        freedom = len(target) - fit.spread.size
+        parameters += [
+            t_interval(f"sigma_{k}", "S", fit.scale_coefficients[k], error[k], freedom)
+            for k in range(fit.spread.size)
+        ]
+    return _result(
+        fit, f"Gaussian, sigma {fit.spread.name}", parameters, target, {"model": "gaussian"}
+    )
+
+
+def _student(fit, target):
+    """Result of a Student ErrorFit; intervals are profile likelihoods, that of sigma also covers
+    the moments' one."""
+    freedom = fit.form.freedom
+    parameters = list(_bias(fit))
+    low, high = freedom_ends(fit)
+    if high is None:
+        shape = Parameter.unknown(
+            "degrees_of_freedom",
+            "1",
+            "tails no heavier than a Gaussian's are within the interval, "
+            f"{low or FREEDOM[0]:.3g} and more",
+        )
+    elif low is None or freedom <= 2.01:
+        shape = Parameter.unknown(
+            "degrees_of_freedom",
+            "1",
+            f"the tails are too heavy for a standard deviation: {high:.3g} or less",
+        )
+    else:
+        shape = Parameter.known("degrees_of_freedom", "1", freedom, low, high)
+    if freedom > 2.01:
+        parameters.append(student_sigma(fit))
+    else:
+        parameters.append(
+            Parameter.unknown("sigma", "S", "the tails are too heavy for a standard deviation")
+        )
+    table = {"model": "student", "degrees_of_freedom": freedom} if shape.identified else {}
+    return _result(fit, "heavy-tailed, Student t", [*parameters, shape], target, table)
+
+
+def _mixture(fit, target):
+    """Result of a mixture ErrorFit; intervals from the curvature in logarithms of scale, odds and
+    factor."""
+    z = fit.deviates
+    form = fit.form
+
+    def minus_log(theta):
+        scale = np.exp(theta[0])
+        return (
+            -Mixture(1 / (1 + np.exp(-theta[1])), np.exp(theta[2])).log_density(z / scale).sum()
+            + len(z) * theta[0]
+        )
+
+    def log_deviation(theta):
+        trial = Mixture(1 / (1 + np.exp(-theta[1])), np.exp(theta[2]))
+        return theta[0] + 0.5 * np.log(trial.variance)
+
+    best = np.array([0.0, np.log(form.fraction / (1 - form.fraction)), np.log(form.factor)])
+    covariance = np.linalg.pinv(hessian(minus_log, best))
+    steps = 1e-4 * np.eye(3)
+    slope = np.array(
+        [(log_deviation(best + step) - log_deviation(best - step)) / 2e-4 for step in steps]
+    )
+    reach = stats.norm.ppf(1 - TAIL)
+    of_fraction, of_factor = reach * np.sqrt(np.maximum(np.diag(covariance)[1:], 0))
+    of_sigma = np.exp(reach * np.sqrt(max(slope @ covariance @ slope, 0)))
+    parameters = [
+        *_bias(fit),
+        Parameter.known(
+            "sigma",
+            "S",
+            standard_deviation(fit),
+            standard_deviation(fit) / of_sigma,
+            standard_deviation(fit) * of_sigma,
+        ),
+    ]
+    odds = np.exp(best[1] + of_fraction * np.array([-1, 1]))
+    if of_fraction < 5 and of_factor < 3:
+        parameters += [
+            Parameter.known("tail_fraction", "1", form.fraction, *(odds / (1 + odds))),
+            Parameter.known(
+                "tail_factor",
+                "1",
+                form.factor,
+                *(form.factor * np.exp(of_factor * np.array([-1, 1]))),
+            ),
+        ]
+        table = {"model": "mixture", "tail_fraction": form.fraction, "tail_factor": form.factor}
+    else:
+        reason = "narrow and wide errors cannot be told apart"
+        parameters += [
+            Parameter.unknown("tail_fraction", "1", reason),
+            Parameter.unknown("tail_factor", "1", reason),
+        ]
+        table = {}
+    return _result(fit, "heavy-tailed, mixture of two Gaussians", parameters, target, table)
+
+
+def _bounded(band, target):
+    """Result of a Band.  largest error / w is a beta variable, so the interval of w is exact
+    (two-sided in the centre)."""
+    n = len(target)
+    width = band.half_width
+    share = stats.beta.ppf(2 * TAIL, n - band.size, band.size + 1)  # of w that the errors reach
+    half = Parameter.known("half_width", "S", width, width, width / share)
+    sigma = Parameter.known(
+        "sigma", "S", *(end / np.sqrt(3) for end in (half.value, half.low, half.high))
+    )
+    parameters = [sigma, half]
+    centre = "the target"
+    if band.mean is not None:
+        reach = width * (
+            (2 * TAIL) ** (-1 / (n - band.size)) - 1
+        )  # Neyman and Pearson: of a midrange
+        middle = band.location.mean()
+        parameters.insert(0, Parameter.known("bias", "S", middle, middle - reach, middle + reach))
+        centre = "a constant error" if band.mean.degree == 0 else "an error linear in the target"
+    share_below = (band.error - band.location + width) / (2 * width)
+    drawn = np.linspace(0.5 / DRAWN, 1 - 0.5 / DRAWN, DRAWN)
+    model = "bounded, uniform within the half width" + (
+        f" of {centre}" if band.mean is not None else ""
+    )
+    table = {"model": "bounded", "half_width_us": float(width / MICROSIEMENS)} | _bias_entry(
+        band, target
+    )
+    return _assembled(
+        model,
+        parameters,
+        target,
+        band.error,
+        band.location,
+        np.full(n, width / np.sqrt(3)),
+        share_below,
+        width * (2 * drawn - 1),
+        np.full(n, 1.0),
+        band.aic,
+        table,
+    )
+
+
+def _result(fit, model, parameters, target, table):
+    """FitResult of an ErrorFit; no device table where `table` is empty."""
+    deviation = np.sqrt(fit.form.variance)
+    if fit.mean.degree != 0:
+        model += f", bias {fit.mean.name}"
+    if table:
+        coefficients = micro(fit.scale_coefficients * deviation)
+        if fit.spread.degree is None:
+            table = table | {
+                "sigma": [{"target_us": micro(np.unique(target)), "sigma_us": coefficients}]
+            }
+        else:
+            table = table | {
+                "sigma": [{"polynomial_us": coefficients}],
+                "scale_us": float(target.max() / MICROSIEMENS),
+            }
+        table = table | _bias_entry(fit, target)
+    drawn = np.linspace(0.5 / DRAWN, 1 - 0.5 / DRAWN, DRAWN)
+    quantiles = np.interp(drawn, fit.form.cdf(_GRID), _GRID)
+    shown = deviation if np.isfinite(deviation) else 1.0
+    return _assembled(
+        model,
+        parameters,
+        target,
+        fit.error,
+        fit.location,
+        fit.scale * shown,
+        fit.form.cdf(fit.deviates),
+        quantiles,
+        fit.scale,
+        fit.aic,
+        table,
+    )
+
+
+_GRID = np.concatenate((-np.geomspace(1e3, 1e-3, 800), [0.0], np.geomspace(1e-3, 1e3, 800)))
+
+
+def _assembled(
+    model, parameters, target, error, location, sigma, share_below, quantiles, scale, aic, table
+):
+    """FitResult with goodness, statistics of levels, warnings, picture and tables.
+
+    location, sigma : (n,) S, mean and standard deviation at every write;  share_below : (n,)
+        cumulated probability
+    quantiles : of the standardised error, which `scale` (n,) multiplies
+    """
+    goodness = {
+        "kolmogorov_smirnov_p": float(stats.kstest(share_below, "uniform").pvalue),
+        "excess_kurtosis": float(stats.kurtosis((error - location) / sigma)),
+        "measured_sigma_us": float((error - location).std() / MICROSIEMENS),
+    }
+    levels = _levels(target, error, share_below)
+    device = {"programming": table} if table else {}
+    distinct = np.unique(target)
+    if device and len(distinct) > 1:
+        low, high = micro(distinct[[0, -1]])
+        device = {
+            "conductance": {"minimum_us": low, "maximum_us": high, "valid_range_us": [low, high]}
+        } | device
     order = np.sort(error)
-    lines = {"Gaussian": (order, stats.norm.cdf(order, error.mean(), error.std())),
-               "bounded": (order, np.clip((order / abs(error).max() + 1) / 2, 0, 1))}
-    curves = {"error against target": Curve(("target", "S"), ("achieved - target", "S"), {"writes": (target, error)},
-                                            {"+ sigma": _line(target, error.mean() + sigma),
-                                             "- sigma": _line(target, error.mean() - sigma)}),
-              "distribution": Curve(("achieved - target", "S"), ("share below", ""), {"writes": (order, quantiles)},
-                                    lines)}
-    return dataclasses.replace(ranked[0], alternatives=tuple(ranked[1:]), notes=tuple(notes), curves=curves)
+    fitted = np.quantile(
+        (location[:, None] + scale[:, None] * quantiles)[:: max(1, len(error) // 500)],
+        np.linspace(0.0025, 0.9975, DRAWN),
+    )
+    lines = {
+        "mean error": _line(target, location),
+        "+ sigma": _line(target, location + sigma),
+        "- sigma": _line(target, location - sigma),
+    }
+    shares = (np.arange(len(error)) + 0.5) / len(error)
+    curves = {
+        "error against target": Curve(
+            ("target", "S"), ("achieved - target", "S"), {"writes": (target, error)}, lines
+        ),
+        "distribution": Curve(
+            ("achieved - target", "S"),
+            ("share below", ""),
+            {"writes": (order, shares)},
+            {"fit": (fitted, np.linspace(0.0025, 0.9975, DRAWN))},
+        ),
+    }
+    return FitResult(
+        "programming",
+        model,
+        tuple(parameters),
+        len(error),
+        goodness,
+        aic,
+        curves=curves,
+        device=device,
+        levels=levels,
+        warnings=tuple(_warnings(goodness, levels)),
+    )
 
 
 def _line(x, y):
@@ -92,157 +366,107 @@ def _line(x, y):
     return x[order], y[order]
 
 
-def _common(error):
-    """(bias, sigma): the standard deviation's interval uses the fourth moment, so it holds for any distribution."""
-    n, variance = len(error), error.var()
-    spread = np.sqrt(max(((error - error.mean()) ** 4).mean() - variance ** 2, 0) / n)
-    z = stats.norm.ppf(1 - TAIL)
-    ratio = np.exp(z * spread / (2 * variance))                      # of a logarithm: stays above 0
-    return (t_interval("bias", "S", error.mean(), error.std(ddof=1) / np.sqrt(n), n - 1),
-            Parameter.known("sigma", "S", np.sqrt(variance), np.sqrt(variance) / ratio, np.sqrt(variance) * ratio))
+def _levels(target, error, share_below):
+    """Level of every target; none where targets do not repeat."""
+    distinct, counts = np.unique(target, return_counts=True)
+    if len(distinct) > max(20, len(target) // 8) or counts.min() < 2:
+        return ()
+    found = []
+    for level in distinct:
+        here = target == level
+        p = (
+            float(stats.kstest(share_below[here], "uniform").pvalue)
+            if here.sum() >= LEAST_TESTED
+            else None
+        )
+        found.append(
+            Level(
+                float(level),
+                int(here.sum()),
+                float(error[here].mean()),
+                float(error[here].std(ddof=1)),
+                p,
+            )
+        )
+    return tuple(found)
 
 
-def _sigma_shapes(x, centred):
-    """[(name, coefficients or {level: sigma}, sigma (n,), AIC)] of normal errors with standard deviations that follow x."""
-    shapes, levels = [], np.unique(x)
-    for degree in range(min(4, len(levels))):
-        design = x[:, None] ** np.arange(degree + 1)
-        beta, about = np.zeros(degree + 1), centred
-        beta[0] = centred.std()
-        for _ in range(1 if degree == 0 else 2):                     # the mean that belongs to unequal sigmas
-            beta, sigma = _scoring(design, about, beta, range(degree + 1))
-            about = centred - np.average(centred, weights=sigma ** -2)
-        shapes.append((f"sigma a polynomial of degree {degree}", beta, sigma, _normal_aic(about, sigma, degree + 1)))
-    each = np.array([(x == level).sum() for level in levels])
-    if 1 < len(levels) <= 64 and each.min() >= 5:
-        values = np.array([np.sqrt((centred[x == level] ** 2).mean()) for level in levels])
-        sigma = values[np.searchsorted(levels, x)]
-        if values.min() > 0:
-            shapes.append(("sigma of every level", values, sigma, _normal_aic(centred, sigma, len(levels))))
-    return shapes
+def _warnings(goodness, levels):
+    """Where the data contradict the distribution, over all writes and level by level
+    (Bonferroni)."""
+    found = []
+    overall = goodness["kolmogorov_smirnov_p"]
+    if overall < IMPLAUSIBLE:
+        found.append(
+            f"the fitted distribution contradicts the data (Kolmogorov-Smirnov p = "
+            f"{overall:.2g}): cells drawn from "
+            "it will differ from these writes; look at the picture and at the alternatives"
+        )
+    tested = [level for level in levels if level.fit_p is not None]
+    worst = min(tested, key=lambda level: level.fit_p, default=None)
+    if worst is not None and worst.fit_p * len(tested) < IMPLAUSIBLE:
+        found.append(
+            f"the fitted distribution contradicts the writes to "
+            f"{worst.target / MICROSIEMENS:.4g} µS "
+            f"(Kolmogorov-Smirnov p = {worst.fit_p:.2g}, the worst of {len(tested)} levels)"
+        )
+    return found
 
 
-def _scoring(design, centred, beta, free):
-    """(beta, sigma = design @ beta) of the largest likelihood over the coefficients `free`, the others held.
-
-    Fisher scoring; a step that would take a sigma below 2 % of the overall one is halved.
-    """
-    beta, floor, part = beta.copy(), 0.02 * centred.std(), design[:, list(free)]
-    for _ in range(50):
-        sigma = design @ beta
-        step = np.zeros_like(beta)
-        step[list(free)] = np.linalg.solve(2 * (part / sigma[:, None] ** 2).T @ part,
-                                           part.T @ (centred ** 2 / sigma ** 3 - 1 / sigma))
-        while (design @ (beta + step) <= floor).any() and abs(step).max() > 1e-30:
-            step = step / 2
-        beta = beta + step
-        if abs(step).max() < 1e-7 * abs(beta).max():
-            break
-    return beta, design @ beta
-
-
-def _profile(design, centred, beta, k):
-    """Parameter sigma_k: where the likelihood, largest over the other coefficients, falls to the interval's threshold."""
-    most = _normal_aic(centred, design @ beta, 0) + stats.chi2.ppf(CONFIDENCE, 1)
-    others = [j for j in range(len(beta)) if j != k]
-    unit = np.sqrt(np.linalg.inv(2 * (design / (design @ beta)[:, None] ** 2).T @ design)[k, k])
-    ends = []
-    for sign in (-1, 1):
-        inside, outside, start = 0.0, None, beta
-        for _ in range(16):
-            distance = 2 * inside + 1.5 if outside is None else (inside + outside) / 2
-            trial = start.copy()
-            trial[k] = beta[k] + sign * distance * unit
-            trial[0] += 0 if k == 0 else max(0.0, 0.1 * centred.std() - (design @ trial).min())
-            if k == 0 and (design @ trial).min() <= 0:               # held: lift the rest
-                trial[1:] += 0.1 * centred.std() / max(design[:, 1:].min(), 1e-3) if len(beta) > 1 else 0.0
-            trial, sigma = _scoring(design, centred, trial, others)
-            if sigma.min() <= 0 or _normal_aic(centred, sigma, 0) > most:
-                outside = distance
-            else:
-                inside, start = distance, trial
-        ends.append(beta[k] + sign * inside * unit)
-    return Parameter.known(f"sigma_{k}", "S", beta[k], *ends)
+def _bias(fit):
+    """Parameters of the mean error: over all writes, and the coefficients of a polynomial."""
+    covariance = mean_covariance(fit)
+    average = fit.mean.design.mean(axis=0)
+    freedom = len(fit.error) - fit.mean.size
+    found = [
+        t_interval(
+            "bias",
+            "S",
+            average @ fit.mean_coefficients,
+            np.sqrt(average @ covariance @ average),
+            freedom,
+        )
+    ]
+    if fit.mean.degree:
+        error = np.sqrt(np.diag(covariance))
+        found += [
+            t_interval(f"bias_{k}", "S", fit.mean_coefficients[k], error[k], freedom)
+            for k in range(fit.mean.size)
+        ]
+    return found
 
 
-def _normal_aic(centred, sigma, parameters):
-    return float(2 * np.log(sigma).sum() + len(sigma) * np.log(2 * np.pi) + ((centred / sigma) ** 2).sum()
-                 + 2 * (parameters + 1))
-
-
-def _gaussian(name, beta, sigma, aic, target, error, detailed):
-    scale = target.max()
-    parameters = list(_common(error))
-    if name.endswith("every level"):
-        entry = {"target_us": (np.unique(target) / MICROSIEMENS).tolist(), "sigma_us": (beta / MICROSIEMENS).tolist()}
-    else:
-        entry = {"polynomial_us": (beta / MICROSIEMENS).tolist()}
-        if len(beta) > 1 and detailed:
-            design = (target / scale)[:, None] ** np.arange(len(beta))
-            about = error - np.average(error, weights=sigma ** -2)
-            parameters += [_profile(design, about, beta, k) for k in range(len(beta))]
-    device = {"model": "gaussian", "sigma": [entry], "bias_us": float(error.mean() / MICROSIEMENS)}
-    if "polynomial_us" in entry:
-        device["scale_us"] = float(scale / MICROSIEMENS)
-    z = (error - error.mean()) / sigma
-    return FitResult("programming", f"Gaussian, {name}", tuple(parameters), len(error),
-                     {"kolmogorov_smirnov_p": float(stats.kstest(z, "norm").pvalue),
-                      "excess_kurtosis": float(stats.kurtosis(z))},
-                     aic, device={"programming": device})
-
-
-def _bounded(error):
-    """Uniform within +-w of the target: (largest error / w)^n is uniform, so the interval of w is exact."""
-    n, largest = len(error), float(abs(error).max())
-    half = Parameter.known("half_width", "S", largest, largest, largest * (2 * TAIL) ** (-1 / n))
-    return FitResult("programming", "bounded, uniform within the half width", (*_common(error), half), n,
-                     {"kolmogorov_smirnov_p": float(stats.kstest(error, "uniform", (-largest, 2 * largest)).pvalue),
-                      "excess_kurtosis": float(stats.kurtosis(error))},
-                     2 * n * np.log(2 * largest) + 2, device={"programming": {"model": "bounded",
-                                                                              "half_width_us": largest / MICROSIEMENS}})
-
-
-def _student(centred, sigma, parameters, gaussian):
-    """Student t of the standard deviation's shape: profile of the degrees of freedom, the scale solved for each."""
-    z, n = centred / sigma, len(centred)
-    nu = DEGREES_OF_FREEDOM[:, None]
-    squared = z ** 2
-    s2 = np.full(nu.shape, squared.mean())
-    for _ in range(60):                                             # expectation-maximisation of the scale
-        s2 = ((nu + 1) * squared / (nu + squared / s2)).mean(axis=1, keepdims=True)
-    minus_two = (-2 * n * (gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * np.pi * s2))[:, 0]
-                 + ((nu + 1) * np.log1p(squared / s2 / nu)).sum(axis=1) + 2 * np.log(sigma).sum())
-    best = int(np.argmin(minus_two))
-    excess = minus_two - minus_two[best] - stats.chi2.ppf(CONFIDENCE, 1)
-    inside = np.flatnonzero(excess <= 0)
-    value, log_nu = float(DEGREES_OF_FREEDOM[best]), np.log(DEGREES_OF_FREEDOM)
-    low, high = (float(np.exp(np.interp(0, *zip(*sorted(((excess[k], log_nu[k]), (excess[o], log_nu[o]))), strict=True))))
-                 if 0 <= o < len(log_nu) else float(DEGREES_OF_FREEDOM[k])
-                 for k, o in ((inside[0], inside[0] - 1), (inside[-1], inside[-1] + 1)))
-    if inside[-1] == len(DEGREES_OF_FREEDOM) - 1:
-        freedom = Parameter.unknown("degrees_of_freedom", "1", "tails no heavier than a Gaussian's are within the "
-                                                               f"interval, {low:.3g} and more")
-    elif inside[0] == 0:
-        freedom = Parameter.unknown("degrees_of_freedom", "1", f"the tails are too heavy to tell: {high:.3g} or less")
-    else:
-        freedom = Parameter.known("degrees_of_freedom", "1", value, low, high)
-    finite = value > 2.01                                            # else no standard deviation, which the file needs
-    factor = np.sqrt(s2[best, 0] * value / (value - 2)) if finite else 1.0       # over the Gaussian fit's
-    device = dict(gaussian.device["programming"])
-    device["sigma"] = [{key: [v * factor for v in values] if key.endswith("_us") and key != "target_us" else values
-                        for key, values in entry.items()} for entry in device["sigma"]]
-    device |= {"model": "student", "degrees_of_freedom": value}
-    return FitResult("programming", "heavy-tailed, Student t", (*gaussian.parameters[:2], freedom), n,
-                     {"kolmogorov_smirnov_p": float(stats.kstest(z / np.sqrt(s2[best, 0]), "t", (value,)).pvalue),
-                      "excess_kurtosis": float(stats.kurtosis(z))},
-                     float(minus_two[best] + 2 * (parameters + 2)),
-                     device={"programming": device} if freedom.identified and finite else {})
+def _bias_entry(fit, target):
+    """{"bias_us": ...} of a device file: nothing, a number or a law of the target."""
+    if fit.mean is None:
+        return {}
+    coefficients = micro(fit.coefficients if hasattr(fit, "half_width") else fit.mean_coefficients)
+    if fit.mean.degree == 0:
+        return {"bias_us": coefficients[0]}
+    if fit.mean.degree is None:
+        return {
+            "bias_us": {
+                "law": "table",
+                "conductance_us": micro(np.unique(target)),
+                "values": coefficients,
+            }
+        }
+    return {
+        "bias_us": {
+            "law": "polynomial",
+            "scale_us": float(target.max() / MICROSIEMENS),
+            "coefficients": coefficients,
+        }
+    }
 
 
 def from_files(paths, columns, where):
-    """`fit_programming` of files with a column of targets and one of achieved conductances, taken together."""
+    """`fit_programming` of files with a column of targets and one of achieved conductances, taken
+    together."""
     tables = read_tables(paths, COLUMNS, columns, where)
     for table in tables:
         table.require(LEAST, "a programming fit")
-    result = fit_programming(*(np.concatenate([t[name] for t in tables]) for name in ("target", "achieved")))
+    result = fit_programming(
+        *(np.concatenate([t[name] for t in tables]) for name in ("target", "achieved"))
+    )
     return dataclasses.replace(result, inputs=tuple(t.echo for t in tables))

@@ -7,10 +7,12 @@ import math
 
 import numpy as np
 
-from xbarsim.errors import ConfigError, OutOfRangeError
-from xbarsim.units import prefixed
+from xbarsim.base.errors import ConfigError, OutOfRangeError
+from xbarsim.base.units import prefixed
 
 CONFIDENCE = 0.9
+TIE = 1e-9                              # of its magnitude, below which a difference of AIC is none
+SHOWN_PARTS = 20                        # single cells that are printed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Parameter:
         return cls(name, unit, value, low, high, True, "")
 
     @classmethod
-    def unknown(cls, name, unit, reason):
-        """A quantity that the data leave open, and why."""
-        return cls(name, unit, None, None, None, False, reason)
+    def unknown(cls, name, unit, reason, high=None):
+        """What the data leave open, and why; `high` is what it is below at 95 %, if they tell."""
+        return cls(name, unit, None, None, high, False, reason)
 
     def __str__(self):
         if not self.identified:
@@ -63,6 +65,23 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True)
+class Level:
+    """Statistics of the writes to one target, as measured.
+
+    target, mean_error, sigma : S, the standard deviation about the level's own mean;  writes :
+        count
+    fit_p : Kolmogorov-Smirnov probability of these writes under the fitted distribution, None for
+        too few
+    """
+
+    target: float
+    writes: int
+    mean_error: float
+    sigma: float
+    fit_p: float | None
+
+
+@dataclasses.dataclass(frozen=True)
 class FitResult:
     """One model fitted to one set of data.
 
@@ -74,6 +93,9 @@ class FitResult:
     alternatives : FitResults of the other models that were tried, best first; `better()` is the one with a lower AIC
     notes : what a user must know;  inputs : what was read, from where, in which unit
     curves : {title of a panel: Curve};  device : tables of a device file, in that file's units
+    parts : fits of single cells, by their label
+    levels : Level of every target, of fits that have them;  warnings : where the data contradict
+        the model
     """
 
     kind: str
@@ -87,6 +109,9 @@ class FitResult:
     inputs: tuple = ()
     curves: dict = dataclasses.field(default_factory=dict)
     device: dict = dataclasses.field(default_factory=dict)
+    parts: dict = dataclasses.field(default_factory=dict)
+    levels: tuple = ()
+    warnings: tuple = ()
 
     def __getattr__(self, name):
         if not name.startswith("_"):
@@ -97,7 +122,8 @@ class FitResult:
 
     def better(self):
         """The alternative with the lowest AIC, if it is below that of this model; else None."""
-        return next((other for other in self.alternatives if other.aic < self.aic), None)
+        below = self.aic - TIE * abs(self.aic) if math.isfinite(self.aic) else self.aic
+        return next((other for other in self.alternatives if other.aic < below), None)
 
     def choose(self, name):
         """The fit whose model starts with `name` (any case), this one or one of its alternatives; the others beside it.
@@ -126,13 +152,39 @@ class FitResult:
         width = max((len(p.name) for p in self.parameters), default=0) + 2
         lines += [f"{'parameter':<{width}}{'value':<20}90 % interval"]
         lines += [f"{p.name:<{width}}{p}" for p in self.parameters]
+        lines += _parts(self.parts)
         lines += ["", f"fit   {self.points:,} points; " + "; ".join(f"{k.replace('_', ' ')} {v:.4g}"
                                                                   for k, v in self.goodness.items())]
         fitted = [other for other in self.alternatives if math.isfinite(other.aic)]
         if fitted and math.isfinite(self.aic):
             others = ", ".join(f"{other.model} {other.aic - self.aic:+.1f}" for other in fitted)
             lines.append(f"AIC   against this model (lower is better): {others}")
-        return "\n".join(lines + [f"note  {note}" for note in self.notes])
+        lines += self._level_lines()
+        lines += [f"note  {note}" for note in self.notes]
+        return "\n".join(lines + [f"WARNING  {warning}" for warning in self.warnings])
+
+    def _level_lines(self):
+        if not self.levels:
+            return []
+        lines = ["", "target (µS)  writes  mean error (µS)  sigma (µS)  fit p"]
+        for level in self.levels:
+            target, mean, sigma = (
+                f"{value * 1e6:.4g}" for value in (level.target, level.mean_error, level.sigma)
+            )
+            p = "-" if level.fit_p is None else f"{level.fit_p:.2g}"
+            lines.append(f"{target:>11}{level.writes:>8}{mean:>17}{sigma:>12}{p:>7}")
+        return lines
+
+
+def _parts(parts):
+    """Lines with what the fits of single cells identify."""
+    lines = [""] if parts else []
+    for label, fit in list(parts.items())[:SHOWN_PARTS]:
+        known = [f"{p.name} {' '.join(str(p).split())}" for p in fit.parameters if p.identified]
+        lines.append(f"{label}  {'; '.join(known) or 'nothing identified'}")
+    if len(parts) > SHOWN_PARTS:
+        lines.append(f"and {len(parts) - SHOWN_PARTS:,} more: --json has all")
+    return lines
 
 
 def _plain(value):

@@ -1,1 +1,1 @@
-"""Networks in NumPy float32, and the one list of their steps.  Nothing here knows a crossbar."""
+"""Networks in NumPy float32, and the list of their steps.  Nothing here knows a crossbar."""

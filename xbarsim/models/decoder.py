@@ -16,8 +16,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from xbarsim import bert
-from xbarsim.errors import OutOfRangeError, ShapeError
+from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.models import bert
 
 
 class Norm(StrEnum):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xbarsim.errors import CheckpointError
+from xbarsim.base.errors import CheckpointError
 from xbarsim.models.decoder import DecoderModel
 from xbarsim.models.families import FAMILIES
 from xbarsim.models.tensor_files import read_safetensors
@@ -166,3 +166,28 @@ def expected_shapes(config):
         for name, shape in layer.items():
             shapes[f"layer.{number}.{name}.weight"] = shape
     return shapes
+
+
+def load_decoder_tokenizer(directory):
+    """The `tokenizers.Tokenizer` of a directory, from `tokenizer.json`.
+
+    Raises
+    ------
+    CheckpointError : it is missing, or no tokenizer
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise CheckpointError("tokenizers of models need tokenizers: pip install 'xbarsim[bert]'") from None
+    path = Path(directory) / "tokenizer.json"
+    if not path.is_file():
+        raise CheckpointError(f"{path}: file is missing; copy it next to the model's weights")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:                       # the library raises bare Exception
+        raise CheckpointError(
+            f"{path}: not a tokenizer that can be read ({error}); fetch the file again"
+        ) from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer

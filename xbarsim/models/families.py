@@ -6,7 +6,7 @@ A family says which tensor of a file is which of ours, and reads its `config.jso
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from xbarsim.errors import CheckpointError
+from xbarsim.base.errors import CheckpointError
 from xbarsim.models.decoder import ACTIVATIONS, DecoderConfig, Norm
 from xbarsim.models.rotary import rotary_of
 

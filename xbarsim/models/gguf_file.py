@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xbarsim.errors import CheckpointError
+from xbarsim.base.errors import CheckpointError
 from xbarsim.models.decoder import DecoderConfig, DecoderModel, Norm, Rotary
 from xbarsim.models.decoder_checkpoint import checked_weights
 
@@ -38,8 +38,18 @@ SUPPORTED = ("llama", "qwen2", "gpt2")
 CONTROL = 3                                  # token type of GGUF: a control token such as <|endoftext|>
 
 
-def load_gguf(path):
-    """Read a GGUF file of a decoder.
+def open_gguf(path):
+    """The contents of a GGUF file, for `load_gguf` and `load_gguf_tokenizer` to share.
+
+    Raises
+    ------
+    CheckpointError : no file, or not a whole GGUF file
+    """
+    return _reader(Path(path))
+
+
+def load_gguf(path, opened=None):
+    """Read a GGUF file of a decoder; `opened` is what `open_gguf` returned, if it was called.
 
     Returns
     -------
@@ -51,7 +61,7 @@ def load_gguf(path):
         without a tensor that the configuration needs
     """
     path = Path(path)
-    reader = _reader(path)
+    reader = opened or _reader(path)
     fields = _Fields(path, reader)
     architecture = fields.text("general.architecture")
     if architecture not in SUPPORTED:
@@ -70,8 +80,9 @@ def load_gguf(path):
     return DecoderModel(config, checked_weights(path, config, weights), sha256, path)
 
 
-def load_gguf_tokenizer(path):
-    """The `tokenizers.Tokenizer` of a GGUF file whose vocabulary is byte-level BPE.
+def load_gguf_tokenizer(path, opened=None):
+    """The `tokenizers.Tokenizer` of a GGUF file whose vocabulary is byte-level BPE; `opened` as in
+    `load_gguf`.
 
     Raises
     ------
@@ -80,7 +91,7 @@ def load_gguf_tokenizer(path):
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
     path = Path(path)
-    fields = _Fields(path, _reader(path))
+    fields = _Fields(path, opened or _reader(path))
     kind = fields.text("tokenizer.ggml.model")
     if kind != "gpt2":
         raise CheckpointError(

@@ -3,12 +3,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from xbarsim import checkpoint
-from xbarsim.errors import CheckpointError
+from xbarsim.base.errors import CheckpointError
+from xbarsim.models import checkpoint
 from xbarsim.models.decoder import DecoderModel
-from xbarsim.models.decoder_checkpoint import load_decoder
+from xbarsim.models.decoder_checkpoint import load_decoder, load_decoder_tokenizer
 from xbarsim.models.families import FAMILIES
-from xbarsim.models.gguf_file import load_gguf, load_gguf_tokenizer
+from xbarsim.models.gguf_file import load_gguf, load_gguf_tokenizer, open_gguf
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,17 @@ def load_network(path):
     path = Path(path)
     gguf = _gguf_file(path)
     if gguf is not None:
-        return Network(load_gguf(gguf), _gguf_tokenizer(gguf))
+        opened = open_gguf(gguf)
+        return Network(load_gguf(gguf, opened), _gguf_tokenizer(gguf, opened))
     if _model_type(path) in FAMILIES:
-        return Network(load_decoder(path), checkpoint.load_tokenizer(path))
+        return Network(load_decoder(path), load_decoder_tokenizer(path))
     return Network(checkpoint.load_bert(path), checkpoint.load_tokenizer(path))
+
+
+def is_decoder(path):
+    """Whether a path is, or holds, a model that predicts the next token; reads no weights."""
+    path = Path(path)
+    return _gguf_file(path) is not None or _model_type(path) in FAMILIES
 
 
 def _gguf_file(path):
@@ -54,10 +61,10 @@ def _gguf_file(path):
     return found[0] if found else None
 
 
-def _gguf_tokenizer(path):
+def _gguf_tokenizer(path, opened):
     if (path.parent / "tokenizer.json").is_file():
-        return checkpoint.load_tokenizer(path.parent)
-    return load_gguf_tokenizer(path)
+        return load_decoder_tokenizer(path.parent)
+    return load_gguf_tokenizer(path, opened)
 
 
 def _model_type(directory):

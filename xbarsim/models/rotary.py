@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from xbarsim.errors import CheckpointError
+from xbarsim.base.errors import CheckpointError
 from xbarsim.models.decoder import Rotary
 
 EXTENSIONS = ("default", "linear", "llama3")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xbarsim.errors import CheckpointError
+from xbarsim.base.errors import CheckpointError
 
 KINDS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 

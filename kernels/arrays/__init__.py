@@ -1,0 +1,1 @@
+"""Kernels of arrays: converters, counting conversions, integer functions, products of rows."""

@@ -1,0 +1,1 @@
+"""Kernels of one crossbar: transfer matrix, node voltages, nonlinear cells, transients."""

@@ -1,0 +1,1 @@
+"""Kernels of cells: random numbers, writes, pulses, telegraph noise."""

@@ -1,0 +1,94 @@
+"""What is checked, by name: `nox -l` lists it, `nox -s quick` runs one; `.ci/run` runs all but `long`.
+
+With `nox --no-venv` a session uses the environment that nox itself stands in.
+"""
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "test", "bounds", "interpreter", "build"]
+nox.options.reuse_existing_virtualenvs = True
+
+QUICK = ("base", "config", "tasks", "models", "report", "chips")
+KERNEL_TESTS = (
+    "tests/circuit/test_circuit.py",
+    "tests/circuit/test_cells.py",
+    "tests/circuit/test_sensitivity.py",
+    "tests/arrays/test_converters.py",
+    "tests/hardware/test_functions.py",
+    "tests/devices/test_device.py",
+)
+COMPILED_ONLY = ("tests/kernels/test_transfer.py", "tests/arrays/test_computation.py")
+NOT_MEASURED = "*/telegraph.py,*/transfer.py,*/small_blocks.py,*/joins.py,*/counting.py"
+
+
+def install(session):
+    """The package as it stands in the checkout, with everything that the tests need."""
+    if session.virtualenv.is_sandboxed:
+        session.install("-e", ".[bert,test]")
+
+
+@nox.session
+def lint(session):
+    """ruff."""
+    install(session)
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def test(session):
+    """Every test but the long studies."""
+    install(session)
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+def quick(session):
+    """The tests that need no compiled kernel: about a minute."""
+    install(session)
+    session.run("pytest", "-q", *(f"tests/{room}" for room in QUICK), *session.posargs)
+
+
+@nox.session
+def long(session):
+    """The studies of coverage and of hostile runs: hours."""
+    install(session)
+    session.run("pytest", "-q", "-m", "long", *session.posargs)
+
+
+@nox.session
+def bounds(session):
+    """The kernels with every index checked."""
+    install(session)
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {"NUMBA_BOUNDSCHECK": "1", "XBARSIM_CACHE_DIR": cache}
+        session.run("pytest", "-q", *KERNEL_TESTS, *COMPILED_ONLY, env=environment)
+
+
+@nox.session
+def interpreter(session):
+    """The kernels in the interpreter, where coverage sees each line."""
+    install(session)
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {
+            "NUMBA_DISABLE_JIT": "1",
+            "XBARSIM_CACHE_DIR": cache,
+            "COVERAGE_FILE": str(Path(cache) / "coverage"),
+        }
+        selection = "not stress_grid and not spectrum and not large"
+        tests = ("-m", "pytest", "-q", "-W", "ignore:overflow", "-k", selection, *KERNEL_TESTS)
+        session.run("coverage", "run", "--source=xbarsim.kernels", *tests, env=environment)
+        session.run(
+            "coverage", "report", f"--omit={NOT_MEASURED}", "--fail-under=95", env=environment
+        )
+
+
+@nox.session
+def build(session):
+    """The wheel holds every package and every data file."""
+    if session.virtualenv.is_sandboxed:
+        session.install("build")
+    with tempfile.TemporaryDirectory() as place:
+        session.run("python", "-m", "build", "--wheel", "--outdir", place)
+        session.run("python", "tests/check_wheel.py", place)

@@ -1,0 +1,112 @@
+"""What a tile passes on, against solutions of its circuit."""
+import numpy as np
+import pytest
+from reference import dense_transfer
+
+from xbarsim import Crossbar
+from xbarsim.arrays.layout import Layout
+from xbarsim.arrays.tile import attenuation, has_wires, program_row_block, solve_wires, wire_segments
+from xbarsim.config.study import validate
+from xbarsim.devices.presets import load_device
+
+WIRES = {"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 25.0, "source_resistance_ohm": 100.0,
+         "sense_resistance_ohm": 60.0}
+NOISY = """
+description = "test"
+read = { voltage_v = 0.2, source = "t" }
+conductance = { minimum_us = 1.0, maximum_us = 40.0, valid_range_us = [0.0, 50.0], source = "t" }
+read_noise = { relative_sigma = 0.05, source = "t" }
+"""
+
+
+def test_attenuation_is_the_share_of_the_current_that_arrives():
+    """One tile of cells that mostly hardly conduct, one of equal cells, one that is empty, one without wires."""
+    rng = np.random.default_rng(0)
+    uneven = np.where(rng.random((30, 20)) < 0.1, 100e-6, 1e-6)
+    conductance = np.stack([uneven, np.full((30, 20), 50e-6), np.zeros((30, 20)), uneven])
+    tiles = [Crossbar(g, ohm, ohm) for g, ohm in zip(conductance, (5.0, 5.0, 5.0, 0.0), strict=True)]
+    transfer = np.stack([xb.transfer_matrix() for xb in tiles])
+    _, mean, std = attenuation(transfer, conductance.transpose(0, 2, 1))
+    arrived = [xb.solve(np.ones(30)).output_current.sum() for xb in tiles]
+    np.testing.assert_allclose(mean[[0, 1, 3]], [i / g.sum() for i, g in zip(arrived, conductance, strict=True) if g.any()],
+                               rtol=1e-9)
+    assert (mean[:2] < 1).all() and mean[2] == 1 and std[2] == 0
+    # cells that conduct nothing do not count, however many there are
+    share = transfer[0] / conductance[0].T
+    weight = conductance[0].T / conductance[0].sum()
+    np.testing.assert_allclose(std[0], (weight * (share - (weight * share).sum()) ** 2).sum() ** 0.5, rtol=1e-12)
+    np.testing.assert_allclose(std[3], 0, atol=1e-12)
+
+
+def segments(m, n, below=0):
+    """Resistances of WIRES, entry by entry."""
+    r_word, r_bit = np.full((m, n), 40.0), np.full((m, n), 25.0)
+    for i in range(m):
+        r_word[i, 0] = 140.0
+    for j in range(n):
+        r_bit[m - 1, j] = 85.0 + 25.0 * below
+    return r_word, r_bit
+
+
+@pytest.mark.parametrize("placement", ["twin", "neighbour"])
+def test_read_noise_reaches_the_bit_lines_attenuated_as_the_signal(tmp_path, placement):
+    """Noise of 5 % of each conductance: what arrives is 5 % of the transfer matrix of the stamped circuit, cell by cell."""
+    (tmp_path / "noisy.toml").write_text(NOISY)
+    device = load_device(str(tmp_path / "noisy.toml"))
+    study = validate({"wires": WIRES, "effects": {"programming": False}}, "test")
+    layout = Layout(6, 3, 2, 8, 6, placement)
+    target = np.random.default_rng(1).uniform(1e-6, 40e-6, (2, 6, 3))
+    row = program_row_block(target, layout, device, study, 0, 0)
+    power, tiles = np.zeros((8, 8)), []
+    for tile in range(layout.tiles):
+        g = np.full((8, 6), 1e-6)
+        for j in range(3):
+            if placement == "twin":
+                g[:6, j] = target[tile, :, j]
+            else:
+                g[:6, 2 * j], g[:6, 2 * j + 1] = target[0, :, j], target[1, :, j]
+        transfer = dense_transfer(g, *segments(8, 6))
+        tiles.append(transfer)
+        power += Crossbar(g, 40.0, 25.0, 100.0, 60.0).power_matrix()
+        assert row.attenuation_mean[tile] == pytest.approx(transfer.sum() / g.sum(), rel=1e-9)
+        spread = np.average((transfer / g.T - transfer.sum() / g.sum()) ** 2, weights=g.T) ** 0.5
+        assert row.attenuation_std[tile] == pytest.approx(spread, rel=1e-9)
+        assert row.attenuation_std[tile] < 0.3 * row.attenuation_mean[tile]
+    for plane in range(2):
+        for j in range(3):
+            arrived = tiles[plane][j] if placement == "twin" else tiles[0][2 * j + plane]
+            np.testing.assert_allclose(row.transfer[plane, j], arrived[:6], rtol=1e-9)
+            np.testing.assert_allclose(row.variance[plane, j], (0.05 * arrived[:6]) ** 2, rtol=1e-9)
+    np.testing.assert_allclose(row.power, power[:6, :6], rtol=1e-9)
+
+
+def test_tiles_without_wires_pass_conductances_and_draw_their_sums():
+    g = np.random.default_rng(2).uniform(1e-6, 40e-6, (3, 5, 4))
+    study = validate({"effects": {"wires": False}, "wires": WIRES}, "test")
+    transfer, power = solve_wires(g, study)
+    np.testing.assert_array_equal(transfer, g.transpose(0, 2, 1))
+    np.testing.assert_allclose(power, np.diag(g.sum(axis=(0, 2))), rtol=1e-15)
+
+
+@pytest.mark.parametrize("only", ["word_line_resistance_ohm", "bit_line_resistance_ohm", "source_resistance_ohm",
+                                  "sense_resistance_ohm", None])
+def test_any_resistance_makes_wires(only):
+    ohm = dict.fromkeys(WIRES, 0.0) | ({only: 5.0} if only else {})
+    assert has_wires(validate({"wires": ohm}, "test")) == (only is not None)
+    assert not has_wires(validate({"wires": ohm, "effects": {"wires": False}}, "test"))
+
+
+@pytest.mark.parametrize("below", [0, 3])
+def test_segments_hold_every_resistance_once(below):
+    found = wire_segments(validate({"wires": WIRES}, "test").wires, 4, 3, below=below)
+    for one, other in zip(found, segments(4, 3, below), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("unused", ["low", "open"])
+def test_unused_cells_are_low_or_open(unused):
+    study = validate({"effects": {"wires": False, "programming": False}, "mapping": {"unused": unused}}, "test")
+    row = program_row_block(np.full((1, 2, 2), 30e-6), Layout(2, 2, 1, 4, 3, "twin"), load_device("ideal"), study, 0, 0)
+    idle = 1e-6 if unused == "low" else 0.0
+    np.testing.assert_allclose(np.diag(row.power), [60e-6 + idle] * 2, rtol=1e-12)
+    assert row.variance is None and row.transfer.shape == (1, 2, 2)

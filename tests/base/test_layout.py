@@ -1,0 +1,168 @@
+"""The one-way order of the rooms, and what an import may cost."""
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# A room may import only rooms that stand before it, and its own without a circle of modules.
+ROOMS = (
+    "base",
+    "kernels",
+    "config",
+    "circuit",
+    "tasks",
+    "devices",
+    "models",
+    "calibrate",
+    "arrays",
+    "chips",
+    "hardware",
+    "studies",
+    "report",
+    "cli",
+)
+RANK = {room: rank for rank, room in enumerate(ROOMS)}
+LINES = 500                     # of a file, at most
+
+
+def imported_names(path):
+    """Dotted names that a file imports anywhere, functions included; of `from a import b` a.b."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_rooms(path):
+    """Rooms of xbarsim that a file imports from."""
+    for name in imported_names(path):
+        parts = name.split(".")
+        if parts[0] == "xbarsim" and len(parts) > 1:
+            yield parts[1]
+
+
+def room_of(path):
+    """The room that a file lies in."""
+    return path.relative_to(ROOT / "xbarsim").parts[0]
+
+
+MODULES = sorted((ROOT / "xbarsim").glob("*/**/*.py"))
+KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT).with_suffix(""))
+
+
+def test_every_folder_is_a_room():
+    folders = {path.parent.name for path in (ROOT / "xbarsim").glob("*/__init__.py")}
+    assert folders | {"kernels"} == set(ROOMS)
+    assert [path.name for path in (ROOT / "xbarsim").glob("*.py")] == ["__init__.py"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_one_way(path):
+    for room in imported_rooms(path):
+        if room in RANK:
+            assert RANK[room] <= RANK[room_of(path)], f"{name_of(path)} imports {room}"
+        else:
+            assert room in ("__version__", "data"), f"{name_of(path)} imports xbarsim.{room}"
+
+
+@pytest.mark.parametrize("path", [*MODULES, *KERNELS], ids=name_of)
+def test_no_file_is_long(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
+
+
+def dotted(path):
+    """Name of a module of a file below the repository, such as xbarsim.calibrate.iv."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = ("xbarsim", *parts) if parts[0] == "kernels" else parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def import_graph(paths):
+    """{module: modules that it imports}, by dotted names of the modules of `paths`."""
+    names = {dotted(path): path for path in paths}
+    graph = {}
+    for name, path in names.items():
+        wanted = set()
+        for imported in imported_names(path):
+            wanted.add(imported if imported in names else imported.rpartition(".")[0])
+        graph[name] = (wanted & set(names)) - {name}
+    return graph
+
+
+def circle(graph):
+    """Modules of a circle of imports, the first again at the end; None if there is none."""
+    clear = set()
+
+    def follow(module, path):
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in clear:
+            return None
+        for imported in sorted(graph[module]):
+            found = follow(imported, [*path, module])
+            if found:
+                return found
+        clear.add(module)
+        return None
+
+    return next((found for module in sorted(graph) if (found := follow(module, []))), None)
+
+
+def test_imports_go_in_no_circle():
+    """Not even inside a row, nor by an import within a function."""
+    paths = [*(ROOT / "xbarsim").rglob("*.py"), *KERNELS]
+    graph = import_graph(paths)
+    graph.pop("xbarsim")  # its lazy exports name modules that import its version
+    found = circle({name: imported - {"xbarsim"} for name, imported in graph.items()})
+    assert found is None, " -> ".join(found)
+
+
+@pytest.mark.parametrize("graph, found", [
+    ({"a": {"b"}, "b": {"c"}, "c": set()}, None),
+    ({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}, None),
+    ({"a": {"b"}, "b": {"a"}}, ["a", "b", "a"]),
+    ({"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"b"}}, ["b", "c", "d", "b"])])
+def test_a_circle_is_found(graph, found):
+    assert circle(graph) == found
+
+
+def test_every_package_is_in_the_wheel():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    places = [*(ROOT / "xbarsim").rglob("__init__.py"), *(ROOT / "kernels").rglob("__init__.py")]
+    assert {dotted(place) for place in places} | {"xbarsim.data"} == set(listed)
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=name_of)
+def test_kernels_import_only_arrays_and_each_other(path):
+    allowed = {"functools", "math", "numba", "numpy", "typing", "xbarsim"}
+    if path.stem == "_jit":
+        allowed |= {"hashlib", "os", "tempfile", "pathlib", "platformdirs"}
+    if path.stem == "_cache":
+        allowed |= {"hashlib", "pathlib", "pickle"}
+    if path.stem == "transfer":
+        allowed |= {"threading"}                          # scratch memory of each thread
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        else:
+            continue
+        for name in names:
+            assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
+            assert not name.startswith("xbarsim") or name.startswith("xbarsim.kernels")
+
+
+def test_importing_xbarsim_compiles_nothing():
+    code = "import sys, xbarsim; print(any(m in sys.modules for m in ('numba', 'numpy', 'h5py')))"
+    assert subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True).stdout.strip() == "False"

@@ -1,0 +1,82 @@
+"""The commands on models without hardware, with a tiny decoder and a tiny encoder."""
+import json
+
+import pytest
+from tiny import make_tiny_place
+from tiny_decoders import character_tokenizer, make_tiny_decoder
+from typer.testing import CliRunner
+
+from xbarsim.cli.app import app
+from xbarsim.models.decoder_checkpoint import load_decoder
+from xbarsim.studies import language
+from xbarsim.tasks.language_files import Text
+
+TEXT = "every weight lies in the crossbar and every token reads it. " * 3
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = make_tiny_place(tmp_path_factory.mktemp("evaluate"))
+    make_tiny_decoder(place / "decoder", "gpt2")
+    (place / "text.txt").write_text(TEXT)
+    (place / "pairs.tsv").write_text("good\tbad\nthe cat\tcat the\na b\tb a\n")
+    return place
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+def test_a_text_is_scored_by_windows(place):
+    done = invoke(
+        "evaluate", place / "decoder", place / "text.txt", "--window", 16, "--windows", 3, "--json"
+    )
+    assert done.exit_code == 0, done.output
+    content = json.loads(done.stdout)
+    model = load_decoder(place / "decoder")
+    expected = language.evaluate_language(
+        model, character_tokenizer(), Text("t", TEXT, ""), window=16, windows=3
+    )
+    assert (content["metric"], content["n"]) == ("perplexity", 45)
+    assert content["value"] == pytest.approx(expected.metrics[0].value, rel=1e-12)
+    assert content["bits_per_byte"] == pytest.approx(expected.bits_per_byte, rel=1e-12)
+    shown = invoke("evaluate", place / "decoder", place / "text.txt", "--window", 16, "--windows", 3)
+    assert f"{content['value']:.4f}" in shown.stdout and "45 predictions" in shown.stdout
+
+
+def test_minimal_pairs_are_scored_as_accuracy(place):
+    done = invoke("evaluate", place / "decoder", place / "pairs.tsv", "--json")
+    content = json.loads(done.stdout)
+    assert (content["metric"], content["n"]) == ("accuracy", 2)
+    assert content["value"] in (0.0, 0.5, 1.0)
+
+
+def test_an_encoder_is_scored_as_before(place):
+    done = invoke("evaluate", place / "model", place / "task.tsv", "--json")
+    assert json.loads(done.stdout)["metric"] == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("decoder", "text.txt", "--reference", "int8"), "float32 is the only one"),
+        (("decoder", "text.txt", "--calibration", "x"), "it needs an encoder"),
+        (("decoder", "pairs.tsv", "--window", "8"), "windows and strides need one"),
+        (("decoder", "text.txt", "--limit", "8"), "is a text"),
+        (("model", "task.tsv", "--window", "8"), "it needs a decoder"),
+    ],
+)
+def test_options_of_the_other_kind_are_refused(place, words, message):
+    arguments = [str(place / word) if (place / word).exists() else word for word in words]
+    done = CliRunner().invoke(app, ["evaluate", *arguments])
+    assert done.exit_code != 0
+    assert message in done.output.replace("\n", " ") + str(done.exception)
+
+
+def test_generate_prints_the_prompt_and_what_follows(place):
+    done = invoke("generate", place / "decoder", "the cell ", "--tokens", 12)
+    model = load_decoder(place / "decoder")
+    text = language.generate(model, character_tokenizer(), "the cell ", tokens=12)
+    assert done.exit_code == 0 and done.stdout.rstrip("\n") == ("the cell " + text).rstrip("\n")
+    refused = invoke("generate", place / "model", "the")
+    assert refused.exit_code != 0 and "does not predict" in refused.output.replace("\n", " ")

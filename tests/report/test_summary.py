@@ -1,0 +1,291 @@
+"""Every figure of a summary, a report and a picture, from a trace made by hand whose sums are done here."""
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xbarsim import config
+from xbarsim.chips.components import adc, dac, load_component
+from xbarsim.report import curves as sweep
+from xbarsim.report import plots
+from xbarsim.report import summary as aggregate
+from xbarsim.report import text as report
+from xbarsim.studies.errors import error_statistics
+from xbarsim.studies.trace import Case, Chip, Layer, Outputs, Trace
+
+TOKENS = np.array([2, 3, 7])                             # the third example is not done on the chips
+DONE = np.array([True, True, False])
+ALL = np.ones(3, bool)
+ROOT = {
+    "study": 'name = "by hand"\n', "model": "m", "task": "t", "metric": "accuracy", "head": "probe",
+    "task_kind": "labels", "seed": 5, "complete": True, "created": "now", "software_version": "0",
+    "truncated_sentences": 4, "heads": 2, "classes": 2, "task_sha256": "", "notes": "first\nsecond",
+}
+MATRIX = {
+    "inputs": 10, "outputs": 20, "tiles": 2, "cells": 800, "clipped_weights": 7, "stuck_on": 3,
+    "stuck_off": 11, "bounded_cells": 13, "rounded_cells": 0, "unverified_cells": 0,
+    "write_pulses": 17, "write_energy": 2e-9, "adc_bits": 8, "dac_bits": 8,
+}
+
+
+def errors(local, accumulated):
+    """Error data of two examples whose signals are 1 and 2 and whose errors are these shares of them."""
+    signal = np.array([1.0, 2.0])
+    found = {}
+    for kind, share in (("local", local), ("accumulated", accumulated)):
+        found |= {
+            f"{kind}_signal_rms": signal,
+            f"{kind}_error_rms": share * signal,
+            f"{kind}_relative_rms": np.full(2, share),
+            f"{kind}_snr_db": np.full(2, -20 * math.log10(share)),
+            f"{kind}_cosine": np.ones(2),
+            f"{kind}_maximum": np.ones(2),
+        }
+    return found
+
+
+COUNTS = {
+    "dac_saturations": np.array([1, 4]),
+    "adc_saturations": np.array([2, 6]),
+    "tile_reads": np.array([20, 30]),
+    "adc_conversions": np.array([400, 600]),
+    "dac_drives": np.array([50, 75]),
+    "shift_adds": np.array([1000, 1500]),
+    "array_energy": np.array([3e-9, 7e-9]),
+}
+QUERY = Layer(
+    MATRIX,
+    errors(0.1, 0.2) | COUNTS
+    | {"attenuation_mean": np.array([0.9, 0.8]), "attenuation_std": np.array([0.01, 0.03])},
+)
+OTHER = Layer(
+    MATRIX | {"clipped_weights": 1, "stuck_on": 0, "stuck_off": 2, "bounded_cells": 0, "tiles": 5,
+              "cells": 100, "write_pulses": 3, "write_energy": 1e-9},
+    errors(0.01, 0.5) | COUNTS
+    | {"attenuation_mean": np.full(5, 0.99), "attenuation_std": np.zeros(5)},
+)
+PRODUCT = Layer(
+    {"adc_bits": 4, "dac_bits": 1},
+    errors(0.05, 0.1) | COUNTS
+    | {"cells_set": np.array([100, 300]), "write_energy": np.array([1e-9, 5e-9])},
+)
+SOFTMAX = Layer({}, errors(0.02, 0.3) | {"saturations": np.array([1, 2])})
+KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
+
+
+def outputs(*classes):
+    """Logits (3, 2) that predict these classes."""
+    return np.eye(2, dtype=np.float32)[list(classes)]
+
+
+def chip(*classes, seed=5):
+    layers = {f"layer.0.{kind}": QUERY if kind == "query" else OTHER for kind in KINDS}
+    return Chip(
+        outputs(*classes), DONE, seed, layers,
+        {"layer.0.attention_scores": PRODUCT}, {"layer.0.attention_softmax": SOFTMAX},
+    )
+
+
+def trace(**cases):
+    label = np.array([0, 1, 1])
+    reference = {
+        "float32": Outputs(outputs(0, 1, 0), ALL),
+        "int8": Outputs(outputs(1, 1, 1), ALL),
+    }
+    chosen = cases or {"case": Case('name = "case"\n', (chip(0, 1, 0), chip(1, 1, 0, seed=6)))}
+    return Trace(Path("runs/hand.h5"), ROOT, label, TOKENS, reference, chosen)
+
+
+SUMMARY = aggregate.summarise(trace())
+CASE = SUMMARY.cases[0]
+
+
+def by_matrix(case=CASE):
+    return {layer.matrix: layer for layer in case.layers}
+
+
+# ---------------------------------------------------------------- the summary
+
+def test_what_a_trace_says_of_itself():
+    assert (SUMMARY.study, SUMMARY.model, SUMMARY.task, SUMMARY.metric) == ("by hand", "m", "t", "accuracy")
+    assert (SUMMARY.examples, SUMMARY.tokens, SUMMARY.sentences, SUMMARY.seed) == (3, 12, 3, 5)
+    assert (SUMMARY.truncated_sentences, SUMMARY.heads, SUMMARY.complete) == (4, 2, True)
+    assert SUMMARY.notes == ("first", "second")
+
+
+def test_metrics_of_references_and_chips():
+    values = {path.name: (path.value, path.examples) for path in SUMMARY.references}
+    assert values == {"float32": (2 / 3, 3), "int8": (2 / 3, 3)}
+    assert CASE.chips == (1.0, 0.5)                      # of the two examples that are done
+    assert (CASE.value, CASE.examples) == (0.75, 2)
+    half = 12.7062 * math.sqrt(0.125) / math.sqrt(2)     # t of one degree of freedom
+    np.testing.assert_allclose([CASE.chips_low, CASE.chips_high], [0.75 - half, 0.75 + half], rtol=1e-4)
+    assert CASE.change[0] == 0.75 - 1.0                  # float32 is right on both
+
+
+def test_layers_pool_signal_and_error_over_tokens_and_chips():
+    query = by_matrix()["layer.0.query"]
+    np.testing.assert_allclose(query.local_snr_db, 20, rtol=1e-12)
+    np.testing.assert_allclose(query.accumulated_snr_db, -20 * math.log10(0.2), rtol=1e-12)
+    assert (query.adc_saturated, query.dac_saturated) == (8 / 1000, 5 / (5 * 10))
+    np.testing.assert_allclose([query.attenuation, query.attenuation_spread], [0.85, 0.02])
+    assert (query.clipped_weights, query.stuck_cells, query.bounded_cells) == (7, 14, 13)
+    assert (query.tiles, query.cells, query.inputs, query.outputs) == (2, 800, 10, 20)
+    assert (query.write_pulses, query.write_energy) == (17, 2e-9)
+    np.testing.assert_allclose(query.array_energy_per_token, 10e-9 / 5, rtol=1e-12)
+
+
+def test_an_error_of_few_tokens_counts_for_few():
+    """Errors .1 of a signal of 1 in two tokens, .3 of a signal of 2 in three."""
+    data = QUERY.data | {"local_error_rms": np.array([0.1, 0.6])}
+    found = aggregate.snr_db(data, "local", TOKENS[:2])
+    signal = 2 * 1 + 3 * 4
+    error = 2 * 0.01 + 3 * 0.36
+    np.testing.assert_allclose(found, 10 * math.log10(signal / error), rtol=1e-12)
+
+
+def test_products_and_operations():
+    product = CASE.products[0]
+    assert product.product == "layer.0.attention_scores"
+    assert (product.adc_saturated, product.dac_saturated) == (8 / 1000, 2.5)
+    assert (product.cells_set, product.write_energy) == (200, 3e-9)
+    np.testing.assert_allclose(product.local_snr_db, -20 * math.log10(0.05), rtol=1e-12)
+    np.testing.assert_allclose(product.accumulated_snr_db, 20, rtol=1e-12)
+    softmax = CASE.operations[0]
+    assert (softmax.operation, softmax.saturations) == ("layer.0.attention_softmax", 1.5)
+    np.testing.assert_allclose(softmax.accumulated_snr_db, -20 * math.log10(0.3), rtol=1e-12)
+
+
+def test_events_and_energy_are_those_of_one_example():
+    """Seven measured steps, each with the counts of two examples, on both chips alike."""
+    assert CASE.events == {
+        "tile_reads": 7 * 50 / 2, "adc_conversions": 7 * 1000 / 2, "dac_drives": 7 * 125 / 2,
+        "shift_adds": 7 * 2500 / 2,
+    }
+    expected = {
+        "ADC": (6 * 1000 * adc(8).energy + 1000 * adc(4).energy) / 2,
+        "DAC": (6 * 125 * dac(8).energy + 125 * dac(1).energy) / 2,
+        "array (cells and wires)": 7 * 10e-9 / 2,
+        "shift-and-add": 7 * 2500 * load_component("shift-and-add-32nm").energy / 2,
+    }
+    assert CASE.energy.keys() == expected.keys()
+    for part, joule in expected.items():
+        np.testing.assert_allclose(CASE.energy[part], joule, rtol=1e-12)
+
+
+# ---------------------------------------------------------------- text, CSV, JSON
+
+def words(line):
+    return line.split()
+
+
+def line_with(text, start):
+    return next(line for line in text.splitlines() if line.startswith(start))
+
+
+def test_the_text_says_the_same():
+    text = report.render(SUMMARY)
+    assert "m on t: 3 examples, 12 tokens, head probe, study 'by hand', seed 5" in text
+    assert "4 sentences were cut" in text
+    assert "note: first\nnote: second" in text
+    assert words(line_with(text, "float32"))[1] == "66.67"
+    assert words(line_with(text, "analog: case"))[2] == "75.00"
+    assert "-25.00" in line_with(text, "analog: case")
+    row = words(line_with(text, "0 "))
+    assert row[1:] == ["20.0", "40.0", "40.0", "40.0", "40.0", "40.0", "6.0"]
+    tiles = line_with(text, "tiles")
+    assert "tiles  27 with 1,300 cells; clipped weights 12, stuck cells 24" in tiles
+    assert "physical bound 13" in tiles
+    assert "32 pulses program all cells once, 7 nJ" in line_with(text, "write ")
+    assert "0.80 % in a matrix, inputs 10.00 %; strongest mean IR drop 15.00 %" in line_with(text, "range")
+    total = sum(CASE.energy.values())
+    assert line_with(text, "energy").startswith(f"energy {1e9 * total:.3g} nJ per inference")
+    assert "array (cells and wires) 35 nJ" in line_with(text, "energy")
+    assert "175 tile reads, 3,500 adc conversions, 438 dac drives, 8,750 shift adds" in text
+
+
+def test_products_and_operations_in_the_text():
+    text = report.render(SUMMARY)
+    product = words(line_with(text, "attention_scores"))
+    assert product == ["attention_scores", "26.0", "20.0", "0.80", "%", "200", "3", "nJ"]
+    assert words(line_with(text, "attention_softmax")) == ["attention_softmax", "34.0", "10.5", "1.5"]
+
+
+def test_files_hold_the_same_numbers(tmp_path):
+    as_json, paths, layers = report.write_files([SUMMARY], tmp_path)
+    content = json.loads(as_json.read_text())[0]
+    assert content["cases"][0]["value"] == 0.75 and content["references"][0]["value"] == 2 / 3
+    rows = list(csv.DictReader(paths.open()))
+    assert [row["path"] for row in rows] == ["float32", "int8", "case"]
+    last = rows[-1]
+    assert (float(last["value"]), int(last["examples"]), int(last["chips"])) == (0.75, 2, 2)
+    np.testing.assert_allclose(float(last["energy_j_per_example"]), sum(CASE.energy.values()), rtol=1e-12)
+    assert float(last["change"]) == -0.25
+    first = next(csv.DictReader(layers.open()))
+    assert first["matrix"] == "layer.0.query" and float(first["dac_saturated"]) == 0.1
+    assert (int(first["clipped_weights"]), int(first["bounded_cells"])) == (7, 13)
+    np.testing.assert_allclose(float(first["attenuation"]), 0.85)
+    np.testing.assert_allclose(float(first["attenuation_spread"]), 0.02)
+
+
+# ---------------------------------------------------------------- pictures
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are handed to be saved."""
+    figures = []
+
+    def save(figure, path):
+        figures.append(figure)
+        return path
+
+    monkeypatch.setattr(plots, "_save", save)
+    return figures
+
+
+def test_the_picture_of_layers_shows_each_kind_of_error_in_its_panel(drawn):
+    plots.layer_snr(SUMMARY, "x.png")
+    local, accumulated = drawn[0].axes
+    np.testing.assert_allclose(local.lines[0].get_ydata(), [20] + 5 * [40])
+    expected = -20 * np.log10([0.2] + 5 * [0.5])
+    np.testing.assert_allclose(accumulated.lines[0].get_ydata(), expected)
+    labels = [label.get_text() for label in accumulated.get_xticklabels()]
+    assert labels == [f"0.{kind}" for kind in KINDS]
+
+
+def test_the_picture_of_a_sweep_shows_metric_and_intervals(drawn):
+    def case(bits, *classes):
+        study = config.validate({"adc": {"bits": bits}}, "s").to_toml()
+        return Case(study, (chip(*classes), chip(*classes, seed=6)))
+
+    summary = aggregate.summarise(trace(four=case(4, 0, 1, 0), eight=case(8, 1, 1, 0)))
+    curves = sweep.against(summary, "adc.bits")
+    plots.against(summary, curves, "adc.bits", "x.png")
+    axes = drawn[0].axes[0]
+    line = axes.lines[0]
+    assert line.get_xdata().tolist() == [4, 8] and line.get_ydata().tolist() == [100, 50]
+    reference = [found for found in axes.lines if found.get_linestyle() == "--"][0]
+    np.testing.assert_allclose(reference.get_ydata(), 2 * [200 / 3])
+    bars = axes.collections[0].get_segments()
+    low, high = (100 * np.array([getattr(found, end) for found in summary.cases]) for end in ("low", "high"))
+    np.testing.assert_allclose([bar[0][1] for bar in bars], low)
+    np.testing.assert_allclose([bar[1][1] for bar in bars], high)
+
+
+# ---------------------------------------------------------------- errors of an example
+
+def test_error_statistics_by_hand():
+    """Two examples of two rows and one row: sums of their own rows only."""
+    reference = np.array([[3.0, 4.0], [0.0, 5.0], [1.0, 0.0]], np.float32)
+    output = np.array([[3.0, 4.5], [0.5, 5.0], [0.0, 1.0]], np.float32)
+    found = error_statistics(output, reference, np.array([0, 2]))
+    np.testing.assert_allclose(found["relative_rms"], [math.sqrt(0.5 / 50), math.sqrt(2)])
+    np.testing.assert_allclose(found["snr_db"], [20, -10 * math.log10(2)])
+    cosine = (9 + 18 + 25) / math.sqrt(50 * (9 + 20.25 + 0.25 + 25))
+    np.testing.assert_allclose(found["cosine"], [cosine, 0], atol=1e-12)
+    np.testing.assert_allclose(found["maximum"], [0.5, 1])
+    np.testing.assert_allclose(found["signal_rms"], [math.sqrt(50 / 4), math.sqrt(1 / 2)])
+    np.testing.assert_allclose(found["error_rms"], [math.sqrt(0.5 / 4), 1])

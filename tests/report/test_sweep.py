@@ -1,0 +1,71 @@
+"""Metric against a key: which cases make a curve, what the table and the file say."""
+import csv
+from dataclasses import replace
+
+import pytest
+
+from xbarsim import config
+from xbarsim.base.errors import ConfigError
+from xbarsim.report import curves as sweep
+from xbarsim.report import plots
+from xbarsim.report.summary import PathSummary, Summary
+
+
+def case(name, value, chips=(), **tables):
+    over = (min(chips) - 0.1, max(chips) + 0.1) if chips else (None, None)
+    return PathSummary(name, value, value - 0.05, value + 0.05, 100, study=config.validate(tables, name).to_toml(),
+                       chips=chips, chips_low=over[0], chips_high=over[1], change=(value - 0.9, value - 0.92, value - 0.88))
+
+
+def summary(*cases):
+    return Summary("runs/x.h5", "x", "model", "task", "accuracy", "probe", 100, 1000, 100, 1, True, "now", "0", 0, 2,
+                   (PathSummary("float32", 0.9, 0.85, 0.95, 100),), cases)
+
+
+SOME = summary(case("wide: 4", 0.6, (0.5, 0.7), adc={"bits": 4}), case("wide: 2", 0.5, (0.4, 0.6), adc={"bits": 2}),
+               case("narrow: 2", 0.4, adc={"bits": 2}), case("ideal", 0.9, adc={"bits": 8}))
+
+
+def test_cases_become_curves_in_the_order_of_the_key():
+    curves = sweep.against(SOME, "adc.bits")
+    assert [(curve.series, [value for value, _ in curve.points]) for curve in curves] == [
+        ("wide", [2, 4]), ("narrow", [2]), ("", [8])]
+    assert curves[0].points[0][1].value == 0.5
+
+
+def test_defaults_count_and_cases_without_the_key_are_left_out():
+    found = summary(case("a", 0.5), case("b", 0.6, wires={"word_line_resistance_ohm": 3.0}),
+                    case("c", 0.7, wires={"word_line_resistance_ohm": 5.0}))
+    assert [value for value, _ in sweep.against(found, "wires.word_line_resistance_ohm")[0].points] == [3.0, 5.0]
+    constant = summary(case("a: 1", 0.5), case("a: 2", 0.6), case("b: 1", 0.6, adc={"bits": 4}), case("c: 1", 0.7))
+    assert [curve.series for curve in sweep.against(constant, "adc.bits")] == ["b", "c"]      # of "a" nothing varies
+    varied = summary(case("a", 0.5), case("b", 0.6, adc={"bits": 4}))
+    assert [value for value, _ in sweep.against(varied, "adc.bits")[0].points] == [4, 8]
+
+
+@pytest.mark.parametrize(("key", "message"), [
+    ("adc.bit", "is stated by none"), ("dac.bits", "is 8 in all of them"), ("adc.per", "keys whose values are numbers"),
+    ("effects.wires", "keys whose values are numbers"), ("adc", "keys whose values are numbers"), ("name.x", "by none")])
+def test_keys_that_make_no_curve(key, message):
+    with pytest.raises(ConfigError, match=message):
+        sweep.against(SOME, key)
+
+
+def test_table_file_and_picture_say_the_same(tmp_path):
+    curves = sweep.against(SOME, "adc.bits")
+    _, rows = sweep.table(curves, "adc.bits", "accuracy")
+    assert rows[1] == ("4", "wide", "60.00", "55.00 .. 65.00", "-30.00 (-32.00 .. -28.00)", "40.00 .. 80.00", "2")
+    assert rows[2][5] == "-"
+    written = list(csv.DictReader(sweep.write(curves, "adc.bits", "accuracy", tmp_path / "new" / "t.csv").open()))
+    assert [(row["adc.bits"], row["series"], float(row["accuracy"])) for row in written] == [
+        ("2", "wide", 0.5), ("4", "wide", 0.6), ("2", "narrow", 0.4), ("8", "", 0.9)]
+    assert float(written[0]["change"]) == pytest.approx(-0.4)
+    assert float(written[0]["chips_low"]) == pytest.approx(0.3, abs=1e-12)
+    for chosen in (SOME, replace(SOME, references=())):
+        assert plots.against(chosen, curves, "adc.bits", tmp_path / "p.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", config.study_names())
+def test_every_shipped_study_is_valid(name):
+    study = config.load_study(name)
+    assert study.name == name and len(study.cases()) == len(study.case)

@@ -1,0 +1,58 @@
+"""Real weights and sentences: published figures.  Run where the weights can be fetched, skipped with a reason elsewhere."""
+from pathlib import Path
+
+import pytest
+
+from xbarsim.base import fetch
+from xbarsim.base.errors import FetchError
+from xbarsim.config.study import load_study
+from xbarsim.report import summary as aggregate
+from xbarsim.studies import prepare, run
+from xbarsim.studies.trace import read_trace
+
+pytestmark = pytest.mark.real
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def fetched(*names):
+    for name in names:
+        try:
+            fetch.fetch(name, progress=False)
+        except FetchError as error:
+            pytest.skip(f"{name} cannot be fetched: {error}")
+
+
+@pytest.mark.parametrize(("split", "published"), [("test", 82.03), ("dev", 86.72)])
+def test_sts_benchmark_of_the_published_model(split, published):
+    """MTEB lists a Spearman correlation of 82.03 for all-MiniLM-L6-v2 on the test split of STS-B."""
+    files = sorted(DATA.glob(f"**/*sts*{split}*"))
+    if not files:
+        pytest.skip(f"no STS-B {split} split under {DATA.name}")
+    fetched("all-MiniLM-L6-v2")
+    result = prepare.evaluate_files("all-MiniLM-L6-v2", files[0])
+    assert result.metrics[0].metric == "spearman"
+    assert round(100 * result.metrics[0].value, 2) == published
+
+
+def test_a_classifier_with_its_own_head():
+    model, task = DATA / "models" / "l3-sst2", DATA / "tasks" / "sst2-dev.tsv"
+    if not (model.is_dir() and task.is_file()):
+        pytest.skip("no 3-layer SST-2 classifier under shared data")
+    result = prepare.evaluate_files(model, task)
+    assert result.head == "classifier" and round(100 * result.metrics[0].value, 2) == 86.81
+
+
+def test_the_chip_of_the_default_study_loses_little(tmp_path):
+    """Wires and converters cost no more than the sampling error; the chip is worse than float32 but far from guessing."""
+    fetched("all-MiniLM-L6-v2", "vader-movie")
+    study = load_study("default", {"task": {"limit": 60}, "case": [
+        {"name": "ideal", "effects": dict.fromkeys(("wires", "programming", "converters", "read_noise"), False)},
+        {"name": "chip"}]})
+    summary = aggregate.summarise(read_trace(run.run_study(study, tmp_path)))
+    float32, int8 = summary.references
+    ideal, chip = summary.cases
+    assert ideal.value == float32.value
+    assert min(layer.accumulated_snr_db for layer in ideal.layers) > 80
+    assert int8.low <= float32.value <= int8.high
+    assert chip.value > 0.5 and all(5 < layer.local_snr_db < 40 for layer in chip.layers)
+    assert sum(layer.tiles for layer in chip.layers) == 1296

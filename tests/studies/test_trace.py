@@ -1,0 +1,428 @@
+"""The trace: its specification, what is refused, what survives damage, and a run repeated from
+it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from full_trace import command, full_study, make_full_place
+from tiny import tiny_study
+from typer.testing import CliRunner
+
+from xbarsim.base.errors import TraceError
+from xbarsim.cli.app import app
+from xbarsim.devices.presets import device_text
+from xbarsim.report import accuracy_and_cost, summary
+from xbarsim.report import text as report
+from xbarsim.studies import prepare, repeat, trace_writer
+from xbarsim.studies import run as runner
+from xbarsim.studies.trace import Sources, read_trace
+from xbarsim.studies.trace_writer import TraceWriter
+
+PAGE = Path(__file__).parents[2] / "docs" / "trace.md"
+KINDS = {"L": "layers/<matrix>", "P": "products/<product>", "O": "operations/<operation>"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """See `make_full_place`."""
+    return make_full_place(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture
+def copied(place, tmp_path):
+    """A copy of the trace that a test may spoil."""
+    return Path(shutil.copy(place / "runs" / "tiny.h5", tmp_path / "copy.h5"))
+
+
+# ---------------------------------------------------------------- the specification
+
+
+def tables_of_page():
+    """[[{heading: cell}]] of the tables of the page."""
+    tables, heading = [], None
+    for line in PAGE.read_text().splitlines():
+        cells = (
+            [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else None
+        )
+        if cells is None:
+            heading = None
+        elif heading is None:
+            heading = cells
+            tables.append([])
+        elif not set("".join(cells)) <= set("-"):
+            tables[-1].append(dict(zip(heading, cells, strict=True)))
+    return tables
+
+
+def names_of(cell):
+    """Names that a cell of the page states: `x`, or local_x and accumulated_x of "either `x`"."""
+    name = re.search(r"`(.+?)`", cell)[1]
+    return [f"local_{name}", f"accumulated_{name}"] if cell.startswith("either") else [name]
+
+
+def stated(key, more):
+    """{path pattern: row} of the rows with a column `key`, spread over layers, products and
+    operations."""
+    found = {}
+    for row in [row for table in tables_of_page() for row in table if key in row]:
+        kinds = [
+            f"cases/<case>/<chip>/{path}"
+            for column, path in KINDS.items()
+            if row.get(column) == "x"
+        ]
+        groups = kinds if "L" in row else [re.search(r"`(.+?)`", row["of"])[1] if more else ""]
+        for group in groups:
+            for name in names_of(row[key]):
+                found[f"{group}/{name}".strip("/") if not more else f"{group} {name}"] = row
+    return found
+
+
+def pattern_of(name):
+    """A path in a file as the page writes it."""
+    parts = name.strip("/").split("/")
+    if parts[0] == "reference" and len(parts) > 1:
+        parts[1] = "<path>"
+    if parts[0] == "sources" and len(parts) > 2:
+        parts[2] = "<number>"
+    for place, pattern in ((1, "<case>"), (2, "<chip>")):
+        if parts[0] == "cases" and len(parts) > place:
+            parts[place] = pattern
+    if parts[0] == "cases" and len(parts) > 4:
+        parts[4] = {"layers": "<matrix>", "products": "<product>", "operations": "<operation>"}[
+            parts[3]
+        ]
+    return "/".join(parts) or "/"
+
+
+def test_the_page_states_every_data_set(place):
+    page, seen = stated("data set", more=False), {}
+    with h5py.File(place / "runs" / "tiny.h5") as file:
+
+        def look(name, item):
+            if isinstance(item, h5py.Dataset):
+                seen.setdefault(pattern_of(name), (str(item.dtype), item.attrs["unit"], item.shape))
+
+        file.visititems(look)
+        examples = len(file["examples/label"])
+    assert seen.keys() == page.keys()
+    for name, (kind, unit, shape) in seen.items():
+        row = page[name]
+        assert kind in row["type"].split(", ") and unit in row["unit"].split(", "), name
+        assert (shape[0] == examples) == row["shape"].startswith("n"), name
+        assert len(shape) == len(row["shape"].split(", ")), name
+
+
+def test_the_page_states_every_attribute(place):
+    page, seen = stated("attribute", more=True), {}
+    kinds = {"text": str, "int": (int, np.integer), "bool": np.bool_, "float": (float, np.floating)}
+    with h5py.File(place / "runs" / "tiny.h5") as file:
+
+        def look(name, item):
+            if isinstance(item, h5py.Group):
+                for key, value in item.attrs.items():
+                    key = "<file>" if name == "sources/model" else key
+                    seen[f"{pattern_of(name)} {key}"] = value
+
+        look("", file)
+        file.visititems(look)
+    assert seen.keys() == page.keys()
+    for name, value in seen.items():
+        assert isinstance(value, kinds[page[name]["type"]]), name
+
+
+def test_a_trace_states_its_sources_and_its_examples(place):
+    trace = read_trace(place / "runs" / "tiny.h5")
+    assert trace.sources.devices == {
+        str(place / "device.toml"): (place / "device.toml").read_text()
+    }
+    assert trace.sources.chips == {str(place / "chip.toml"): (place / "chip.toml").read_text()}
+    sums = subprocess.run(
+        ["sha256sum", *trace.sources.model_files],
+        cwd=place / "model",
+        capture_output=True,
+        text=True,
+    )
+    assert [line.split()[0] for line in sums.stdout.splitlines()] == list(
+        trace.sources.model_files.values()
+    )
+    assert set(trace.sources.model_files) == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "vocab.txt",
+    }
+    lines = (place / "task.tsv").read_text().splitlines()[1:]
+    assert [int(lines[k].split("\t")[1]) for k in trace.index] == trace.label.tolist()
+    assert all(lines[k].endswith("test") for k in trace.index)
+    words = np.array([len(re.findall(r"\w+|[.,!]", lines[k].split("\t")[0])) for k in trace.index])
+    assert trace.truncated.tolist() == (words + 2 > 8).tolist() and 0 < trace.truncated.sum() < len(
+        words
+    )
+    assert trace.attributes["truncated_sentences"] == trace.truncated.sum()
+
+
+def test_the_index_survives_split_and_limit():
+    task = prepare.Task(
+        "t", "labels", tuple("abcdefghij"), np.arange(10) % 2, ("0", "1"), np.arange(10) > 3, ""
+    )
+    assert task.held_out().limited(3).places.tolist() == [4, 6, 8]
+    assert task.held_out().limited(3).sentences == ("e", "g", "i")
+
+
+def small_writer(place, **attributes):
+    """A TraceWriter of two examples of a label task."""
+    stated = {"study": "", "sources": Sources()} | attributes
+    text = dict.fromkeys(("model", "model_sha256", "task", "task_sha256", "head"), "x")
+    return TraceWriter(
+        place,
+        "small",
+        label=np.arange(2),
+        label_unit="class",
+        tokens=np.ones(2, int),
+        index=np.arange(2),
+        truncated=np.zeros(2, int),
+        outputs=2,
+        seed=0,
+        task_kind="labels",
+        metric="accuracy",
+        classes=2,
+        truncated_sentences=0,
+        **text,
+        **stated,
+    )
+
+
+def test_a_study_of_any_length_fits(tmp_path):
+    study = "a = 1\n#" + "#" * 200_000
+    sources = Sources({"d": "x" * 300_000})
+    with small_writer(tmp_path, study=study, sources=sources) as writer:
+        writer.add_reference("float32")
+        writer.write("reference/float32", slice(0, 2), np.ones((2, 2)))
+    trace = read_trace(tmp_path / "small.h5")
+    assert trace.attributes["study"] == study and trace.sources == sources
+    assert list(tmp_path.iterdir()) == [tmp_path / "small.h5"]
+
+
+def test_a_path_is_saved_with_its_last_example(tmp_path, monkeypatch):
+    monkeypatch.setattr(trace_writer, "SAVING_SHARE", 1e-9)  # never in between
+    with small_writer(tmp_path) as writer:
+        for name in ("float32", "int8"):
+            writer.add_reference(name)
+            writer.write(f"reference/{name}", slice(0, 1), np.ones((1, 2)))
+            writer.write(f"reference/{name}", slice(1, 2), np.ones((1, 2)))
+            assert read_trace(writer.path).reference[name].done.all()
+
+
+# ---------------------------------------------------------------- damage
+
+
+def kept(trace, whole):
+    """Names of the paths of a damaged trace; what it holds must be what the whole one holds."""
+    names = []
+    for name, path in trace.reference.items():
+        np.testing.assert_array_equal(path.output, whole.reference[name].output)
+        names.append(name)
+    for name, case in trace.cases.items():
+        for chip, exact in zip(case.chips, whole.cases[name].chips, strict=False):
+            np.testing.assert_array_equal(chip.output, exact.output)
+            for matrix, layer in chip.layers.items():
+                for key, values in layer.data.items():
+                    np.testing.assert_array_equal(values, exact.layers[matrix].data[key])
+            names.append(name)
+    return names
+
+
+def test_of_a_cut_file_what_is_there_is_kept(copied):
+    whole, content = read_trace(copied), copied.read_bytes()
+    held = []
+    for share in np.linspace(0.02, 0.998, 40):
+        copied.write_bytes(content[: int(share * len(content))])
+        try:
+            trace = read_trace(copied)
+        except TraceError as error:
+            assert "truncated or not HDF5" in str(error) and "\n" not in str(error)
+            held.append(0)
+            continue
+        assert trace.damage and copied.name in trace.damage[0]
+        held.append(len(kept(trace, whole)))
+    assert held == sorted(held)
+    assert held[1] == 2 and set(held) <= {0, 2, 3} and held.count(3) > 10  # then the first case
+    assert "DAMAGED: copy.h5 is damaged" in report.render(summary.summarise(trace))
+
+
+def test_bytes_that_flipped_are_never_read_as_numbers_nor_end_in_another_error(copied):
+    whole, content = read_trace(copied), copied.read_bytes()
+    choice = np.random.default_rng(3)
+    for _ in range(60):
+        spoilt = bytearray(content)
+        for at in choice.integers(len(content), size=8):
+            spoilt[at] ^= 1 << choice.integers(8)
+        copied.write_bytes(spoilt)
+        try:
+            trace = read_trace(copied)
+            kept(trace, whole)
+            report.render(summary.summarise(trace))
+        except TraceError as error:
+            assert "\n" not in str(error)
+
+
+def test_a_damaged_case_leaves_the_others(copied):
+    whole = read_trace(copied)
+    with h5py.File(copied, "a") as file:
+        del file["cases/one/0/done"]
+    trace = read_trace(copied)
+    assert kept(trace, whole) == ["float32", "int8", "two"]
+    assert len(trace.damage) == 1 and trace.damage[0].startswith(
+        "chip 0 of case 'one' cannot be read"
+    )
+    assert "DAMAGED: chip 0 of case 'one'" in command("report", copied)[1]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: file.attrs.update({"study": 3}),
+        lambda file: file.attrs.update({"classes": 1}),
+        lambda file: file.__delitem__("examples/index"),
+        lambda file: file.__delitem__("sources"),
+        lambda file: file["examples/tokens"].write_direct(np.zeros(26, int)),
+    ],
+)
+def test_a_head_that_is_no_head_is_one_line(copied, spoil):
+    with h5py.File(copied, "a") as file:
+        spoil(file)
+    status, text = command("report", copied)
+    assert status == 2 and len(text.splitlines()) == 1 and "run the study again" in text
+
+
+def test_a_directory_that_is_no_trace_is_one_line(tmp_path):
+    (tmp_path / "x.parts").mkdir()
+    for name in (tmp_path, tmp_path / "x.parts", tmp_path / "x.h5"):
+        status, text = command("report", name)
+        assert status == 2 and len(text.splitlines()) == 1 and "without parts of a trace" in text
+
+
+def test_a_trace_of_version_2_says_the_same(copied):
+    """The layout before: no sources, no places, no error_rms, and NaN for the errors of zeros."""
+    new = summary.summarise(read_trace(copied))
+    with h5py.File(copied, "a") as file:
+        file.attrs["version"] = 2
+        for name in ("sources", "examples/index", "examples/truncated"):
+            del file[name]
+        groups = []
+        file.visit(lambda name: groups.append(name) if f"{name}/local_error_rms" in file else None)
+        for name in groups:
+            for kind in ("local", "accumulated"):
+                del file[f"{name}/{kind}_error_rms"]
+    old = summary.summarise(read_trace(copied))
+    for before, after in zip(old.cases, new.cases, strict=True):
+        assert before.value == after.value and before.energy == after.energy
+        np.testing.assert_allclose(
+            [layer.local_snr_db for layer in before.layers],
+            [layer.local_snr_db for layer in after.layers],
+            rtol=1e-9,
+            atol=0,
+        )
+    with h5py.File(copied, "a") as file:
+        layer = file["cases/two/0/layers/layer.0.query"]
+        for name in ("signal_rms", "relative_rms", "snr_db", "cosine"):
+            layer[f"local_{name}"][0] = 0 if name == "signal_rms" else np.nan
+    data = read_trace(copied).cases["two"].chips[0].layers["layer.0.query"].data
+    assert [
+        data[f"local_{name}"][0] for name in ("relative_rms", "snr_db", "cosine", "error_rms")
+    ] == [0, np.inf, 1, 0]
+    with pytest.raises(TraceError, match="of version 2, which does not hold its device files"):
+        repeat.study_of(read_trace(copied))
+
+
+# ---------------------------------------------------------------- repeated from a trace
+
+
+def test_a_run_is_repeated_after_its_files_are_gone(place, tmp_path):
+    shutil.copytree(place, tmp_path / "here")
+    here = tmp_path / "here"
+    path = runner.run_study(full_study(here), here / "again", threads=1)
+    (here / "device.toml").write_text(device_text("ideal"))
+    (here / "chip.toml").unlink()
+    (here / "study.toml").unlink()
+    status, text = command("run", "--from", path, "--out", here / "again", "--threads", "2")
+    assert status == 0, text
+    assert "repeated: all outputs of 4 paths are the same bits" in text
+    old, new = read_trace(path), read_trace(here / "again" / "tiny-2.h5")
+    for name, case in old.cases.items():
+        for matrix, layer in case.chips[0].layers.items():
+            for key, values in layer.data.items():
+                np.testing.assert_array_equal(
+                    values, new.cases[name].chips[0].layers[matrix].data[key]
+                )
+    assert new.sources == old.sources and new.attributes["study"] == old.attributes["study"]
+    rows = accuracy_and_cost.join([summary.summarise(new)])  # the chip of the trace, whose file is gone
+    assert {row.result.chip for row in rows} == {"chip"}
+
+
+def test_another_device_is_told_from_the_same_bits(place):
+    trace = read_trace(place / "runs" / "tiny.h5")
+    case = trace.cases["two"]
+    output = case.chips[0].output.copy()
+    output[3, 0] += 1e-6
+    chip = type(case.chips[0])(
+        output,
+        *[
+            getattr(case.chips[0], name)
+            for name in ("done", "seed", "layers", "products", "operations")
+        ],
+    )
+    other = type(trace)(
+        **{**vars(trace), "cases": trace.cases | {"two": type(case)(case.study, (chip,))}}
+    )
+    assert repeat.compare(trace, other).different == ("two/0",)
+    assert "not repeated: the outputs of two/0 differ" in repeat.compare(trace, other).render()
+
+
+def test_files_that_are_not_those_of_the_trace_are_refused(place, tmp_path):
+    here = tmp_path / "here"
+    shutil.copytree(place, here)
+    path = here / "runs" / "tiny.h5"
+    shutil.move(place / "model", place / "moved")
+    try:
+        status, text = command("run", "--from", path, "--out", tmp_path / "o")
+        assert status == 2 and f"the model '{place / 'model'}' of the trace is gone" in text
+    finally:
+        shutil.move(place / "moved", place / "model")
+    where = ("--model", here / "model", "--task", here / "task.tsv")
+    (here / "model" / "config.json").write_text((here / "model" / "config.json").read_text() + "\n")
+    status, text = command("run", "--from", path, *where, "--out", tmp_path / "o")
+    assert (
+        status == 2
+        and f"config.json in {here / 'model'} is not what the trace was made with" in text
+    )
+    shutil.copy(place / "model" / "config.json", here / "model" / "config.json")
+    (here / "task.tsv").write_text((here / "task.tsv").read_text() + "a man runs\t0\ttest\n")
+    status, text = command("run", "--from", path, *where, "--out", tmp_path / "o")
+    assert status == 2 and f"the task file {here / 'task.tsv'} has sha256" in text
+    shutil.copy(place / "task.tsv", here / "task.tsv")
+    assert not (tmp_path / "o").exists()
+    status, text = command("run", "--from", path, *where, "--out", tmp_path / "o")
+    assert status == 0 and "are the same bits" in text
+
+
+@pytest.mark.parametrize("option", [("default",), ("--seed", "1"), ("--limit", "5")])
+def test_what_the_trace_states_is_not_stated_again(option):
+    result = CliRunner().invoke(app, ["run", "--from", "x.h5", *option])
+    assert result.exit_code == 2 and "the trace states the study" in result.output
+
+
+# ---------------------------------------------------------------- names of traces
+
+
+def test_two_runs_never_share_a_name(place, tmp_path):
+    study = tiny_study(place, task={"name": str(place / "task.tsv"), "limit": 2})
+    (tmp_path / "tiny.h5").write_bytes(b"not ours")
+    (tmp_path / "tiny-2.parts").mkdir()  # what a killed run has left
+    assert runner.run_study(study, tmp_path, threads=1).name == "tiny-3.h5"
+    assert (tmp_path / "tiny.h5").read_bytes() == b"not ours"

@@ -1,0 +1,1 @@
+"""What multiplies: in-situ tiles, counting crossbars, the dense memory; knows no model."""

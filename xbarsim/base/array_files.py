@@ -1,0 +1,280 @@
+"""Arrays in files: NumPy (.npy), text (.csv) and HDF5 (.h5, .hdf5; FILE:DATASET); files written
+whole or not at all.
+"""
+
+import codecs
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from xbarsim.base.errors import ConfigError, ShapeError
+
+SUFFIXES = (".npy", ".csv", ".h5", ".hdf5")
+KINDS = {
+    "c": "complex numbers",
+    "U": "text",
+    "S": "text",
+    "M": "dates",
+    "m": "time spans",
+    "O": "objects",
+    "V": "records",
+}
+MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+# Text of a number that only the part behind a decimal comma can be: 05, 000012, or digits before
+# an exponent.
+_FRACTION = re.compile(r"0\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+")
+_WHOLE = re.compile(r"[-+]?\d+")
+
+
+def numbers(name, value, unit=""):
+    """`value` as a float64 array; complex, masked, text, dates and objects are refused, not cast.
+
+    Raises
+    ------
+    ShapeError : no array of real numbers
+    """
+    wanted = f"; give real numbers in {unit}" if unit else "; give real numbers"
+    parts = value if isinstance(value, (list, tuple)) else ()
+    if np.ma.isMaskedArray(value) or any(np.ma.isMaskedArray(part) for part in parts):
+        raise ShapeError(f"{name} is a masked array: fill its masked entries first{wanted}")
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"{name}: {error}{wanted}") from None
+    if array.dtype.kind not in "fiub":
+        raise ShapeError(f"{name} holds {KINDS.get(array.dtype.kind, array.dtype)}{wanted}")
+    return array.astype(np.float64)
+
+
+def read_array(name):
+    """The numbers of a file as float64; of HDF5 the only data set, or the one of FILE:DATASET.
+
+    A CSV file of one column is a vector.
+
+    Raises
+    ------
+    ConfigError : missing, of another kind, or not readable;  ShapeError : not numbers in a vector
+        or matrix
+    """
+    array = _read(name)
+    if array.ndim not in (1, 2):
+        raise ShapeError(f"{name} has shape {array.shape}; allowed: a vector or a matrix")
+    return array[:, 0] if _is_text(name) and array.shape[1] == 1 else array
+
+
+def read_matrix(name):
+    """As `read_array`, but a matrix: a CSV file of one column has one column, one of one line has
+    one row.
+    """
+    array = _read(name)
+    if array.ndim != 2:
+        raise ShapeError(f"{name} has shape {array.shape}; allowed: a matrix")
+    return array
+
+
+def read_number_or_array(text):
+    """A number as it stands, or the array or number of a file."""
+    try:
+        return float(text)
+    except ValueError:
+        array = _read(text)
+        return float(array) if array.ndim == 0 else read_array(text)
+
+
+def read_number_or_matrix(text):
+    """A number as it stands, or the matrix or number of a file."""
+    try:
+        return float(text)
+    except ValueError:
+        array = _read(text)
+        return float(array) if array.ndim == 0 else read_matrix(text)
+
+
+def read_vectors(name, length):
+    """One vector of `length` numbers, or a batch (b, length) of them; a data set that is one
+    number stays one.
+
+    A file of one row is one vector, and so is one column of a CSV file; where vectors have one
+    number, every line of the file is a vector.
+    """
+    array = _read(name)
+    if _is_text(name) and array.shape[1] == 1 and length != 1:
+        array = array[:, 0]
+    return array[0] if array.ndim == 2 and len(array) == 1 else array
+
+
+def place_of(name):
+    """(path of the file, name of the data set or "") of FILE or FILE:DATASET."""
+    if Path(name).exists():
+        return Path(name), ""
+    text, _, dataset = str(name).rpartition(":")
+    return (
+        (Path(text), dataset)
+        if text and Path(text).suffix in (".h5", ".hdf5")
+        else (Path(name), "")
+    )
+
+
+def _is_text(name):
+    return place_of(name)[0].suffix == ".csv"
+
+
+def _read(name):
+    path, dataset = place_of(name)
+    if not path.is_file():
+        raise ConfigError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(
+            f"{path}: suffix {path.suffix!r} is not known; allowed: {', '.join(SUFFIXES)}"
+        )
+    try:
+        if path.suffix == ".npy":
+            array = np.load(path, allow_pickle=False)
+        elif path.suffix == ".csv":
+            array = _read_csv(path)
+        else:
+            array = _read_hdf5(path, dataset)
+    except ConfigError:
+        raise
+    except (OSError, ValueError, TypeError, EOFError, KeyError) as error:
+        raise ConfigError(f"{path}: not an array of numbers ({error})") from None
+    return numbers(str(name), array)
+
+
+def _read_csv(path):
+    """(rows, columns) of numbers separated by commas; lines that start with # and empty ones are
+    skipped.
+    """
+    rows, texts = [], []
+    for number, line in enumerate(_text_of(path).splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        cells = [cell.strip() for cell in line.split(",")]
+        try:
+            rows.append([float(cell) for cell in cells])
+        except ValueError:
+            raise ConfigError(
+                f"{path}, line {number}: not numbers separated by commas: {line[:60]!r}; "
+                "start a line that is no data with #, and write decimals with a point"
+            ) from None
+        texts.append(cells)
+        if len(cells) != len(rows[0]):
+            raise ConfigError(
+                f"{path}, line {number}: {len(cells)} columns, the lines before have {len(rows[0])}"
+            )
+    if not rows:
+        raise ConfigError(f"{path}: the file is empty")
+    if _has_decimal_commas(texts):
+        raise ConfigError(
+            f"{path}: decimal commas between commas, such as {','.join(texts[0][:4])!r}: "
+            "every number "
+            "would count as two; write decimals with a point"
+        )
+    return np.array(rows)
+
+
+def _text_of(path):
+    content = path.read_bytes()
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+    return content.decode(encoding)
+
+
+def _has_decimal_commas(rows):
+    """Whether each two cells are the two sides of a decimal comma: whole numbers, and some that
+    only follow one.
+    """
+    if len(rows[0]) % 2:
+        return False
+    before = [cell for row in rows for cell in row[::2]]
+    behind = [cell for row in rows for cell in row[1::2]]
+    if not all(_WHOLE.fullmatch(cell) for cell in before):
+        return False
+    if not all(re.fullmatch(r"\d+([eE][-+]?\d+)?", cell) for cell in behind):
+        return False
+    return any(_FRACTION.fullmatch(cell) for cell in behind)
+
+
+def _read_hdf5(path, dataset):
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        names = []
+        file.visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+        if not dataset and len(names) != 1:
+            raise ConfigError(
+                f"{path} holds {len(names)} data sets; "
+                f"name one as {path}:DATASET of {', '.join(names)}"
+            )
+        if dataset and dataset not in names:
+            raise ConfigError(f"{path} has no data set {dataset!r}; it holds {', '.join(names)}")
+        return file[dataset or names[0]][()]
+
+
+def write_arrays(path, arrays, attributes=None):
+    """Write {name: (array, unit)} to one HDF5 file, or the first of them to .npy or .csv; returns
+    the path.
+
+    attributes : {name: value} of the HDF5 file, what it is and where it comes from
+    """
+    path = Path(path)
+    first = next(iter(arrays.values()))[0]
+
+    def write(place):
+        if path.suffix == ".npy":
+            np.save(place, first)
+        elif path.suffix == ".csv":
+            np.savetxt(place, np.atleast_2d(first), delimiter=",", fmt="%.17g")
+        else:
+            _write_hdf5(place, arrays, attributes or {})
+
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(
+            f"{path}: suffix {path.suffix!r} is not known; allowed: {', '.join(SUFFIXES)}"
+        )
+    return write_beside(path, write)
+
+
+def _write_hdf5(path, arrays, attributes):
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs.update(attributes)
+        for name, (array, unit) in arrays.items():
+            file.create_dataset(name, data=array, track_times=False).attrs["unit"] = unit
+
+
+def write_beside(path, write):
+    """Call `write(place)` with a place beside `path` of the same suffix, and rename it: all is
+    written, or nothing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as directory:
+        place = Path(directory) / path.name
+        write(place)
+        os.replace(place, path)
+    return path
+
+
+def refuse_overwriting(written, read):
+    """Refuse files to write, {option: path or None}, that are read, {option: name or None}, or
+    written twice.
+    """
+    seen = {
+        place_of(name)[0].resolve(): option for option, name in read.items() if name is not None
+    }
+    for option, path in written.items():
+        if path is None:
+            continue
+        resolved = Path(path).resolve()
+        if resolved in seen:
+            raise ConfigError(
+                f"{option} {path} is the file of {seen[resolved]}; choose another name"
+            )
+        seen[resolved] = option

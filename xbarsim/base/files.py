@@ -1,0 +1,73 @@
+"""Output files: written beside their place and renamed, so that a reader sees all of one or the old
+one."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from xbarsim.base.errors import ConfigError, OutputError
+
+
+@contextlib.contextmanager
+def replacing(path, mode="w", **options):
+    """Open a file beside `path`, and rename it to `path` when the block ends without an error.
+
+    A device or a pipe, such as /dev/stdout, is written as it is; of a link the file it leads to is
+    replaced.
+
+    Parameters
+    ----------
+    path : file to write; its directory is made
+    mode : "w" (UTF-8) or "wb"
+    options : of `open`, such as newline
+
+    Raises
+    ------
+    OutputError : the file cannot be written; `path` is what it was before
+    """
+    path = Path(path)
+    if "b" not in mode:
+        options = {"encoding": "utf-8"} | options
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".incomplete-{os.getpid()}-{target.name[-150:]}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file():
+            with target.open(mode, **options) as file:
+                yield file
+            return
+        with beside.open(mode, **options) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); free space there or name "
+            "another place"
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def refuse_input(option, out, inputs):
+    """Refuse an output that is one of the inputs.
+
+    Parameters
+    ----------
+    option : str, what the command line calls the output
+    out : path or None
+    inputs : paths or names; those that are no files are passed over
+
+    Raises
+    ------
+    ConfigError
+    """
+    if out is None or not Path(out).exists():
+        return
+    for given in inputs:
+        if Path(given).exists() and Path(out).samefile(given):
+            raise ConfigError(
+                f"{option} {out} is an input of this command and would be lost; name another file"
+            )

@@ -1,0 +1,128 @@
+"""TOML files: studies, devices and chips by name or path, and the tables that come with xbarsim.
+
+Files are UTF-8 (a byte-order mark is allowed) and are read whenever they are asked for: a file that
+was edited, or one of the same name in another directory, is never taken for what was read before.
+"""
+
+import importlib.resources
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from xbarsim.base.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Presets:
+    """Files of one kind: those that come with xbarsim in a folder of its data, and any path.
+
+    kind : what messages call one of them, such as "device"
+    folder : below xbarsim.data
+    """
+
+    kind: str
+    folder: str
+
+    def names(self):
+        """Names of those that come with xbarsim, sorted."""
+        names = [entry.name for entry in self._folder().iterdir()]
+        return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+    def text(self, name_or_path):
+        """The TOML text of a file, or else of a name.
+
+        Raises
+        ------
+        ConfigError : neither a file nor a name; not readable; not UTF-8
+        """
+        if Path(name_or_path).is_file():
+            return read_text(Path(name_or_path), f"{self.kind} file {name_or_path}")
+        name = str(name_or_path)
+        if name not in self.names():
+            raise ConfigError(
+                f"no {self.kind} {name!r}: it is neither a file nor one of "
+                f"{', '.join(self.names())}"
+            )
+        return read_text(self._folder().joinpath(f"{name}.toml"), f"{self.kind} {name}")
+
+    def content(self, name_or_path):
+        """The tables of a file, or else of a name; see `text` and `parse` for what is refused."""
+        return parse(self.text(name_or_path), f"{self.kind} file {name_or_path}")
+
+    def load(self, form, name_or_path):
+        """The content, validated; see `validated`."""
+        return validated(form, self.content(name_or_path), f"{self.kind} file {name_or_path}")
+
+    def label(self, name_or_path):
+        """What results call it: the name, or that of the file without its suffix."""
+        path = Path(name_or_path)
+        if str(name_or_path) in self.names() and not path.is_file():
+            return str(name_or_path)
+        return path.stem
+
+    def _folder(self):
+        return importlib.resources.files("xbarsim.data").joinpath(self.folder)
+
+
+def packaged(name):
+    """Tables of one of xbarsim's own data files, such as "wires.toml"."""
+    return parse(read_text(importlib.resources.files("xbarsim.data").joinpath(name), name), name)
+
+
+def read_text(path, where):
+    """Text of a file; `where` names it in the error.
+
+    Raises
+    ------
+    ConfigError : no such file, not readable, not UTF-8
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{where}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where} is not a TOML file: not UTF-8 ({error})") from None
+    except OSError as error:
+        raise ConfigError(f"{where} cannot be read: {error.strerror or error}") from None
+
+
+def parse(text, where):
+    """Tables of a TOML text; `where` names its origin in the error."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not a TOML file: {error}") from None
+
+
+def validated(form, content, where):
+    """A pydantic table of plain content.
+
+    form : a model class, or any type that pydantic validates
+
+    Raises
+    ------
+    ConfigError : every unknown or missing key and value out of range, in one line
+    """
+    try:
+        return TypeAdapter(form).validate_python(content)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {describe(error)}") from None
+
+
+def describe(error):
+    """One line for a pydantic ValidationError: every key, what is wrong, what was given."""
+    parts = []
+    for item in error.errors():
+        parts_of_key = [str(part) for part in item["loc"]]
+        key = ".".join(p for p in parts_of_key if not p.startswith(("literal[", "constrained-")))
+        if item["type"] == "extra_forbidden":
+            parts.append(f"unknown key {key!r}; remove it or correct its spelling")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[:1].lower() + message[1:]
+            too_long = isinstance(item["input"], dict)
+            given = "" if too_long else f" = {item['input']!r}"
+            parts.append(f"{key}{given}: {message}" if key or given else message)
+    return "; ".join(dict.fromkeys(parts))

@@ -1,0 +1,1 @@
+"""Energy, area and time of architectures; reads shapes of models, no weights."""

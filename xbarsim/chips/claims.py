@@ -1,0 +1,341 @@
+"""The paper's comparison: each claim against the interval that follows from everything that is not
+published.
+"""
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from xbarsim.base.files import replacing
+from xbarsim.base.toml_files import packaged, parse, read_text, validated
+from xbarsim.base.units import MEGA, NANO, SQUARE_MILLIMETRE
+from xbarsim.chips.chip import load_chip
+from xbarsim.chips.compare import FIGURES
+from xbarsim.chips.components import load_component, storage_area
+from xbarsim.chips.uncertainty import (
+    Ratio,
+    Space,
+    Sweep,
+    candidate_values,
+    climb,
+    climb_by_pairs,
+    nominal_setting,
+    sweep,
+    that_matter,
+)
+from xbarsim.config.study import Table
+from xbarsim.models.graph import load_shape
+
+
+class Claim(Table):
+    """A published ratio: figure of `chip` over that of the subject."""
+
+    text: str
+    chip: str
+    figure: str = Field(pattern="^(" + "|".join(FIGURES) + ")$")
+    range: tuple[float, float]
+
+
+class Claims(Table):
+    subject: str
+    model: str
+    sequence: int = Field(ge=1)
+    source: str
+    claim: tuple[Claim, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim at one batch.
+
+    verdict : "inside" the interval, "above" it (more is claimed than any assumption gives) or "below" it
+    """
+
+    claim: Claim
+    batch: int
+    sweep: Sweep
+
+    @property
+    def verdict(self):
+        low, high = self.claim.range
+        if low > self.sweep.high:
+            return "above"
+        return "below" if high < self.sweep.low else "inside"
+
+
+def load_claims(path=None):
+    """Claims of data/claims.toml or of a file of the same form.
+
+    Raises
+    ------
+    ConfigError : no such file, unknown keys or figures
+    """
+    where = "claims.toml" if path is None else f"claims file {path}"
+    if path is None:
+        content = packaged("claims.toml")
+    else:
+        content = parse(read_text(Path(path), where), where)
+    return validated(Claims, content, where)
+
+
+# ---------------------------------------------------------------- every claim, and all of them at once
+
+
+def judge(claims, batches=(1, 128), samples=64, held=(), progress=None):
+    """([Verdict] of every claim at every batch, [Together] of every batch).
+
+    held : labels of assumptions that stay at their value;  progress : `progress(description,
+        total)` returns a function
+    that is called after every sweep
+    """
+    names = dict.fromkeys([claims.subject, *(claim.chip for claim in claims.claim)])
+    descriptions = {name: load_chip(name) for name in names}
+    steps = len(batches) * (len(claims.claim) + 1)
+    done = progress("sweeps", steps) if progress else (lambda k: None)
+    verdicts, together = [], []
+    for batch in batches:
+        space = Space(descriptions, claims.model, claims.sequence, batch, held)
+        of_batch = []
+        for claim in claims.claim:
+            chips = claim.chip, claims.subject
+            of_batch.append(
+                Verdict(claim, batch, sweep(space, chips, Ratio(claim.figure), samples))
+            )
+            done(1)
+        together.append(all_together(space, claims, of_batch))
+        verdicts += of_batch
+        done(1)
+    return verdicts, together
+
+
+@dataclass(frozen=True)
+class Together:
+    """All claims at once, at one batch: the assumptions found that leave the least to be wanted, and the ratios there.
+
+    ratios : ((Claim, ratio), ...);  shortfall : product over the claims of how many times the ratio is too small (1: all
+    are reached);  setting : {label: value}.  No pair of moves improves it, but a better setting
+    may exist.
+    """
+
+    batch: int
+    ratios: tuple
+    shortfall: float
+    setting: dict
+
+
+def all_together(space, claims, verdicts):
+    """Together of one batch: climbs from where each claim alone is highest, over all assumptions
+    at once.
+    """
+    known = space.assumptions(space.descriptions)
+    candidates = {label: candidate_values(assumption) for label, assumption in known.items()}
+
+    def reached(setting):
+        return share_reached(ratios_at(space, claims, setting))
+
+    climbs = []
+    for verdict in verdicts:
+        start = nominal_setting(known) | verdict.sweep.high_at
+        climbs.append(climb(start, candidates, reached, 1))
+    best, setting = max(climbs, key=lambda pair: pair[0])
+    if best < 1:
+        labels = that_matter(candidates, reached, [setting])
+        moving = {label: known[label] for label in labels}
+        best, setting = climb_by_pairs(setting, moving, reached, 1)
+    batch = space.request[2]
+    return Together(batch, ratios_at(space, claims, setting), 1 / best, setting)
+
+
+def ratios_at(space, claims, setting):
+    """((Claim, ratio), ...) with the same assumptions for all chips."""
+    subject = space.figures(claims.subject, setting)
+    ratios = []
+    for claim in claims.claim:
+        ratios.append(
+            (claim, space.figures(claim.chip, setting)[claim.figure] / subject[claim.figure])
+        )
+    return tuple(ratios)
+
+
+def share_reached(ratios):
+    """Product over the claims of ratio over claimed ratio, where that is below 1."""
+    return math.prod(min(1.0, value / claim.range[0]) for claim, value in ratios)
+
+
+# ---------------------------------------------------------------- tables and files
+
+
+def table(verdicts):
+    """(header, rows) of strings, one row per claim and batch."""
+    header = (
+        "claim",
+        "batch",
+        "claimed",
+        "nominal",
+        "interval",
+        "90 % of draws",
+        "verdict",
+        "hinges on",
+    )
+    return header, [_table_row(verdict) for verdict in verdicts]
+
+
+def _table_row(verdict):
+    found, (low, high) = verdict.sweep, verdict.claim.range
+    draws = f"{found.quantiles[0]:.2g} .. {found.quantiles[2]:.2g}"
+    if math.isnan(found.quantiles[0]):
+        draws = "-"
+    hinges = ", ".join(swing.assumption.label for swing in found.swings[:2])
+    return (
+        verdict.claim.text,
+        str(verdict.batch),
+        f"{low:g} .. {high:g}",
+        f"{found.nominal:.3g}",
+        f"{found.low:.2g} .. {found.high:.3g}",
+        draws,
+        verdict.verdict,
+        hinges,
+    )
+
+
+def together_lines(found):
+    """Lines that say whether one set of assumptions reaches every claim."""
+    lines = []
+    for together in found:
+        missed = [
+            f"{claim.chip} {claim.figure} {value:.3g} of {claim.range[0]:g}"
+            for claim, value in together.ratios
+            if value < claim.range[0]
+        ]
+        said = (
+            "best found misses " + ", ".join(missed)
+            if missed
+            else "reached by at least one setting"
+        )
+        lines.append(f"batch {together.batch}, all claims with the same assumptions: {said}")
+    return lines
+
+
+def as_json(verdicts, together):
+    """{"together", "claims"} as plain values.  Ratios have no unit; a value of an assumption has
+    that of its key.
+    """
+    return {
+        "together": [_together_json(found) for found in together],
+        "claims": [_verdict_json(verdict) for verdict in verdicts],
+    }
+
+
+def _together_json(found):
+    ratios = [{"claim": claim.text, "ratio": value} for claim, value in found.ratios]
+    return {
+        "batch": found.batch,
+        "shortfall": found.shortfall,
+        "setting": found.setting,
+        "ratios": ratios,
+    }
+
+
+def _verdict_json(verdict):
+    claim, found = verdict.claim, verdict.sweep
+    quantiles = [None if math.isnan(value) else value for value in found.quantiles]
+    return {
+        "claim": claim.text,
+        "chip": claim.chip,
+        "figure": claim.figure,
+        "claimed": claim.range,
+        "batch": verdict.batch,
+        "nominal": found.nominal,
+        "low": found.low,
+        "high": found.high,
+        "quantiles": quantiles,
+        "verdict": verdict.verdict,
+        "low_at": found.low_at,
+        "high_at": found.high_at,
+    }
+
+
+def write_files(verdicts, together, directory):
+    """Write claims.json and swings.csv (every assumption of every claim); their paths."""
+    directory = Path(directory)
+    as_text, swings = directory / "claims.json", directory / "swings.csv"
+    with replacing(as_text) as file:
+        file.write(json.dumps(as_json(verdicts, together), indent=1, ensure_ascii=False) + "\n")
+    with replacing(swings, newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            [
+                "claim",
+                "batch",
+                "assumption",
+                "value (unit of the key)",
+                "from (unit of the key)",
+                "to (unit of the key)",
+                "ratio at from",
+                "ratio at to",
+                "why",
+            ]
+        )
+        for verdict in verdicts:
+            for swing in verdict.sweep.swings:
+                known = swing.assumption
+                writer.writerow(
+                    [
+                        verdict.claim.text,
+                        verdict.batch,
+                        known.label,
+                        known.value,
+                        *known.ends,
+                        swing.low,
+                        swing.high,
+                        known.why,
+                    ]
+                )
+    return as_text, swings
+
+
+# ---------------------------------------------------------------- storage
+
+
+def storage_rows():
+    """Rows (what, computed, published) of the paper's storage estimates, recomputed from
+    components and chips.
+    """
+    gpt3, isaac = load_shape("gpt3"), load_chip("isaac").chip
+    org, mapping = isaac.organisation, isaac.mapping
+    rows = []
+    for name, published in (("cell-rram-4b", 274), ("cell-dram", 1646), ("cell-sram", 27440)):
+        area = storage_area(gpt3.parameters, 8, load_component(name), 14 * NANO) / SQUARE_MILLIMETRE
+        rows.append(
+            (
+                f"cells of 175e9 8-bit weights at 14 nm, {name}",
+                f"{area:.1f} mm²",
+                f"{published} mm²",
+            )
+        )
+    cells = (
+        org.tiles
+        * org.units_per_tile
+        * org.arrays_per_unit
+        * mapping.word_lines
+        * mapping.bit_lines
+    )
+    capacity = cells * mapping.bits_per_cell / 8  # bytes
+    mebibytes = capacity / 2**20
+    return [
+        *rows,
+        (
+            f"ISAAC chips for GPT-3, {mebibytes:g} MiB of cells each",
+            str(math.ceil(gpt3.parameters / capacity)),
+            "2777",
+        ),
+        (
+            "the same with MiB read as 1e6 bytes",
+            str(int(gpt3.parameters / (mebibytes * MEGA))),
+            "2777",
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""One crossbar as a circuit person sees it."""

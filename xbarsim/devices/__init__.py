@@ -1,0 +1,1 @@
+"""What a cell makes of a write and a read."""

@@ -1,0 +1,44 @@
+"""Names of random streams: a number depends on seed, matrix, tile, purpose and write alone."""
+
+import dataclasses
+
+import numpy as np
+
+# Purposes of random streams: SeedSequence(seed, spawn_key=(matrix, tile, purpose)).
+PROGRAMMING, DEVICE, CYCLE, RELAXATION, DRIFT, STUCK, TELEGRAPH, READS, WHITE, FLICKER = range(10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Streams:
+    """Names the random numbers of consecutive tiles."""
+
+    seed: int
+    matrix: int = 0
+    first_tile: int = 0
+
+    def of(self, tiles, purpose, write=0):
+        """SeedSequences of `tiles` tiles.
+
+        write : number of the write, for what every write draws anew
+        """
+        key = (purpose, write) if write else (purpose,)
+        first = self.first_tile
+        return [
+            np.random.SeedSequence(self.seed, spawn_key=(self.matrix, tile, *key))
+            for tile in range(first, first + tiles)
+        ]
+
+    def generators(self, tiles, purpose, write=0):
+        """A generator for each of `tiles` tiles."""
+        sequences = self.of(tiles, purpose, write)
+        return [np.random.Generator(np.random.PCG64(sequence)) for sequence in sequences]
+
+    def keys(self, tiles, purpose, write=0):
+        """(tiles,) uint64 for the kernels."""
+        sequences = self.of(tiles, purpose, write)
+        return np.array([sequence.generate_state(1, np.uint64)[0] for sequence in sequences])
+
+
+def streams_of(streams):
+    """Streams, of an int those of this seed."""
+    return Streams(streams) if isinstance(streams, (int, np.integer)) else streams

@@ -1,0 +1,1 @@
+"""Every step of a model on one simulated chip."""

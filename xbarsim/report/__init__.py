@@ -1,0 +1,1 @@
+"""Traces and chips as text, files and pictures."""

@@ -1,0 +1,1 @@
+"""Runs: batches, traces, repeats, what the dense memory does to a model."""

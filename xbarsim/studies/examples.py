@@ -1,0 +1,49 @@
+"""Tokenised examples in batches of fixed composition, and the threads that work on them."""
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Tokenised examples of a task.
+
+    tokens : list of token id arrays, `parts` consecutive ones per example (2 for pairs)
+    pooling : how a sentence's hidden states become its features, see `bert.sentence_features`
+    """
+
+    tokens: list
+    parts: int = 1
+    pooling: str = "auto"
+
+    def __len__(self):
+        return len(self.tokens) // self.parts
+
+    @property
+    def token_counts(self):
+        """(n,) tokens of each example."""
+        return np.array([len(t) for t in self.tokens]).reshape(-1, self.parts).sum(axis=1)
+
+    def batches(self, size):
+        """Slices of examples, in order."""
+        return [slice(start, min(start + size, len(self))) for start in range(0, len(self), size)]
+
+    def of(self, batch):
+        """Token lists of a slice of examples."""
+        return self.tokens[batch.start * self.parts:batch.stop * self.parts]
+
+
+@contextlib.contextmanager
+def worker_threads(count=None):
+    """A pool of `count` threads (all cores if None) with BLAS on one thread inside."""
+    with (threadpool_limits(limits=1, user_api="blas"),
+          ThreadPoolExecutor(count or numba.config.NUMBA_DEFAULT_NUM_THREADS) as pool):
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(cancel_futures=True)              # an interrupted run stops at once, not after all batches
+            raise
