@@ -27,6 +27,11 @@ def invoke(*words):
     return CliRunner().invoke(app, list(map(str, words)))
 
 
+def unwrapped(output):
+    """What stands in the frame that an error of the command line is drawn with."""
+    return " ".join(output.replace("│", " ").split())
+
+
 def test_a_text_is_scored_by_windows(place):
     done = invoke(
         "evaluate", place / "decoder", place / "text.txt", "--window", 16, "--windows", 3, "--json"
@@ -70,7 +75,7 @@ def test_options_of_the_other_kind_are_refused(place, words, message):
     arguments = [str(place / word) if (place / word).exists() else word for word in words]
     done = CliRunner().invoke(app, ["evaluate", *arguments])
     assert done.exit_code != 0
-    assert message in done.output.replace("\n", " ") + str(done.exception)
+    assert message in unwrapped(done.output) + str(done.exception)
 
 
 def test_generate_prints_the_prompt_and_what_follows(place):
@@ -79,4 +84,4 @@ def test_generate_prints_the_prompt_and_what_follows(place):
     text = language.generate(model, character_tokenizer(), "the cell ", tokens=12)
     assert done.exit_code == 0 and done.stdout.rstrip("\n") == ("the cell " + text).rstrip("\n")
     refused = invoke("generate", place / "model", "the")
-    assert refused.exit_code != 0 and "does not predict" in refused.output.replace("\n", " ")
+    assert refused.exit_code != 0 and "does not predict" in unwrapped(refused.output)
