@@ -229,6 +229,19 @@ def test_an_output_that_is_none_is_refused_with_its_path():
     made.reference["int8"] = Outputs(bad, ALL)
     with pytest.raises(TraceError, match="an output of reference int8 is not finite"):
         aggregate.summarise(made)
+    broken = dataclasses.replace(chip(0, 1, 0), output=bad)
+    with pytest.raises(TraceError, match="an output of chip 1 of case 'c' is not finite"):
+        aggregate.summarise(trace(c=Case('name = "c"', (broken,))))
+
+
+def test_intervals_are_those_of_wilson():
+    """Two of three right, z = 1.96."""
+    z, n, share = 1.959963984540054, 3, 2 / 3
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    ends = [(share + z**2 / (2 * n) + sign * half) / (1 + z**2 / n) for sign in (-1, 1)]
+    found = SUMMARY.references[0]
+    np.testing.assert_allclose([found.low, found.high], ends, rtol=1e-9)
+    assert CASE.change[1] < CASE.change[0] < CASE.change[2]
 
 
 # ---------------------------------------------------------------- text, CSV, JSON
