@@ -1,5 +1,6 @@
 """Every figure of a summary, a report and a picture, from a trace made by hand whose sums are done here."""
 import csv
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from xbarsim import config
+from xbarsim.base.errors import TraceError
 from xbarsim.chips.components import adc, dac, load_component
 from xbarsim.report import curves as sweep
 from xbarsim.report import plots
@@ -174,6 +176,76 @@ def test_events_and_energy_are_those_of_one_example():
     assert CASE.energy.keys() == expected.keys()
     for part, joule in expected.items():
         np.testing.assert_allclose(CASE.energy[part], joule, rtol=1e-12)
+
+
+def test_no_error_and_no_signal():
+    silent = QUERY.data | {"local_signal_rms": np.zeros(2)}
+    perfect = QUERY.data | {"local_error_rms": np.zeros(2)}
+    assert aggregate.snr_db(silent, "local", TOKENS[:2]) == -math.inf
+    assert aggregate.snr_db(perfect, "local", TOKENS[:2]) == math.inf
+
+
+def test_pairs_are_scored_by_their_similarity():
+    """Ranks 1 2 3 4 against 1 3 2 4: Spearman's 1 - 6 * 2 / (4 * 15)."""
+    cosine = np.array([[0.1], [0.4], [0.6], [0.9]], np.float32)
+    made = Trace(
+        Path("p.h5"), ROOT | {"task_kind": "pairs", "metric": "spearman"},
+        np.array([0.0, 2.0, 1.0, 3.0]), np.array([2, 3, 4, 5]),
+        {"float32": Outputs(cosine, np.ones(4, bool))}, {},
+    )
+    found = aggregate.summarise(made)
+    np.testing.assert_allclose(found.references[0].value, 0.8, rtol=1e-12)
+    assert (found.examples, found.sentences, found.cases) == (4, 8, ())
+
+
+def test_chips_that_are_not_finished_do_not_count():
+    late = dataclasses.replace(chip(1, 1, 0), done=np.array([True, False, False]))
+    found = aggregate.summarise(trace(only=Case('name = "c"', (chip(0, 1, 0), late)))).cases[0]
+    assert found.chips == (1.0,) and found.chips_low is None
+    one = trace().reference["int8"]
+    short = dataclasses.replace(trace(), reference={
+        "float32": trace().reference["float32"],
+        "int8": Outputs(one.output, np.array([True, False, False])),
+    })
+    assert [path.name for path in aggregate.summarise(short).references] == ["float32"]
+    empty = dataclasses.replace(short, reference={}, cases={})
+    with pytest.raises(TraceError, match="holds no evaluated examples"):
+        aggregate.summarise(empty)
+
+
+@pytest.mark.parametrize(("kind", "place"), [
+    ("layers", "layer.0.query"), ("products", "layer.0.attention_scores"),
+    ("operations", "layer.0.attention_softmax"),
+])
+def test_a_number_that_is_none_is_refused_with_its_place(kind, place):
+    made = chip(0, 1, 0)
+    old = getattr(made, kind)
+    wrong = Layer(old[place].attributes, old[place].data | {"local_error_rms": np.array([1, np.nan])})
+    broken = dataclasses.replace(made, **{kind: old | {place: wrong}})
+    message = f"local_error_rms of chip 2 of case 'c', {place} is not finite"
+    with pytest.raises(TraceError, match=message):
+        aggregate.summarise(trace(c=Case('name = "c"', (made, broken))))
+
+
+def test_an_output_that_is_none_is_refused_with_its_path():
+    bad = np.full((3, 2), np.nan, np.float32)
+    made = trace()
+    made.reference["int8"] = Outputs(bad, ALL)
+    with pytest.raises(TraceError, match="an output of reference int8 is not finite"):
+        aggregate.summarise(made)
+    broken = dataclasses.replace(chip(0, 1, 0), output=bad)
+    with pytest.raises(TraceError, match="an output of chip 1 of case 'c' is not finite"):
+        aggregate.summarise(trace(c=Case('name = "c"', (broken,))))
+
+
+def test_intervals_are_those_of_wilson():
+    """Two of three right, z = 1.96."""
+    z, n, share = 1.959963984540054, 3, 2 / 3
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    ends = [(share + z**2 / (2 * n) + sign * half) / (1 + z**2 / n) for sign in (-1, 1)]
+    found = SUMMARY.references[0]
+    np.testing.assert_allclose([found.low, found.high], ends, rtol=1e-9)
+    assert CASE.change[1] < CASE.change[0] < CASE.change[2]
 
 
 # ---------------------------------------------------------------- text, CSV, JSON

@@ -69,3 +69,28 @@ def test_table_file_and_picture_say_the_same(tmp_path):
 def test_every_shipped_study_is_valid(name):
     study = config.load_study(name)
     assert study.name == name and len(study.cases()) == len(study.case)
+
+
+def test_every_cell_of_table_and_file(tmp_path):
+    one = case("w: x", 0.6, (0.5, 0.7), adc={"bits": 4})
+    other = replace(case("w: y", 0.5, adc={"bits": 4}), change=None, chips=(0.5,))
+    curves = [sweep.Curve("w", ((4, one), (6.5, other)))]
+    header, rows = sweep.table(curves, "adc.bits", "accuracy")
+    assert header == (
+        "adc.bits", "series", "accuracy x 100", "95 % interval", "minus float32, paired",
+        "95 % over chips", "chips",
+    )
+    assert rows[1] == ("6.5", "w", "50.00", "45.00 .. 55.00", "-", "-", "1")
+    assert sweep.table([sweep.Curve("", ((4, one),))], "k", "f1")[1][0][1] == "-"
+    path = sweep.write(curves, "adc.bits", "accuracy", str(tmp_path / "t.csv"))
+    written = list(csv.DictReader(path.open()))
+    assert list(written[0]) == [
+        "adc.bits", "series", "case", "accuracy", "low", "high", "chips_low", "chips_high",
+        "chips", "change", "change_low", "change_high",
+    ]
+    first = written[0]
+    assert (first["series"], first["case"], first["chips"]) == ("w", "w: x", "2")
+    figures = [float(first[key]) for key in ("low", "high", "chips_low", "chips_high")]
+    assert figures == pytest.approx([0.55, 0.65, 0.4, 0.8], rel=1e-12)
+    assert float(first["change_low"]) < float(first["change"]) < float(first["change_high"])
+    assert written[1]["change"] == written[1]["change_high"] == written[1]["chips_low"] == ""

@@ -1,0 +1,207 @@
+"""What a report prints and writes, word for word, of a summary whose figures are all different."""
+import csv
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from xbarsim.report import text as report
+from xbarsim.report.summary import (
+    LayerSummary,
+    OperationSummary,
+    PathSummary,
+    ProductSummary,
+    Summary,
+)
+
+KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
+
+
+def layer(number, place, **changes):
+    """A matrix whose local SNR is its place, and whose other figures tell where they come from."""
+    rank = 10 * number + place
+    found = LayerSummary(
+        matrix=f"layer.{number}.{KINDS[place]}", local_snr_db=20.0 + rank,
+        accumulated_snr_db=10.0 + rank, adc_saturated=0.001 * rank, dac_saturated=0.002 * rank,
+        attenuation=0.95 - 0.01 * rank, attenuation_spread=0.001, clipped_weights=100 + rank,
+        stuck_cells=200 + rank, bounded_cells=300 + rank, tiles=rank + 1, cells=1000 + rank,
+        write_pulses=5000, write_energy=1e-9, inputs=16, outputs=32, array_energy_per_token=1e-12,
+    )
+    return replace(found, **changes)
+
+
+LAYERS = tuple(layer(number, place) for number in (1, 0) for place in range(6))
+CASE = PathSummary(
+    "first: a", 0.75, 0.5, 0.875, 40, layers=LAYERS,
+    events={"tile_reads": 1234.0, "adc_conversions": 56789.4},
+    energy={"ADC": 3e-9, "DAC": 5e-9, "array (cells and wires)": 1e-9}, assumed=("DAC",),
+    operations=(
+        OperationSummary("layer.0.softmax", 31.0, 13.0, 2.5),
+        OperationSummary("layer.1.softmax", 33.0, 12.0, 4.0),
+    ),
+    products=(
+        ProductSummary("layer.0.scores", 25.0, 15.0, 0.01, 0.5, 1200.0, 2e-9),
+        ProductSummary("layer.1.scores", 24.0, 16.0, 0.02, 0.5, 1300.0, 3e-9),
+    ),
+    chips=(0.7, 0.8), chips_low=0.115, chips_high=1.385, change=(-0.05, -0.1, 0.025),
+    study="of the case",
+)
+SECOND = replace(
+    CASE, name="first: b", value=0.5, low=0.25, high=0.625, examples=39, chips=(0.5,),
+    chips_low=None, chips_high=None, change=(0.0, -0.1, 0.1), energy={"ADC": 1e-9},
+)
+FLOAT = PathSummary("float32", 0.8, 0.7, 0.9, 41)
+INT8 = PathSummary("int8", 0.78, 0.68, 0.88, 42)
+SUMMARY = Summary(
+    path="runs/a.h5", study="s", model="m", task="t", metric="accuracy", head="probe", examples=43,
+    tokens=12345, sentences=86, seed=9, complete=False, created="then", software_version="1",
+    truncated_sentences=6, heads=2, references=(FLOAT, INT8), cases=(CASE, SECOND),
+    notes=("a note",), idle_settings=("nothing follows",), damage=("a part",),
+    chip_texts={"chip": "whole file"},
+)
+TEXT = """\
+m on t: 43 examples, 12,345 tokens, head probe, study 's', seed 9
+INCOMPLETE: the run was interrupted, or is under way; figures cover the examples that are finished.
+DAMAGED: a part; figures cover what can be read.
+6 sentences were cut to the model's or the study's maximum length.
+note: a note
+NO EFFECT: nothing follows
+
+path                          accuracy x 100   95 % interval     examples   minus float32, paired        95 % over chips   chips
+float32                                80.00   70.00 .. 90.00          41
+INT8 digital                           78.00   68.00 .. 88.00          42
+analog: first: a                       75.00   50.00 .. 87.50          40   -5.00 (-10.00 .. 2.50)       11.50 .. 138.50       2
+analog: first: b                       50.00   25.00 .. 62.50          39   +0.00 (-10.00 .. 10.00)
+
+local SNR in dB of each matrix on 'first: a' (last: accumulated SNR after the layer)
+layer               query               key             value  attention_output      intermediate            output   accumulated
+0                    20.0              21.0              22.0              23.0              24.0              25.0          15.0
+1                    30.0              31.0              32.0              33.0              34.0              35.0          25.0
+
+product                worst local SNR in dB   accumulated   ADC saturated     cells set per example    write energy
+scores                                  24.0          15.0          2.00 %                     2,500            5 nJ
+
+operation              worst local SNR in dB   accumulated   saturations per example
+softmax                                 31.0          12.0                       6.5
+
+tiles  102 with 12,090 cells; clipped weights 1,290, stuck cells 2,490, cells held at a physical bound 3,690
+write  60,000 pulses program all cells once, 12 nJ
+range  ADC conversions saturated at most 1.50 % in a matrix, inputs 3.00 %; strongest mean IR drop 20.00 %
+energy 9 nJ per inference of the products on hardware: DAC 5 nJ (assumed price), ADC 3 nJ, array (cells and wires) 1 nJ
+events 1,234 tile reads, 56,789 adc conversions per inference
+       softmax, layer norm, GELU, buffers and data movement are not counted
+trace  runs/a.h5"""  # noqa: E501
+
+
+def test_the_whole_text():
+    assert report.render(SUMMARY).splitlines() == TEXT.splitlines()
+
+
+def test_a_plain_run_prints_no_line_that_says_nothing():
+    bare = tuple(
+        replace(found, attenuation=None, write_energy=None, write_pulses=0) for found in LAYERS
+    )
+    case = replace(SECOND, name="case", layers=bare, products=(), operations=())
+    plain = replace(
+        SUMMARY, cases=(case,), complete=True, truncated_sentences=0, notes=(), idle_settings=(),
+        damage=(),
+    )
+    lines = report.render(plain).splitlines()
+    assert lines[1] == "" and lines[2].startswith("path ") and lines[2].endswith(", paired")
+    words = "INCOMPLETE DAMAGED cut note NO chips product operation write IR".split()
+    printed = " ".join(lines[:-2]).replace(":", " ").split()
+    assert not set(words) & set(printed)
+    assert lines[-2].strip().startswith("attention products, softmax")
+    pulses = replace(case, layers=(*bare[:-1], replace(bare[-1], write_pulses=8)))
+    text = report.render(replace(plain, cases=(pulses,)))
+    assert "\nwrite  8 pulses program all cells once\n" in text
+
+
+def test_references_alone():
+    lines = report.render(replace(SUMMARY, cases=())).splitlines()
+    assert lines[-2].startswith("INT8 digital ") and lines[-1] == "trace  runs/a.h5"
+
+
+def test_a_long_name_widens_its_column():
+    long = replace(CASE, name="n" * 40)
+    lines = report.render(replace(SUMMARY, cases=(long,))).splitlines()
+    row = next(line for line in lines if line.startswith("analog: "))
+    assert row.split()[:3] == ["analog:", "n" * 40, "75.00"]
+    head = next(line for line in lines if line.startswith("path "))
+    assert head.index("accuracy x 100") + len("accuracy x 100") == row.index("75.00") + 5
+    assert len("analog: " + 40 * "n") + 1 + 16 == row.index("75.00") + 5
+
+
+def grid_of(*names):
+    cases = tuple(replace(SECOND, name=name, value=0.01 * k) for k, name in enumerate(names))
+    lines = report.render(replace(SUMMARY, cases=cases)).splitlines()
+    return lines[7:] if lines[7].startswith("accuracy x 100 ") else []
+
+
+def test_cases_named_row_and_column_are_a_table():
+    grid = grid_of("one: a", "one: b", "two: a", "two: b")
+    assert grid[:6] == [
+        "accuracy x 100              a                         b",
+        "float32                     80.00 (70.00 .. 90.00)",
+        "INT8 digital                78.00 (68.00 .. 88.00)",
+        "one                         0.00 (25.00 .. 62.50)     1.00 (25.00 .. 62.50)",
+        "two                         2.00 (25.00 .. 62.50)     3.00 (25.00 .. 62.50)",
+        "",
+    ]
+    assert grid_of("one: a", "one: b", "one: c", "one: d", "two: a", "two: b", "two: c", "two: d")
+
+
+@pytest.mark.parametrize("names", [
+    ("one: a", "one: b"),                                      # a single row
+    ("one: a", "two: a"),                                      # a single column
+    ("one: a", "one: b", "two: a", "two: c"),                  # other columns
+    ("one: a", "one: b", "two: a"),
+    tuple(f"{row}: {column}" for row in "xy" for column in "abcde"),
+])
+def test_other_names_are_no_table(names):
+    assert grid_of(*names) == []
+
+
+def test_every_column_of_the_files(tmp_path):
+    report.write_files([SUMMARY, replace(SUMMARY, path="b")], tmp_path / "new")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "layers.csv", "paths.csv", "report.json",
+    ]
+    rows = list(csv.DictReader((tmp_path / "new" / "paths.csv").open()))
+    assert [row["trace"] for row in rows] == 4 * ["runs/a.h5"] + 4 * ["b"]
+    assert rows[0] == {
+        "trace": "runs/a.h5", "study": "s", "model": "m", "task": "t", "metric": "accuracy",
+        "path": "float32", "value": "0.8", "low": "0.7", "high": "0.9", "examples": "41",
+        "energy_j_per_example": "", "chips": "0", "chips_low": "", "chips_high": "", "change": "",
+        "change_low": "", "change_high": "",
+    }
+    energy = rows[2].pop("energy_j_per_example")
+    assert math.isclose(float(energy), 9e-9, rel_tol=1e-12)
+    assert rows[2] == {
+        "trace": "runs/a.h5", "study": "s", "model": "m", "task": "t", "metric": "accuracy",
+        "path": "first: a", "value": "0.75", "low": "0.5", "high": "0.875", "examples": "40",
+        "chips": "2", "chips_low": "0.115", "chips_high": "1.385", "change": "-0.05",
+        "change_low": "-0.1", "change_high": "0.025",
+    }
+    layers = list(csv.DictReader((tmp_path / "new" / "layers.csv").open()))
+    assert len(layers) == 2 * 2 * 12
+    assert layers[0] == {
+        "trace": "runs/a.h5", "case": "first: a", "matrix": "layer.1.query", "local_snr_db": "30.0",
+        "accumulated_snr_db": "20.0", "adc_saturated": "0.01", "dac_saturated": "0.02",
+        "attenuation": str(0.95 - 0.01 * 10), "attenuation_spread": "0.001",
+        "clipped_weights": "110", "stuck_cells": "210", "bounded_cells": "310", "tiles": "11",
+        "cells": "1010", "write_pulses": "5000", "write_energy": "1e-09", "inputs": "16",
+        "outputs": "32", "array_energy_per_token": "1e-12",
+    }
+
+
+def test_json_holds_no_infinity_and_no_chip_file():
+    perfect = replace(CASE, layers=(layer(0, 0, local_snr_db=math.inf),))
+    content = report.to_json(replace(SUMMARY, cases=(perfect,)))
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    found = content["cases"][0]
+    assert found["layers"][0]["local_snr_db"] is None
+    assert found["layers"][0]["accumulated_snr_db"] == 10.0
+    assert found["energy"] == CASE.energy and found["chips"] == [0.7, 0.8]
+    assert "chip_texts" not in content and content["notes"] == ["a note"]
