@@ -191,8 +191,8 @@ def test_every_column_of_the_files(tmp_path):
         "accumulated_snr_db": "20.0", "adc_saturated": "0.01", "dac_saturated": "0.02",
         "attenuation": str(0.95 - 0.01 * 10), "attenuation_spread": "0.001",
         "clipped_weights": "110", "stuck_cells": "210", "bounded_cells": "310", "tiles": "11",
-        "cells": "1010", "write_pulses": "5000", "write_energy": "1e-09", "inputs": "16",
-        "outputs": "32", "array_energy_per_token": "1e-12",
+        "cells": "1010", "write_pulses": "5000", "write_energy_j": "1e-09", "inputs": "16",
+        "outputs": "32", "array_energy_per_token_j": "1e-12",
     }
 
 
