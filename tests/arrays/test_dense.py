@@ -7,7 +7,9 @@ from scipy.stats import binomtest, norm
 
 from xbarsim.arrays import dense, segment
 from xbarsim.base.errors import ConfigError, OutOfRangeError
-from xbarsim.config.study import Memory, Wires, validate
+from xbarsim.config.arrays import Wires
+from xbarsim.config.study import validate
+from xbarsim.config.synergy import Memory
 from xbarsim.devices.file import ReadNoise
 from xbarsim.devices.presets import load_device
 

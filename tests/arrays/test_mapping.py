@@ -5,7 +5,7 @@ import pytest
 from xbarsim.arrays.layout import layout_of
 from xbarsim.arrays.mapping import CLIP_QUANTILES, choose_clip, encode, hold, reached
 from xbarsim.base.errors import ConfigError
-from xbarsim.config.study import Mapping
+from xbarsim.config.arrays import Mapping
 
 ENCODINGS = [("amplitude", "pair"), ("slices", "pair"), ("slices", "offset")]
 

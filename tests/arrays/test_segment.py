@@ -5,7 +5,8 @@ import pytest
 from xbarsim import Crossbar
 from xbarsim.arrays import segment
 from xbarsim.circuit import cells
-from xbarsim.config.study import Memory, Wires
+from xbarsim.config.arrays import Wires
+from xbarsim.config.synergy import Memory
 from xbarsim.devices.presets import load_device
 
 IDEAL = load_device("ideal")

@@ -9,7 +9,8 @@ from xbarsim import config
 from xbarsim.arrays.array import calibrate, program_matrix
 from xbarsim.chips import chip as chips
 from xbarsim.chips.components import load_component, storage_area
-from xbarsim.chips.lowering import linear_cost, lower
+from xbarsim.chips.lowering import lower
+from xbarsim.chips.lowering_in_situ import linear_cost
 from xbarsim.chips.rollup import peak, roll_up
 from xbarsim.devices.presets import load_device
 from xbarsim.models.graph import load_shape, operations

@@ -7,7 +7,8 @@ from scipy.special import erf
 from tiny import make_tiny_bert
 
 from xbarsim.base.errors import ConfigError
-from xbarsim.config.study import Gelu, LayerNorm, Softmax, validate
+from xbarsim.config.functions import Gelu, LayerNorm, Softmax
+from xbarsim.config.study import validate
 from xbarsim.hardware import functions
 from xbarsim.models import bert
 from xbarsim.models.checkpoint import load_bert

@@ -15,7 +15,8 @@ from study_keys import CHANGES, COUNTING, DEVICE, ELSEWHERE, MODES, SERIAL
 from tiny import make_tiny_bert
 
 from xbarsim.base.errors import ConfigError, IdleSettingWarning
-from xbarsim.config.study import Study, Table, load_study, merge
+from xbarsim.config.study import Study, load_study, merge
+from xbarsim.config.tables import Table
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware import idle
 from xbarsim.report import summary as aggregate

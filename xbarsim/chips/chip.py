@@ -15,7 +15,9 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Presets, describe, parse
 from xbarsim.base.units import MICROSIEMENS, NANO
 from xbarsim.chips.components import KEYS, cell_read_energy, library, library_entries, parse_component
-from xbarsim.config.study import Adc, Dac, Mapping, Table, merge
+from xbarsim.config.arrays import Adc, Dac, Mapping
+from xbarsim.config.study import merge
+from xbarsim.config.tables import Table
 
 CHIPS = Presets("chip", "chips")
 Positive = Annotated[int, Field(ge=1)]

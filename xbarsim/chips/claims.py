@@ -27,7 +27,7 @@ from xbarsim.chips.uncertainty import (
     sweep,
     that_matter,
 )
-from xbarsim.config.study import Table
+from xbarsim.config.tables import Table
 from xbarsim.models.graph import load_shape
 
 

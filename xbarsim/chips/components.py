@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.base.toml_files import packaged, validated
 from xbarsim.base.units import MEGA, MICRO, MILLI, NANO, PICO, SQUARE_MICROMETRE
-from xbarsim.config.study import Table
+from xbarsim.config.tables import Table
 
 QUANTITIES = ("energy", "area", "delay", "leakage")
 KEYS = {"energy": "energy_pj", "area": "area_um2", "delay": "delay_ns", "leakage": "leakage_uw"}

@@ -12,6 +12,8 @@ from xbarsim.chips import lowering
 from xbarsim.chips.assumptions import assumptions
 from xbarsim.chips.chip import load_chip, mean_read_energy
 from xbarsim.chips.components import cell_read_energy
+from xbarsim.chips.lowering_in_situ import unit_product
+from xbarsim.chips.plans import Plan
 from xbarsim.chips.schedule import Stage, schedule
 from xbarsim.models.graph import load_shape, operations
 
@@ -167,7 +169,7 @@ class Lowered:
     stages : of the plan, or one that stands for all of them
     """
 
-    plan: lowering.Plan
+    plan: Plan
     latency: float
     interval: float
     stages: tuple
@@ -373,7 +375,7 @@ def peak(description):
 
 
 def _product(chip):
-    found = lowering.unit_product(chip)
+    found = unit_product(chip)
     if found is None:
         return None
     cost, (inputs, outputs) = found

@@ -1,36 +1,44 @@
 """What a study may say: tables, defaults, validation; computes nothing."""
 
-from xbarsim.config.study import (
-    STUDIES,
+from xbarsim.config.arrays import (
     Adc,
-    Bits,
-    Computation,
     Dac,
     Device,
     Effects,
+    Mapping,
+    Wires,
+    wire_nodes,
+)
+from xbarsim.config.functions import (
     Entries,
     Functions,
     Gelu,
     LayerNorm,
-    LayerOverride,
-    Mapping,
-    Memory,
-    Model,
     Pieces,
-    Products,
-    Quantile,
-    Run,
     Softmax,
+)
+from xbarsim.config.study import (
+    STUDIES,
+    LayerOverride,
+    Model,
+    Run,
     Study,
-    Table,
     Task,
-    Wires,
     load_study,
     merge,
     study_names,
     study_text,
     validate,
-    wire_nodes,
+)
+from xbarsim.config.synergy import (
+    Computation,
+    Memory,
+    Products,
+)
+from xbarsim.config.tables import (
+    Bits,
+    Quantile,
+    Table,
 )
 
 __all__ = [

@@ -10,7 +10,7 @@ import numpy as np
 import tomli_w
 from pydantic import Field, model_validator
 
-from xbarsim.config.study import Table
+from xbarsim.config.tables import Table
 from xbarsim.devices.laws import Finite, Law, NotNegative, Numbers, Positive, Rate, increasing, keys_of
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
 from xbarsim.base.units import MICROSIEMENS
-from xbarsim.config.study import Table
+from xbarsim.config.tables import Table
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

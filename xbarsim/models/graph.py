@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import describe, packaged
-from xbarsim.config.study import Table
+from xbarsim.config.tables import Table
 
 
 class Shape(Table):

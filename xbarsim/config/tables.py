@@ -1,0 +1,36 @@
+"""The strict table that every TOML file is made of."""
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+def _frozen(value):
+    return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
+
+
+def whole(value):
+    """Refuse what Python counts as equal to a whole number: 1.0 and true."""
+    if type(value) is not int:
+        raise ValueError("input should be a valid integer")
+    return value
+
+
+Bits = Annotated[int, Field(ge=1, le=16)] | Literal["ideal"]
+Quantile = Annotated[float, Field(gt=0.5, le=1.0)]
+
+
+class Table(BaseModel):
+    """A table of a TOML file: no unknown key, no value of another type, no infinity or NaN.
+
+    `true` is no number, and `"8"` neither.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _arrays(cls, content):
+        """Arrays of TOML are the tuples of a frozen table."""
+        if not isinstance(content, dict):
+            return content
+        return {key: _frozen(value) for key, value in content.items()}
