@@ -1,7 +1,9 @@
-"""What is checked, by name: `nox -l` lists it, `nox -s quick` runs one; `.ci/run` runs all but `long`.
+"""What is checked, by name: `nox -l` lists it, `nox -s quick` runs one; `.ci/run` runs all but
+`long`.
 
 With `nox --no-venv` a session uses the environment that nox itself stands in.
 """
+
 import tempfile
 from pathlib import Path
 

@@ -1,12 +1,16 @@
-"""Speed of the circuit solver beside its peers: medians and ratios of one run, compile time apart, one BLAS thread.
+"""Speed of the circuit solver beside its peers: medians and ratios of one run, compile time apart,
+one BLAS thread.
 
-Times of single-threaded calls are processor times; of several threads and of processes they are wall times.
+Times of single-threaded calls are processor times; of several threads and of processes they are
+wall times.
 
     python benchmarks/solver.py [--sizes 64 128 256 512 1024]
 
-Peers: the machine's own n x n x n float64 GEMM; SciPy's `splu` with one solve per word line (up to 128); badcrossbar
-with one example per word line (up to 64) and ngspice with one input (up to 64) where they are installed.
+Peers: the machine's own n x n x n float64 GEMM; SciPy's `splu` with one solve per word line (up to
+128); badcrossbar with one example per word line (up to 64) and ngspice with one input (up to 64)
+where they are installed.
 """
+
 import argparse
 import logging
 import os
@@ -54,7 +58,9 @@ print((peak() - before) / g.nbytes)
 
 
 def median(function, seconds=2.0, most=50, clock=time.thread_time):
-    """Median time of a call in s, over at least three calls: of this thread's processor, which others cannot take away."""
+    """Median time of a call in s, over at least three calls: of this thread's processor, which
+    others cannot take away.
+    """
     function()
     times = []
     while len(times) < 3 or sum(times) < seconds and len(times) < most:
@@ -71,17 +77,32 @@ def network(n):
 def sparse_transfer(g, r):
     """The transfer matrix by sparse LU and one solve per word line."""
     n, wire = len(g), 1 / r[0, 0]
-    line = sparse.diags([np.r_[np.full(n - 1, 2.0), 1.0], -np.ones(n - 1), -np.ones(n - 1)], [0, 1, -1]) * wire
-    down = sparse.diags([np.r_[1.0, np.full(n - 1, 2.0)], -np.ones(n - 1), -np.ones(n - 1)], [0, 1, -1]) * wire
+    line = (
+        sparse.diags(
+            [np.r_[np.full(n - 1, 2.0), 1.0], -np.ones(n - 1), -np.ones(n - 1)], [0, 1, -1]
+        )
+        * wire
+    )
+    down = (
+        sparse.diags(
+            [np.r_[1.0, np.full(n - 1, 2.0)], -np.ones(n - 1), -np.ones(n - 1)], [0, 1, -1]
+        )
+        * wire
+    )
     cells, eye = sparse.diags(g.ravel()), sparse.identity(n)
-    matrix = sparse.bmat([[sparse.kron(eye, line) + cells, -cells], [-cells, sparse.kron(down, eye) + cells]], format="csc")
+    matrix = sparse.bmat(
+        [[sparse.kron(eye, line) + cells, -cells], [-cells, sparse.kron(down, eye) + cells]],
+        format="csc",
+    )
     lu, rhs = splu(matrix), np.zeros((2 * n * n, n))
     rhs[np.arange(n) * n, np.arange(n)] = wire
     return lu.solve(rhs)[-n:] * wire
 
 
 def badcrossbar_transfer():
-    """The same by badcrossbar, or None.  It needs cairo for pictures only: where that is missing an empty one serves."""
+    """The same by badcrossbar, or None.  It needs cairo for pictures only: where that is missing an
+    empty one serves.
+    """
     try:
         import cairo  # noqa: F401
     except ImportError:
@@ -92,36 +113,61 @@ def badcrossbar_transfer():
     except ImportError:
         return None
     logging.disable(logging.INFO)
-    return lambda g, r: badcrossbar.compute(np.eye(len(g)), 1 / g, r[0, 0], node_voltages=False,
-                                            all_currents=False).currents.output.T
+    return lambda g, r: (
+        badcrossbar.compute(
+            np.eye(len(g)), 1 / g, r[0, 0], node_voltages=False, all_currents=False
+        ).currents.output.T
+    )
 
 
 def spice_seconds(xb, v, folder):
     """Seconds of an ngspice process that reads and solves the netlist of one input."""
     netlist = Path(folder) / "crossbar.cir"
     xb.to_spice(netlist, v)
-    command = ["ngspice", "-b", netlist]                  # whose status is 1 after a script of commands
+    command = ["ngspice", "-b", netlist]  # whose status is 1 after a script of commands
     if b"i(vbit0) = " not in subprocess.run(command, capture_output=True, check=False).stdout:
         raise RuntimeError("ngspice printed no output current")
-    return median(lambda: subprocess.run(command, capture_output=True, check=False), most=3, clock=time.perf_counter)
+    return median(
+        lambda: subprocess.run(command, capture_output=True, check=False),
+        most=3,
+        clock=time.perf_counter,
+    )
 
 
 def memory(n):
     """Peak memory of one transfer matrix beyond its arguments, over the bytes of T (Linux)."""
-    return float(subprocess.run([sys.executable, "-c", MEMORY, str(n)], capture_output=True, text=True, check=True).stdout)
+    return float(
+        subprocess.run(
+            [sys.executable, "-c", MEMORY, str(n)], capture_output=True, text=True, check=True
+        ).stdout
+    )
 
 
 def cold_start():
-    """Seconds of a first process that compiles everything, and of the next, which finds it compiled."""
+    """Seconds of a first process that compiles everything, and of the next, which finds it
+    compiled.
+    """
     with tempfile.TemporaryDirectory() as cache:
-        return [float(subprocess.run([sys.executable, "-c", COLD], env=os.environ | {"XBARSIM_CACHE_DIR": cache},
-                                     capture_output=True, text=True, check=True).stdout) for _ in range(2)]
+        return [
+            float(
+                subprocess.run(
+                    [sys.executable, "-c", COLD],
+                    env=os.environ | {"XBARSIM_CACHE_DIR": cache},
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+            )
+            for _ in range(2)
+        ]
 
 
 def transfer_table(sizes):
     print("transfer matrix, one thread")
-    print(f"{'n':>5}{'GEMM':>11}{'float64':>12}{'x GEMM':>8}{'memory/T':>10}{'float32':>11}{'f32/f64':>9}{'error f32':>11}"
-          f"{'splu':>10}{'/ours':>7}{'difference':>12}{'badcrossbar':>13}{'/ours':>7}{'difference':>12}")
+    print(
+        f"{'n':>5}{'GEMM':>11}{'float64':>12}{'x GEMM':>8}{'memory/T':>10}{'float32':>11}{'f32/f64':>9}{'error f32':>11}"
+        f"{'splu':>10}{'/ours':>7}{'difference':>12}{'badcrossbar':>13}{'/ours':>7}{'difference':>12}"
+    )
     badcrossbar = badcrossbar_transfer()
     for n in sizes:
         g, r = network(n)
@@ -130,9 +176,11 @@ def transfer_table(sizes):
         half = median(lambda g=single, r=r: transfer_matrix(g, r, r))
         exact = transfer_matrix(g, r, r)[0]
         error = abs(transfer_matrix(single, r, r)[0] - exact).max() / exact.max()
-        space = f"{memory(n):.1f}" if n >= 256 else ""     # below, the warm-up has left enough
-        line = (f"{n:>5}{1e3 * gemm:>8.3f} ms{1e3 * ours:>9.2f} ms{ours / gemm:>8.0f}{space:>10}{1e3 * half:>8.1f} ms"
-                f"{half / ours:>9.2f}{error:>11.1e}")
+        space = f"{memory(n):.1f}" if n >= 256 else ""  # below, the warm-up has left enough
+        line = (
+            f"{n:>5}{1e3 * gemm:>8.3f} ms{1e3 * ours:>9.2f} ms{ours / gemm:>8.0f}{space:>10}{1e3 * half:>8.1f} ms"
+            f"{half / ours:>9.2f}{error:>11.1e}"
+        )
         for peer, largest, width in ((sparse_transfer, 128, 7), (badcrossbar, 64, 10)):
             if peer is not None and n <= largest:
                 taken = median(lambda g=g, r=r, peer=peer: peer(g, r), most=3)
@@ -145,18 +193,23 @@ def thread_table():
     g, r = network(128)
     tiles = [g * (1 + 1e-3 * t) for t in range(32)]
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(2) as two:
+
         def results(pool):
             return list(pool.map(lambda g: transfer_matrix(g, r, r)[0], tiles))
 
-        alone, both = (median(lambda pool=pool: results(pool), clock=time.perf_counter) for pool in (one, two))
+        alone, both = (
+            median(lambda pool=pool: results(pool), clock=time.perf_counter) for pool in (one, two)
+        )
         processor = []
         for pool in (one, two):
             start = time.process_time()
             results(pool)
             processor.append(time.process_time() - start)
         same = "bitwise the same" if np.array_equal(results(one), results(two)) else "DIFFERENT"
-    print(f"32 tiles of 128 x 128: one thread {alone:.3f} s, two threads {both:.3f} s, {alone / both:.2f} times as fast "
-          f"with {processor[1] / processor[0]:.2f} times the processor time, results {same}")
+    print(
+        f"32 tiles of 128 x 128: one thread {alone:.3f} s, two threads {both:.3f} s, {alone / both:.2f} times as fast "
+        f"with {processor[1] / processor[0]:.2f} times the processor time, results {same}"
+    )
 
 
 def voltage_table():

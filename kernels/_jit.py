@@ -1,8 +1,11 @@
-"""The only place that compiles: `jit` for every kernel, with a compile cache that is always on and never stale.
+"""The only place that compiles: `jit` for every kernel, with a compile cache that is always on and
+never stale.
 
-Numba's own cache does not notice when a callee in another file changes, so the cache directory carries a hash of all
-kernel sources: any edit starts a fresh one.  A cache that cannot be read or written counts as none.
+Numba's own cache does not notice when a callee in another file changes, so the cache directory
+carries a hash of all kernel sources: any edit starts a fresh one.  A cache that cannot be read or
+written counts as none.
 """
+
 import functools
 import hashlib
 import os
@@ -43,7 +46,8 @@ CACHE_DIRECTORY = _cache_directory()
 def jit(function=None, **options):
     """`numba.njit` with a `KernelCache`, the GIL released and NumPy's division rules.
 
-    ``config.CACHE_DIR`` is set only while the decorator reads it, so that other users of Numba keep theirs.
+    ``config.CACHE_DIR`` is set only while the decorator reads it, so that other users of Numba keep
+    theirs.
     """
     if function is None:
         return functools.partial(jit, **options)

@@ -1,4 +1,5 @@
 """Nonlinear cells and access devices for the tests of circuits and netlists."""
+
 from xbarsim.circuit.cells import Polynomial, Selector, Sinh, Table, Transistor
 
 CASES = {

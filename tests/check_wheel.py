@@ -1,4 +1,5 @@
 """Compare a wheel with the checkout: `python tests/check_wheel.py FOLDER` of one wheel."""
+
 import sys
 import zipfile
 from pathlib import Path

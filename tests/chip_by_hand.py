@@ -17,9 +17,11 @@ TOKENS = 6
 
 
 def multibit_by_hand(found, batch, copies=1):
-    """{"events": {role: actions per sequence}, "area": m², "idle": W, "programming": J} of SMALL on `multibit`.
+    """{"events": {role: actions per sequence}, "area": m², "idle": W, "programming": J} of SMALL on
+    `multibit`.
 
-    128 x 128 arrays with 4 cells per weight, 8 arrays in a unit, 12 units in a tile, inputs of 8 serial bits.
+    128 x 128 arrays with 4 cells per weight, 8 arrays in a unit, 12 units in a tile, inputs of 8
+    serial bits.
     """
     events = dict.fromkeys(
         (

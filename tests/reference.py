@@ -1,11 +1,14 @@
 """Slow, obvious twins of the solvers, to test against: they share no code with the package."""
+
 import numpy as np
 
 
 def stamped(g, r_word, r_bit):
-    """Nodal matrix of a crossbar, stamped resistor by resistor: (matrix, index of word-line nodes, of bit-line nodes).
+    """Nodal matrix of a crossbar, stamped resistor by resistor: (matrix, index of word-line nodes,
+    of bit-line nodes).
 
-    g : (m, n) S; r_word, r_bit : (m, n) ohm > 0, the segment left of each word-line node, below each bit-line node.
+    g : (m, n) S; r_word, r_bit : (m, n) ohm > 0, the segment left of each word-line node, below
+        each bit-line node.
     """
     m, n = g.shape
     y = np.zeros((2 * m * n, 2 * m * n))
@@ -28,7 +31,9 @@ def stamped(g, r_word, r_bit):
 
 
 def dense_solve(g, r_word, r_bit, voltage):
-    """Node voltages (m, n) twice and output currents (n,) for word-line voltages (m,), bit lines sensed at 0 V."""
+    """Node voltages (m, n) twice and output currents (n,) for word-line voltages (m,), bit lines
+    sensed at 0 V.
+    """
     m, n = g.shape
     y, word, bit = stamped(g, r_word, r_bit)
     rhs = np.zeros(2 * m * n)
@@ -46,10 +51,22 @@ def dense_transfer(g, r_word, r_bit):
     return np.linalg.solve(y, rhs)[bit[-1]] / r_bit[-1][:, None]
 
 
-def counted_product(a, b, rows, top, sign="twos_complement", digit_bits=1, weighted=False, per_tile=None, conducts=None):
-    """Product of integer codes a (t, k) and b (k, n) by counting, bit by bit: (product (t, n), conversions above `top`).
+def counted_product(
+    a,
+    b,
+    rows,
+    top,
+    sign="twos_complement",
+    digit_bits=1,
+    weighted=False,
+    per_tile=None,
+    conducts=None,
+):
+    """Product of integer codes a (t, k) and b (k, n) by counting, bit by bit: (product (t, n),
+    conversions above `top`).
 
-    rows : lines per conversion;  per_tile : elements on one tile;  conducts : function (line, output, closed) -> bool that
+    rows : lines per conversion;  per_tile : elements on one tile;  conducts : function (line,
+        output, closed) -> bool that
     may overrule a switch, `line` counted over all tiles
     """
     offset = 128 if sign == "offset" else 0
@@ -57,9 +74,14 @@ def counted_product(a, b, rows, top, sign="twos_complement", digit_bits=1, weigh
     def planes(code):
         """[(weight, bit)] of a code; the same number of planes for every code."""
         if sign == "magnitude":
-            return [(s * 2**p, s * code > 0 and abs(code) >> p & 1) for s in (1, -1) for p in range(7)]
+            return [
+                (s * 2**p, s * code > 0 and abs(code) >> p & 1) for s in (1, -1) for p in range(7)
+            ]
         unsigned = code + 128 if sign == "offset" else code % 256
-        return [(-(2**p) if p == 7 and sign == "twos_complement" else 2**p, unsigned >> p & 1) for p in range(8)]
+        return [
+            (-(2**p) if p == 7 and sign == "twos_complement" else 2**p, unsigned >> p & 1)
+            for p in range(8)
+        ]
 
     def digits(code):
         """[(weight, [closed switches])]: cells of every digit, in units of their place."""
@@ -67,7 +89,7 @@ def counted_product(a, b, rows, top, sign="twos_complement", digit_bits=1, weigh
         channels = [bits[:7], bits[7:]] if sign == "magnitude" else [bits]
         for channel in channels:
             for q in range(0, len(channel), digit_bits):
-                part = channel[q:q + digit_bits]
+                part = channel[q : q + digit_bits]
                 digit = sum(bit << v for v, (_, bit) in enumerate(part))
                 if weighted:
                     closed = [digit >> v & 1 for v in range(digit_bits)]
@@ -92,7 +114,7 @@ def counted_product(a, b, rows, top, sign="twos_complement", digit_bits=1, weigh
                         elements = range(tile, min(tile + per_tile, depth))
                         for first in range(0, len(elements), rows // cells):
                             count = 0
-                            for i in elements[first:first + rows // cells]:
+                            for i in elements[first : first + rows // cells]:
                                 for v in range(cells):
                                     closed = switch[i][q][1][v]
                                     if conducts is not None:
@@ -106,7 +128,9 @@ def counted_product(a, b, rows, top, sign="twos_complement", digit_bits=1, weigh
 
 
 def eigenmodes(g, r_word, r_bit, voltage, c_word, c_bit, c_cell=0.0):
-    """Response to a step of the inputs: rates (k,) 1/s, and amplitudes (n, k) A of what every output still lacks."""
+    """Response to a step of the inputs: rates (k,) 1/s, and amplitudes (n, k) A of what every
+    output still lacks.
+    """
     from scipy.linalg import eigh
 
     y, word, bit = stamped(g, r_word, r_bit)

@@ -207,7 +207,8 @@ ELSEWHERE = {
     "task.probe_examples",
     "task.calibration",
     "task.calibration_examples",
-    "functions.softmax.accumulator_bits",  # one that is too narrow is refused, any other holds every sum
+    # one that is too narrow is refused, any other holds every sum
+    "functions.softmax.accumulator_bits",
     "run.batch_examples",
     "run.chips",
 }

@@ -1,4 +1,7 @@
-"""A tiny random BERT directory: everything a real checkpoint has, at a size that runs in milliseconds."""
+"""A tiny random BERT directory: everything a real checkpoint has, at a size that runs in
+milliseconds.
+"""
+
 import json
 
 import numpy as np
@@ -18,23 +21,32 @@ SENTENCES = [
     "a man runs",
     "the dog plays with it",
 ]
-WORDS = ("the a an it is was not very film movie story plot acting good great fine bad dull poor awful man woman dog "
-         "cat plays runs eats sees with and of in on , . ! ##s ##ed ##ing").split()
+WORDS = (
+    "the a an it is was not very film movie story plot acting good great fine bad dull poor awful man woman dog "
+    "cat plays runs eats sees with and of in on , . ! ##s ##ed ##ing"
+).split()
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
 
 
 def tiny_tensors(config, rng, classes=0):
-    """Random float32 tensors under the names that Hugging Face's BertForSequenceClassification writes."""
+    """Random float32 tensors under the names that Hugging Face's BertForSequenceClassification
+    writes.
+    """
     h, f = config["hidden_size"], config["intermediate_size"]
-    shapes = {"bert.embeddings.word_embeddings.weight": (config["vocab_size"], h),
-              "bert.embeddings.position_embeddings.weight": (config["max_position_embeddings"], h),
-              "bert.embeddings.token_type_embeddings.weight": (config["type_vocab_size"], h)}
+    shapes = {
+        "bert.embeddings.word_embeddings.weight": (config["vocab_size"], h),
+        "bert.embeddings.position_embeddings.weight": (config["max_position_embeddings"], h),
+        "bert.embeddings.token_type_embeddings.weight": (config["type_vocab_size"], h),
+    }
     dense, norms = {"bert.pooler.dense": (h, h)}, ["bert.embeddings.LayerNorm"]
     for i in range(config["num_hidden_layers"]):
         layer = f"bert.encoder.layer.{i}"
         dense |= {f"{layer}.attention.self.{name}": (h, h) for name in ("query", "key", "value")}
-        dense |= {f"{layer}.attention.output.dense": (h, h), f"{layer}.intermediate.dense": (f, h),
-                  f"{layer}.output.dense": (h, f)}
+        dense |= {
+            f"{layer}.attention.output.dense": (h, h),
+            f"{layer}.intermediate.dense": (f, h),
+            f"{layer}.output.dense": (h, f),
+        }
         norms += [f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"]
     if classes:
         dense["classifier"] = (classes, h)
@@ -48,24 +60,49 @@ def tiny_tensors(config, rng, classes=0):
     return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
 
 
-def make_tiny_bert(directory, *, layers=2, hidden=16, heads=4, intermediate=32, positions=32, classes=0, seed=0,
-                   **config):
+def make_tiny_bert(
+    directory,
+    *,
+    layers=2,
+    hidden=16,
+    heads=4,
+    intermediate=32,
+    positions=32,
+    classes=0,
+    seed=0,
+    **config,
+):
     """Write config.json, model.safetensors, tokenizer.json and vocab.txt; returns the directory.
 
-    `classes` > 0 adds a classifier; further keywords go to config.json (for example ``pooling="mean"``).
+    `classes` > 0 adds a classifier; further keywords go to config.json (for example
+    ``pooling="mean"``).
     """
     from safetensors.numpy import save_file
     from tokenizers.implementations import BertWordPieceTokenizer
 
     directory.mkdir(parents=True, exist_ok=True)
-    content = {
-        "model_type": "bert", "architectures": ["BertForSequenceClassification" if classes else "BertModel"],
-        "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
-        "intermediate_size": intermediate, "hidden_act": "gelu", "vocab_size": len(VOCABULARY),
-        "max_position_embeddings": positions, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "pad_token_id": 0,
-    } | ({"num_labels": classes} if classes else {}) | config
+    content = (
+        {
+            "model_type": "bert",
+            "architectures": ["BertForSequenceClassification" if classes else "BertModel"],
+            "hidden_size": hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "intermediate_size": intermediate,
+            "hidden_act": "gelu",
+            "vocab_size": len(VOCABULARY),
+            "max_position_embeddings": positions,
+            "type_vocab_size": 2,
+            "layer_norm_eps": 1e-12,
+            "pad_token_id": 0,
+        }
+        | ({"num_labels": classes} if classes else {})
+        | config
+    )
     (directory / "config.json").write_text(json.dumps(content))
-    save_file(tiny_tensors(content, np.random.default_rng(seed), classes), directory / "model.safetensors")
+    save_file(
+        tiny_tensors(content, np.random.default_rng(seed), classes), directory / "model.safetensors"
+    )
     (directory / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
     BertWordPieceTokenizer(str(directory / "vocab.txt")).save(str(directory / "tokenizer.json"))
     return directory
@@ -79,7 +116,8 @@ def tiny_mpnet_tensors(config, rng):
         "embeddings.word_embeddings.weight": (config["vocab_size"], hidden),
         "embeddings.position_embeddings.weight": (config["max_position_embeddings"], hidden),
         "encoder.relative_attention_bias.weight": (
-            config["relative_attention_num_buckets"], config["num_attention_heads"]
+            config["relative_attention_num_buckets"],
+            config["num_attention_heads"],
         ),
     }
     tensors = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
@@ -102,10 +140,18 @@ def tiny_mpnet_tensors(config, rng):
 
 
 TINY_MPNET = {
-    "model_type": "mpnet", "architectures": ["MPNetModel"], "hidden_size": 16,
-    "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32, "hidden_act": "gelu",
-    "vocab_size": len(VOCABULARY), "max_position_embeddings": 204, "layer_norm_eps": 1e-5,
-    "pad_token_id": 1, "relative_attention_num_buckets": 32,
+    "model_type": "mpnet",
+    "architectures": ["MPNetModel"],
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+    "hidden_act": "gelu",
+    "vocab_size": len(VOCABULARY),
+    "max_position_embeddings": 204,
+    "layer_norm_eps": 1e-5,
+    "pad_token_id": 1,
+    "relative_attention_num_buckets": 32,
 }
 
 

@@ -1,58 +1,127 @@
-"""Tiny random decoders as Hugging Face directories: one of every family, with settings that are not the default."""
+"""Tiny random decoders as Hugging Face directories: one of every family, with settings that are not
+the default.
+"""
+
 import json
 
 import numpy as np
 
 COMMON = {"vocab_size": 96, "bos_token_id": 1, "eos_token_id": 2}
 CONFIGS = {
-    "llama": COMMON | {
-        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 24,
-        "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 8,
-        "intermediate_size": 40, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
-        "hidden_act": "silu", "rope_theta": 500.0, "tie_word_embeddings": False,
-        "attention_bias": False, "mlp_bias": False,
+    "llama": COMMON
+    | {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "intermediate_size": 40,
+        "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-5,
+        "hidden_act": "silu",
+        "rope_theta": 500.0,
+        "tie_word_embeddings": False,
+        "attention_bias": False,
+        "mlp_bias": False,
     },
-    "llama3": COMMON | {
-        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 32,
-        "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
-        "intermediate_size": 40, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
-        "hidden_act": "silu", "tie_word_embeddings": True,
+    "llama3": COMMON
+    | {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "intermediate_size": 40,
+        "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-5,
+        "hidden_act": "silu",
+        "tie_word_embeddings": True,
         "rope_parameters": {
-            "rope_type": "llama3", "rope_theta": 100.0, "factor": 4.0, "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": 16,
+            "rope_type": "llama3",
+            "rope_theta": 100.0,
+            "factor": 4.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 16,
         },
     },
-    "linear": COMMON | {
-        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 32,
-        "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2,
-        "intermediate_size": 40, "max_position_embeddings": 64, "rms_norm_eps": 1e-5,
-        "hidden_act": "silu", "tie_word_embeddings": True,
+    "linear": COMMON
+    | {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "intermediate_size": 40,
+        "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-5,
+        "hidden_act": "silu",
+        "tie_word_embeddings": True,
         "rope_parameters": {"rope_type": "linear", "rope_theta": 100.0, "factor": 3.0},
     },
-    "qwen2": COMMON | {
-        "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_size": 32,
-        "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 1,
-        "intermediate_size": 48, "max_position_embeddings": 64, "rms_norm_eps": 1e-6,
-        "hidden_act": "silu", "rope_theta": 2000.0, "tie_word_embeddings": True,
+    "qwen2": COMMON
+    | {
+        "model_type": "qwen2",
+        "architectures": ["Qwen2ForCausalLM"],
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "intermediate_size": 48,
+        "max_position_embeddings": 64,
+        "rms_norm_eps": 1e-6,
+        "hidden_act": "silu",
+        "rope_theta": 2000.0,
+        "tie_word_embeddings": True,
         "use_sliding_window": False,
     },
-    "gpt2": COMMON | {
-        "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 24, "n_layer": 2,
-        "n_head": 3, "n_positions": 64, "n_inner": 56, "layer_norm_epsilon": 1e-4,
-        "activation_function": "gelu_new", "tie_word_embeddings": True,
+    "gpt2": COMMON
+    | {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "n_embd": 24,
+        "n_layer": 2,
+        "n_head": 3,
+        "n_positions": 64,
+        "n_inner": 56,
+        "layer_norm_epsilon": 1e-4,
+        "activation_function": "gelu_new",
+        "tie_word_embeddings": True,
     },
-    "phi": COMMON | {
-        "model_type": "phi", "architectures": ["PhiForCausalLM"], "hidden_size": 32,
-        "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
-        "max_position_embeddings": 64, "layer_norm_eps": 1e-5, "hidden_act": "gelu_new",
-        "partial_rotary_factor": 0.375, "rope_theta": 300.0, "tie_word_embeddings": False,
+    "phi": COMMON
+    | {
+        "model_type": "phi",
+        "architectures": ["PhiForCausalLM"],
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "max_position_embeddings": 64,
+        "layer_norm_eps": 1e-5,
+        "hidden_act": "gelu_new",
+        "partial_rotary_factor": 0.375,
+        "rope_theta": 300.0,
+        "tie_word_embeddings": False,
         "qk_layernorm": False,
     },
-    "opt": COMMON | {
-        "model_type": "opt", "architectures": ["OPTForCausalLM"], "hidden_size": 24,
-        "word_embed_proj_dim": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "ffn_dim": 40,
-        "max_position_embeddings": 64, "activation_function": "relu", "do_layer_norm_before": True,
-        "tie_word_embeddings": True, "pad_token_id": 0,
+    "opt": COMMON
+    | {
+        "model_type": "opt",
+        "architectures": ["OPTForCausalLM"],
+        "hidden_size": 24,
+        "word_embed_proj_dim": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+        "ffn_dim": 40,
+        "max_position_embeddings": 64,
+        "activation_function": "relu",
+        "do_layer_norm_before": True,
+        "tie_word_embeddings": True,
+        "pad_token_id": 0,
     },
 }
 

@@ -1,14 +1,17 @@
 """DAC and ADC: inputs to voltage phases, currents to codes, codes to digital sums.
 
-Shapes: b rows (tokens), p phases in which one input vector is applied, n outputs, k of the columns that are converted:
-column c n + j is conversion c (a slice or, when a pair is subtracted digitally, one of its two signs) of output j.
+Shapes: b rows (tokens), p phases in which one input vector is applied, n outputs, k of the columns
+that are converted: column c n + j is conversion c (a slice or, when a pair is subtracted digitally,
+one of its two signs) of output j.
 """
+
 import numpy as np
 
 from xbarsim.kernels._jit import jit
 
-# Adding and subtracting 1.5 * 2**23 rounds a float32 of magnitude below 2**22 to the nearest integer, ties to even,
-# in two vectorised additions; `current * inverse_lsb` is clamped near the code range before.
+# Adding and subtracting 1.5 * 2**23 rounds a float32 of magnitude below 2**22 to the nearest
+# integer, ties to even, in two vectorised additions; `current * inverse_lsb` is clamped near the
+# code range before.
 _ROUND = np.float32(12582912.0)
 
 
@@ -38,11 +41,15 @@ def convert_accumulate(current, first, inverse_lsb, weight, phase_weight, lowest
         for p in range(phases):
             factor = phase_weight[p]
             start, j = 0, first % n
-            while start < k:                              # up to the last output of a conversion
+            while start < k:  # up to the last output of a conversion
                 run = min(k - start, n - j)
                 end = start + run
-                line, inverse, value = current[b, p, start:end], inverse_lsb[start:end], weight[start:end]
-                total = out[b, j:j + run]
+                line, inverse, value = (
+                    current[b, p, start:end],
+                    inverse_lsb[start:end],
+                    weight[start:end],
+                )
+                total = out[b, j : j + run]
                 count = 0
                 for i in range(run):
                     x = min(max(line[i] * inverse[i], below), above)
@@ -59,7 +66,8 @@ def convert_accumulate(current, first, inverse_lsb, weight, phase_weight, lowest
 def range_errors(current, scale, lowest, highest, fractions):
     """Mean square conversion error of each bit line for candidate full scales.
 
-    current : (s, n) float32 samples; scale : (n,) float32 the largest |current|; fractions : (f,) float32 of `scale`.
+    current : (s, n) float32 samples; scale : (n,) float32 the largest |current|; fractions : (f,)
+        float32 of `scale`.
     Returns (f, n) float64.
     """
     samples, n = current.shape

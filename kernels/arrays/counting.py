@@ -1,20 +1,24 @@
 """The computation crossbar: cells behind switches, conversions that count the conducting ones.
 
-A conversion drives r word lines and reads one bit line; a cell conducts where its word line is driven and its switch
-closed.  Both operands are bit fields of at most 8 bits: a conversion takes one bit of the word-line operand and one of
-the switch operand, and the product is the weighted sum of the conversions over all bit pairs and groups of r lines.
+A conversion drives r word lines and reads one bit line; a cell conducts where its word line is
+driven and its switch closed.  Both operands are bit fields of at most 8 bits: a conversion takes
+one bit of the word-line operand and one of the switch operand, and the product is the weighted sum
+of the conversions over all bit pairs and groups of r lines.
 
 Sums over bit pairs without bit pairs
 -------------------------------------
-Let f(S) be any function of the set S of conducting lines of a group (the mean result of its conversion, its variance,
-...) with f({}) = 0, and F(S) = Σ_{U ⊆ S} (-1)^{|S| - |U|} f(U) its Möbius transform, so f(S) = Σ_{U ⊆ S} F(U).  A set U
-conducts in the bit pair (p, q) if bit p of all its word-line fields and bit q of all its switch fields is set, so
+Let f(S) be any function of the set S of conducting lines of a group (the mean result of its
+conversion, its variance, ...) with f({}) = 0, and F(S) = Σ_{U ⊆ S} (-1)^{|S| - |U|} f(U) its Möbius
+transform, so f(S) = Σ_{U ⊆ S} F(U).  A set U conducts in the bit pair (p, q) if bit p of all its
+word-line fields and bit q of all its switch fields is set, so
 
     Σ_pq w_p w_q f(S_pq) = Σ_U F(U) value(AND_{i in U} a_i) value(AND_{i in U} b_i),     value(x) = Σ_p w_p bit_p(x):
 
-a matrix product over the subsets of every group.  It is exact for any conversion characteristic; for a conversion that
-counts without error only subsets of one line remain, and the product is that of the numbers themselves.
+a matrix product over the subsets of every group.  It is exact for any conversion characteristic;
+for a conversion that counts without error only subsets of one line remain, and the product is that
+of the numbers themselves.
 """
+
 import math
 
 import numpy as np
@@ -24,19 +28,34 @@ from xbarsim.kernels.devices.random import mix
 
 
 @jit
-def count_products(driven, driven_weight, transfer, switch_weight, rows, half_swing, top, keys, first, out, saturated):
+def count_products(
+    driven,
+    driven_weight,
+    transfer,
+    switch_weight,
+    rows,
+    half_swing,
+    top,
+    keys,
+    first,
+    out,
+    saturated,
+):
     """Every conversion of one plane of switches, added to `out`.
 
     Parameters
     ----------
     driven : (b, p, m) uint8, bit p of word line i of input b;  driven_weight : (p,) float64
-    transfer : (n, m) float64, current of a bit line per driven word line, in LSB of the converter, 0 behind open switches
+    transfer : (n, m) float64, current of a bit line per driven word line, in LSB of the converter,
+        0 behind open switches
     switch_weight : float, weight of this plane
     rows : int, word lines driven at once;  lines 0 ... rows - 1 are the first group
-    half_swing : float, telegraph noise: every conducting cell is at 1 ± half_swing, drawn anew at every conversion
+    half_swing : float, telegraph noise: every conducting cell is at 1 ± half_swing, drawn anew at
+        every conversion
     top : int, highest code;  -1: the current itself is the result
     keys : (b,) uint64 of the random numbers;  first : int, number of the first conversion
-    out : (b, n) float64, in place;  saturated : (b,) int64, in place: conversions whose current lies beyond `top` + 1/2
+    out : (b, n) float64, in place;  saturated : (b,) int64, in place: conversions whose current
+        lies beyond `top` + 1/2
     """
     b, planes, m = driven.shape
     n = transfer.shape[0]
@@ -59,7 +78,9 @@ def count_products(driven, driven_weight, transfer, switch_weight, rows, half_sw
                         one = transfer[j, active[k]]
                         if half_swing > 0:
                             if k % 64 == 0:
-                                number = (((first + p) * groups + g) * n + j) * ((rows + 63) // 64) + k // 64
+                                number = (((first + p) * groups + g) * n + j) * (
+                                    (rows + 63) // 64
+                                ) + k // 64
                                 bits = mix(keys[t], np.uint64(number))
                             one *= 1 + half_swing if bits & np.uint64(1) else 1 - half_swing
                             bits >>= np.uint64(1)
@@ -75,10 +96,12 @@ def count_products(driven, driven_weight, transfer, switch_weight, rows, half_sw
 
 @jit
 def conversion_moments(current, sigma, half_swing, top):
-    """Mean and variance of a conversion's result for every set of conducting lines, and how often it saturates.
+    """Mean and variance of a conversion's result for every set of conducting lines, and how often
+    it saturates.
 
-    current, sigma : (c, r) float64, what each line adds to the current when it conducts, LSB: mean and standard
-        deviation (normal, independent) beside telegraph noise of relative `half_swing`, see `count_products`
+    current, sigma : (c, r) float64, what each line adds to the current when it conducts, LSB: mean
+        and standard deviation (normal, independent) beside telegraph noise of relative
+        `half_swing`, see `count_products`
     top : int, highest code;  -1: no converter
 
     Returns
@@ -141,7 +164,8 @@ def moebius(values):
 
 @jit
 def conjunctions(fields, signs, subsets, tables):
-    """tables[AND of the fields of a subset] of every group of lines, summed over channels with their signs.
+    """tables[AND of the fields of a subset] of every group of lines, summed over channels with
+    their signs.
 
     fields : (channels, b, r, g) uint8;  subsets : (s,) int64, bits are lines
     signs : (k, channels) float32, tables : (k, 256) float32 values of a bit field, of k quantities
@@ -157,7 +181,7 @@ def conjunctions(fields, signs, subsets, tables):
         while not s >> first_line[s] & 1:
             first_line[s] += 1
     for s in subsets:
-        while s and not needed[s]:                       # a set is its first line and a smaller set
+        while s and not needed[s]:  # a set is its first line and a smaller set
             needed[s] = True
             s &= s - 1
     wanted = np.flatnonzero(needed)
@@ -165,8 +189,12 @@ def conjunctions(fields, signs, subsets, tables):
     for channel in range(channels):
         for t in range(b):
             for s in wanted:
-                own, smaller, field = together[s], together[s & (s - 1)], fields[channel, t, first_line[s]]
-                for g in range(groups):                  # whole rows: vector instructions
+                own, smaller, field = (
+                    together[s],
+                    together[s & (s - 1)],
+                    fields[channel, t, first_line[s]],
+                )
+                for g in range(groups):  # whole rows: vector instructions
                     own[g] = smaller[g] & field[g]
             for q in range(len(tables)):
                 sign, table = signs[q, channel], tables[q]
@@ -183,8 +211,8 @@ def conjunctions(fields, signs, subsets, tables):
 
 @jit
 def scale(values, coefficients, crossbar, bit, group):
-    """Multiply values (z, n, s, g) in place by coefficients (crossbars, bit lines, s, groups of a tile) of the place that
-    crossbar (z, n, g), bit (n,) and group (g,) name."""
+    """Multiply values (z, n, s, g) in place by coefficients (crossbars, bit lines, s, groups of a
+    tile) of the place that crossbar (z, n, g), bit (n,) and group (g,) name."""
     _, lines, sets, groups = coefficients.shape
     flat, place = coefficients.reshape(-1), np.empty(group.size, np.int64)
     for z in range(values.shape[0]):
@@ -199,15 +227,20 @@ def scale(values, coefficients, crossbar, bit, group):
 
 @jit
 def add_noise(output, variance, keys, quantiles):
-    """Add random numbers of the given variance to `output` in place, four from every 64 random bits.
+    """Add random numbers of the given variance to `output` in place, four from every 64 random
+    bits.
 
     output, variance : (b, n) float32;  keys : (b,) uint64
-    quantiles : (2^16,) float32, equally likely values of mean 0 and variance 1 (normal ones, up to 4.3)
+    quantiles : (2^16,) float32, equally likely values of mean 0 and variance 1 (normal ones, up to
+        4.3)
     """
     b, n = output.shape
     for t in range(b):
         for j in range(0, n, 4):
             bits = mix(keys[t], np.uint64(j))
             for k in range(j, min(j + 4, n)):
-                output[t, k] += math.sqrt(max(variance[t, k], np.float32(0))) * quantiles[bits & np.uint64(0xFFFF)]
+                output[t, k] += (
+                    math.sqrt(max(variance[t, k], np.float32(0)))
+                    * quantiles[bits & np.uint64(0xFFFF)]
+                )
                 bits >>= np.uint64(16)

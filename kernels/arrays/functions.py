@@ -1,13 +1,16 @@
-"""Softmax, layer normalisation and GELU of an integer function unit: what a digital unit with small tables computes.
+"""Softmax, layer normalisation and GELU of an integer function unit: what a digital unit with small
+tables computes.
 
-Everything between the rounding of the inputs and the scaling of the results is int64 arithmetic on fixed-point codes; a
-shift to the right rounds half up.  Nonlinear functions of one code are *pieces*: the code's upper bits choose a row of a
-table, its lower `width` bits run along it, and a polynomial is evaluated there by Horner's rule; degree 0 is a table
-without interpolation.  Reciprocals start from such a piece and are improved by Newton steps.
+Everything between the rounding of the inputs and the scaling of the results is int64 arithmetic on
+fixed-point codes; a shift to the right rounds half up.  Nonlinear functions of one code are
+*pieces*: the code's upper bits choose a row of a table, its lower `width` bits run along it, and a
+polynomial is evaluated there by Horner's rule; degree 0 is a table without interpolation.
+Reciprocals start from such a piece and are improved by Newton steps.
 
-Names: q code of an input, R fractional bits of a reciprocal, table (segments, degree + 1) int64.  Each function returns
-how often a code left its range, per row.
+Names: q code of an input, R fractional bits of a reciprocal, table (segments, degree + 1) int64.
+Each function returns how often a code left its range, per row.
 """
+
 import numpy as np
 
 from xbarsim.kernels._jit import jit
@@ -40,7 +43,8 @@ def bit_length(x):
 
 @jit
 def reciprocal(s, table, width, bits, steps):
-    """(y, n) with 1 / s = y 2**-(R + n) for an integer s > 0; `table` holds 2**R / (1 + code / 2**R).
+    """(y, n) with 1 / s = y 2**-(R + n) for an integer s > 0; `table` holds 2**R / (1 + code /
+    2**R).
 
     Newton: y <- y (2 - m y) for the mantissa m in [1, 2).  bits : R, at most 30.
     """
@@ -54,7 +58,8 @@ def reciprocal(s, table, width, bits, steps):
 
 @jit
 def reciprocal_root(s, table, width, bits, steps):
-    """(y, n), n even, with 1 / sqrt(s) = y 2**-(R + n / 2); `table` holds 2**R / sqrt(1 + code / 2**R).
+    """(y, n), n even, with 1 / sqrt(s) = y 2**-(R + n / 2); `table` holds 2**R / sqrt(1 + code /
+    2**R).
 
     Newton: y <- y (3 - m y²) / 2 for the mantissa m in [1, 4).  bits : R, at most 30.
     """
@@ -69,19 +74,33 @@ def reciprocal_root(s, table, width, bits, steps):
 @jit(inline="always")
 def code_of(x, inverse_lsb, highest):
     """(code, 1 if it was held at +-highest else 0)."""
-    q = np.floor(np.float64(x) * inverse_lsb + 0.5)                    # still a float: infinity has no integer
+    q = np.floor(np.float64(x) * inverse_lsb + 0.5)  # still a float: infinity has no integer
     if abs(q) <= highest:
         return np.int64(q), 0
     return (highest if q > 0 else -highest), 1
 
 
 @jit
-def softmax(x, mask, inverse_lsb, highest, fraction_bits, table, width, accumulator, seed, seed_width, bits, steps,
-            largest, out):
+def softmax(
+    x,
+    mask,
+    inverse_lsb,
+    highest,
+    fraction_bits,
+    table,
+    width,
+    accumulator,
+    seed,
+    seed_width,
+    bits,
+    steps,
+    largest,
+    out,
+):
     """Softmax of the rows of x.
 
-    The LSB of a score is ln 2 / 2**fraction_bits, so exp(-d LSB) of a distance d from the row's maximum is the power
-    2**-(fraction of d) of the table, shifted right by the whole part of d.
+    The LSB of a score is ln 2 / 2**fraction_bits, so exp(-d LSB) of a distance d from the row's
+    maximum is the power 2**-(fraction of d) of the table, shifted right by the whole part of d.
 
     x : (r, k) float32;  mask : (r, k) bool, True where x counts, at least once per row
     table, width : 2**-fraction in units of its first entry;  accumulator : largest sum
@@ -118,9 +137,23 @@ def softmax(x, mask, inverse_lsb, highest, fraction_bits, table, width, accumula
 
 
 @jit
-def layer_norm(x, inverse_lsb, highest, epsilon, gamma, beta, seed, seed_width, bits, steps, shift, largest, out):
-    """Layer normalisation of the rows of x: c = h q - sum(q) and V = h sum(q²) - sum(q)² are exact integers, and
-    (x - mean) / sqrt(variance + epsilon) = c / sqrt(V + epsilon).
+def layer_norm(
+    x,
+    inverse_lsb,
+    highest,
+    epsilon,
+    gamma,
+    beta,
+    seed,
+    seed_width,
+    bits,
+    steps,
+    shift,
+    largest,
+    out,
+):
+    """Layer normalisation of the rows of x: c = h q - sum(q) and V = h sum(q²) - sum(q)² are exact
+    integers, and (x - mean) / sqrt(variance + epsilon) = c / sqrt(V + epsilon).
 
     x : (t, h) float32;  epsilon : int64, h² epsilon / LSB²
     gamma : (h,) int64 scale;  beta : (h,) int64 bias, in units of 2**-R of gamma's
@@ -154,7 +187,8 @@ def layer_norm(x, inverse_lsb, highest, epsilon, gamma, beta, seed, seed_width, 
 def gelu(x, inverse_lsb, highest, table, width, covered, guard, shift, largest, out):
     """max(x, 0) + r(|x|) with the even remainder r of a table: GELU(-x) = GELU(x) - x.
 
-    x : (t, n) float32;  table, width : r in units of LSB / 2**guard, for codes below `covered`; 0 beyond
+    x : (t, n) float32;  table, width : r in units of LSB / 2**guard, for codes below `covered`; 0
+        beyond
     shift : from these units to the output's LSB;  largest : code of the output
     out : (t, n) float32 in place, codes of the outputs
     Returns (t,) int64 saturations of inputs and outputs.

@@ -1,4 +1,7 @@
-"""What a full-scale weight costs: clipping, rounding and programming of every weight, for many candidates at once."""
+"""What a full-scale weight costs: clipping, rounding and programming of every weight, for many
+candidates at once.
+"""
+
 import numpy as np
 
 from xbarsim.kernels._jit import jit
@@ -8,9 +11,12 @@ from xbarsim.kernels._jit import jit
 def clip_errors(weight, clip, moment, variance, rounds):
     """Expected square errors of the products y = x W, for independent inputs.
 
-    weight : (n, m) float64, outputs by inputs;  clip : (c, n) full-scale weights;  moment : (m,) of the inputs
-    variance : (2 k + 1,) of a programmed weight over clip², at the held weights -clip ... clip in steps of clip / k
-    rounds : whether weights are held at these steps; otherwise at any value, whose variance is interpolated
+    weight : (n, m) float64, outputs by inputs;  clip : (c, n) full-scale weights;  moment : (m,) of
+        the inputs
+    variance : (2 k + 1,) of a programmed weight over clip², at the held weights -clip ... clip in
+        steps of clip / k
+    rounds : whether weights are held at these steps; otherwise at any value, whose variance is
+        interpolated
 
     Returns (c, n): sum_i moment_i ((held_ij - w_ij)² + clip_j² variance(held_ij)).  O(c n m).
     """

@@ -1,14 +1,16 @@
 """Products of rows with a matrix whose bits do not depend on where in a batch a row stands.
 
-A BLAS computes the rows of a product in groups, and some of its kernels (OpenBLAS for Haswell and Zen)
-add up the terms of a row in another order in one group than in the next.  `block_of_rows` finds, by
-multiplying equal rows, how many can be given to the BLAS at once so that all come out the same.
+A BLAS computes the rows of a product in groups, and some of its kernels (OpenBLAS for Haswell and
+Zen) add up the terms of a row in another order in one group than in the next.  `block_of_rows`
+finds, by multiplying equal rows, how many can be given to the BLAS at once so that all come out the
+same.
 """
+
 import functools
 
 import numpy as np
 
-WHOLE = 256                     # rows that are multiplied at once where the BLAS treats them alike
+WHOLE = 256  # rows that are multiplied at once where the BLAS treats them alike
 BLOCKS = (WHOLE, 16, 8, 1)
 
 
@@ -50,7 +52,7 @@ def _whole(x, matrix):
 
 def _in_blocks(blocks, matrix):
     """blocks (g, b, k) -> (g b, n); the rows of a block are the second operand of the BLAS."""
-    product = np.matmul(matrix, blocks.transpose(0, 2, 1))          # (g, n, b)
+    product = np.matmul(matrix, blocks.transpose(0, 2, 1))  # (g, n, b)
     return np.ascontiguousarray(product.transpose(0, 2, 1)).reshape(-1, len(matrix))
 
 

@@ -1,6 +1,8 @@
-"""Current and slope of nonlinear cells: a memristor, alone or in series with a transistor or a selector.
+"""Current and slope of nonlinear cells: a memristor, alone or in series with a transistor or a
+selector.
 
-Every element is i = c f(v), c its conductance at 0 V (S) and f a non-decreasing curve with f(0) = 0 (V):
+Every element is i = c f(v), c its conductance at 0 V (S) and f a non-decreasing curve with f(0) = 0
+(V):
 
     OHMIC        f = v
     SINH         f = v0 sinh(v / v0)                                        p = (v0,)
@@ -8,9 +10,11 @@ Every element is i = c f(v), c its conductance at 0 V (S) and f a non-decreasing
     TABLE        linear between the points, the outer pieces going on       p = (v_0 ... v_k, f_0 ... f_k)
     TRANSISTOR   f = (v - v² / 2 p0) (1 + p1 v) up to v = p0, then (p0 / 2) (1 + p1 v); odd    p = (overdrive, lambda)
 
-SINH and POLYNOMIAL follow their tangent beyond +-limit, the largest voltage between any two terminals.  No cell of a
-network of such elements can see more, so that this changes no solution; it keeps every iterate finite.
+SINH and POLYNOMIAL follow their tangent beyond +-limit, the largest voltage between any two
+terminals.  No cell of a network of such elements can see more, so that this changes no solution; it
+keeps every iterate finite.
 """
+
 import math
 
 import numpy as np
@@ -31,7 +35,7 @@ def _curve(kind, p, limit, v):
         for k in range(p.size - 1, -1, -1):
             slope = slope * x + f
             f = f * x + p[k]
-        slope = 1.0 + x * (2 * f + x * slope)                       # of x + x² q(x), with f = q, slope = q'
+        slope = 1.0 + x * (2 * f + x * slope)  # of x + x² q(x), with f = q, slope = q'
         f = x + x * x * f
     elif kind == TABLE:
         points = p.size // 2
@@ -52,12 +56,13 @@ def _curve(kind, p, limit, v):
 def cell_currents(kind, p, access_kind, access_p, access_c, c, v, limit, current, slope):
     """Current and differential conductance of every cell.
 
-    kind, p : curve of the memristors; access_kind, access_p, access_c : curve and conductance of what is in series with
-    each, access_c = inf for nothing; c : (k,) S conductance of the memristors at 0 V; v : (k,) V; limit : V.
-    Results go to current (k,) A and slope (k,) S.
+    kind, p : curve of the memristors; access_kind, access_p, access_c : curve and conductance of
+        what is in series with
+    each, access_c = inf for nothing; c : (k,) S conductance of the memristors at 0 V; v : (k,) V;
+    limit : V. Results go to current (k,) A and slope (k,) S.
 
-    In series, the memristor's voltage x solves c f(x) = access_c f_access(v - x): Newton steps kept within a bracket,
-    or bisection where they do not halve.
+    In series, the memristor's voltage x solves c f(x) = access_c f_access(v - x): Newton steps kept
+    within a bracket, or bisection where they do not halve.
     """
     for k in range(v.size):
         if c[k] == 0:
@@ -77,7 +82,9 @@ def cell_currents(kind, p, access_kind, access_p, access_c, c, v, limit, current
                 else:
                     low = x
                 following = x - excess / total
-                if not low <= following <= high or abs(following - x) > moved / 2:     # outside or slow: halve
+                if (
+                    not low <= following <= high or abs(following - x) > moved / 2
+                ):  # outside or slow: halve
                     following = (low + high) / 2
                 moved, x = abs(following - x), following
                 if moved <= 1e-16 * abs(v[k]) or excess == 0:

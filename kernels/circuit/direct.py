@@ -13,8 +13,8 @@ the current between them.  Two things help:
   parts of neighbours are exact, so that the violation of Kirchhoff's current law is known to a
   rounding of the currents that flow.
 
-Kernels name: y (s, kept + s) the eliminated conductances of s nodes as `elimination.eliminate_nodes`
-leaves them; the last of the `kept` columns is ground.
+Kernels name: y (s, kept + s) the eliminated conductances of s nodes as
+`elimination.eliminate_nodes` leaves them; the last of the `kept` columns is ground.
 """
 
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from xbarsim.kernels.circuit.elimination import eliminate_nodes
 from xbarsim.kernels.circuit.small_blocks import HUGE, LEAST
 
 REFINEMENTS = 8
-LEAST_ROOT = 1e-150      # squares of less are no normal numbers, and a hundred times as slow
+LEAST_ROOT = 1e-150  # squares of less are no normal numbers, and a hundred times as slow
 LARGEST_BYTES = 2**30  # of the eliminated conductances: 320 x 320 cells, or longer in one direction
 
 
@@ -90,14 +90,15 @@ def _conductance(r):
 
 @jit
 def _eliminate_chain(y, kept, segments):
-    """As `elimination.eliminate_nodes`, of the nodes of one line, which see each other through segments only.
+    """As `elimination.eliminate_nodes`, of the nodes of one line, which see each other through
+    segments only.
 
     y : (s, kept + s), empty behind the kept columns;  segments : (s - 1,) S between neighbours
     """
     for k in range(len(y) - 1, -1, -1):
         link = segments[k - 1] if k > 0 else 0.0
         total = y[k, :kept].sum() + link
-        if total == 0:                                         # sees nothing
+        if total == 0:  # sees nothing
             continue
         scale = 1 / np.sqrt(total)
         for j in range(kept):

@@ -1,4 +1,5 @@
 """Conjugate gradients on the nodes of a crossbar, relaxed line by line."""
+
 import numpy as np
 
 from xbarsim.kernels._jit import jit

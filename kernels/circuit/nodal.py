@@ -19,6 +19,7 @@ from its left terminal (source resistance included) to its right terminal; r_bit
 of each bit line, from top to bottom; a *chain* (k, lanes) holds one line per column, so that all
 lines are swept side by side in contiguous memory.
 """
+
 from typing import NamedTuple
 
 import numpy as np

@@ -1,24 +1,31 @@
 """Blocks of 8 x 8 cells, many side by side."""
+
 import numpy as np
 
 from xbarsim.kernels._jit import jit
 
-SMALL = 8                # cells along the side of a block that is eliminated in a lane
-LANES = 64               # blocks that are eliminated side by side
-HUGE, HUGE_SINGLE = 1e30, 1e18       # S, stands for no resistance, in float64 and float32
-LEAST, LEAST_SINGLE = 1e-300, 1e-36  # S, whose inverse is still a number: a node that sees less sees nothing
+SMALL = 8  # cells along the side of a block that is eliminated in a lane
+LANES = 64  # blocks that are eliminated side by side
+HUGE, HUGE_SINGLE = 1e30, 1e18  # S, stands for no resistance, in float64 and float32
+LEAST, LEAST_SINGLE = (
+    1e-300,
+    1e-36,
+)  # S, whose inverse is still a number: a node that sees less sees nothing
 
 
 def _plan(right, top):
-    """How to eliminate the inner nodes of a block of SMALL x SMALL cells, as indices of the conductances it has then.
+    """How to eliminate the inner nodes of a block of SMALL x SMALL cells, as indices of the
+    conductances it has then.
 
-    right, top : whether the block has ports there, 1 or 0; at an open edge these nodes are inner ones
+    right, top : whether the block has ports there, 1 or 0; at an open edge these nodes are inner
+        ones
 
     Returns
     -------
-    cells : (3, SMALL, SMALL) places of the conductances of word-line segment, device and bit-line segment of each cell
-    start, spokes, rims : node e has the conductances spokes[start[e] : start[e + 1]]; eliminating it adds to rims, one
-        for each pair of spokes, in order
+    cells : (3, SMALL, SMALL) places of the conductances of word-line segment, device and bit-line
+        segment of each cell
+    start, spokes, rims : node e has the conductances spokes[start[e] : start[e + 1]]; eliminating
+        it adds to rims, one for each pair of spokes, in order
     ports : (p, p) places of the conductances between the ports, below the diagonal
     count : number of places; the last is of pairs without any
     """
@@ -34,7 +41,9 @@ def _plan(right, top):
         return places.setdefault(frozenset((a, b)), len(places))
 
     def level(node):
-        """Of the joins of halves of halves, vertical after horizontal, the one that makes this an inner node."""
+        """Of the joins of halves of halves, vertical after horizontal, the one that makes this an
+        inner node.
+        """
         kind, i, j = node
         first, second = (j, j + 1) if kind == "word" else (i - 1, i)
         edge = second == SMALL or first < 0
@@ -55,7 +64,14 @@ def _plan(right, top):
             rims.extend(place(other, before) for before in around[:k])
         start.append(len(spokes))
     ports = [[places.get(frozenset((a, b)), len(places)) for b in outer] for a in outer]
-    return cells, np.array(start), np.array(spokes), np.array(rims), np.array(ports), len(places) + 1
+    return (
+        cells,
+        np.array(start),
+        np.array(spokes),
+        np.array(rims),
+        np.array(ports),
+        len(places) + 1,
+    )
 
 
 PLANS = {(right, top): _plan(right, top) for right in (0, 1) for top in (0, 1)}
@@ -88,33 +104,43 @@ def _follow(work, start, spokes, rims):
 
 @jit
 def small_blocks(g, r_word, r_bit, row, column, blocks, plan, work, result):
-    """Conductances between the ports (left, right, top, bottom) of small blocks, below the diagonal.
+    """Conductances between the ports (left, right, top, bottom) of small blocks, below the
+    diagonal.
 
-    row, column : of the cell where all blocks begin.  Cells beyond the tile, above it and on its right, are open, and
+    row, column : of the cell where all blocks begin.  Cells beyond the tile, above it and on its
+        right, are open, and
     their wires have no resistance.
     blocks : (upper, lower, left, behind) those of one plan
     work : scratch for as many numbers as the plan has places and there are blocks
-    result : (block rows, block columns, at least p * p), the p x p conductances of each block one after the other
+    result : (block rows, block columns, at least p * p), the p x p conductances of each block one
+        after the other
     """
     cells, start, spokes, rims, ports, places = plan
     upper, lower, left, behind = blocks
     wide = behind - left
     lanes = (lower - upper) * wide
     huge = g.dtype.type(HUGE if g.itemsize == 8 else HUGE_SINGLE)
-    work = work[:places * lanes].reshape((places, lanes))
+    work = work[: places * lanes].reshape((places, lanes))
     work[:] = 0
     for i in range(SMALL):
         for j in range(SMALL):
             q = column + left * SMALL + j
             inside = max(0, min(wide, (g.shape[1] - q + SMALL - 1) // SMALL))
-            for k in range(0, lanes, wide):               # a row of blocks
-                word, device, bit = work[cells[0, i, j], k:], work[cells[1, i, j], k:], work[cells[2, i, j], k:]
+            for k in range(0, lanes, wide):  # a row of blocks
+                word, device, bit = (
+                    work[cells[0, i, j], k:],
+                    work[cells[1, i, j], k:],
+                    work[cells[2, i, j], k:],
+                )
                 p, count = row + (upper + k // wide) * SMALL + i, 0
                 if p >= 0:
                     count = inside
                     own, r_left, r_below = g[p, q::SMALL], r_word[p, q::SMALL], r_bit[p, q::SMALL]
-                    for x in range(count):                # abs: -0.0 ohm
-                        word[x], bit[x] = min(1 / abs(r_left[x]), huge), min(1 / abs(r_below[x]), huge)
+                    for x in range(count):  # abs: -0.0 ohm
+                        word[x], bit[x] = (
+                            min(1 / abs(r_left[x]), huge),
+                            min(1 / abs(r_below[x]), huge),
+                        )
                         device[x] = min(own[x], huge)
                 word[count:wide] = huge
                 bit[count:wide] = huge
@@ -123,6 +149,6 @@ def small_blocks(g, r_word, r_bit, row, column, blocks, plan, work, result):
     for k in range(lanes):
         block, values = result[upper + k // wide, left + k % wide], work[:, k]
         for p in range(size):
-            target, own_places = block[p * size:p * size + p], ports[p]
+            target, own_places = block[p * size : p * size + p], ports[p]
             for q in range(p):
                 target[q] = values[own_places[q]]

@@ -1,8 +1,10 @@
-"""Counter-based random numbers: a value depends on its key and its index alone, never on what was drawn before.
+"""Counter-based random numbers: a value depends on its key and its index alone, never on what was
+drawn before.
 
-This is what makes read noise independent of batch, thread and order: the key of a row names (seed, matrix, sentence,
-token position, ...), the index the bit line.
+This is what makes read noise independent of batch, thread and order: the key of a row names (seed,
+matrix, sentence, token position, ...), the index the bit line.
 """
+
 import math
 
 import numpy as np
@@ -13,21 +15,37 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
 _UNIT = np.float32(2.0**-32)
-# Cephes' single-precision polynomials (S. L. Moshier), highest order first: (log(1 + x) - x + x²/2) / x³ for 1 + x in
-# [1/√2, √2); in x² for |x| <= π/4: (sin x - x) / x³ and (cos x - 1 + x²/2) / x⁴.
-_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = map(np.float32, (
-    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
-    2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1))
+# Cephes' single-precision polynomials (S. L. Moshier), highest order first: (log(1 + x) - x + x²/2)
+# / x³ for 1 + x in [1/√2, √2); in x² for |x| <= π/4: (sin x - x) / x³ and (cos x - 1 + x²/2) / x⁴.
+_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = map(
+    np.float32,
+    (
+        7.0376836292e-2,
+        -1.1514610310e-1,
+        1.1676998740e-1,
+        -1.2420140846e-1,
+        1.4249322787e-1,
+        -1.6668057665e-1,
+        2.0000714765e-1,
+        -2.4999993993e-1,
+        3.3333331174e-1,
+    ),
+)
 _S0, _S1, _S2 = map(np.float32, (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1))
 _C0, _C1, _C2 = map(np.float32, (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2))
 _LN_2, _HALF, _ONE = np.float32(math.log(2)), np.float32(0.5), np.float32(1)
-_SQRT_HALF, _MANTISSA = np.int32(0x3F3504F3), np.int32(0x007FFFFF)      # bits of 1/√2 as float32
-_EIGHTH, _QUARTER = np.uint32(1 << 29), np.float32(math.pi / 2 * 2.0**-30)      # of a turn in 2^32; radian per unit
+_SQRT_HALF, _MANTISSA = np.int32(0x3F3504F3), np.int32(0x007FFFFF)  # bits of 1/√2 as float32
+_EIGHTH, _QUARTER = (
+    np.uint32(1 << 29),
+    np.float32(math.pi / 2 * 2.0**-30),
+)  # of a turn in 2^32; radian per unit
 
 
 @jit(inline="always")
 def mix(key, index):
-    """64 random bits of (key, index), both uint64: the output function of SplitMix64 (Steele et al., OOPSLA 2014)."""
+    """64 random bits of (key, index), both uint64: the output function of SplitMix64 (Steele et
+    al., OOPSLA 2014).
+    """
     z = key + (index + np.uint64(1)) * _STEP
     z = (z ^ (z >> np.uint64(30))) * _MIX_A
     z = (z ^ (z >> np.uint64(27))) * _MIX_B
@@ -36,10 +54,12 @@ def mix(key, index):
 
 @jit(inline="always")
 def normal_pair(key, index):
-    """Two independent standard normal deviates of (key, index), float32, by Box and Muller from 2 x 32 bits.
+    """Two independent standard normal deviates of (key, index), float32, by Box and Muller from 2 x
+    32 bits.
 
-    √(-2 ln u) times cos and sin of 2π v, free of branches so that loops over `index` become vector instructions.  Within
-    1e-6 of the formula in float64 where the radius exceeds 0.03, within 5e-4 elsewhere.
+    √(-2 ln u) times cos and sin of 2π v, free of branches so that loops over `index` become vector
+    instructions.  Within 1e-6 of the formula in float64 where the radius exceeds 0.03, within 5e-4
+    elsewhere.
     """
     bits = mix(key, index)
     u = np.float32((np.float32(np.uint32(bits >> np.uint64(32))) + _HALF) * _UNIT)
@@ -47,7 +67,9 @@ def normal_pair(key, index):
     exponent = np.float32(offset >> np.int32(23))
     x = np.int32((offset & _MANTISSA) + _SQRT_HALF).view(np.float32) - _ONE
     square = x * x
-    series = (((((((_L0 * x + _L1) * x + _L2) * x + _L3) * x + _L4) * x + _L5) * x + _L6) * x + _L7) * x + _L8
+    series = (
+        ((((((_L0 * x + _L1) * x + _L2) * x + _L3) * x + _L4) * x + _L5) * x + _L6) * x + _L7
+    ) * x + _L8
     radius = np.sqrt(np.float32(-2) * (x - _HALF * square + square * x * series + exponent * _LN_2))
 
     turned = np.uint32(np.uint32(bits & np.uint64(0xFFFFFFFF)) + _EIGHTH)
@@ -57,14 +79,17 @@ def normal_pair(key, index):
     sine = x + x * square * ((_S0 * square + _S1) * square + _S2)
     cosine = _ONE - _HALF * square + square * square * ((_C0 * square + _C1) * square + _C2)
     even, odd = (sine, cosine) if quarter & 1 else (cosine, sine)
-    return (-radius if (quarter + 1) & 2 else radius) * even, (-radius if quarter & 2 else radius) * odd
+    return (-radius if (quarter + 1) & 2 else radius) * even, (
+        -radius if quarter & 2 else radius
+    ) * odd
 
 
 @jit
 def add_normal(current, variance, key, first=0):
     """Add normal deviates of the given variance to `current` in place.
 
-    current, variance : (b, n) float32; key : (b,) uint64, one per row; first : index of the first column, even.
+    current, variance : (b, n) float32; key : (b,) uint64, one per row; first : index of the first
+        column, even.
     """
     n = current.shape[1]
     for b in range(current.shape[0]):
@@ -81,7 +106,9 @@ def add_normal(current, variance, key, first=0):
 
 @jit
 def row_keys(seed, names):
-    """(b,) uint64 keys of the rows of `names` (b, k) int64, each row a tuple such as (matrix, sentence, position)."""
+    """(b,) uint64 keys of the rows of `names` (b, k) int64, each row a tuple such as (matrix,
+    sentence, position).
+    """
     out = np.empty(names.shape[0], np.uint64)
     for b in range(names.shape[0]):
         key = np.uint64(seed)

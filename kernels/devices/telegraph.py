@@ -1,8 +1,12 @@
-"""Two-state telegraph noise seen through white noise: a hidden Markov model by scaled forward filter and smoother.
+"""Two-state telegraph noise seen through white noise: a hidden Markov model by scaled forward
+filter and smoother.
 
-States: high with the mean m + d, low with the mean m, both with normal noise of standard deviation s.
-p = P(high -> low), q = P(low -> high) from one sample to the next; the first sample is in equilibrium.
+States: high with the mean m + d, low with the mean m, both with normal noise of standard deviation
+s.
+p = P(high -> low), q = P(low -> high) from one sample to the next; the first sample is in
+equilibrium.
 """
+
 import math
 
 import numpy as np
@@ -29,7 +33,8 @@ def filtered(x, m, d, s, p, q, high):
 def smooth(p, q, high):
     """Turn P(high | past) of `filtered` into P(high | all samples) in place.
 
-    Returns the expected numbers of steps high -> low, low -> high, and of samples before a step that are high.
+    Returns the expected numbers of steps high -> low, low -> high, and of samples before a step
+    that are high.
     """
     falls, rises, from_high = 0.0, 0.0, 0.0
     for k in range(high.size - 2, -1, -1):
@@ -46,9 +51,11 @@ def smooth(p, q, high):
 
 @jit
 def expectation_maximisation(x, start, m, d, s, p, q, high, tolerance, limit):
-    """Baum-Welch: raise the likelihood of traces that share d, s, p, q, each with its own m, until it gains < tolerance.
+    """Baum-Welch: raise the likelihood of traces that share d, s, p, q, each with its own m, until
+    it gains < tolerance.
 
-    x : (n,) all traces one after the other; start : (t + 1,) where each begins, and n; m : (t,), in place
+    x : (n,) all traces one after the other; start : (t + 1,) where each begins, and n; m : (t,), in
+        place
     high : (n,), becomes P(high | all samples)
     Returns log-likelihood, d, s, p, q, steps between states (expected), iterations.
     """
@@ -56,17 +63,22 @@ def expectation_maximisation(x, start, m, d, s, p, q, high, tolerance, limit):
     for iteration in range(limit):
         total, falls, rises, from_high, steps = 0.0, 0.0, 0.0, 0.0, 0
         for t in range(traces):
-            piece = high[start[t]:start[t + 1]]
-            total += filtered(x[start[t]:start[t + 1]], m[t], d, s, p, q, piece)
+            piece = high[start[t] : start[t + 1]]
+            total += filtered(x[start[t] : start[t + 1]], m[t], d, s, p, q, piece)
             a, b, c = smooth(p, q, piece)
-            falls, rises, from_high, steps = falls + a, rises + b, from_high + c, steps + piece.size - 1
+            falls, rises, from_high, steps = (
+                falls + a,
+                rises + b,
+                from_high + c,
+                steps + piece.size - 1,
+            )
         if total - before < tolerance or iteration == limit - 1:
             return total, d, s, p, q, falls + rises, iteration
         before = total
         # Regression of x on the expected states with one offset per trace.
         top, bottom = 0.0, 0.0
         for t in range(traces):
-            h, y = high[start[t]:start[t + 1]], x[start[t]:start[t + 1]]
+            h, y = high[start[t] : start[t + 1]], x[start[t] : start[t + 1]]
             mean_h, mean_y = h.mean(), y.mean()
             for k in range(y.size):
                 top += h[k] * (y[k] - mean_y)
@@ -74,13 +86,13 @@ def expectation_maximisation(x, start, m, d, s, p, q, high, tolerance, limit):
         d = top / bottom if bottom > 0 else d
         square = 0.0
         for t in range(traces):
-            h, y = high[start[t]:start[t + 1]], x[start[t]:start[t + 1]]
+            h, y = high[start[t] : start[t + 1]], x[start[t] : start[t + 1]]
             m[t] = y.mean() - d * h.mean()
             for k in range(y.size):
                 square += h[k] * (y[k] - m[t] - d) ** 2 + (1 - h[k]) * (y[k] - m[t]) ** 2
         s = max(math.sqrt(square / x.size), 1e-12 * abs(d))
         p = min(max(falls / max(from_high, 1e-300), 1e-9), 1 - 1e-9)
         q = min(max(rises / max(steps - from_high, 1e-300), 1e-9), 1 - 1e-9)
-        if p + q > 0.99:                     # samples of a process in continuous time never alternate on purpose
+        if p + q > 0.99:  # samples of a process in continuous time never alternate on purpose
             p, q = 0.99 * p / (p + q), 0.99 * q / (p + q)
     return before, d, s, p, q, 0.0, limit

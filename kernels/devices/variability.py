@@ -1,8 +1,11 @@
-"""Processes in the cells of tiles: write and verify, cells and lines that are stuck, what a cell reads from time to time.
+"""Processes in the cells of tiles: write and verify, cells and lines that are stuck, what a cell
+reads from time to time.
 
-Tiles are (t, m, n).  `key` (t,) uint64 names the random stream of each tile: a cell's numbers depend on its key and its
-place alone (`counter.mix`), so that no order of evaluation and no number of threads changes them.
+Tiles are (t, m, n).  `key` (t,) uint64 names the random stream of each tile: a cell's numbers
+depend on its key and its place alone (`counter.mix`), so that no order of evaluation and no number
+of threads changes them.
 """
+
 import math
 
 import numpy as np
@@ -54,11 +57,13 @@ def write_verify(
 ):
     """Pulse every cell until it reads within `tolerance` of its target.
 
-    target : (t, m, n) S;  low, high : S, the window;  bottom, top : S, bounds that no pulse crosses;  start : S
+    target : (t, m, n) S;  low, high : S, the window;  bottom, top : S, bounds that no pulse
+        crosses;  start : S
     step, nonlinearity, falling : (up, down) of `pulse_step`, S, 1, 1/S;  step_sigma : relative to
         the step
     read_sigma : S;  pulses : at most
-    Results: g (t, m, n) S;  count (t, m, n) int64 pulses;  sum_g (t, m, n) S, of the conductances that the pulses found
+    Results: g (t, m, n) S;  count (t, m, n) int64 pulses;  sum_g (t, m, n) S, of the conductances
+    that the pulses found
     Returns the number of cells that never read within the tolerance.
     """
     failed = 0
@@ -90,9 +95,11 @@ def write_verify(
 
 @jit
 def stuck_cells(on_rate, off_rate, key, state):
-    """Mark cells ON or OFF in `state` (t, m, n) int8: alone, with their word line, with their bit line.
+    """Mark cells ON or OFF in `state` (t, m, n) int8: alone, with their word line, with their bit
+    line.
 
-    on_rate, off_rate : (cells, word lines, bit lines).  Where several apply, bit lines decide over word lines over cells.
+    on_rate, off_rate : (cells, word lines, bit lines).  Where several apply, bit lines decide over
+        word lines over cells.
     """
     tiles, m, n = state.shape
     for t in range(tiles):
@@ -113,12 +120,15 @@ def stuck_cells(on_rate, off_rate, key, state):
 
 @jit
 def telegraph_reads(dwell_high, dwell_low, interval, read_time, key, cell, state):
-    """Share of each read that a two-state cell spends in its high state, `state` (reads,), exact for exponential dwells.
+    """Share of each read that a two-state cell spends in its high state, `state` (reads,), exact
+    for exponential dwells.
 
-    dwell_high, dwell_low, interval, read_time : s, the reads start `interval` apart, at least `read_time`
+    dwell_high, dwell_low, interval, read_time : s, the reads start `interval` apart, at least
+        `read_time`
     key, cell : uint64, the random stream of this cell: mix(key, cell)
 
-    Between two reads the chain moves by its transition probability; within a read every switch is followed.
+    Between two reads the chain moves by its transition probability; within a read every switch is
+    followed.
     """
     own = mix(key, cell)
     rate = 1 / dwell_high + 1 / dwell_low

@@ -5,7 +5,13 @@ from reference import dense_transfer
 
 from xbarsim import Crossbar
 from xbarsim.arrays.layout import Layout
-from xbarsim.arrays.tile import attenuation, has_wires, program_row_block, solve_wires, wire_segments
+from xbarsim.arrays.tile import (
+    attenuation,
+    has_wires,
+    program_row_block,
+    solve_wires,
+    wire_segments,
+)
 from xbarsim.config.study import validate
 from xbarsim.devices.presets import load_device
 

@@ -1,4 +1,5 @@
 """The code blocks of the pages in docs/ that promise to be run."""
+
 import re
 from pathlib import Path
 
@@ -16,6 +17,6 @@ def test_code_blocks_run_one_after_the_other(page, tmp_path, monkeypatch, capsys
     blocks = list(re.finditer(r"^```python\n(.*?)^```$", text, re.S | re.M))
     assert len(blocks) > 5
     for block in blocks:
-        line = text[:block.start()].count("\n") + 1                       # so that tracebacks show the line of the page
+        line = text[: block.start()].count("\n") + 1  # so that tracebacks show the line of the page
         exec(compile("\n" * line + block[1], DOCS / page, "exec"), names)
     assert "False" not in capsys.readouterr().out

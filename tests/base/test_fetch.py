@@ -1,4 +1,7 @@
-"""Fetching by name: verified, resumable, from a directory, with clear errors.  A stand-in registry, no network."""
+"""Fetching by name: verified, resumable, from a directory, with clear errors.  A stand-in registry,
+no network.
+"""
+
 import hashlib
 import os
 import shutil
@@ -31,24 +34,44 @@ def registry(tmp_path, monkeypatch):
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("demo/task.tsv", CONTENT)
     content = {
-        "archive": {"demo": [{"requirement": "demo==1.0", "file": wheel.name, "size": wheel.stat().st_size,
-                              "sha256": digest(wheel.read_bytes())}]},
+        "archive": {
+            "demo": [
+                {
+                    "requirement": "demo==1.0",
+                    "file": wheel.name,
+                    "size": wheel.stat().st_size,
+                    "sha256": digest(wheel.read_bytes()),
+                }
+            ]
+        },
         "model": {},
-        "task": {"demo-task": {"description": "two sentences", "licence": "CC0", "archive": "demo", "layout": "columns",
-                               "files": {"task.tsv": {"member": "demo/task.tsv", "sha256": digest(CONTENT)}}}}}
+        "task": {
+            "demo-task": {
+                "description": "two sentences",
+                "licence": "CC0",
+                "archive": "demo",
+                "layout": "columns",
+                "files": {"task.tsv": {"member": "demo/task.tsv", "sha256": digest(CONTENT)}},
+            }
+        },
+    }
     monkeypatch.setattr(fetch, "registry", lambda: content)
     return content
 
 
 def test_from_a_directory_of_packages(registry, tmp_path):
     directory = fetch.fetch("demo-task", tmp_path / "source", progress=False)
-    assert (directory / "task.tsv").read_bytes() == CONTENT and fetch.is_present("task", "demo-task")
+    assert (directory / "task.tsv").read_bytes() == CONTENT and fetch.is_present(
+        "task", "demo-task"
+    )
     assert fetch.locate("demo-task", "task") == directory / "task.tsv"
 
 
 def test_from_a_directory_of_unpacked_files(registry, tmp_path):
     (tmp_path / "source" / "task.tsv").write_bytes(CONTENT)
-    assert (fetch.fetch("demo-task", tmp_path / "source", progress=False) / "task.tsv").read_bytes() == CONTENT
+    assert (
+        fetch.fetch("demo-task", tmp_path / "source", progress=False) / "task.tsv"
+    ).read_bytes() == CONTENT
 
 
 def test_a_damaged_file_is_refused_and_leaves_nothing(registry, tmp_path):
@@ -109,8 +132,16 @@ def test_pip_is_asked_for_the_exact_file(registry, tmp_path, monkeypatch):
         asked.append(command)
         target = command[command.index("--dest") + 1]
         code = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
-        return real([sys.executable, "-c", code, str(tmp_path / "source" / "demo-1.0-py3-none-any.whl"), target],
-                    **options)
+        return real(
+            [
+                sys.executable,
+                "-c",
+                code,
+                str(tmp_path / "source" / "demo-1.0-py3-none-any.whl"),
+                target,
+            ],
+            **options,
+        )
 
     real = fetch.subprocess.Popen
     monkeypatch.setattr(fetch.subprocess, "Popen", popen)
@@ -122,7 +153,11 @@ def test_pip_is_asked_for_the_exact_file(registry, tmp_path, monkeypatch):
 def test_pip_failing_says_why(registry, monkeypatch):
     real = fetch.subprocess.Popen
     code = "print('ERROR: No matching distribution found for demo==1.0'); raise SystemExit(1)"
-    monkeypatch.setattr(fetch.subprocess, "Popen", lambda command, **options: real([sys.executable, "-c", code], **options))
+    monkeypatch.setattr(
+        fetch.subprocess,
+        "Popen",
+        lambda command, **options: real([sys.executable, "-c", code], **options),
+    )
     with pytest.raises(FetchError, match="No matching distribution.*--from DIRECTORY"):
         fetch.fetch("demo-task", progress=False)
 
@@ -155,7 +190,10 @@ def test_the_hub_is_asked_with_the_files_that_are_read(registry, tmp_path, monke
 
 def test_what_is_known_is_complete():
     for kind, name, entry in fetch.known():
-        assert entry["licence"] and entry["description"] and fetch.download_size(entry) > 0, (kind, name)
+        assert entry["licence"] and entry["description"] and fetch.download_size(entry) > 0, (
+            kind,
+            name,
+        )
         assert all(len(file["sha256"]) == 64 for file in entry["files"].values())
         assert fetch.source_of(entry)
 

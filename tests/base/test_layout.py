@@ -1,4 +1,5 @@
 """The one-way order of the rooms, and what an import may cost."""
+
 import ast
 import subprocess
 import sys
@@ -27,7 +28,7 @@ ROOMS = (
     "cli",
 )
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
-LINES = 500                     # of a file, at most
+LINES = 500  # of a file, at most
 
 
 def imported_names(path):
@@ -127,11 +128,15 @@ def test_imports_go_in_no_circle():
     assert found is None, " -> ".join(found)
 
 
-@pytest.mark.parametrize("graph, found", [
-    ({"a": {"b"}, "b": {"c"}, "c": set()}, None),
-    ({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}, None),
-    ({"a": {"b"}, "b": {"a"}}, ["a", "b", "a"]),
-    ({"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"b"}}, ["b", "c", "d", "b"])])
+@pytest.mark.parametrize(
+    "graph, found",
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, None),
+        ({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}, None),
+        ({"a": {"b"}, "b": {"a"}}, ["a", "b", "a"]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"b"}}, ["b", "c", "d", "b"]),
+    ],
+)
 def test_a_circle_is_found(graph, found):
     assert circle(graph) == found
 
@@ -150,7 +155,7 @@ def test_kernels_import_only_arrays_and_each_other(path):
     if path.stem == "_cache":
         allowed |= {"hashlib", "pathlib", "pickle"}
     if path.stem == "transfer":
-        allowed |= {"threading"}                          # scratch memory of each thread
+        allowed |= {"threading"}  # scratch memory of each thread
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -165,4 +170,9 @@ def test_kernels_import_only_arrays_and_each_other(path):
 
 def test_importing_xbarsim_compiles_nothing():
     code = "import sys, xbarsim; print(any(m in sys.modules for m in ('numba', 'numpy', 'h5py')))"
-    assert subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-P", "-c", code], capture_output=True, text=True
+        ).stdout.strip()
+        == "False"
+    )

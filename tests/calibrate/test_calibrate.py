@@ -1,7 +1,9 @@
-"""Fits of device parameters: truth within the stated intervals, published figures of measured data, what is not identified.
+"""Fits of device parameters: truth within the stated intervals, published figures of measured data,
+what is not identified.
 
 Coverage: 200 seeded repetitions each; a 90 % interval must hold the truth in 85 to 95 % of them.
 """
+
 import json
 from pathlib import Path
 
@@ -21,7 +23,9 @@ measured = pytest.mark.skipif(not DATA.is_dir(), reason=f"no measured data in {D
 
 
 def coverage(fit, truth, repetitions=200):
-    """{name: share of repetitions whose interval holds the truth}; every parameter must be identified in each."""
+    """{name: share of repetitions whose interval holds the truth}; every parameter must be
+    identified in each.
+    """
     inside = dict.fromkeys(truth, 0)
     for seed in range(repetitions):
         result = fit(np.random.default_rng(seed))
@@ -52,12 +56,16 @@ def sinh(v, g=30e-6, v0=0.6):
 
 
 def test_iv_covers():
-    assert_covers(lambda rng: calibrate.fit_iv(V[30:], sinh(V[30:]) + rng.normal(0, 0.5e-6, 30)),
-                  {"conductance": 30e-6, "voltage_scale": 0.6})
+    assert_covers(
+        lambda rng: calibrate.fit_iv(V[30:], sinh(V[30:]) + rng.normal(0, 0.5e-6, 30)),
+        {"conductance": 30e-6, "voltage_scale": 0.6},
+    )
 
 
 def test_profile_of_a_linear_problem_is_the_t_interval():
-    """With nothing nonlinear to vary, the profile of a coefficient must be Student's interval of linear regression."""
+    """With nothing nonlinear to vary, the profile of a coefficient must be Student's interval of
+    linear regression.
+    """
     from scipy import stats
 
     x = np.linspace(0, 1, 20)
@@ -66,7 +74,9 @@ def test_profile_of_a_linear_problem_is_the_t_interval():
     fit = stats.linregress(x, y)
     value, low, high = profile.combination(lambda s: np.array([0.0, 1.0]))
     rss = ((y - fit.intercept - fit.slope * x) ** 2).sum()
-    half = stats.t.ppf(0.95, 17) * np.sqrt(rss / 17 / ((x - 0.5) ** 2).sum())     # 17: two coefficients and s
+    half = stats.t.ppf(0.95, 17) * np.sqrt(
+        rss / 17 / ((x - 0.5) ** 2).sum()
+    )  # 17: two coefficients and s
     assert_allclose([value, low, high], [fit.slope, fit.slope - half, fit.slope + half], rtol=1e-9)
     assert profile.low is profile.high is None
 
@@ -74,7 +84,9 @@ def test_profile_of_a_linear_problem_is_the_t_interval():
 def test_iv_of_several_sweeps_covers_the_mean():
     def fit(rng):
         g = rng.normal(30e-6, 1e-6, 6)
-        return calibrate.fit_iv([V[30:]] * 6, [sinh(V[30:], gk) + rng.normal(0, 0.3e-6, 30) for gk in g])
+        return calibrate.fit_iv(
+            [V[30:]] * 6, [sinh(V[30:], gk) + rng.normal(0, 0.3e-6, 30) for gk in g]
+        )
 
     assert_covers(fit, {"conductance": 30e-6, "voltage_scale": 0.6})
 
@@ -84,7 +96,12 @@ def test_iv_recognises_compliance_and_branches():
     switched = np.concatenate((np.where(V[:30] < 0.8, low, 200e-6), np.minimum(high[30:], 200e-6)))
     reset = np.concatenate((-300e-6 * V[:25], -sinh(V[25:])))
     found = branches(np.concatenate((V, -V)), np.concatenate((switched, reset)))
-    assert [(b.kind, b.returns) for b in found] == [("set", False), ("set", True), ("reset", False), ("reset", True)]
+    assert [(b.kind, b.returns) for b in found] == [
+        ("set", False),
+        ("set", True),
+        ("reset", False),
+        ("reset", True),
+    ]
     assert found[0].compliance == found[1].compliance == 200e-6 and found[3].compliance is None
     assert abs(found[1].current).max() < 200e-6
     fit = calibrate.fit_iv(np.concatenate((V, -V)), np.concatenate((switched, reset)))
@@ -112,14 +129,18 @@ def test_correlated_residuals_widen_the_intervals():
     rng = np.random.default_rng(2)
     noise = np.convolve(rng.normal(0, 0.5e-6, 330), np.ones(30) / np.sqrt(30), mode="valid")[:300]
     v = np.linspace(1, 0, 300)
-    smooth, white = (calibrate.fit_iv(v, sinh(v) + n).conductance for n in (noise, rng.normal(0, 0.5e-6, 300)))
+    smooth, white = (
+        calibrate.fit_iv(v, sinh(v) + n).conductance for n in (noise, rng.normal(0, 0.5e-6, 300))
+    )
     assert (smooth.high - smooth.low) > 2 * (white.high - white.low)
 
 
 @measured
 def test_iv_of_measured_resets():
     path = DATA / "readc_1t1r" / "iv_3b.csv"
-    fit = calibrate.calibrate_files("iv", [path], where={"icc_uA": "200", "sweep": "reset", "v_V": "-0.8..0.8"})
+    fit = calibrate.calibrate_files(
+        "iv", [path], where={"icc_uA": "200", "sweep": "reset", "v_V": "-0.8..0.8"}
+    )
     assert_allclose(fit.conductance.value, 35.64e-6, rtol=2e-4)
     assert_allclose(fit.voltage_scale.value, 0.701, rtol=1e-3)
     everything = calibrate.calibrate_files("iv", [path])
@@ -145,8 +166,15 @@ def relaxing(rng, cells=600, slope=1.8e-12, offset=4.3e-12):
 
 
 def test_relaxation_covers():
-    assert_covers(lambda rng: of_model(calibrate.fit_retention(*relaxing(rng)), "relaxation"), {
-        "variance_slope": 1.8e-12, "variance_offset": 4.3e-12, "mean_slope": -0.2e-6, "mean_offset": -0.3e-6})
+    assert_covers(
+        lambda rng: of_model(calibrate.fit_retention(*relaxing(rng)), "relaxation"),
+        {
+            "variance_slope": 1.8e-12,
+            "variance_offset": 4.3e-12,
+            "mean_slope": -0.2e-6,
+            "mean_offset": -0.3e-6,
+        },
+    )
 
 
 def drifting(rng, cells=60, spread=0.01, noise=0.01):
@@ -170,7 +198,9 @@ def test_retention_that_is_not_identified():
     drift = of_model(no_spread, "drift")
     assert drift.drift_mean.identified and "not above what the scatter" in drift.drift_sigma.reason
     t = np.tile([0, 10.0, 20.0, 40.0], 20)
-    short = calibrate.fit_retention(t, 2e-5 + rng.normal(0, 1e-7, t.size), np.repeat(np.arange(20), 4))
+    short = calibrate.fit_retention(
+        t, 2e-5 + rng.normal(0, 1e-7, t.size), np.repeat(np.arange(20), 4)
+    )
     assert "span 0.6 decades; 1 is needed" in short.variance_slope.reason and not short.device
     assert not short.alternatives[0].parameters[0].identified
     assert "AIC" not in short.render()
@@ -184,20 +214,28 @@ def test_retention_that_is_not_identified():
 
 @measured
 def test_relaxation_of_measured_cells():
-    """Technology C; the published line is that of the cells written to at most 40 µS at the measured times, without the
-    3.4 s which fewer than half of the cells have."""
+    """Technology C; the published line is that of the cells written to at most 40 µS at the
+    measured times, without the 3.4 s which fewer than half of the cells have."""
     fit = calibrate.calibrate_files(
-        "retention", [DATA / "levy_relaxation" / "techC_relaxdata.min.tsv.gz"],
-        {"cell": "1", "time": "2:s", "conductance": "4:S", "initial": "5:S"}, {"5": "0..40e-6"})
+        "retention",
+        [DATA / "levy_relaxation" / "techC_relaxdata.min.tsv.gz"],
+        {"cell": "1", "time": "2:s", "conductance": "4:S", "initial": "5:S"},
+        {"5": "0..40e-6"},
+    )
     assert fit.model.startswith("relaxation")
-    assert_allclose([fit.variance_slope.value, fit.variance_offset.value], [1.777e-12, 4.283e-12], rtol=3e-4)
+    assert_allclose(
+        [fit.variance_slope.value, fit.variance_offset.value], [1.777e-12, 4.283e-12], rtol=3e-4
+    )
     assert any("left out: 3.44 s" in note for note in fit.notes)
 
 
 def trains(rng, up=2.0, down=4.0, pulses=150, noise=0.5e-6):
     share = np.arange(pulses) / (pulses - 1)
     shape = [np.log1p(np.expm1(n) * share) / n if n else share for n in (up, down)]
-    return tuple(g + noise * rng.standard_normal(pulses) for g in (10e-6 + 30e-6 * shape[0], 40e-6 - 30e-6 * shape[1]))
+    return tuple(
+        g + noise * rng.standard_normal(pulses)
+        for g in (10e-6 + 30e-6 * shape[0], 40e-6 - 30e-6 * shape[1])
+    )
 
 
 # ---------------------------------------------------------------- faults
@@ -210,8 +248,12 @@ def faulty(rng, on=0.01, off=0.02, shape=(64, 48)):
 
 
 def test_faults_cover():
-    shares = coverage(lambda rng: calibrate.fit_faults(faulty(rng)), {"on_rate": 0.01, "off_rate": 0.02})
-    assert all(0.88 <= share <= 0.97 for share in shares.values()), shares     # exact intervals of counts: never below 90 %
+    shares = coverage(
+        lambda rng: calibrate.fit_faults(faulty(rng)), {"on_rate": 0.01, "off_rate": 0.02}
+    )
+    assert all(0.88 <= share <= 0.97 for share in shares.values()), (
+        shares
+    )  # exact intervals of counts: never below 90 %
 
 
 def test_proportions_against_their_definition():
@@ -227,7 +269,10 @@ def test_proportions_against_their_definition():
 def test_faults_on_lines():
     g = faulty(np.random.default_rng(0))
     clean = calibrate.fit_faults(g)
-    assert clean.word_line_off_rate.value == clean.bit_line_on_rate.value == 0 and clean.better() is None
+    assert (
+        clean.word_line_off_rate.value == clean.bit_line_on_rate.value == 0
+        and clean.better() is None
+    )
     g[7], g[:, [3, 9]] = 1e-6, 60e-6
     fit = calibrate.fit_faults(g)
     assert_allclose([fit.word_line_off_rate.value, fit.bit_line_on_rate.value], [1 / 64, 2 / 48])
@@ -239,7 +284,9 @@ def test_faults_on_lines():
 def test_false_lines_are_rare():
     maps = (faulty(np.random.default_rng(seed), 0.1, 0.1) for seed in range(100))
     assert not any(calibrate.fit_faults(g).word_line_on_rate.value for g in maps)
-    small = (faulty(np.random.default_rng(seed), 0.18, 0.0, (8, 8)) for seed in range(150))   # half a line is chance here
+    small = (
+        faulty(np.random.default_rng(seed), 0.18, 0.0, (8, 8)) for seed in range(150)
+    )  # half a line is chance here
     assert sum(bool(calibrate.fit_faults(g).word_line_on_rate.value) for g in small) <= 1
 
 
@@ -272,10 +319,15 @@ def example(kind, tmp_path):
     if kind == "faults":
         np.savetxt(path, faulty(rng), delimiter=",")
         return [path], {}
-    header, columns = {"iv": ("V (V),I (A)", (V[30:], sinh(V[30:]) + rng.normal(0, 1e-7, 30))),
-                       "programming": ("target_uS,achieved_uS", (1e6 * LEVELS, 1e6 * LEVELS + rng.normal(size=320))),
-                       "retention": ("time_s,G_S,cell", relaxing(rng)),
-                       "pulses": ("up_S,down_S", trains(rng))}[kind]
+    header, columns = {
+        "iv": ("V (V),I (A)", (V[30:], sinh(V[30:]) + rng.normal(0, 1e-7, 30))),
+        "programming": (
+            "target_uS,achieved_uS",
+            (1e6 * LEVELS, 1e6 * LEVELS + rng.normal(size=320)),
+        ),
+        "retention": ("time_s,G_S,cell", relaxing(rng)),
+        "pulses": ("up_S,down_S", trains(rng)),
+    }[kind]
     np.savetxt(path, np.stack(columns, axis=1), delimiter=",", header=header, comments="")
     return [path], {}
 
@@ -291,26 +343,36 @@ def test_from_file_to_device(kind, tmp_path):
     assert plots.calibration(fit, tmp_path / "fit.png").stat().st_size > 5000
     base = "ideal"
     if kind == "pulses":
-        with pytest.raises(ConfigError, match="tolerance_us and maximum_pulses are choices of the write"):
+        with pytest.raises(
+            ConfigError, match="tolerance_us and maximum_pulses are choices of the write"
+        ):
             calibrate.device_toml(fit, base, "x")
         base = tmp_path / "base.toml"
         faults = calibrate.calibrate_files("faults", *example("faults", tmp_path))
-        base.write_text(calibrate.device_toml(faults, "ideal", "x")
-                        + "\n[write_verify]\nstep_up_us = 1\nstep_down_us = 1\ntolerance_us = 0.5\nmaximum_pulses = 100\n"
-                        'source = "x"\n')
+        base.write_text(
+            calibrate.device_toml(faults, "ideal", "x")
+            + "\n[write_verify]\nstep_up_us = 1\nstep_down_us = 1\ntolerance_us = 0.5\nmaximum_pulses = 100\n"
+            'source = "x"\n'
+        )
     out = calibrate.write_device(fit, tmp_path / f"{kind}-device.toml", base, paths)
     device = load_device(out).file
     for table, values in fit.device.items():
         written = getattr(device, table).model_dump()
         assert written["source"].startswith(f"xbarsim calibrate {kind}") or kind == "pulses"
-        assert all(np.all(np.asarray(written[key]) == value) for key, value in values.items() if isinstance(value, float))
+        assert all(
+            np.all(np.asarray(written[key]) == value)
+            for key, value in values.items()
+            if isinstance(value, float)
+        )
     with pytest.raises(ConfigError, match="name a device that has them with --base"):
         calibrate.device_toml(fit, None, "x")
 
 
 def test_a_fit_without_tables_writes_no_device(tmp_path):
     fit = calibrate.fit_iv(V[30:], 1e-4 * V[30:] + np.random.default_rng(1).normal(0, 1e-6, 30))
-    with pytest.raises(ConfigError, match="gives no table of a device file .voltage_scale: a straight line"):
+    with pytest.raises(
+        ConfigError, match="gives no table of a device file .voltage_scale: a straight line"
+    ):
         calibrate.write_device(fit, tmp_path / "x.toml", "ideal", [])
     assert "not identified: a straight line" in fit.render()
     with pytest.raises(AttributeError, match="no parameter 'slope'"):
@@ -332,7 +394,12 @@ def test_what_cannot_be_fitted(tmp_path):
         calibrate.fit_programming(np.zeros(20), np.ones(20))
     with pytest.raises(OutOfRangeError, match="degree is 7; allowed: 0 to 3"):
         calibrate.fit_programming(LEVELS, LEVELS + 1e-7 * np.arange(320), degree=7)
-    for arguments in (([], []), ([1.0, 2.0], [1e-6]), ([1.0], [1e-6], None, [1e-6, 2e-6]), ([1.0], [np.nan])):
+    for arguments in (
+        ([], []),
+        ([1.0, 2.0], [1e-6]),
+        ([1.0], [1e-6], None, [1e-6, 2e-6]),
+        ([1.0], [np.nan]),
+    ):
         with pytest.raises(ShapeError, match="finite vectors of one length"):
             calibrate.fit_retention(*arguments)
     with pytest.raises(OutOfRangeError, match="all errors are the same"):
@@ -350,8 +417,24 @@ def test_command(tmp_path):
 
     paths, _ = example("iv", tmp_path)
     out, picture = tmp_path / "mine.toml", tmp_path / "fit.png"
-    run = CliRunner().invoke(app, ["calibrate", "iv", str(paths[0]), "--out", str(out), "--base", "ideal", "--picture",
-                                   str(picture), "--column", "voltage=V (V)", "--where", "V (V)=0.1..0.9"])
+    run = CliRunner().invoke(
+        app,
+        [
+            "calibrate",
+            "iv",
+            str(paths[0]),
+            "--out",
+            str(out),
+            "--base",
+            "ideal",
+            "--picture",
+            str(picture),
+            "--column",
+            "voltage=V (V)",
+            "--where",
+            "V (V)=0.1..0.9",
+        ],
+    )
     assert run.exit_code == 0, run.output
     assert "voltage_scale" in run.output and picture.is_file()
     assert_allclose(load_device(out).file.iv.v0_v, 0.6, rtol=0.02)
@@ -367,12 +450,17 @@ def test_command_prints_and_writes_the_model_that_is_named(tmp_path):
     from xbarsim.cli.app import app
 
     paths, _ = example("iv", tmp_path)
-    out, command = tmp_path / "mine.toml", ["calibrate", "iv", str(paths[0]), "--column", "voltage=V (V)"]
+    out, command = (
+        tmp_path / "mine.toml",
+        ["calibrate", "iv", str(paths[0]), "--column", "voltage=V (V)"],
+    )
     best = CliRunner().invoke(app, command).stdout
-    run = CliRunner().invoke(app, [*command, "--model", "polynomial of degree 3", "--out", str(out), "--base", "ideal"])
+    run = CliRunner().invoke(
+        app, [*command, "--model", "polynomial of degree 3", "--out", str(out), "--base", "ideal"]
+    )
     assert run.exit_code == 0, run.output
     assert "polynomial of degree 3" in run.stdout.splitlines()[0] != best.splitlines()[0]
-    assert run.stdout.splitlines()[1] == best.splitlines()[1]                     # what was read
+    assert run.stdout.splitlines()[1] == best.splitlines()[1]  # what was read
     assert "sinh" in next(line for line in run.stdout.splitlines() if "AIC" in line).lower()
     assert load_device(out).file.iv.model == "polynomial"
 
@@ -385,9 +473,14 @@ def test_faults_in_other_units(tmp_path):
     with np.errstate(divide="ignore"):
         np.save(tmp_path / "kilo.npy", 1e-3 / g)
     for name, unit in (("micro.npy", "uS"), ("kilo.npy", "kohm")):
-        fit = calibrate.calibrate_files("faults", [tmp_path / name], {"conductance": f":{unit}"}, {})
-        assert_allclose([p.value for p in fit.parameters if p.value is not None],
-                        [p.value for p in expected.parameters if p.value is not None], rtol=1e-9)
+        fit = calibrate.calibrate_files(
+            "faults", [tmp_path / name], {"conductance": f":{unit}"}, {}
+        )
+        assert_allclose(
+            [p.value for p in fit.parameters if p.value is not None],
+            [p.value for p in expected.parameters if p.value is not None],
+            rtol=1e-9,
+        )
         assert f"in {unit}" in fit.inputs[0]
     for columns, where in (({"conductance": ":V"}, {}), ({"target": ":uS"}, {}), ({}, {"a": "1"})):
         with pytest.raises(ConfigError, match="conductance"):

@@ -1,4 +1,7 @@
-"""Arrays: derivatives by finite differences, recovery and coverage on synthetic currents, what stays open is named."""
+"""Arrays: derivatives by finite differences, recovery and coverage on synthetic currents, what
+stays open is named.
+"""
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,7 +13,12 @@ from xbarsim.calibrate import calibrate_files, conditional, fit_array
 from xbarsim.calibrate.array import RESISTANCES, _Problem
 from xbarsim.report import plots
 
-WIRES = {"word_line_resistance": 8.0, "bit_line_resistance": 5.0, "source_resistance": 40.0, "sense_resistance": 25.0}
+WIRES = {
+    "word_line_resistance": 8.0,
+    "bit_line_resistance": 5.0,
+    "source_resistance": 40.0,
+    "sense_resistance": 25.0,
+}
 
 
 def measured(rng, m=6, n=5, k=None, spread=0.05, noise=2e-9, wires=WIRES):
@@ -19,8 +27,15 @@ def measured(rng, m=6, n=5, k=None, spread=0.05, noise=2e-9, wires=WIRES):
     g = nominal * np.exp(spread * rng.standard_normal((m, n)))
     v = rng.uniform(0, 0.2, (k or 3 * m, m))
     solution = Crossbar(g, **wires).solve(v)
-    return nominal, g, v, *(i + noise * rng.standard_normal(i.shape)
-                            for i in (solution.output_current, solution.input_current))
+    return (
+        nominal,
+        g,
+        v,
+        *(
+            i + noise * rng.standard_normal(i.shape)
+            for i in (solution.output_current, solution.input_current)
+        ),
+    )
 
 
 def test_normal_equations_are_those_of_a_jacobian_by_finite_differences():
@@ -31,26 +46,47 @@ def test_normal_equations_are_those_of_a_jacobian_by_finite_differences():
     theta[-4:] = np.log([30.0, 20.0, 100.0, 50.0])
 
     def residual(theta):
-        return np.concatenate([r.ravel() for r in problem.residuals(problem.crossbar(theta))]) / 1e-6
+        return (
+            np.concatenate([r.ravel() for r in problem.residuals(problem.crossbar(theta))]) / 1e-6
+        )
 
     h = 1e-4
-    jacobian = np.array([(residual(theta + h * e) - residual(theta - h * e)) / (2 * h) for e in np.eye(len(theta))])
+    jacobian = np.array(
+        [(residual(theta + h * e) - residual(theta - h * e)) / (2 * h) for e in np.eye(len(theta))]
+    )
     matrix, pull = problem.linearise(theta)
     descent = pull(problem.residuals(problem.crossbar(theta)))
     np.testing.assert_allclose(matrix, jacobian @ jacobian.T, rtol=0, atol=1e-6 * abs(matrix).max())
     np.testing.assert_allclose(matrix[-4:, -4:], (jacobian @ jacobian.T)[-4:, -4:], rtol=1e-5)
-    np.testing.assert_allclose(descent, -jacobian @ residual(theta), rtol=1e-5, atol=1e-6 * abs(descent).max())
+    np.testing.assert_allclose(
+        descent, -jacobian @ residual(theta), rtol=1e-5, atol=1e-6 * abs(descent).max()
+    )
 
 
 def test_intervals_cover():
     """Resistances and cells from output currents and nominal conductances of known spread."""
-    wires = {"word_line_resistance": 120.0, "bit_line_resistance": 80.0, "source_resistance": 0.0, "sense_resistance": 0.0}
-    known = {"source_resistance": 0.0, "sense_resistance": 0.0, "nominal_sigma": 0.02, "current_sigma": 2e-8}
+    wires = {
+        "word_line_resistance": 120.0,
+        "bit_line_resistance": 80.0,
+        "source_resistance": 0.0,
+        "sense_resistance": 0.0,
+    }
+    known = {
+        "source_resistance": 0.0,
+        "sense_resistance": 0.0,
+        "nominal_sigma": 0.02,
+        "current_sigma": 2e-8,
+    }
     rng, hits, cells = np.random.default_rng(1), [], []
     for _ in range(200):
         nominal, g, v, out, _ = measured(rng, 5, 5, 8, 0.02, 2e-8, wires)
         fit = fit_array(v, out, nominal, **known)
-        hits.append([(p := getattr(fit, name)).identified and p.low <= wires[name] <= p.high for name in RESISTANCES[:2]])
+        hits.append(
+            [
+                (p := getattr(fit, name)).identified and p.low <= wires[name] <= p.high
+                for name in RESISTANCES[:2]
+            ]
+        )
         cells.append((fit.conductance_low <= g) & (g <= fit.conductance_high))
     assert all(0.85 <= share <= 0.95 for share in np.mean(hits, axis=0)), np.mean(hits, axis=0)
     assert 0.85 <= np.mean(cells) <= 0.95, np.mean(cells)
@@ -63,7 +99,7 @@ def test_input_currents_take_the_place_of_nominal_conductances():
     for name, truth in WIRES.items():
         parameter = getattr(fit, name)
         assert parameter.identified, parameter.reason
-        assert parameter.low ** 2 / parameter.value < truth < parameter.high ** 2 / parameter.value
+        assert parameter.low**2 / parameter.value < truth < parameter.high**2 / parameter.value
     np.testing.assert_allclose(fit.conductance, g, rtol=0.02)
     assert 0.7 < fit.goodness["chi_square_per_freedom"] < 1.3
     assert fit.conductance_identified.all()
@@ -86,7 +122,9 @@ def test_fewer_inputs_than_word_lines():
     rng = np.random.default_rng(4)
     nominal, _, v, out, _ = measured(rng, 6, 5, 4)
     free = fit_array(v, out, current_sigma=2e-9, **WIRES)
-    assert any("2 combinations of the conductances of every bit line" in note for note in free.notes)
+    assert any(
+        "2 combinations of the conductances of every bit line" in note for note in free.notes
+    )
     assert not free.conductance_identified.all()
     tied = fit_array(v, out, nominal, current_sigma=2e-9, nominal_sigma=0.05, **WIRES)
     widths = [(fit.conductance_high - fit.conductance_low).max() for fit in (tied, free)]
@@ -95,10 +133,20 @@ def test_fewer_inputs_than_word_lines():
 
 def test_source_and_first_segment_of_one_column_are_one_resistance():
     rng = np.random.default_rng(5)
-    nominal, _, v, out, _ = measured(rng, 12, 1, 40, spread=0.01, noise=1e-10,
-                                     wires={"word_line_resistance": 300.0, "bit_line_resistance": 5.0})
+    nominal, _, v, out, _ = measured(
+        rng,
+        12,
+        1,
+        40,
+        spread=0.01,
+        noise=1e-10,
+        wires={"word_line_resistance": 300.0, "bit_line_resistance": 5.0},
+    )
     fit = fit_array(v, out, nominal, nominal_sigma=0.01, sense_resistance=0.0)
-    assert "flat direction" in fit.source_resistance.reason or "flat direction" in fit.word_line_resistance.reason
+    assert (
+        "flat direction" in fit.source_resistance.reason
+        or "flat direction" in fit.word_line_resistance.reason
+    )
     reason = fit.word_line_resistance.reason + fit.source_resistance.reason
     assert "source_resistance" in reason and "word_line_resistance" in reason
 
@@ -118,7 +166,9 @@ def test_spread_around_nominal_conductances_is_estimated():
     assert fit.goodness["noise_A"] == pytest.approx(2e-9, rel=0.15, abs=0)
     for name in RESISTANCES[:2]:
         parameter = getattr(fit, name)
-        assert parameter.low ** 2 / parameter.value < WIRES[name] < parameter.high ** 2 / parameter.value
+        assert (
+            parameter.low**2 / parameter.value < WIRES[name] < parameter.high**2 / parameter.value
+        )
 
 
 def test_from_files(tmp_path):
@@ -126,7 +176,10 @@ def test_from_files(tmp_path):
     write_arrays(tmp_path / "all.h5", {"v": (v, "V"), "i": (out, "A")})
     np.save(tmp_path / "g.npy", nominal)
     np.savetxt(tmp_path / "in.csv", drawn, delimiter=",")
-    fit = calibrate_files("array", [f"{tmp_path}/all.h5:v", f"{tmp_path}/all.h5:i", tmp_path / "g.npy", tmp_path / "in.csv"])
+    fit = calibrate_files(
+        "array",
+        [f"{tmp_path}/all.h5:v", f"{tmp_path}/all.h5:i", tmp_path / "g.npy", tmp_path / "in.csv"],
+    )
     same = fit_array(v, out, nominal, drawn)
     np.testing.assert_allclose(fit.conductance, same.conductance, rtol=1e-9)
     assert "current in A, 18 x 5" in fit.inputs[1]

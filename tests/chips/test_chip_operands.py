@@ -17,7 +17,8 @@ def operand_lists(shape, tokens):
     """{step: (values read first, values of the other operand, values written)} of one layer and
     one sequence.
 
-    Every list names single values: a query is ("q", token, feature), a score ("score", head, token, other token).
+    Every list names single values: a query is ("q", token, feature), a score ("score", head, token,
+    other token).
     """
     t, h, f = range(tokens), range(shape.hidden), range(shape.intermediate)
     heads = range(shape.heads)

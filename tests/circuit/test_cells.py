@@ -1,4 +1,5 @@
 """Nonlinear cells: curves, ngspice's solutions, a stress grid, errors."""
+
 import shutil
 import subprocess
 
@@ -26,12 +27,16 @@ def spice_currents(xb, v, directory):
     for i in range(m):
         lines.append(f"V{i} a{i} 0 {float(v[i])!r}")
         for j in range(n):
-            lines.append(f"Rw{i}_{j} {f'w{i}_{j - 1}' if j else f'a{i}'} w{i}_{j} {float(xb.word_segments[i, j])!r}")
+            lines.append(
+                f"Rw{i}_{j} {f'w{i}_{j - 1}' if j else f'a{i}'} w{i}_{j} {float(xb.word_segments[i, j])!r}"
+            )
             below = f"u{i + 1}_{j}" if i + 1 < m else f"s{j}"
             lines.append(f"Rb{i}_{j} u{i}_{j} {below} {float(xb.bit_segments[i + 1, j])!r}")
             g = float(xb.conductance[i, j])
             if g and xb.access is None:
-                lines.append(f"B{i}_{j} w{i}_{j} u{i}_{j} i={xb.cell.spice(g, f'v(w{i}_{j},u{i}_{j})')}")
+                lines.append(
+                    f"B{i}_{j} w{i}_{j} u{i}_{j} i={xb.cell.spice(g, f'v(w{i}_{j},u{i}_{j})')}"
+                )
             elif g:
                 x, voltage = f"x{i}_{j}", f"v(w{i}_{j},x{i}_{j})"
                 cell = f"{g!r}*{voltage}" if xb.cell is None else xb.cell.spice(g, voltage)
@@ -39,10 +44,18 @@ def spice_currents(xb, v, directory):
                 lines.append(f"C{i}_{j}x {x} 0 0")
                 lines.append(f"Ba{i}_{j} {x} u{i}_{j} i={xb.access.spice(f'v({x},u{i}_{j})')}")
     lines += [f"Vs{j} s{j} 0 0" for j in range(n)]
-    lines += [".control", "op", "set numdgt=15"] + [f"print i(vs{j})" for j in range(n)] + [".endc", ".end"]
+    lines += (
+        [".control", "op", "set numdgt=15"]
+        + [f"print i(vs{j})" for j in range(n)]
+        + [".endc", ".end"]
+    )
     (directory / "net.cir").write_text("\n".join(lines) + "\n")
-    done = subprocess.run(["ngspice", "-b", "net.cir"], cwd=directory, capture_output=True, text=True, check=False)
-    found = [float(line.split("=")[1]) for line in done.stdout.splitlines() if line.startswith("i(vs")]
+    done = subprocess.run(
+        ["ngspice", "-b", "net.cir"], cwd=directory, capture_output=True, text=True, check=False
+    )
+    found = [
+        float(line.split("=")[1]) for line in done.stdout.splitlines() if line.startswith("i(vs")
+    ]
     assert len(found) == n, done.stdout + done.stderr
     return np.array(found)
 
@@ -52,14 +65,21 @@ def spice_currents(xb, v, directory):
 def test_ngspice_agrees(case, tmp_path):
     xb, v = array(case)
     expected = spice_currents(xb, v, tmp_path)
-    np.testing.assert_allclose(xb.solve(v).output_current, expected, rtol=0, atol=1e-9 * abs(expected).max())
+    np.testing.assert_allclose(
+        xb.solve(v).output_current, expected, rtol=0, atol=1e-9 * abs(expected).max()
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_kirchhoff_and_energy(case):
     xb, v = array(case, 9, 7)
     s = xb.solve(v)
-    np.testing.assert_allclose(s.input_current.sum(), s.output_current.sum(), rtol=0, atol=1e-11 * abs(s.cell_current).max())
+    np.testing.assert_allclose(
+        s.input_current.sum(),
+        s.output_current.sum(),
+        rtol=0,
+        atol=1e-11 * abs(s.cell_current).max(),
+    )
     np.testing.assert_allclose(s.cell_power + s.wire_power, s.power, rtol=1e-9)
     assert s.residual < 1e-12 and s.iterations < 15
 
@@ -73,7 +93,9 @@ def test_a_sinh_cell_without_wires_is_its_closed_form():
 def test_small_voltages_see_the_conductance():
     xb, v = array("sinh")
     linear = Crossbar(xb.conductance, 50.0, 100.0, 20.0, 30.0)
-    np.testing.assert_allclose(xb.solve(1e-6 * v).output_current, linear.solve(1e-6 * v).output_current, rtol=1e-9)
+    np.testing.assert_allclose(
+        xb.solve(1e-6 * v).output_current, linear.solve(1e-6 * v).output_current, rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("n", [16, 128])
@@ -87,20 +109,34 @@ def test_stress_grid(n, r, case):
 @pytest.mark.parametrize("voltage_scale", [0.05, 0.02, 0.005])
 @pytest.mark.parametrize("r", [1.0, 20.0])
 def test_steep_cells_against_a_circuit_of_one(voltage_scale, r):
-    """Currents at ideal wires are up to 1e80 times too large: neither a start nor a measure of the residual."""
+    """Currents at ideal wires are up to 1e80 times too large: neither a start nor a measure of the
+    residual.
+    """
     current = Crossbar([[1e-3]], r, r, cell=Sinh(voltage_scale)).solve([1.0]).output_current[0]
-    exact = brentq(lambda i: voltage_scale * np.arcsinh(i / (1e-3 * voltage_scale)) + 2 * r * i - 1, 0, 1, xtol=1e-18)
+    exact = brentq(
+        lambda i: voltage_scale * np.arcsinh(i / (1e-3 * voltage_scale)) + 2 * r * i - 1,
+        0,
+        1,
+        xtol=1e-18,
+    )
     assert current == pytest.approx(exact, rel=1e-11, abs=0)
 
 
 def test_steep_cells_obey_kirchhoff_in_the_wires():
-    g, v = 10 ** np.random.default_rng(0).uniform(-6, -3, (32, 32)), np.random.default_rng(1).uniform(-1, 1, 32)
+    g, v = (
+        10 ** np.random.default_rng(0).uniform(-6, -3, (32, 32)),
+        np.random.default_rng(1).uniform(-1, 1, 32),
+    )
     s = Crossbar(g, 20.0, 20.0, cell=Sinh(0.05)).solve(v)
     w = np.column_stack([v, s.word_line_voltage, s.word_line_voltage[:, -1]])
     u = np.vstack([s.bit_line_voltage[0], s.bit_line_voltage, np.zeros(32)])
     scale = abs(s.cell_current).max()
-    np.testing.assert_allclose(np.diff(w, 2, axis=1) / 20, s.cell_current, rtol=0, atol=1e-11 * scale)
-    np.testing.assert_allclose(np.diff(u, 2, axis=0) / 20, -s.cell_current, rtol=0, atol=1e-11 * scale)
+    np.testing.assert_allclose(
+        np.diff(w, 2, axis=1) / 20, s.cell_current, rtol=0, atol=1e-11 * scale
+    )
+    np.testing.assert_allclose(
+        np.diff(u, 2, axis=0) / 20, -s.cell_current, rtol=0, atol=1e-11 * scale
+    )
 
 
 def test_damping_saves_steps():
@@ -111,7 +147,9 @@ def test_damping_saves_steps():
 
 
 def test_no_current_is_a_solution_too():
-    s = Crossbar(np.full((3, 3), 1e-4), 1.0, 1.0, cell=Sinh(0.1), floating_bit_lines=[0, 1, 2]).solve([0.5, 0.5, 0.5])
+    s = Crossbar(
+        np.full((3, 3), 1e-4), 1.0, 1.0, cell=Sinh(0.1), floating_bit_lines=[0, 1, 2]
+    ).solve([0.5, 0.5, 0.5])
     assert abs(s.cell_current).max() < 1e-18
 
 

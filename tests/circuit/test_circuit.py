@@ -1,4 +1,7 @@
-"""Crossbar: published outputs, dense nodal analysis of arbitrary arrangements, conservation laws, error messages."""
+"""Crossbar: published outputs, dense nodal analysis of arbitrary arrangements, conservation laws,
+error messages.
+"""
+
 import json
 import shutil
 
@@ -14,7 +17,8 @@ from xbarsim.base.errors import ConfigError, ConvergenceError, OutOfRangeError, 
 
 
 def dense_currents(xb, word_voltage, bit_voltage):
-    """Terminal currents (from word lines (m,), into bit lines (n,)) of any arrangement, by stamping every resistor.
+    """Terminal currents (from word lines (m,), into bit lines (n,)) of any arrangement, by stamping
+    every resistor.
 
     Needs positive resistances and finite conductances; an infinite segment is no connection.
     """
@@ -59,7 +63,9 @@ def random_conductance(rng, m, n):
 
 
 def test_published_outputs_of_a_four_by_five_array():
-    """The standard small example of badcrossbar: 10 ... 200 ohm, word line 1 ohm, bit line 2 ohm, 0 ... 4 V."""
+    """The standard small example of badcrossbar: 10 ... 200 ohm, word line 1 ohm, bit line 2 ohm, 0
+    ... 4 V.
+    """
     xb = Crossbar(1 / np.arange(10.0, 201.0, 10.0).reshape(5, 4), 1.0, 2.0)
     current = xb.solve(np.arange(5.0)).output_current
     expected = [0.060570196651101, 0.059327610716748, 0.056348738829253, 0.053352354575102]
@@ -75,16 +81,25 @@ def test_outputs_frozen_from_ngspice(case):
     ohm = np.array(case["cell_ohm"], dtype=float)
     with np.errstate(divide="ignore"):
         xb = Crossbar(1 / ohm, case["word_line_ohm"], case["bit_line_ohm"])
-    for current in (xb.solve(case["input_v"]).output_current, xb.transfer_matrix() @ case["input_v"]):
-        np.testing.assert_allclose(current, case["output_a"], rtol=1e-11, atol=1e-16)     # atol: open lines
+    for current in (
+        xb.solve(case["input_v"]).output_current,
+        xb.transfer_matrix() @ case["input_v"],
+    ):
+        np.testing.assert_allclose(
+            current, case["output_a"], rtol=1e-11, atol=1e-16
+        )  # atol: open lines
 
 
 @pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
 def test_ngspice_still_gives_the_frozen_outputs():
     """From the frozen netlists, which are those that the script writes today."""
-    assert [case["netlist"] for case in FROZEN] == [ngspice_cases.netlist(case) for case in ngspice_cases.cases()]
+    assert [case["netlist"] for case in FROZEN] == [
+        ngspice_cases.netlist(case) for case in ngspice_cases.cases()
+    ]
     for case in FROZEN:
-        np.testing.assert_allclose(ngspice_cases.run(case["netlist"]), case["output_a"], rtol=1e-11, atol=1e-16)
+        np.testing.assert_allclose(
+            ngspice_cases.run(case["netlist"]), case["output_a"], rtol=1e-11, atol=1e-16
+        )
 
 
 @pytest.mark.parametrize("drive", ["left", "right", "both"])
@@ -93,17 +108,33 @@ def test_ngspice_still_gives_the_frozen_outputs():
 def test_every_arrangement_is_that_of_dense_nodal_analysis(drive, sense, transposed):
     rng = np.random.default_rng(1)
     m, n = 7, 5
-    xb = Crossbar(random_conductance(rng, m, n), rng.uniform(0.5, 20, (m, n + 1)), rng.uniform(0.5, 20, (m + 1, n)),
-                  rng.uniform(1, 50, m), rng.uniform(1, 50, n), drive=drive, sense=sense, floating_word_lines=[2],
-                  floating_bit_lines=[4], transposed=transposed)
-    v, bias = rng.uniform(-1, 1, n if transposed else m), rng.uniform(-0.1, 0.1, m if transposed else n)
+    xb = Crossbar(
+        random_conductance(rng, m, n),
+        rng.uniform(0.5, 20, (m, n + 1)),
+        rng.uniform(0.5, 20, (m + 1, n)),
+        rng.uniform(1, 50, m),
+        rng.uniform(1, 50, n),
+        drive=drive,
+        sense=sense,
+        floating_word_lines=[2],
+        floating_bit_lines=[4],
+        transposed=transposed,
+    )
+    v, bias = (
+        rng.uniform(-1, 1, n if transposed else m),
+        rng.uniform(-0.1, 0.1, m if transposed else n),
+    )
     word, bit = (bias, v) if transposed else (v, bias)
     drawn, sensed = dense_currents(xb, word, bit)
     expected = -drawn if transposed else sensed
     solution = xb.solve(v, bias)
-    np.testing.assert_allclose(solution.output_current, expected, rtol=0, atol=1e-11 * abs(expected).max())
+    np.testing.assert_allclose(
+        solution.output_current, expected, rtol=0, atol=1e-11 * abs(expected).max()
+    )
     grounded = xb.solve(v).output_current
-    np.testing.assert_allclose(xb.transfer_matrix() @ v, grounded, rtol=0, atol=1e-11 * abs(grounded).max())
+    np.testing.assert_allclose(
+        xb.transfer_matrix() @ v, grounded, rtol=0, atol=1e-11 * abs(grounded).max()
+    )
     np.testing.assert_allclose(v @ xb.power_matrix() @ v, xb.solve(v).power, rtol=1e-9)
 
 
@@ -111,25 +142,44 @@ def test_every_arrangement_is_that_of_dense_nodal_analysis(drive, sense, transpo
 def test_a_random_grid_is_that_of_dense_nodal_analysis(shape):
     rng = np.random.default_rng(shape)
     for _ in range(4):
-        g, word, bit = random_conductance(rng, *shape), rng.uniform(0.5, 20, shape), rng.uniform(0.5, 20, shape)
+        g, word, bit = (
+            random_conductance(rng, *shape),
+            rng.uniform(0.5, 20, shape),
+            rng.uniform(0.5, 20, shape),
+        )
         xb, expected = Crossbar(g, word, bit), dense_transfer(g, word, bit)
-        for found in (xb.transfer_matrix(), xb.solve(np.eye(len(g)), tolerance=1e-14).output_current.T):
+        for found in (
+            xb.transfer_matrix(),
+            xb.solve(np.eye(len(g)), tolerance=1e-14).output_current.T,
+        ):
             np.testing.assert_allclose(found, expected, rtol=1e-11, atol=0)
 
 
 @st.composite
 def arrangements(draw):
-    """(conductance, options of Crossbar, generator): any shape, ends, floating lines, ideal segments, open cells."""
+    """(conductance, options of Crossbar, generator): any shape, ends, floating lines, ideal
+    segments, open cells.
+    """
     m, n = draw(st.integers(1, 12)), draw(st.integers(1, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     g = random_conductance(rng, m, n) * (rng.random((m, n)) > 0.2)
     ideal = draw(st.sampled_from([0.0, 0.3]))
-    word, bit = (rng.uniform(0.1, 30, shape) * (rng.random(shape) >= ideal) for shape in ((m, n + 1), (m + 1, n)))
+    word, bit = (
+        rng.uniform(0.1, 30, shape) * (rng.random(shape) >= ideal)
+        for shape in ((m, n + 1), (m + 1, n))
+    )
     few = draw(st.booleans())
-    options = {"word_line_resistance": word, "bit_line_resistance": bit, "source_resistance": 5.0,
-               "sense_resistance": 3.0, "drive": draw(st.sampled_from(["left", "right", "both"])),
-               "sense": draw(st.sampled_from(["bottom", "top", "both"])), "transposed": draw(st.booleans()),
-               "floating_word_lines": rng.random(m) < 0.2 * few, "floating_bit_lines": rng.random(n) < 0.2 * few}
+    options = {
+        "word_line_resistance": word,
+        "bit_line_resistance": bit,
+        "source_resistance": 5.0,
+        "sense_resistance": 3.0,
+        "drive": draw(st.sampled_from(["left", "right", "both"])),
+        "sense": draw(st.sampled_from(["bottom", "top", "both"])),
+        "transposed": draw(st.booleans()),
+        "floating_word_lines": rng.random(m) < 0.2 * few,
+        "floating_bit_lines": rng.random(n) < 0.2 * few,
+    }
     return g, options, rng
 
 
@@ -151,11 +201,18 @@ def test_kirchhoff_and_energy_in_any_arrangement(arrangement):
     u = np.vstack([bit, s.bit_line_voltage, bit])
     along, down = s.word_line_current, s.bit_line_current
     scale = abs(g).max() + 1e-15
-    np.testing.assert_allclose(along[:, :-1] - along[:, 1:], s.cell_current, rtol=0, atol=1e-11 * scale)     # KCL
+    np.testing.assert_allclose(
+        along[:, :-1] - along[:, 1:], s.cell_current, rtol=0, atol=1e-11 * scale
+    )  # KCL
     np.testing.assert_allclose(down[1:] - down[:-1], s.cell_current, rtol=0, atol=1e-11 * scale)
-    np.testing.assert_allclose(s.cell_current, g * (s.word_line_voltage - s.bit_line_voltage), rtol=1e-12, atol=0)
-    for current, drop, r in ((along, -np.diff(w, axis=1), xb.word_segments), (down, -np.diff(u, axis=0), xb.bit_segments)):
-        wired = np.isfinite(r)                                                                               # Ohm
+    np.testing.assert_allclose(
+        s.cell_current, g * (s.word_line_voltage - s.bit_line_voltage), rtol=1e-12, atol=0
+    )
+    for current, drop, r in (
+        (along, -np.diff(w, axis=1), xb.word_segments),
+        (down, -np.diff(u, axis=0), xb.bit_segments),
+    ):
+        wired = np.isfinite(r)  # Ohm
         np.testing.assert_allclose(drop[wired], r[wired] * current[wired], rtol=0, atol=1e-11)
         assert not current[~wired].any()
     np.testing.assert_allclose(s.cell_power + s.wire_power, s.power, rtol=0, atol=1e-10 * scale)
@@ -169,17 +226,23 @@ def test_superposition_of_inputs_and_biases(arrangement):
     m, n = g.shape
     inputs, outputs = (n, m) if xb.transposed else (m, n)
     (a, b), (c, d) = rng.uniform(-1, 1, (2, inputs)), rng.uniform(-1, 1, (2, outputs))
-    one, two, both = (xb.solve(*x).output_current for x in ((a, c), (b, d), (2 * a - 3 * b, 2 * c - 3 * d)))
+    one, two, both = (
+        xb.solve(*x).output_current for x in ((a, c), (b, d), (2 * a - 3 * b, 2 * c - 3 * d))
+    )
     np.testing.assert_allclose(2 * one - 3 * two, both, rtol=0, atol=1e-10 * abs(g).max())
 
 
 @LAWS
 @given(arrangements())
 def test_reciprocity(arrangement):
-    """Driver i seen at sense j is driver j seen at sense i: reading by the other lines transposes the matrix."""
+    """Driver i seen at sense j is driver j seen at sense i: reading by the other lines transposes
+    the matrix.
+    """
     g, options, _ = arrangement
     other = Crossbar(g, **options | {"transposed": not options["transposed"]}).transfer_matrix()
-    np.testing.assert_allclose(Crossbar(g, **options).transfer_matrix().T, other, rtol=0, atol=1e-11 * abs(g).max())
+    np.testing.assert_allclose(
+        Crossbar(g, **options).transfer_matrix().T, other, rtol=0, atol=1e-11 * abs(g).max()
+    )
 
 
 @LAWS
@@ -189,12 +252,23 @@ def test_a_transposed_array_is_the_array_turned_over(arrangement):
     g, options, _ = arrangement
     side = {"left": "top", "right": "bottom", "top": "left", "bottom": "right", "both": "both"}
     turned = Crossbar(
-        g.T, options["bit_line_resistance"].T, options["word_line_resistance"].T, options["sense_resistance"],
-        options["source_resistance"], drive=side[options["sense"]], sense=side[options["drive"]],
-        transposed=not options["transposed"], floating_word_lines=options["floating_bit_lines"],
-        floating_bit_lines=options["floating_word_lines"])
-    np.testing.assert_allclose(turned.transfer_matrix(), Crossbar(g, **options).transfer_matrix(), rtol=0,
-                               atol=1e-11 * abs(g).max())
+        g.T,
+        options["bit_line_resistance"].T,
+        options["word_line_resistance"].T,
+        options["sense_resistance"],
+        options["source_resistance"],
+        drive=side[options["sense"]],
+        sense=side[options["drive"]],
+        transposed=not options["transposed"],
+        floating_word_lines=options["floating_bit_lines"],
+        floating_bit_lines=options["floating_word_lines"],
+    )
+    np.testing.assert_allclose(
+        turned.transfer_matrix(),
+        Crossbar(g, **options).transfer_matrix(),
+        rtol=0,
+        atol=1e-11 * abs(g).max(),
+    )
 
 
 @LAWS
@@ -219,15 +293,23 @@ def test_kirchhoff_holds_at_every_node():
     word, bit = s.word_line_current, s.bit_line_current
     np.testing.assert_allclose(word[:, :-1] - word[:, 1:], s.cell_current, atol=1e-15)
     np.testing.assert_allclose(bit[1:] - bit[:-1], s.cell_current, atol=1e-15)
-    np.testing.assert_allclose(s.word_line_voltage[:, :-1] - s.word_line_voltage[:, 1:], 2.0 * word[:, 1:-1],
-                               rtol=1e-6, atol=1e-12)                                                # Ohm in the wires
-    np.testing.assert_allclose(s.cell_current, xb.conductance * s.cell_voltage, rtol=1e-12, atol=1e-18)
+    np.testing.assert_allclose(
+        s.word_line_voltage[:, :-1] - s.word_line_voltage[:, 1:],
+        2.0 * word[:, 1:-1],
+        rtol=1e-6,
+        atol=1e-12,
+    )  # Ohm in the wires
+    np.testing.assert_allclose(
+        s.cell_current, xb.conductance * s.cell_voltage, rtol=1e-12, atol=1e-18
+    )
     assert s.residual < 1e-12 and s.iterations < 12
 
 
 def test_ideal_wires_open_and_shorted_cells():
     g = np.array([[1e-4, 0.0], [2e-4, 3e-4]])
-    np.testing.assert_allclose(Crossbar(g, 0.0, 0.0).solve([1.0, 2.0]).output_current, [5e-4, 6e-4], rtol=1e-14)
+    np.testing.assert_allclose(
+        Crossbar(g, 0.0, 0.0).solve([1.0, 2.0]).output_current, [5e-4, 6e-4], rtol=1e-14
+    )
     shorted = Crossbar([[np.inf]], 7.0, 11.0)
     np.testing.assert_allclose(shorted.solve([1.0]).output_current, 1 / 18, rtol=1e-12)
     np.testing.assert_allclose(shorted.transfer_matrix(), [[1 / 18]], rtol=1e-14)
@@ -242,18 +324,28 @@ def test_shapes_of_one_input_and_of_a_batch():
     np.testing.assert_array_equal(batch.output_current[1], one.output_current)
 
 
-@pytest.mark.parametrize(("kind", "message", "arguments"), [
-    (ShapeError, r"conductance has shape \(3,\)", {"conductance": np.ones(3)}),
-    (OutOfRangeError, r"conductance is nan S at \(0, 1\)", {"conductance": [[1.0, np.nan]]}),
-    (OutOfRangeError, r"conductance is -1 S", {"conductance": [[-1.0]]}),
-    (OutOfRangeError, r"conductance is inf S at \(0, 0\)", {"conductance": [[np.inf]], "word_line_resistance": 0.0,
-                                                           "bit_line_resistance": 0.0}),
-    (OutOfRangeError, "word_line_resistance is -2 ohm", {"word_line_resistance": -2.0}),
-    (OutOfRangeError, "source_resistance is inf ohm.*floating", {"source_resistance": np.inf}),
-    (ShapeError, r"bit_line_resistance has shape \(5,\)", {"bit_line_resistance": np.ones(5)}),
-    (ConfigError, "drive is 'up'; allowed: 'left', 'right', 'both'", {"drive": "up"}),
-    (OutOfRangeError, "floating_bit_lines names line 9; allowed: 0 to 1", {"floating_bit_lines": [9]}),
-])
+@pytest.mark.parametrize(
+    ("kind", "message", "arguments"),
+    [
+        (ShapeError, r"conductance has shape \(3,\)", {"conductance": np.ones(3)}),
+        (OutOfRangeError, r"conductance is nan S at \(0, 1\)", {"conductance": [[1.0, np.nan]]}),
+        (OutOfRangeError, r"conductance is -1 S", {"conductance": [[-1.0]]}),
+        (
+            OutOfRangeError,
+            r"conductance is inf S at \(0, 0\)",
+            {"conductance": [[np.inf]], "word_line_resistance": 0.0, "bit_line_resistance": 0.0},
+        ),
+        (OutOfRangeError, "word_line_resistance is -2 ohm", {"word_line_resistance": -2.0}),
+        (OutOfRangeError, "source_resistance is inf ohm.*floating", {"source_resistance": np.inf}),
+        (ShapeError, r"bit_line_resistance has shape \(5,\)", {"bit_line_resistance": np.ones(5)}),
+        (ConfigError, "drive is 'up'; allowed: 'left', 'right', 'both'", {"drive": "up"}),
+        (
+            OutOfRangeError,
+            "floating_bit_lines names line 9; allowed: 0 to 1",
+            {"floating_bit_lines": [9]},
+        ),
+    ],
+)
 def test_bad_arrays_are_named_with_the_remedy(kind, message, arguments):
     with pytest.raises(kind, match=message):
         Crossbar(**({"conductance": np.full((2, 2), 1e-4)} | arguments))
@@ -261,7 +353,10 @@ def test_bad_arrays_are_named_with_the_remedy(kind, message, arguments):
 
 def test_bad_inputs_are_named():
     xb = Crossbar(np.full((2, 3), 1e-4))
-    with pytest.raises(ShapeError, match=r"input_voltage has shape \(3,\); allowed: \(2,\) one input, \(b, 2\) a batch"):
+    with pytest.raises(
+        ShapeError,
+        match=r"input_voltage has shape \(3,\); allowed: \(2,\) one input, \(b, 2\) a batch",
+    ):
         xb.solve(np.ones(3))
     with pytest.raises(OutOfRangeError, match="input_voltage is nan V"):
         xb.solve([0.1, np.nan])

@@ -1,4 +1,7 @@
-"""Sensitivities and noise by brute force; settling against a dense matrix exponential and closed forms."""
+"""Sensitivities and noise by brute force; settling against a dense matrix exponential and closed
+forms.
+"""
+
 import shutil
 import subprocess
 
@@ -15,19 +18,27 @@ from xbarsim.circuit.cells import Sinh
 def array(m=6, n=5, seed=0, **options):
     rng = np.random.default_rng(seed)
     g = rng.uniform(1e-5, 1e-3, (m, n))
-    options = {"word_line_resistance": rng.uniform(5, 50, (m, n)),
-               "bit_line_resistance": rng.uniform(5, 50, (m, n))} | options
+    options = {
+        "word_line_resistance": rng.uniform(5, 50, (m, n)),
+        "bit_line_resistance": rng.uniform(5, 50, (m, n)),
+    } | options
     return g, rng.uniform(-1, 1, n if options.get("transposed") else m), options
 
 
-@pytest.mark.parametrize("options", [{}, {"transposed": True}, {"floating_bit_lines": [1], "source_resistance": 30.0}])
+@pytest.mark.parametrize(
+    "options", [{}, {"transposed": True}, {"floating_bit_lines": [1], "source_resistance": 30.0}]
+)
 def test_sensitivities_are_finite_differences(options):
     g, v, options = array(**options)
     xb = Crossbar(g, **options)
     every = xb.sensitivity(v)
     weight = np.arange(1.0, len(every) + 1)
-    np.testing.assert_allclose(xb.sensitivity(v, weight), np.tensordot(weight, every, 1), rtol=1e-8,
-                               atol=1e-9 * abs(every).max())
+    np.testing.assert_allclose(
+        xb.sensitivity(v, weight),
+        np.tensordot(weight, every, 1),
+        rtol=1e-8,
+        atol=1e-9 * abs(every).max(),
+    )
     for i, j in ((0, 0), (3, 1), (5, 4)):
         h = 1e-4 * g[i, j]
         up, down = g.copy(), g.copy()
@@ -41,9 +52,15 @@ def test_sensitivities_are_finite_differences(options):
 def test_output_noise_is_that_of_repeated_solutions():
     g, v, options = array()
     rng, sigma = np.random.default_rng(1), 0.01 * g
-    outputs = np.array([Crossbar(g + sigma * rng.standard_normal(g.shape), **options).solve(v).output_current
-                        for _ in range(3000)])
-    np.testing.assert_allclose(Crossbar(g, **options).output_noise(v, sigma), outputs.std(axis=0), rtol=0.06)
+    outputs = np.array(
+        [
+            Crossbar(g + sigma * rng.standard_normal(g.shape), **options).solve(v).output_current
+            for _ in range(3000)
+        ]
+    )
+    np.testing.assert_allclose(
+        Crossbar(g, **options).output_noise(v, sigma), outputs.std(axis=0), rtol=0.06
+    )
 
 
 def test_settling_is_the_matrix_exponential():
@@ -66,9 +83,13 @@ def test_settling_is_the_matrix_exponential():
 
     scale = abs(settling.final_current).max()
     for k in np.linspace(0, len(settling.time) - 1, 12).astype(int):
-        np.testing.assert_allclose(settling.output_current[k], exact(settling.time[k]), atol=2e-4 * scale)
+        np.testing.assert_allclose(
+            settling.output_current[k], exact(settling.time[k]), atol=2e-4 * scale
+        )
     for column, time in enumerate(settling.settling_time):
-        assert abs(exact(time) - settling.final_current)[column] == pytest.approx(1e-2 * scale, rel=0.05, abs=0)
+        assert abs(exact(time) - settling.final_current)[column] == pytest.approx(
+            1e-2 * scale, rel=0.05, abs=0
+        )
     moment = np.linalg.solve(y, capacitance @ final)[sensed] / 60.0
     np.testing.assert_allclose(settling.elmore_delay, moment / settling.final_current, rtol=1e-8)
 
@@ -88,7 +109,9 @@ def test_settling_within_a_fraction_of_an_lsb():
     largest = abs(settling.final_current).max()
     share = xb.settle(v, 1e-15, 1e-15, within=0.5 * lsb / largest)
     np.testing.assert_allclose(settling.settling_time, share.settling_time, rtol=1e-12)
-    assert (xb.settle(v, 1e-15, 1e-15, within=0.25, lsb=lsb).settling_time > settling.settling_time).all()
+    assert (
+        xb.settle(v, 1e-15, 1e-15, within=0.25, lsb=lsb).settling_time > settling.settling_time
+    ).all()
 
 
 @pytest.mark.parametrize("drive", ["left", "right", "both"])
@@ -98,9 +121,21 @@ def test_an_array_turned_over_settles_the_same(drive, sense):
     g, v, _ = array(5, 4)
     side = {"left": "top", "right": "bottom", "top": "left", "bottom": "right", "both": "both"}
     xb = Crossbar(g, 40.0, 60.0, 10.0, 20.0, drive=drive, sense=sense, floating_word_lines=[1])
-    turned = Crossbar(g.T, 60.0, 40.0, 20.0, 10.0, drive=side[sense], sense=side[drive], transposed=True,
-                      floating_bit_lines=[1])
-    one, other = xb.settle(v, 2e-15, 3e-15, 1e-15, within=0.01), turned.settle(v, 3e-15, 2e-15, 1e-15, within=0.01)
+    turned = Crossbar(
+        g.T,
+        60.0,
+        40.0,
+        20.0,
+        10.0,
+        drive=side[sense],
+        sense=side[drive],
+        transposed=True,
+        floating_bit_lines=[1],
+    )
+    one, other = (
+        xb.settle(v, 2e-15, 3e-15, 1e-15, within=0.01),
+        turned.settle(v, 3e-15, 2e-15, 1e-15, within=0.01),
+    )
     np.testing.assert_allclose(one.final_current, xb.solve(v).output_current, rtol=1e-9)
     np.testing.assert_allclose(one.elmore_delay, other.elmore_delay, rtol=1e-9)
     np.testing.assert_allclose(one.settling_time, other.settling_time, rtol=1e-3)
@@ -130,15 +165,27 @@ def test_ngspice_sees_the_same_transient(tmp_path):
     end = settling.time[-1]
     lines = xb.to_spice(tmp_path / "net.cir", v).read_text().splitlines()
     cut = lines.index(".control")
-    capacitors = [f"C{kind}{i}_{j} {kind}{i}_{j} 0 {value} ic=0" for i in range(4) for j in range(3)
-                  for kind, value in (("w", 2e-15), ("u", 3e-15))]
+    capacitors = [
+        f"C{kind}{i}_{j} {kind}{i}_{j} 0 {value} ic=0"
+        for i in range(4)
+        for j in range(3)
+        for kind, value in (("w", 2e-15), ("u", 3e-15))
+    ]
     capacitors += [f"Cc{i}_{j} w{i}_{j} u{i}_{j} 1e-15 ic=0" for i in range(4) for j in range(3)]
-    control = [".control", "set numdgt=12", f"tran {end / 4000} {end} 0 {end / 4000} uic",
-               *(f"wrdata out{j} i(vbit{j})" for j in range(3)), ".endc", ".end"]
+    control = [
+        ".control",
+        "set numdgt=12",
+        f"tran {end / 4000} {end} 0 {end / 4000} uic",
+        *(f"wrdata out{j} i(vbit{j})" for j in range(3)),
+        ".endc",
+        ".end",
+    ]
     (tmp_path / "tran.cir").write_text("\n".join(lines[:cut] + capacitors + control) + "\n")
     subprocess.run(["ngspice", "-b", "tran.cir"], cwd=tmp_path, capture_output=True, check=False)
     for j in range(3):
         time, current = np.loadtxt(tmp_path / f"out{j}").T
         at = np.linspace(0.05, 0.95, 10) * end
         ours = np.interp(at, settling.time, settling.output_current[:, j])
-        np.testing.assert_allclose(ours, np.interp(at, time, current), atol=2e-3 * abs(settling.final_current).max())
+        np.testing.assert_allclose(
+            ours, np.interp(at, time, current), atol=2e-3 * abs(settling.final_current).max()
+        )

@@ -1,4 +1,5 @@
 """The commands on models without hardware, with a tiny decoder and a tiny encoder."""
+
 import json
 
 import pytest
@@ -45,7 +46,9 @@ def test_a_text_is_scored_by_windows(place):
     assert (content["metric"], content["n"]) == ("perplexity", 45)
     assert content["value"] == pytest.approx(expected.metrics[0].value, rel=1e-12)
     assert content["bits_per_byte"] == pytest.approx(expected.bits_per_byte, rel=1e-12)
-    shown = invoke("evaluate", place / "decoder", place / "text.txt", "--window", 16, "--windows", 3)
+    shown = invoke(
+        "evaluate", place / "decoder", place / "text.txt", "--window", 16, "--windows", 3
+    )
     assert f"{content['value']:.4f}" in shown.stdout and "45 predictions" in shown.stdout
 
 

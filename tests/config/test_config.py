@@ -1,4 +1,5 @@
 """Studies: defaults, overrides, cases, and what a wrong key says."""
+
 import pytest
 
 from xbarsim import config
@@ -14,8 +15,15 @@ def test_embedded_studies_load_and_survive_their_own_toml(tmp_path):
 
 
 def test_cases_override_the_base_table_by_table():
-    study = config.load_study(overrides={"adc": {"bits": 6}, "case": [
-        {"name": "a"}, {"name": "b", "adc": {"per": "tile"}, "effects": {"wires": False}}]})
+    study = config.load_study(
+        overrides={
+            "adc": {"bits": 6},
+            "case": [
+                {"name": "a"},
+                {"name": "b", "adc": {"per": "tile"}, "effects": {"wires": False}},
+            ],
+        }
+    )
     (_, a), (_, b) = study.cases()
     assert (a.adc.bits, a.adc.per, a.effects.wires) == (6, "bit_line", True)
     assert (b.adc.bits, b.adc.per, b.effects.wires) == (6, "tile", False)
@@ -23,17 +31,34 @@ def test_cases_override_the_base_table_by_table():
 
 
 def test_a_case_like_another_starts_from_its_keys():
-    study = config.load_study(overrides={"case": [
-        {"name": "a", "adc": {"bits": 6, "per": "tile"}}, {"name": "b", "like": "a", "adc": {"bits": 4}},
-        {"name": "c", "like": "b", "wires": {"node": "7nm"}, "run": {"chips": 3}}, {"name": "d"}]})
+    study = config.load_study(
+        overrides={
+            "case": [
+                {"name": "a", "adc": {"bits": 6, "per": "tile"}},
+                {"name": "b", "like": "a", "adc": {"bits": 4}},
+                {"name": "c", "like": "b", "wires": {"node": "7nm"}, "run": {"chips": 3}},
+                {"name": "d"},
+            ]
+        }
+    )
     assert [(case.adc.bits, case.adc.per, case.wires.node) for _, case in study.cases()] == [
-        (6, "tile", "32nm"), (4, "tile", "32nm"), (4, "tile", "7nm"), (8, "bit_line", "32nm")]
+        (6, "tile", "32nm"),
+        (4, "tile", "32nm"),
+        (4, "tile", "7nm"),
+        (8, "bit_line", "32nm"),
+    ]
     assert [case.run.chips for _, case in study.cases()] == [1, 1, 3, 1]
 
 
 def test_layer_tables_apply_in_order_to_matching_names():
-    study = config.load_study(overrides={"layer": [{"match": "layer.0.*", "adc": {"bits": 4}},
-                                                   {"match": "*.output", "adc": {"bits": 10}}]})
+    study = config.load_study(
+        overrides={
+            "layer": [
+                {"match": "layer.0.*", "adc": {"bits": 4}},
+                {"match": "*.output", "adc": {"bits": 10}},
+            ]
+        }
+    )
     assert study.for_layer("layer.0.query").adc.bits == 4
     assert study.for_layer("layer.0.output").adc.bits == 10
     assert study.for_layer("layer.1.query").adc.bits == study.adc.bits
@@ -41,25 +66,37 @@ def test_layer_tables_apply_in_order_to_matching_names():
     assert case.for_layer("layer.0.query").adc.bits == 4
 
 
-@pytest.mark.parametrize(("overrides", "words"), [
-    ({"adc": {"bit": 3}}, ("adc.bit", "spelling")),
-    ({"adc": {"bits": 99}}, ("adc.bits = 99", "16")),
-    ({"wires": {"word_line_resistance_ohm": -1.0}}, ("word_line_resistance_ohm = -1.0", "greater than or equal to 0")),
-    ({"wires": {"node": "3nm"}}, ("3nm", "32nm")),
-    ({"mapping": {"sign": "offset"}}, ("offset", "slices")),
-    ({"dac": {"encoding": "bit_serial", "bits": "ideal"}}, ("bit_serial", "ideal")),
-    ({"adc": {"range": "unit"}}, ("unit", "slices")),
-    ({"case": [{"name": "a"}, {"name": "a"}]}, ("same name",)),
-    ({"case": [{"name": "a/b"}]}, ("a/b",)),
-    ({"case": [{"name": "a", "like": "b"}, {"name": "b"}]}, ("case 'a' is like 'b'", "before it")),
-    ({"case": [{"name": "a", "like": ["b"]}]}, ("like ['b']", "before it")),
-    ({"case": [{"name": "a", "task": {"limit": 3}}]}, ("task", "second study")),
-    ({"case": [{"name": "a", "run": {"chips": 2, "batch_examples": 3}}]}, ("run.batch_examples", "second study")),
-    ({"case": [{"name": "a", "run": {"chips": 0}}]}, ("case 'a'", "run.chips")),
-    ({"case": [{"name": "a", "run": 2}]}, ("case 'a'", "run")),
-    ({"case": [{"name": "a", "adc": {"bist": 3}}]}, ("case 'a'", "adc.bist")),
-    ({"layer": [{"match": "*", "adc": {"bits": 0}}]}, ("bits",)),
-])
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"adc": {"bit": 3}}, ("adc.bit", "spelling")),
+        ({"adc": {"bits": 99}}, ("adc.bits = 99", "16")),
+        (
+            {"wires": {"word_line_resistance_ohm": -1.0}},
+            ("word_line_resistance_ohm = -1.0", "greater than or equal to 0"),
+        ),
+        ({"wires": {"node": "3nm"}}, ("3nm", "32nm")),
+        ({"mapping": {"sign": "offset"}}, ("offset", "slices")),
+        ({"dac": {"encoding": "bit_serial", "bits": "ideal"}}, ("bit_serial", "ideal")),
+        ({"adc": {"range": "unit"}}, ("unit", "slices")),
+        ({"case": [{"name": "a"}, {"name": "a"}]}, ("same name",)),
+        ({"case": [{"name": "a/b"}]}, ("a/b",)),
+        (
+            {"case": [{"name": "a", "like": "b"}, {"name": "b"}]},
+            ("case 'a' is like 'b'", "before it"),
+        ),
+        ({"case": [{"name": "a", "like": ["b"]}]}, ("like ['b']", "before it")),
+        ({"case": [{"name": "a", "task": {"limit": 3}}]}, ("task", "second study")),
+        (
+            {"case": [{"name": "a", "run": {"chips": 2, "batch_examples": 3}}]},
+            ("run.batch_examples", "second study"),
+        ),
+        ({"case": [{"name": "a", "run": {"chips": 0}}]}, ("case 'a'", "run.chips")),
+        ({"case": [{"name": "a", "run": 2}]}, ("case 'a'", "run")),
+        ({"case": [{"name": "a", "adc": {"bist": 3}}]}, ("case 'a'", "adc.bist")),
+        ({"layer": [{"match": "*", "adc": {"bits": 0}}]}, ("bits",)),
+    ],
+)
 def test_a_wrong_study_names_the_key_and_the_remedy(overrides, words):
     with pytest.raises(ConfigError) as error:
         study = config.load_study(overrides=overrides)

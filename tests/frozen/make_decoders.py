@@ -5,6 +5,7 @@
 
 `tests/test_decoder.py` compares our forward passes with them; neither library is needed for that.
 """
+
 import json
 import sys
 import tempfile

@@ -5,6 +5,7 @@
 
 `tests/test_bert.py` compares our forward pass with them; neither library is needed for that.
 """
+
 import json
 import sys
 import tempfile

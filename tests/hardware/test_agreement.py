@@ -1,8 +1,10 @@
-"""The statistical mode of computation crossbars against the direct one on a whole model: layer by layer, and in the trace.
+"""The statistical mode of computation crossbars against the direct one on a whole model: layer by
+layer, and in the trace.
 
-Every chip is simulated in both modes: the same resistors and stuck cells, other noise.  Differences between the modes are
-compared with their own spread over the chips.
+Every chip is simulated in both modes: the same resistors and stuck cells, other noise.  Differences
+between the modes are compared with their own spread over the chips.
 """
+
 import numpy as np
 import pytest
 import tomli_w
@@ -24,9 +26,21 @@ from xbarsim.studies.trace import read_trace
 
 CHIPS = 10
 # Clipping (5 rows on a 2-bit ADC), telegraph noise of 40 %, spread and stuck cells at once.
-NOISY = {"products": {"weights": "computation", "attention": "computation"},
-         "effects": {"wires": False, "programming": True, "read_noise": True, "telegraph_multiplier": 8.0},
-         "computation": {"word_lines": 16, "bit_lines": 16, "rows_per_conversion": 5, "stuck_open_rate": 0.01}}
+NOISY = {
+    "products": {"weights": "computation", "attention": "computation"},
+    "effects": {
+        "wires": False,
+        "programming": True,
+        "read_noise": True,
+        "telegraph_multiplier": 8.0,
+    },
+    "computation": {
+        "word_lines": 16,
+        "bit_lines": 16,
+        "rows_per_conversion": 5,
+        "stuck_open_rate": 0.01,
+    },
+}
 MODES = ("direct", "statistical")
 IDEAL = dict.fromkeys(("wires", "programming", "converters", "read_noise"), False)
 
@@ -34,7 +48,7 @@ IDEAL = dict.fromkeys(("wires", "programming", "converters", "read_noise"), Fals
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     directory = tmp_path_factory.mktemp("agreement")
-    make_tiny_bert(directory / "model", classes=2, seed=4)            # one that tells the sentences apart
+    make_tiny_bert(directory / "model", classes=2, seed=4)  # one that tells the sentences apart
     return directory
 
 
@@ -46,16 +60,22 @@ def sentences():
 
 def study_of(place, sentences, labels, **tables):
     rows = [f"{sentence}\t{label}\ttest" for sentence, label in zip(sentences, labels, strict=True)]
-    rows += [f"{sentence}\t{label}\ttrain" for sentence, label in zip(sentences[:4], (0, 1, 0, 1), strict=True)]
+    rows += [
+        f"{sentence}\t{label}\ttrain"
+        for sentence, label in zip(sentences[:4], (0, 1, 0, 1), strict=True)
+    ]
     (place / "task.tsv").write_text("sentence\tlabel\tsplit\n" + "\n".join(rows) + "\n")
-    content = {"model": {"name": str(place / "model")}, "task": {"name": str(place / "task.tsv")}} | tables
+    content = {
+        "model": {"name": str(place / "model")},
+        "task": {"name": str(place / "task.tsv")},
+    } | tables
     (place / "study.toml").write_text(tomli_w.dumps(content))
     return load_study(place / "study.toml")
 
 
 def agrees(first, second, finest):
-    """Whether values of the same chips (chips,) have equal means by Student's t, at 1 in 10,000; their difference must be
-    known to a standard error of `finest`."""
+    """Whether values of the same chips (chips,) have equal means by Student's t, at 1 in 10,000;
+    their difference must be known to a standard error of `finest`."""
     difference = first - second
     error = difference.std(ddof=1) / len(difference) ** 0.5
     assert error < finest, "too few chips to tell"
@@ -64,8 +84,8 @@ def agrees(first, second, finest):
 
 @pytest.fixture(scope="module")
 def errors(place, sentences):
-    """{product: {mode: (chips, values)}}: errors of every product for the inputs of the float32 path, and {product: its
-    values in float32}."""
+    """{product: {mode: (chips, values)}}: errors of every product for the inputs of the float32
+    path, and {product: its values in float32}."""
     model, device = load_bert(place / "model"), load_device("ideal")
     examples = Examples(tokenize(load_tokenizer(place / "model"), sentences, 32))
     token_ids, mask = bert.pad(examples.tokens)
@@ -80,7 +100,9 @@ def errors(place, sentences):
                 chip = study.model_copy(update={"seed": chip_seed(5, number)})
                 counting = products.Pool(chip.seed)
                 arrays = program_arrays(model, chip, device, inputs, input_ranges, counting, pool)
-                attention = products.attention_products(chip, model, ranges, chip.seed, counting, device)
+                attention = products.attention_products(
+                    chip, model, ranges, chip.seed, counting, device
+                )
 
                 def keep(name, exact, output, mode=mode):
                     reference[name] = exact.ravel()
@@ -93,52 +115,80 @@ def errors(place, sentences):
 
                 def product(name, a, b, attention=attention, keep=keep):
                     output, _ = attention[name].multiply(a, b, mask, 0)
-                    real = mask[:, None, :, None] & (mask[:, None, None, :] if name.endswith("scores") else True)
+                    real = mask[:, None, :, None] & (
+                        mask[:, None, None, :] if name.endswith("scores") else True
+                    )
                     return keep(name, np.where(real, a @ b, 0), output)
 
                 bert.encode(model, token_ids, mask, linear, bert.Operations(product=product))
-    return {name: {mode: np.array(chips) for mode, chips in modes.items()} for name, modes in found.items()}, reference
+    return {
+        name: {mode: np.array(chips) for mode, chips in modes.items()}
+        for name, modes in found.items()
+    }, reference
 
 
 def test_every_layer_has_the_errors_of_the_direct_mode(errors):
-    """Same inputs: mean of every single output, share of the signal in the error, and power of the error."""
+    """Same inputs: mean of every single output, share of the signal in the error, and power of the
+    error.
+    """
     found, reference = errors
     assert len(found) == 2 * 6 + 2 * 2
     for name, modes in found.items():
         direct, statistical = (modes[mode] for mode in MODES)
         signal = reference[name]
         assert 0.05 < (direct**2).mean() / (signal**2).mean() < 1, name
-        # Means of the outputs: sum of squares of their differences over what the spread over the chips makes of it, 1.
+        # Means of the outputs: sum of squares of their differences over what the spread over the
+        # chips makes of it, 1.
         difference = direct - statistical
         variance = difference.var(axis=0, ddof=1)
         ratio = CHIPS * (difference.mean(axis=0) ** 2).sum() / variance.sum()
         kurtosis = ((difference - difference.mean(axis=0)) ** 4).mean() / (variance**2).mean() - 3
-        spread = (variance**2).sum() ** 0.5 / variance.sum() * (2 + 2 * max(kurtosis, 0) / CHIPS + 2 / (CHIPS - 1)) ** 0.5
+        spread = (
+            (variance**2).sum() ** 0.5
+            / variance.sum()
+            * (2 + 2 * max(kurtosis, 0) / CHIPS + 2 / (CHIPS - 1)) ** 0.5
+        )
         assert spread < 0.12 and abs(ratio - 1) < 4.5 * spread, (name, ratio, spread)
-        shares, powers = ([function(modes[mode]) for mode in MODES] for function in (
-            lambda e, s=signal: e @ s / (s @ s), lambda e: (e**2).mean(axis=1)))
+        shares, powers = (
+            [function(modes[mode]) for mode in MODES]
+            for function in (lambda e, s=signal: e @ s / (s @ s), lambda e: (e**2).mean(axis=1))
+        )
         assert agrees(*shares, finest=0.01), (name, shares)
         assert agrees(*powers, finest=0.05 * powers[0].mean()), (name, powers)
 
 
 def test_traces_and_metrics_agree(place, sentences):
-    """Noise of 18 times 5 %, at which even the short sums of a tiny model are normal: so errors that went through softmax
-    and GELU agree too.  Labels are those of the float32 model: the metric is how often the chip decides as it does."""
+    """Noise of 18 times 5 %, at which even the short sums of a tiny model are normal: so errors
+    that went through softmax and GELU agree too.  Labels are those of the float32 model: the metric
+    is how often the chip decides as it does.
+    """
     ideal = {"run": {"chips": 1}, "case": [{"name": "ideal", "effects": IDEAL}]}
     path = runner.run_study(study_of(place, sentences, [0, 1] * 15, **ideal), place / "runs")
     float32 = read_trace(path).reference["float32"].output.argmax(axis=1)
     assert 5 < float32.sum() < 25
     loud = NOISY | {"effects": NOISY["effects"] | {"telegraph_multiplier": 18.0}}
-    cases = [{"name": mode, **loud, "computation": NOISY["computation"] | {"mode": mode}} for mode in MODES]
-    path = runner.run_study(study_of(place, sentences, float32, run={"chips": CHIPS}, case=cases), place / "runs")
+    cases = [
+        {"name": mode, **loud, "computation": NOISY["computation"] | {"mode": mode}}
+        for mode in MODES
+    ]
+    path = runner.run_study(
+        study_of(place, sentences, float32, run={"chips": CHIPS}, case=cases), place / "runs"
+    )
     trace, summary = read_trace(path), aggregate.summarise(read_trace(path))
     for kind in ("layers", "products"):
         for name in getattr(trace.cases["direct"].chips[0], kind):
-            data = [[getattr(chip, kind)[name].data for chip in trace.cases[mode].chips] for mode in MODES]
-            for key, finest in (("local_relative_rms", 0.03), ("accumulated_relative_rms", 0.03), ("adc_saturations", 0.04)):
+            data = [
+                [getattr(chip, kind)[name].data for chip in trace.cases[mode].chips]
+                for mode in MODES
+            ]
+            for key, finest in (
+                ("local_relative_rms", 0.03),
+                ("accumulated_relative_rms", 0.03),
+                ("adc_saturations", 0.04),
+            ):
                 first, second = (np.array([one[key].mean() for one in chips]) for chips in data)
                 assert agrees(first, second, finest * first.mean()), (name, key, first, second)
     direct, statistical = (np.array(case.chips) for case in summary.cases)
-    assert direct.mean() < 0.97                                               # the errors cost decisions
+    assert direct.mean() < 0.97  # the errors cost decisions
     assert agrees(direct, statistical, 0.05), (direct, statistical)
     assert summary.cases[0].chips_low <= statistical.mean() <= summary.cases[0].chips_high

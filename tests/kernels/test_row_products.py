@@ -1,4 +1,5 @@
 """Products of rows: right, and the same bits wherever a row stands, for every size of block."""
+
 import numpy as np
 import pytest
 
@@ -18,7 +19,9 @@ def test_products_are_right_with_every_block(monkeypatch, block, t):
     np.testing.assert_allclose(result, x.astype(float) @ matrix.T.astype(float), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(70, 150), (128, 128), (512, 128), (33, 100), (1, 5), (16, 1536)])
+@pytest.mark.parametrize(
+    "shape", [(70, 150), (128, 128), (512, 128), (33, 100), (1, 5), (16, 1536)]
+)
 def test_a_row_is_the_same_bits_wherever_it_stands(shape):
     rng = np.random.default_rng(1)
     matrix = rng.standard_normal(shape, np.float32)
@@ -30,6 +33,7 @@ def test_a_row_is_the_same_bits_wherever_it_stands(shape):
 
 def test_the_block_is_as_large_as_the_rows_come_out_alike(monkeypatch):
     """A product that rounds every second group of 16 rows otherwise needs blocks of 16."""
+
     def whole(x, matrix):
         result = x @ matrix.T
         result[16:32] = np.nextafter(result[16:32], np.float32(np.inf))

@@ -1,4 +1,7 @@
-"""The forward pass against an independent slow statement in float64; checkpoints that cannot be used."""
+"""The forward pass against an independent slow statement in float64; checkpoints that cannot be
+used.
+"""
+
 import json
 import math
 import sys
@@ -15,21 +18,37 @@ from xbarsim.models.checkpoint import load_bert, load_tokenizer
 
 
 def slow_bert(directory, ids):
-    """Hidden states (s, h) of one sentence, from the file's own tensor names, head by head and position by position."""
+    """Hidden states (s, h) of one sentence, from the file's own tensor names, head by head and
+    position by position.
+    """
     config = json.loads((directory / "config.json").read_text())
-    t = {name.removeprefix("bert."): value.astype(float)
-         for name, value in load_file(directory / "model.safetensors").items()}
-    heads, size = config["num_attention_heads"], config["hidden_size"] // config["num_attention_heads"]
+    t = {
+        name.removeprefix("bert."): value.astype(float)
+        for name, value in load_file(directory / "model.safetensors").items()
+    }
+    heads, size = (
+        config["num_attention_heads"],
+        config["hidden_size"] // config["num_attention_heads"],
+    )
 
     def norm(x, name):
-        return np.array([(row - row.mean()) / math.sqrt(row.var() + config["layer_norm_eps"]) for row in x]) \
-            * t[f"{name}.weight"] + t[f"{name}.bias"]
+        return (
+            np.array(
+                [(row - row.mean()) / math.sqrt(row.var() + config["layer_norm_eps"]) for row in x]
+            )
+            * t[f"{name}.weight"]
+            + t[f"{name}.bias"]
+        )
 
     def dense(x, name):
         return x @ t[f"{name}.weight"].T + t[f"{name}.bias"]
 
-    x = norm(t["embeddings.word_embeddings.weight"][ids] + t["embeddings.position_embeddings.weight"][:len(ids)]
-             + t["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")
+    x = norm(
+        t["embeddings.word_embeddings.weight"][ids]
+        + t["embeddings.position_embeddings.weight"][: len(ids)]
+        + t["embeddings.token_type_embeddings.weight"][0],
+        "embeddings.LayerNorm",
+    )
     for i in range(config["num_hidden_layers"]):
         layer = f"encoder.layer.{i}"
         q, k, v = (dense(x, f"{layer}.attention.self.{name}") for name in ("query", "key", "value"))
@@ -37,10 +56,17 @@ def slow_bert(directory, ids):
         for head in range(heads):
             part = slice(head * size, (head + 1) * size)
             for p in range(len(ids)):
-                weights = np.exp([q[p, part] @ k[s, part] / math.sqrt(size) for s in range(len(ids))])
+                weights = np.exp(
+                    [q[p, part] @ k[s, part] / math.sqrt(size) for s in range(len(ids))]
+                )
                 context[p, part] = weights / weights.sum() @ v[:, part]
-        x = norm(x + dense(context, f"{layer}.attention.output.dense"), f"{layer}.attention.output.LayerNorm")
-        inner = np.vectorize(lambda y: y / 2 * (1 + math.erf(y / math.sqrt(2))))(dense(x, f"{layer}.intermediate.dense"))
+        x = norm(
+            x + dense(context, f"{layer}.attention.output.dense"),
+            f"{layer}.attention.output.LayerNorm",
+        )
+        inner = np.vectorize(lambda y: y / 2 * (1 + math.erf(y / math.sqrt(2))))(
+            dense(x, f"{layer}.intermediate.dense")
+        )
         x = norm(x + dense(inner, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
     return x
 
@@ -52,12 +78,18 @@ def directory(tmp_path_factory):
 
 def test_forward_pass_and_padding(directory):
     model = load_bert(directory)
-    sentences = [np.array([2, 7, 9, 11, 3]), np.array([2, 5, 3]), np.array([2, 8, 30, 6, 12, 14, 3])]
+    sentences = [
+        np.array([2, 7, 9, 11, 3]),
+        np.array([2, 5, 3]),
+        np.array([2, 8, 30, 6, 12, 14, 3]),
+    ]
     ids, mask = bert.pad(sentences)
     hidden = bert.encode(model, ids, mask)
     for k, sentence in enumerate(sentences):
-        np.testing.assert_allclose(hidden[k, :len(sentence)], slow_bert(directory, sentence), atol=1e-5)
-        assert (hidden[k, len(sentence):] == 0).all()
+        np.testing.assert_allclose(
+            hidden[k, : len(sentence)], slow_bert(directory, sentence), atol=1e-5
+        )
+        assert (hidden[k, len(sentence) :] == 0).all()
 
 
 def test_the_injected_product_sees_every_matrix_and_no_padding(directory):
@@ -88,15 +120,18 @@ def change_config(directory, tmp_path, **values):
     return copy
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    ({"model_type": "gpt2"}, "model_type is 'gpt2', supported are bert and mpnet"),
-    ({"hidden_act": "silu"}, "hidden_act is 'silu', supported are gelu"),
-    ({"num_attention_heads": 3}, "not a multiple of num_attention_heads 3"),
-    ({"hidden_size": -1}, "hidden_size is -1, a positive integer"),
-    ({"intermediate_size": 33}, "has shape"),
-    ({"num_hidden_layers": 3}, "is missing"),
-    ({"pooling": "last"}, "pooling is 'last', supported are mean, cls, pooler"),
-])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model_type": "gpt2"}, "model_type is 'gpt2', supported are bert and mpnet"),
+        ({"hidden_act": "silu"}, "hidden_act is 'silu', supported are gelu"),
+        ({"num_attention_heads": 3}, "not a multiple of num_attention_heads 3"),
+        ({"hidden_size": -1}, "hidden_size is -1, a positive integer"),
+        ({"intermediate_size": 33}, "has shape"),
+        ({"num_hidden_layers": 3}, "is missing"),
+        ({"pooling": "last"}, "pooling is 'last', supported are mean, cls, pooler"),
+    ],
+)
 def test_variants_that_are_not_supported(directory, tmp_path, values, message):
     with pytest.raises(CheckpointError, match=message):
         load_bert(change_config(directory, tmp_path, **values))
@@ -107,7 +142,7 @@ def test_damaged_and_missing_files(tmp_path):
         load_bert(tmp_path / "nowhere")
     copy = make_tiny_bert(tmp_path / "copy")
     whole = (copy / "model.safetensors").read_bytes()
-    (copy / "model.safetensors").write_bytes(whole[:len(whole) // 2])
+    (copy / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="not a complete safetensors file.*fetch it again"):
         load_bert(copy)
     (copy / "model.safetensors").unlink()
@@ -125,13 +160,18 @@ def test_damaged_and_missing_files(tmp_path):
 def test_half_precision_weights_are_read(directory, tmp_path):
     copy = make_tiny_bert(tmp_path / "half")
     tensors = load_file(copy / "model.safetensors")
-    save_file({name: value.astype(np.float16) for name, value in tensors.items()}, copy / "model.safetensors")
+    save_file(
+        {name: value.astype(np.float16) for name, value in tensors.items()},
+        copy / "model.safetensors",
+    )
     weight, _ = load_bert(copy).matrix("layer.0.query")
     expected = tensors["bert.encoder.layer.0.attention.self.query.weight"].astype(np.float16)
     np.testing.assert_array_equal(weight, expected.astype(np.float32))
 
 
-@pytest.mark.parametrize(("absent", "call"), [("safetensors", load_bert), ("tokenizers", load_tokenizer)])
+@pytest.mark.parametrize(
+    ("absent", "call"), [("safetensors", load_bert), ("tokenizers", load_tokenizer)]
+)
 def test_an_extra_that_is_not_installed_is_named(directory, monkeypatch, absent, call):
     monkeypatch.setitem(sys.modules, absent, None)
     with pytest.raises(CheckpointError, match=rf"need {absent}: pip install 'xbarsim\[bert\]'"):
@@ -139,13 +179,15 @@ def test_an_extra_that_is_not_installed_is_named(directory, monkeypatch, absent,
 
 
 def test_mpnet_is_that_of_the_reference_library(tmp_path):
-    """Hidden states of `frozen/make_mpnet.py`; 200 tokens reach every bucket of the relative positions."""
+    """Hidden states of `frozen/make_mpnet.py`; 200 tokens reach every bucket of the relative
+    positions.
+    """
     frozen = json.loads((Path(__file__).parents[1] / "frozen" / "mpnet.json").read_text())
     model = load_bert(make_tiny_mpnet(tmp_path / "m"))
     sentences = [np.array(sentence) for sentence in frozen["token_ids"]]
     hidden = bert.encode(model, *bert.pad(sentences))
     for k, sentence in enumerate(sentences):
-        states = hidden[k, :len(sentence)]
+        states = hidden[k, : len(sentence)]
         expected = frozen["first_and_last_hidden_states"][k]
         np.testing.assert_allclose(states[[0, -1]], expected, atol=2e-5, rtol=0)
         np.testing.assert_allclose(states.mean(axis=0), frozen["mean_of_all"][k], atol=2e-5, rtol=0)

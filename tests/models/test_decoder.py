@@ -1,4 +1,5 @@
 """Decoders against frozen logits of the reference library; the key-value cache; what is refused."""
+
 import json
 from pathlib import Path
 
@@ -76,7 +77,10 @@ def test_the_injected_product_sees_every_matrix_in_order(tmp_path):
 
 
 REFUSED = {
-    "gpt_neox": ({"model_type": "gpt_neox"}, "model_type is 'gpt_neox', supported decoders are llama"),
+    "gpt_neox": (
+        {"model_type": "gpt_neox"},
+        "model_type is 'gpt_neox', supported decoders are llama",
+    ),
     "yarn": ({"rope_scaling": {"type": "yarn", "factor": 2.0}}, "type 'yarn' is not supported"),
     "window": ({"model_type": "mistral", "sliding_window": 16}, "sliding_window is 16 of 64"),
     "act": ({"hidden_act": "mish"}, "hidden_act is 'mish'"),

@@ -1,4 +1,5 @@
 """GGUF files: written here by the format's own library, read back, compared with safetensors."""
+
 import numpy as np
 import pytest
 from tiny_decoders import CONFIGS, make_tiny_decoder, tensors_of
@@ -11,13 +12,22 @@ from xbarsim.models.gguf_file import load_gguf, load_gguf_tokenizer
 gguf = pytest.importorskip("gguf", reason="GGUF files need the extra gguf")
 
 SIZES = {
-    "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
-    "intermediate_size": 64, "tie_word_embeddings": True,
+    "hidden_size": 32,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "intermediate_size": 64,
+    "tie_word_embeddings": True,
 }
 NAMES = {
-    "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
 }
 IDS = np.random.default_rng(0).integers(0, 96, (2, 17))

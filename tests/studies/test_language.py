@@ -1,4 +1,5 @@
 """Perplexity, minimal pairs, choices and generation against brute force on tiny decoders."""
+
 import json
 
 import numpy as np
@@ -38,6 +39,7 @@ def ids_of(text):
 
 # ---------------------------------------------------------------- log-probabilities, perplexity
 
+
 def test_log_probabilities_are_those_of_every_prefix(model):
     sequences = [np.array(ids_of(text)) for text in (TEXT[:40], TEXT[5:9], "ab")]
     found = language.log_probabilities(model, sequences, language.Forward(threads=2))
@@ -64,7 +66,9 @@ def test_windows(tokens, window, stride, windows, expected):
 @pytest.mark.parametrize("stride", [16, 5])
 def test_perplexity_and_bits_per_byte(model, stride):
     """One character is one token is one byte here."""
-    score = language.evaluate_language(model, TOKENIZER, Text("t", TEXT, ""), window=16, stride=stride)
+    score = language.evaluate_language(
+        model, TOKENIZER, Text("t", TEXT, ""), window=16, stride=stride
+    )
     ids = ids_of(TEXT)
     losses = []
     seen = 0
@@ -109,6 +113,7 @@ def test_texts_and_windows_that_cannot_be_scored(model):
 
 # ---------------------------------------------------------------- pairs and choices
 
+
 def test_minimal_pairs(model):
     pairs = (("the cat", "cat the"), ("a b c", "c a b!"), ("xyz", "zyx"), ("tile", "lite"))
     task = MinimalPairs("p", pairs, ("one", "one", "two", "two"), "")
@@ -149,12 +154,16 @@ FORMS = {
     "piqa": ({"goal": "g", "sol1": "x", "sol2": "y", "label": 0}, ("g", "g"), ("x", "y"), 0),
     "arc": (
         {"question": "q?", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"},
-        ("Question: q?\nAnswer:",) * 2, ("x", "y"), 1,
+        ("Question: q?\nAnswer:",) * 2,
+        ("x", "y"),
+        1,
     ),
     "hellaswag": ({"ctx": "c", "endings": ["x", "y"], "label": "1"}, ("c", "c"), ("x", "y"), 1),
     "winogrande": (
         {"sentence": "the _ is big", "option1": "cat", "option2": "dog", "answer": "2"},
-        ("the cat", "the dog"), ("is big", "is big"), 1,
+        ("the cat", "the dog"),
+        ("is big", "is big"),
+        1,
     ),
     "lambada": ({"text": "it was a dog"}, ("it was a",), ("dog",), 0),
 }
@@ -201,6 +210,7 @@ def test_files_that_are_no_language_task(tmp_path, case):
 
 
 # ---------------------------------------------------------------- generation
+
 
 def test_greedy_generation_takes_the_likeliest_token_each_time(model):
     text = language.generate(model, TOKENIZER, "the ", tokens=9)

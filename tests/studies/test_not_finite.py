@@ -35,9 +35,7 @@ def test_errors_of_zeros_are_numbers():
         np.array([[0, 0], [3, 4], [0, 0], [3, 4.0]]),
         np.array([[0, 0], [0, 0], [3, 4], [3, 4.0]]),
     )
-    found = error_statistics(
-        output.astype(np.float32), reference.astype(np.float32), np.arange(4)
-    )
+    found = error_statistics(output.astype(np.float32), reference.astype(np.float32), np.arange(4))
     assert found["relative_rms"].tolist() == [0, np.inf, 1, 0]
     assert found["snr_db"].tolist() == [np.inf, -np.inf, 0, np.inf]
     assert found["cosine"].tolist() == [1, 0, 0, 1]

@@ -1,4 +1,7 @@
-"""Real weights and sentences: published figures.  Run where the weights can be fetched, skipped with a reason elsewhere."""
+"""Real weights and sentences: published figures.  Run where the weights can be fetched, skipped
+with a reason elsewhere.
+"""
+
 from pathlib import Path
 
 import pytest
@@ -43,11 +46,25 @@ def test_a_classifier_with_its_own_head():
 
 
 def test_the_chip_of_the_default_study_loses_little(tmp_path):
-    """Wires and converters cost no more than the sampling error; the chip is worse than float32 but far from guessing."""
+    """Wires and converters cost no more than the sampling error; the chip is worse than float32 but
+    far from guessing.
+    """
     fetched("all-MiniLM-L6-v2", "vader-movie")
-    study = load_study("default", {"task": {"limit": 60}, "case": [
-        {"name": "ideal", "effects": dict.fromkeys(("wires", "programming", "converters", "read_noise"), False)},
-        {"name": "chip"}]})
+    study = load_study(
+        "default",
+        {
+            "task": {"limit": 60},
+            "case": [
+                {
+                    "name": "ideal",
+                    "effects": dict.fromkeys(
+                        ("wires", "programming", "converters", "read_noise"), False
+                    ),
+                },
+                {"name": "chip"},
+            ],
+        },
+    )
     summary = aggregate.summarise(read_trace(run.run_study(study, tmp_path)))
     float32, int8 = summary.references
     ideal, chip = summary.cases

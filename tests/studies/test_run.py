@@ -1,4 +1,7 @@
-"""The whole chain on a tiny random BERT: ideal arrays, reproducibility, interrupted runs, the trace."""
+"""The whole chain on a tiny random BERT: ideal arrays, reproducibility, interrupted runs, the
+trace.
+"""
+
 import csv
 import dataclasses
 import json
@@ -75,7 +78,11 @@ def data_of(path):
     """Every data set of a file, by name."""
     found = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[:]}) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, item: (
+                found.update({name: item[:]}) if isinstance(item, h5py.Dataset) else None
+            )
+        )
     return found
 
 
@@ -83,7 +90,13 @@ def test_ideal_arrays_reproduce_float32(trace_path):
     data = data_of(trace_path)
     exact = data["reference/float32/output"]
     np.testing.assert_allclose(data["cases/ideal/0/output"], exact, atol=1e-5 * abs(exact).max())
-    assert max(data[f"cases/ideal/0/layers/layer.{i}.output/local_relative_rms"].max() for i in range(2)) < 1e-5
+    assert (
+        max(
+            data[f"cases/ideal/0/layers/layer.{i}.output/local_relative_rms"].max()
+            for i in range(2)
+        )
+        < 1e-5
+    )
     assert abs(data["cases/chip/0/output"] - exact).max() > 1e-3 * abs(exact).max()
 
 
@@ -96,12 +109,23 @@ def test_same_bits_for_any_number_of_threads_and_again(place, trace_path):
 
 
 def test_every_device_effect_at_once_is_reproducible_and_counted(place):
-    """Write-verify, spread, relaxation, drift, noise, temperature, faults: same bits for 1 and 2 threads."""
+    """Write-verify, spread, relaxation, drift, noise, temperature, faults: same bits for 1 and 2
+    threads.
+    """
     device = tomllib.loads(DEVICE)
     (place / "device.toml").write_text(DEVICE)
-    tables = {"device": {"name": str(place / "device.toml"), "time_s": 1000.0, "temperature_k": 320.0, "reads": 100}}
-    first, second = (runner.run_study(tiny_study(place, **tables), place / f"device{threads}", threads=threads)
-                     for threads in (1, 2))
+    tables = {
+        "device": {
+            "name": str(place / "device.toml"),
+            "time_s": 1000.0,
+            "temperature_k": 320.0,
+            "reads": 100,
+        }
+    }
+    first, second = (
+        runner.run_study(tiny_study(place, **tables), place / f"device{threads}", threads=threads)
+        for threads in (1, 2)
+    )
     again = data_of(second)
     for name, values in data_of(first).items():
         np.testing.assert_array_equal(values, again[name], err_msg=name)
@@ -111,7 +135,9 @@ def test_every_device_effect_at_once_is_reproducible_and_counted(place):
     assert all(layer.stuck_cells > 0 and layer.write_pulses > layer.cells for layer in layers)
     energy = sum(layer.write_energy for layer in layers)
     pulses = sum(layer.write_pulses for layer in layers)
-    assert energy == pytest.approx(pulses * device["write"]["pulse_energy_pj"] * 1e-12, rel=1e-6, abs=0)
+    assert energy == pytest.approx(
+        pulses * device["write"]["pulse_energy_pj"] * 1e-12, rel=1e-6, abs=0
+    )
     assert "pulses program all cells once" in report.render(summary)
 
 
@@ -124,7 +150,9 @@ def test_a_time_outside_the_device_is_refused_before_anything_runs(place):
 def test_another_seed_is_another_chip(place, trace_path):
     other = data_of(runner.run_study(tiny_study(place, seed=7), place / "other"))
     assert (other["cases/chip/0/output"] != data_of(trace_path)["cases/chip/0/output"]).any()
-    np.testing.assert_array_equal(other["reference/float32/output"], data_of(trace_path)["reference/float32/output"])
+    np.testing.assert_array_equal(
+        other["reference/float32/output"], data_of(trace_path)["reference/float32/output"]
+    )
 
 
 def test_memory_equals_the_file_and_every_array_has_a_unit(trace_path):
@@ -137,8 +165,13 @@ def test_memory_equals_the_file_and_every_array_has_a_unit(trace_path):
             np.testing.assert_array_equal(values, data[f"cases/chip/0/layers/{matrix}/{name}"])
     with h5py.File(trace_path) as file:
         missing = []
-        file.visititems(lambda name, item: missing.append(name)
-                        if isinstance(item, h5py.Dataset) and "unit" not in item.attrs else None)
+        file.visititems(
+            lambda name, item: (
+                missing.append(name)
+                if isinstance(item, h5py.Dataset) and "unit" not in item.attrs
+                else None
+            )
+        )
     assert not missing
 
 
@@ -151,14 +184,23 @@ def test_errors_and_events_of_the_report_are_those_of_the_raw_file(trace_path):
     raw = "cases/chip/0/layers/layer.1.output/"
     tokens = data["examples/tokens"]
     signal = (data[raw + "local_signal_rms"] ** 2 * tokens).sum()
-    error = ((data[raw + "local_relative_rms"] * data[raw + "local_signal_rms"]) ** 2 * tokens).sum()
+    error = (
+        (data[raw + "local_relative_rms"] * data[raw + "local_signal_rms"]) ** 2 * tokens
+    ).sum()
     assert layer.local_snr_db == pytest.approx(10 * np.log10(signal / error), rel=1e-6, abs=0)
-    conversions = sum(data[f"cases/chip/0/layers/{m.matrix}/adc_conversions"].sum() for m in chip.layers)
-    assert chip.events["adc_conversions"] == pytest.approx(conversions / len(tokens), rel=1e-6, abs=0)
-    # 16 and 32 wide matrices on 16 x 16 tiles: 4 of 16 x 16, one 16 -> 32, one 32 -> 16; conversions per token
+    conversions = sum(
+        data[f"cases/chip/0/layers/{m.matrix}/adc_conversions"].sum() for m in chip.layers
+    )
+    assert chip.events["adc_conversions"] == pytest.approx(
+        conversions / len(tokens), rel=1e-6, abs=0
+    )
+    # 16 and 32 wide matrices on 16 x 16 tiles: 4 of 16 x 16, one 16 -> 32, one 32 -> 16;
+    # conversions per token
     per_token = 2 * (4 * 16 + 32 + 2 * 16)
     assert conversions == per_token * tokens.sum()
-    assert chip.energy["ADC"] == pytest.approx(conversions / len(tokens) * 1.6667e-12, rel=1e-6, abs=0)
+    assert chip.energy["ADC"] == pytest.approx(
+        conversions / len(tokens) * 1.6667e-12, rel=1e-6, abs=0
+    )
 
 
 def test_text_csv_and_json_say_the_same(trace_path, tmp_path):
@@ -174,7 +216,9 @@ def test_text_csv_and_json_say_the_same(trace_path, tmp_path):
 
 
 def test_the_int8_row_has_the_ranges_of_all_calibration_tokens(place, monkeypatch):
-    """However few tokens calibrate the arrays: `evaluate` and a plain loop, sentence by sentence, have the same outputs."""
+    """However few tokens calibrate the arrays: `evaluate` and a plain loop, sentence by sentence,
+    have the same outputs.
+    """
     monkeypatch.setattr("xbarsim.studies.calibration.CALIBRATION_TOKENS", 3)
     study = tiny_study(place, case=[{"name": "ideal", "effects": IDEAL}])
     found = read_trace(runner.run_study(study, place / "runs", threads=1)).reference["int8"].output
@@ -212,7 +256,9 @@ def test_an_interrupted_run_keeps_what_it_had(place, monkeypatch):
         runner.run_study(tiny_study(place), place / "broken", threads=1)
     trace = read_trace(place / "broken" / "tiny.h5")
     assert not trace.attributes["complete"]
-    assert trace.cases["chip"].chips[0].done.tolist() == [True] * 8 + [False] * (len(trace.label) - 8)
+    assert trace.cases["chip"].chips[0].done.tolist() == [True] * 8 + [False] * (
+        len(trace.label) - 8
+    )
     summary = aggregate.summarise(trace)
     assert summary.cases[0].examples == 8 and "INCOMPLETE" in report.render(summary)
 
@@ -220,22 +266,24 @@ def test_an_interrupted_run_keeps_what_it_had(place, monkeypatch):
 def test_a_killed_process_leaves_every_finished_path(place, tmp_path):
     """And of the path under way what was saved meanwhile: every batch, where saving may take all
     the time."""
-    code = ("import os, time\n"
-            "from xbarsim.config import load_study\nfrom xbarsim.studies import run, trace_writer\n"
-            "trace_writer.SAVING_SHARE = float('inf')\n"
-            "real = run.run_batch\n"
-            "def kill(model, hardware, examples, batch):\n"
-            "    if batch.start >= 8:\n"
-            "        time.sleep(1)                       # the batches before are being written\n"
-            "        os._exit(9)\n"
-            "    return real(model, hardware, examples, batch)\n"
-            "run.run_batch = kill\n"
-            f"run.run_study(load_study({str(place / 'study.toml')!r}), {str(tmp_path)!r}, "
-            f"threads=1)\n")
+    code = (
+        "import os, time\n"
+        "from xbarsim.config import load_study\nfrom xbarsim.studies import run, trace_writer\n"
+        "trace_writer.SAVING_SHARE = float('inf')\n"
+        "real = run.run_batch\n"
+        "def kill(model, hardware, examples, batch):\n"
+        "    if batch.start >= 8:\n"
+        "        time.sleep(1)                       # the batches before are being written\n"
+        "        os._exit(9)\n"
+        "    return real(model, hardware, examples, batch)\n"
+        "run.run_batch = kill\n"
+        f"run.run_study(load_study({str(place / 'study.toml')!r}), {str(tmp_path)!r}, "
+        f"threads=1)\n"
+    )
     tiny_study(place)
     assert subprocess.run([sys.executable, "-P", "-c", code]).returncode == 9
     assert not (tmp_path / "tiny.h5").exists()
-    for name in ("tiny.h5", "tiny.parts"):          # the name of the finished trace finds its parts
+    for name in ("tiny.h5", "tiny.parts"):  # the name of the finished trace finds its parts
         trace = read_trace(tmp_path / name)
         assert trace.path == tmp_path / "tiny.parts" and not trace.attributes["complete"]
         assert trace.reference["int8"].done.all()
@@ -244,9 +292,12 @@ def test_a_killed_process_leaves_every_finished_path(place, tmp_path):
 
 def test_a_trace_that_an_older_run_is_writing_says_so(trace_path, tmp_path):
     (tmp_path / "open.h5").write_bytes(trace_path.read_bytes())
-    code = ("import sys, h5py\nfile = h5py.File(sys.argv[1], 'a')\nprint('open', flush=True)\nsys.stdin.read()")
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "open.h5")], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as writer:
+    code = "import sys, h5py\nfile = h5py.File(sys.argv[1], 'a')\nprint('open', flush=True)\nsys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "open.h5")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as writer:
         writer.stdout.readline()
         with pytest.raises(TraceError, match="is being written by a run"):
             read_trace(tmp_path / "open.h5")
@@ -272,91 +323,148 @@ def test_files_that_are_no_trace_of_ours(trace_path, tmp_path):
 
 def test_a_metric_that_does_not_fit_is_refused_before_anything_runs(place):
     with pytest.raises(ConfigError, match="task.metric = 'spearman' does not fit"):
-        runner.run_study(tiny_study(place, task={"name": str(place / "task.tsv"), "metric": "spearman"}), place / "x")
+        runner.run_study(
+            tiny_study(place, task={"name": str(place / "task.tsv"), "metric": "spearman"}),
+            place / "x",
+        )
     assert not (place / "x").exists()
 
 
 def test_a_report_loads_no_kernel(trace_path):
-    code = ("import sys; from xbarsim.cli.app import main; sys.argv = ['xbarsim', 'report', sys.argv[1]]\n"
-            "try: main()\nexcept SystemExit: pass\n"
-            "assert not {'numba', 'xbarsim.kernels'} & set(sys.modules), 'kernels were loaded'")
-    done = subprocess.run([sys.executable, "-P", "-c", code, str(trace_path)], capture_output=True, text=True)
+    code = (
+        "import sys; from xbarsim.cli.app import main; sys.argv = ['xbarsim', 'report', sys.argv[1]]\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert not {'numba', 'xbarsim.kernels'} & set(sys.modules), 'kernels were loaded'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(trace_path)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "accuracy" in done.stdout
 
 
 def test_functions_are_traced_like_matrices(place):
-    tables = {"softmax": {"unit": "table", "input_bits": 12, "output_bits": 12}, "gelu": {"unit": "table", "range": 0.5}}
-    cases = [{"name": "narrow", "effects": IDEAL, "functions": tables}, {"name": "float", "effects": IDEAL}]
+    tables = {
+        "softmax": {"unit": "table", "input_bits": 12, "output_bits": 12},
+        "gelu": {"unit": "table", "range": 0.5},
+    }
+    cases = [
+        {"name": "narrow", "effects": IDEAL, "functions": tables},
+        {"name": "float", "effects": IDEAL},
+    ]
     path = runner.run_study(tiny_study(place, case=cases), place / "functions", threads=2)
     summary = aggregate.summarise(read_trace(path))
     narrow, exact = summary.cases
     assert [found.operation for found in narrow.operations] == [
-        f"layer.{i}.{name}" for i in range(2) for name in ("attention_softmax", "gelu")]
+        f"layer.{i}.{name}" for i in range(2) for name in ("attention_softmax", "gelu")
+    ]
     assert exact.operations == ()
     assert all(10 < found.local_snr_db < 80 for found in narrow.operations)
     held = {found.operation: found.saturations for found in narrow.operations}
     assert held["layer.0.gelu"] > 0 and held["layer.0.attention_softmax"] == 0
-    # In the first layer the input is that of the float path, so that both kinds of error are the same there.
+    # In the first layer the input is that of the float path, so that both kinds of error are the
+    # same there.
     data, first = data_of(path), "cases/narrow/0/operations/layer.0.attention_softmax/"
-    np.testing.assert_allclose(data[first + "local_relative_rms"], data[first + "accumulated_relative_rms"], rtol=1e-3)
+    np.testing.assert_allclose(
+        data[first + "local_relative_rms"], data[first + "accumulated_relative_rms"], rtol=1e-3
+    )
     assert "worst local SNR" in report.render(summary)
-    alone = runner.run_study(tiny_study(place, case=cases, run={"batch_examples": 1}), place / "functions", threads=1)
+    alone = runner.run_study(
+        tiny_study(place, case=cases, run={"batch_examples": 1}), place / "functions", threads=1
+    )
     counts = "cases/narrow/0/operations/layer.0.gelu/saturations"
     np.testing.assert_array_equal(data[counts], data_of(alone)[counts])
 
 
 def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
-    """A case that is the chip takes its array energy from the circuit solve; another is marked as different."""
-    text = chip.chip_text("differential").replace("word_lines = 128\nbit_lines = 128", "word_lines = 16\nbit_lines = 16")
-    (place / "small.toml").write_text(text.replace("bit_lines_per_adc = 128", "bit_lines_per_adc = 16"))
-    cases = [{"name": "chip", "chip": str(place / "small.toml")}, {"name": "ideal", "effects": IDEAL}]
-    summary = aggregate.summarise(read_trace(runner.run_study(tiny_study(place, case=cases), tmp_path, threads=1)))
+    """A case that is the chip takes its array energy from the circuit solve; another is marked as
+    different.
+    """
+    text = chip.chip_text("differential").replace(
+        "word_lines = 128\nbit_lines = 128", "word_lines = 16\nbit_lines = 16"
+    )
+    (place / "small.toml").write_text(
+        text.replace("bit_lines_per_adc = 128", "bit_lines_per_adc = 16")
+    )
+    cases = [
+        {"name": "chip", "chip": str(place / "small.toml")},
+        {"name": "ideal", "effects": IDEAL},
+    ]
+    summary = aggregate.summarise(
+        read_trace(runner.run_study(tiny_study(place, case=cases), tmp_path, threads=1))
+    )
     own = accuracy_and_cost.join([summary])
     assert [(row.case, row.result.chip, row.differs) for row in own] == [("chip", "small", ())]
     heads = checkpoint.load_bert(place / "model").config.heads
-    scores = [count for (role, stage), count in own[0].result.events.items()
-              if role == "softmax" and stage == "layer.0.attention_softmax"]
-    assert scores == [heads * own[0].result.sequence**2]
+    scores = [
+        count
+        for (role, stage), count in own[0].result.events.items()
+        if role == "softmax" and stage == "layer.0.attention_softmax"
+    ]
+    assert scores == [heads * own[0].result.sequence ** 2]
     with pytest.raises(TraceError, match="does not state the attention heads"):
         accuracy_and_cost.join([dataclasses.replace(summary, heads=None)])
     result = own[0].result
     assert "circuit solve" in result.read_energy
-    solved = sum(layer.array_energy_per_token for layer in summary.cases[0].layers) * result.sequence
+    solved = (
+        sum(layer.array_energy_per_token for layer in summary.cases[0].layers) * result.sequence
+    )
     assert result.by_component()["cell"] == pytest.approx(solved, rel=1e-9, abs=0)
     per_example = summary.cases[0].events["adc_conversions"]
-    conversions = sum(count for (role, _), count in result.events.items() if role == "adc") / result.sequence
-    assert conversions == pytest.approx(per_example * summary.examples / summary.tokens, rel=1e-6, abs=0)
+    conversions = (
+        sum(count for (role, _), count in result.events.items() if role == "adc") / result.sequence
+    )
+    assert conversions == pytest.approx(
+        per_example * summary.examples / summary.tokens, rel=1e-6, abs=0
+    )
     rows = accuracy_and_cost.join([summary], ["multibit", "a100"])
     assert len(rows) == 4 and "mapping.word_lines 16/128" in rows[0].differs
-    assert rows[2].differs == ("effects.converters false/true",) and rows[1].differs == ("kind in-situ/processor",)
+    assert rows[2].differs == ("effects.converters false/true",) and rows[1].differs == (
+        "kind in-situ/processor",
+    )
     header, body, remarks = accuracy_and_cost.table(rows)
     assert body[0][1] == "multibit*" and any("another organisation" in line for line in remarks)
     as_json, as_csv = accuracy_and_cost.write_files(rows, tmp_path / "out")
     assert len(json.loads(as_json.read_text())) == len(list(csv.DictReader(as_csv.open()))) == 4
 
 
-SYNERGY = {"products": {"weights": "computation", "attention": "computation"}, "effects": IDEAL | {"converters": True},
-           "computation": {"word_lines": 16, "bit_lines": 16}}
+SYNERGY = {
+    "products": {"weights": "computation", "attention": "computation"},
+    "effects": IDEAL | {"converters": True},
+    "computation": {"word_lines": 16, "bit_lines": 16},
+}
 
 
 def test_ideal_computation_crossbars_are_the_int8_reference(place):
-    """Weights on them are the int8 path to rounding; attention in int8 beside it costs what 8 bits cost."""
-    cases = [{"name": "all", **SYNERGY}, {"name": "weights", **SYNERGY, "products": {"weights": "computation"}}]
+    """Weights on them are the int8 path to rounding; attention in int8 beside it costs what 8 bits
+    cost.
+    """
+    cases = [
+        {"name": "all", **SYNERGY},
+        {"name": "weights", **SYNERGY, "products": {"weights": "computation"}},
+    ]
     path = runner.run_study(tiny_study(place, case=cases), place / "counted", threads=2)
     data, trace = data_of(path), read_trace(path)
-    np.testing.assert_allclose(data["cases/weights/0/output"], data["reference/int8/output"], atol=2e-5)
+    np.testing.assert_allclose(
+        data["cases/weights/0/output"], data["reference/int8/output"], atol=2e-5
+    )
     summary = aggregate.summarise(trace)
     everything, weights = summary.cases
     assert weights.products == ()
     assert [found.product for found in everything.products] == [
-        f"layer.{i}.{name}" for i in range(2) for name in ("attention_scores", "attention_context")]
-    assert all(25 < found.local_snr_db < 60 and found.adc_saturated == 0 for found in everything.products)
+        f"layer.{i}.{name}" for i in range(2) for name in ("attention_scores", "attention_context")
+    ]
+    assert all(
+        25 < found.local_snr_db < 60 and found.adc_saturated == 0 for found in everything.products
+    )
     assert abs(data["cases/all/0/output"] - data["reference/float32/output"]).max() < 0.2
     # in the first layer the only error so far is that of the 8-bit inputs and weights
     first = "cases/all/0/products/layer.0.attention_scores/"
-    assert (data[first + "accumulated_relative_rms"] > data[first + "local_relative_rms"]).mean() > 0.5
-    # heads of width 4: 2 conversions of 3 and 1 rows, 64 bit pairs, 4 heads; one output per pair of tokens
+    assert (
+        data[first + "accumulated_relative_rms"] > data[first + "local_relative_rms"]
+    ).mean() > 0.5
+    # heads of width 4: 2 conversions of 3 and 1 rows, 64 bit pairs, 4 heads; one output per pair of
+    # tokens
     lengths = data["examples/tokens"]
     np.testing.assert_array_equal(data[first + "adc_conversions"], 4 * lengths**2 * 64 * 2)
     np.testing.assert_array_equal(data[first + "cells_set"], 4 * 4 * lengths * 8)
@@ -364,81 +472,130 @@ def test_ideal_computation_crossbars_are_the_int8_reference(place):
 
 
 def test_both_modes_and_any_number_of_threads_say_the_same(place):
-    noisy = SYNERGY | {"effects": IDEAL | {"converters": True, "read_noise": True, "telegraph_multiplier": 8.0}}
-    cases = [{"name": mode, **noisy, "computation": noisy["computation"] | {"mode": mode}}
-             for mode in ("direct", "statistical")]
-    first, second = (runner.run_study(tiny_study(place, case=cases), place / f"modes{threads}", threads=threads)
-                     for threads in (1, 2))
+    noisy = SYNERGY | {
+        "effects": IDEAL | {"converters": True, "read_noise": True, "telegraph_multiplier": 8.0}
+    }
+    cases = [
+        {"name": mode, **noisy, "computation": noisy["computation"] | {"mode": mode}}
+        for mode in ("direct", "statistical")
+    ]
+    first, second = (
+        runner.run_study(tiny_study(place, case=cases), place / f"modes{threads}", threads=threads)
+        for threads in (1, 2)
+    )
     data, again = data_of(first), data_of(second)
     for name, values in data.items():
         np.testing.assert_array_equal(values, again[name], err_msg=name)
-    for layer in ("layers/layer.1.query", "layers/layer.0.output", "products/layer.0.attention_scores"):
+    for layer in (
+        "layers/layer.1.query",
+        "layers/layer.0.output",
+        "products/layer.0.attention_scores",
+    ):
         direct, statistical = (
-            np.sqrt(np.mean((data[f"cases/{mode}/0/{layer}/local_relative_rms"]
-                             * data[f"cases/{mode}/0/{layer}/local_signal_rms"])**2)) for mode in ("direct", "statistical"))
+            np.sqrt(
+                np.mean(
+                    (
+                        data[f"cases/{mode}/0/{layer}/local_relative_rms"]
+                        * data[f"cases/{mode}/0/{layer}/local_signal_rms"]
+                    )
+                    ** 2
+                )
+            )
+            for mode in ("direct", "statistical")
+        )
         assert statistical == pytest.approx(direct, rel=0.15, abs=0), layer
-        conversions = [data[f"cases/{mode}/0/{layer}/adc_conversions"] for mode in ("direct", "statistical")]
+        conversions = [
+            data[f"cases/{mode}/0/{layer}/adc_conversions"] for mode in ("direct", "statistical")
+        ]
         np.testing.assert_array_equal(*conversions)
 
 
 def test_attention_on_in_situ_tiles_is_written_for_every_sentence(place):
-    """Ideal tiles give the digital product; programming errors are drawn anew for every sentence and cost writes."""
+    """Ideal tiles give the digital product; programming errors are drawn anew for every sentence
+    and cost writes.
+    """
     written = {"products": {"attention": "in_situ"}}
-    cases = [{"name": "exact", "effects": IDEAL, **written}, {"name": "programmed", **written,
-             "effects": IDEAL | {"programming": True}}]
+    cases = [
+        {"name": "exact", "effects": IDEAL, **written},
+        {"name": "programmed", **written, "effects": IDEAL | {"programming": True}},
+    ]
     path = runner.run_study(tiny_study(place, case=cases), place / "written", threads=2)
     data, trace = data_of(path), read_trace(path)
-    np.testing.assert_allclose(data["cases/exact/0/output"], data["reference/float32/output"], atol=1e-4)
+    np.testing.assert_allclose(
+        data["cases/exact/0/output"], data["reference/float32/output"], atol=1e-4
+    )
     first = "cases/programmed/0/products/layer.0.attention_scores/"
     error = data[first + "local_relative_rms"]
     assert (error > 0.01).all()
     same = [k for k, text in enumerate(SENTENCES * 3) if k >= 4 and text == SENTENCES[0]]
-    assert len(set(error[[k - 4 for k in same]])) == len(same) > 1          # equal sentences, other errors
+    assert len(set(error[[k - 4 for k in same]])) == len(same) > 1  # equal sentences, other errors
     np.testing.assert_array_equal(data[first + "cells_set"], 2 * 4 * 4 * data["examples/tokens"])
     assert aggregate.summarise(trace).cases[1].products[0].local_snr_db < 40
 
 
 def test_layer_overrides_choose_the_hardware(place):
-    chosen = tiny_study(place, **SYNERGY, layer=[{"match": "layer.0.*", "products": {"weights": "in_situ"}},
-                                                 {"match": "*.attention_context", "products": {"attention": "digital"}}])
+    chosen = tiny_study(
+        place,
+        **SYNERGY,
+        layer=[
+            {"match": "layer.0.*", "products": {"weights": "in_situ"}},
+            {"match": "*.attention_context", "products": {"attention": "digital"}},
+        ],
+    )
     chip = read_trace(runner.run_study(chosen, place / "mixed", threads=1)).cases["chip"].chips[0]
     assert {name for name, layer in chip.layers.items() if layer.attributes["dac_bits"] == 1} == {
-        f"layer.1.{kind}" for kind in ("query", "key", "value", "attention_output", "intermediate", "output")}
+        f"layer.1.{kind}"
+        for kind in ("query", "key", "value", "attention_output", "intermediate", "output")
+    }
     assert list(chip.products) == ["layer.0.attention_scores", "layer.1.attention_scores"]
 
 
 def test_systems_and_physics_become_a_table(place, tmp_path):
     """Of cases "SYSTEM: PHYSICS"; not where a row lacks a column."""
     ideal, full = {"effects": IDEAL}, {"device": {"name": "rram-wan2022"}}
-    cases = [{"name": f"{system}: {name}", "adc": {"bits": bits}} | physics for system, bits in (("coarse", 3), ("fine", 8))
-             for name, physics in (("ideal", ideal), ("full", full))]
+    cases = [
+        {"name": f"{system}: {name}", "adc": {"bits": bits}} | physics
+        for system, bits in (("coarse", 3), ("fine", 8))
+        for name, physics in (("ideal", ideal), ("full", full))
+    ]
     for count, rows in ((4, 2), (3, 0)):
         path = runner.run_study(tiny_study(place, case=cases[:count]), tmp_path, threads=1)
         summary = aggregate.summarise(read_trace(path))
         lines = report.render(summary).splitlines()
         grid = [line for line in lines if line.startswith(("coarse ", "fine "))]
         assert len(grid) == rows
-        values = [f"{100 * case.value:.2f} ({100 * case.low:.2f} .. {100 * case.high:.2f})" for case in summary.cases]
-        assert [line.split(maxsplit=1)[1].split("  ")[0] for line in grid] == values[0:2 * rows:2]
-        assert [line.rsplit("  ", 1)[1] for line in grid] == values[1:2 * rows:2]
+        values = [
+            f"{100 * case.value:.2f} ({100 * case.low:.2f} .. {100 * case.high:.2f})"
+            for case in summary.cases
+        ]
+        assert [line.split(maxsplit=1)[1].split("  ")[0] for line in grid] == values[
+            0 : 2 * rows : 2
+        ]
+        assert [line.rsplit("  ", 1)[1] for line in grid] == values[1 : 2 * rows : 2]
         assert ("accuracy x 100              ideal                     full" in lines) == (rows > 0)
 
 
 def test_chips_of_a_case_differ_and_give_an_interval(place):
-    path = runner.run_study(tiny_study(place, run={"batch_examples": 4, "chips": 3}), place / "chips", threads=2)
+    path = runner.run_study(
+        tiny_study(place, run={"batch_examples": 4, "chips": 3}), place / "chips", threads=2
+    )
     trace = read_trace(path)
     chips = trace.cases["chip"].chips
     assert chips[0].seed == trace.attributes["seed"] and len({chip.seed for chip in chips}) == 3
     assert (chips[0].output != chips[1].output).any()
     other = load_study(place / "study.toml", {"seed": chips[2].seed, "run": {"chips": 1}})
     alone = read_trace(runner.run_study(other, place / "alone", threads=1)).cases["chip"].chips[0]
-    np.testing.assert_array_equal(alone.output, chips[2].output)            # a chip is its seed
+    np.testing.assert_array_equal(alone.output, chips[2].output)  # a chip is its seed
     summary = aggregate.summarise(trace)
     case = summary.cases[0]
     accuracy = [(chip.output.argmax(axis=1) == trace.label).mean() for chip in chips]
-    assert case.chips == tuple(accuracy) and case.value == pytest.approx(np.mean(accuracy), rel=1e-6, abs=0)
-    half = 4.302653 * np.std(accuracy, ddof=1) / 3**0.5                     # Student's t of 2 degrees, 97.5 %
-    assert (case.chips_low, case.chips_high) == pytest.approx((case.value - half, case.value + half), rel=1e-6, abs=0)
+    assert case.chips == tuple(accuracy) and case.value == pytest.approx(
+        np.mean(accuracy), rel=1e-6, abs=0
+    )
+    half = 4.302653 * np.std(accuracy, ddof=1) / 3**0.5  # Student's t of 2 degrees, 97.5 %
+    assert (case.chips_low, case.chips_high) == pytest.approx(
+        (case.value - half, case.value + half), rel=1e-6, abs=0
+    )
     assert "95 % over chips" in report.render(summary)
     float32 = (trace.reference["float32"].output.argmax(axis=1) == trace.label).mean()
     assert case.change[0] == pytest.approx(case.value - float32, abs=1e-12)
@@ -449,18 +606,28 @@ def test_chips_of_a_case_differ_and_give_an_interval(place):
 
 
 def test_the_figures_of_a_large_and_small_chip_join_its_case(place, tmp_path):
-    cases = [{"name": "own", **SYNERGY, "computation": {}, "chip": "synergy"},
-             {"name": "wide", **SYNERGY, "computation": {"rows_per_conversion": 5}, "chip": "synergy"},
-             {"name": "in situ", "effects": IDEAL, "chip": "synergy"}]
+    cases = [
+        {"name": "own", **SYNERGY, "computation": {}, "chip": "synergy"},
+        {"name": "wide", **SYNERGY, "computation": {"rows_per_conversion": 5}, "chip": "synergy"},
+        {"name": "in situ", "effects": IDEAL, "chip": "synergy"},
+    ]
     path = runner.run_study(tiny_study(place, case=cases), tmp_path)
     rows = accuracy_and_cost.join([aggregate.summarise(read_trace(path))])
     assert [row.differs for row in rows] == [
-        (), ("computation.rows_per_conversion 5/3",), ("kind in-situ/synergy",)]
+        (),
+        ("computation.rows_per_conversion 5/3",),
+        ("kind in-situ/synergy",),
+    ]
 
 
 def test_a_model_read_from_a_failing_memory_loses_weights_on_computation_crossbars(place):
-    cases = [{"name": "sound", **SYNERGY}, {"name": "failing", **SYNERGY,
-                                            "memory": {"errors": "stated", "cell_error_rate": 0.05}}]
+    cases = [
+        {"name": "sound", **SYNERGY},
+        {"name": "failing", **SYNERGY, "memory": {"errors": "stated", "cell_error_rate": 0.05}},
+    ]
     data = data_of(runner.run_study(tiny_study(place, case=cases), place / "memory", threads=1))
-    error = [data[f"cases/{name}/0/layers/layer.0.query/local_relative_rms"].mean() for name in ("sound", "failing")]
+    error = [
+        data[f"cases/{name}/0/layers/layer.0.query/local_relative_rms"].mean()
+        for name in ("sound", "failing")
+    ]
     assert error[1] > 5 * error[0]

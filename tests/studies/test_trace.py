@@ -361,7 +361,9 @@ def test_a_run_is_repeated_after_its_files_are_gone(place, tmp_path):
                     values, new.cases[name].chips[0].layers[matrix].data[key]
                 )
     assert new.sources == old.sources and new.attributes["study"] == old.attributes["study"]
-    rows = accuracy_and_cost.join([summary.summarise(new)])  # the chip of the trace, whose file is gone
+    rows = accuracy_and_cost.join(
+        [summary.summarise(new)]
+    )  # the chip of the trace, whose file is gone
     assert {row.result.chip for row in rows} == {"chip"}
 
 

@@ -1,4 +1,5 @@
 """Metrics and their intervals: values by hand and by SciPy, coverage by simulated experiments."""
+
 import math
 
 import numpy as np
@@ -33,6 +34,7 @@ def scored(rng, n, form):
 
 
 # ---------------------------------------------------------------- values
+
 
 def test_correlations_are_those_of_scipy():
     rng = np.random.default_rng(0)
@@ -80,6 +82,7 @@ def test_predictions_must_be_finite_and_complete():
 
 
 # ---------------------------------------------------------------- intervals against other code
+
 
 @pytest.mark.parametrize(("right", "n"), [(0, 12), (7, 12), (12, 12), (285, 300)])
 def test_the_interval_of_accuracy_is_wilsons(right, n):
@@ -191,6 +194,7 @@ def test_the_interval_over_chips_is_students():
 
 
 # ---------------------------------------------------------------- coverage
+
 
 def coverage(experiment, truth, repetitions):
     """Share of the experiments whose interval holds the truth."""

@@ -1,4 +1,5 @@
 """Task files, heads and metrics."""
+
 import json
 
 import numpy as np
@@ -19,7 +20,7 @@ PAIRS = {
     "a.tsv": "a man eats\ta dog runs\t1.5\nthe cat plays\tthe cat plays\t5\n",
     "b.csv": 'score,sentence1,sentence2\n1.5,"a man eats","a dog runs"\n5,the cat plays,the cat plays\n',
     "c.jsonl": '{"sentence1": "a man eats", "sentence2": "a dog runs", "score": 1.5}\n'
-               '{"sentence1": "the cat plays", "sentence2": "the cat plays", "score": 5}\n',
+    '{"sentence1": "the cat plays", "sentence2": "the cat plays", "score": 5}\n',
     "d.tsv": "sentence_a\tsentence_b\tsimilarity\nid is ignored\tb\t1\n",
 }
 
@@ -33,19 +34,24 @@ def test_pair_files_of_all_formats_say_the_same(tmp_path, name):
 
 
 def test_labels_and_splits(tmp_path):
-    (tmp_path / "l.tsv").write_text("sentence\tlabel\tsplit\ngood\tpos\ttrain\nbad\tneg\ttest\nfine\tpos\ttest\n")
+    (tmp_path / "l.tsv").write_text(
+        "sentence\tlabel\tsplit\ngood\tpos\ttrain\nbad\tneg\ttest\nfine\tpos\ttest\n"
+    )
     task = prepare.load_task(tmp_path / "l.tsv")
     assert task.classes == ("neg", "pos") and task.targets.tolist() == [1, 0, 1]
     assert task.held_out().sentences == ("bad", "fine") and task.training().sentences == ("good",)
 
 
-@pytest.mark.parametrize(("name", "content", "message"), [
-    ("x.tsv", "a\tb\tc\td\te\n", "line 1|column"),
-    ("x.tsv", "a\tb\t1\na\tb\thigh\n", "line 2"),
-    ("x.tsv", "a\tb\t1\na\tb\tnan\n", "line 2"),
-    ("x.jsonl", '{"sentence": "a", "label": 1}\n{"sentence"\n', "line 2"),
-    ("x.csv", "", "no examples|empty"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.tsv", "a\tb\tc\td\te\n", "line 1|column"),
+        ("x.tsv", "a\tb\t1\na\tb\thigh\n", "line 2"),
+        ("x.tsv", "a\tb\t1\na\tb\tnan\n", "line 2"),
+        ("x.jsonl", '{"sentence": "a", "label": 1}\n{"sentence"\n', "line 2"),
+        ("x.csv", "", "no examples|empty"),
+    ],
+)
 def test_bad_files_name_the_line(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(TaskError, match=message):
@@ -67,11 +73,14 @@ def test_the_probe_is_the_minimum_of_its_objective():
     def objective(w, b):
         logits = x @ w.T + b
         likelihood = (np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(80), y]).sum()
-        return prepare.PROBE_C * likelihood + (w ** 2).sum() / 2
+        return prepare.PROBE_C * likelihood + (w**2).sum() / 2
 
     best = objective(weight.astype(float), bias.astype(float))
     for _ in range(20):
-        step_w, step_b = 1e-2 * rng.standard_normal(weight.shape), 1e-2 * rng.standard_normal(bias.shape)
+        step_w, step_b = (
+            1e-2 * rng.standard_normal(weight.shape),
+            1e-2 * rng.standard_normal(bias.shape),
+        )
         assert objective(weight + step_w, bias + step_b) > best
 
 
@@ -88,6 +97,7 @@ def test_heads(tmp_path):
 
 
 # ---------------------------------------------------------------- what is no sentence, label, file
+
 
 def json_lines(*rows):
     return "".join(json.dumps(row) + "\n" for row in rows)
@@ -138,6 +148,7 @@ def test_whole_numbers_and_words_are_labels(tmp_path):
 
 
 # ---------------------------------------------------------------- held out means held out
+
 
 def numbered(count, kind="labels", test=None):
     """A task whose sentences say where they stand."""

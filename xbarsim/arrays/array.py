@@ -1,10 +1,12 @@
 """A weight matrix on crossbar tiles: from digital inputs to digital outputs.
 
-`program_matrix` maps, programs and solves the wires; `calibrate` sets converter ranges and the digital gain from sample
-inputs; `Array.multiply` is the product.  Its chain: inputs are rounded to codes (DAC), applied to the word lines in one
-or several voltage phases, multiplied by the tiles' exact transfer matrices (a GEMM), disturbed by read noise, converted
-per bit line (ADC), weighted and added over phases, slices and row blocks (digital).
+`program_matrix` maps, programs and solves the wires; `calibrate` sets converter ranges and the
+digital gain from sample inputs; `Array.multiply` is the product.  Its chain: inputs are rounded to
+codes (DAC), applied to the word lines in one or several voltage phases, multiplied by the tiles'
+exact transfer matrices (a GEMM), disturbed by read noise, converted per bit line (ADC), weighted
+and added over phases, slices and row blocks (digital).
 """
+
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,9 +22,10 @@ from xbarsim.kernels.arrays.converters import convert_accumulate
 from xbarsim.kernels.arrays.row_products import multiply_rows
 from xbarsim.kernels.devices.random import add_normal, row_keys
 
-CALIBRATION_ROWS = 512           # sample inputs behind the ADC ranges
-# Currents held at once by a thread, from GEMM to ADC: 512 KiB of float32 that stay in cache.  Every GEMM has this number of
-# rows, filled up with zeros, because BLAS rounds differently for other shapes: a token's result is that of any batch.
+CALIBRATION_ROWS = 512  # sample inputs behind the ADC ranges
+# Currents held at once by a thread, from GEMM to ADC: 512 KiB of float32 that stay in cache.  Every
+# GEMM has this number of rows, filled up with zeros, because BLAS rounds differently for other
+# shapes: a token's result is that of any batch.
 CURRENT_ROWS, CURRENT_COLUMNS = 256, 512
 
 
@@ -30,9 +33,12 @@ CURRENT_ROWS, CURRENT_COLUMNS = 256, 512
 class ProgrammedMatrix:
     """A matrix on programmed tiles, before its converters are calibrated.
 
-    A *conversion* is what one ADC result stands for: a slice, whose pair of currents is subtracted before the ADC, or a
-    single plane.  weight : (outputs, inputs) float64, as given;  value : (conversions, outputs) weight per siemens
-    transfer, variance, power : one array per row block, (conversions * outputs, rows) A/V, the same in A²/V² or None
+    A *conversion* is what one ADC result stands for: a slice, whose pair of currents is subtracted
+    before the ADC, or a
+    single plane.  weight : (outputs, inputs) float64, as given;  value : (conversions, outputs)
+        weight per siemens
+    transfer, variance, power : one array per row block, (conversions * outputs, rows) A/V, the same
+        in A²/V² or None
     without read noise, (rows, rows) W/V²
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs.
     """
@@ -56,12 +62,19 @@ class ProgrammedMatrix:
     def fold(self, blocks, value):
         """(outputs, inputs): the conversions of every row block summed with their digital weights."""
         conversions, outputs = value.shape
-        return np.concatenate([np.einsum("co,coi->oi", value, block.reshape(conversions, outputs, -1))
-                               for block in blocks], axis=1)
+        return np.concatenate(
+            [
+                np.einsum("co,coi->oi", value, block.reshape(conversions, outputs, -1))
+                for block in blocks
+            ],
+            axis=1,
+        )
 
     @property
     def achieved(self):
-        """(outputs, inputs) float64: the weights that the programmed tiles, wires included, stand for."""
+        """(outputs, inputs) float64: the weights that the programmed tiles, wires included, stand
+        for.
+        """
         return self.fold(self.transfer, self.value) + self.input_sum[:, None]
 
     @property
@@ -76,7 +89,8 @@ def program_matrix(name, index, weight, moment, study, device):
     Parameters
     ----------
     name, index : str, int; the index names the random streams
-    moment : (in,), mean square of each input: what the choice of the full-scale weight weighs errors with
+    moment : (in,), mean square of each input: what the choice of the full-scale weight weighs
+        errors with
     study : the whole study; its `[[layer]]` overrides for `name` are applied here
     device : DeviceModel
 
@@ -87,7 +101,9 @@ def program_matrix(name, index, weight, moment, study, device):
     if weight.ndim != 2:
         raise ShapeError(f"weights of {name} must be a matrix (out, in), got shape {weight.shape}")
     if not np.isfinite(weight).all():
-        raise OutOfRangeError(f"weights of {name} contain NaN or infinity; the checkpoint is damaged")
+        raise OutOfRangeError(
+            f"weights of {name} contain NaN or infinity; the checkpoint is damaged"
+        )
     study = study.for_layer(name)
     mapping = study.mapping
     device = device.in_study(study)
@@ -96,12 +112,25 @@ def program_matrix(name, index, weight, moment, study, device):
     slices, signs, inputs, outputs = encoded.target.shape
     layout = layout_of(inputs, outputs, mapping)
     in_analog = mapping.sign == "pair" and mapping.subtraction == "analog"
-    # The low state of unsigned weights is a reference's: subtracted before the converter, or digitally with the input sum.
-    reference = device.conductance_min if mapping.sign == "offset" and mapping.subtraction == "analog" else 0.0
+    # The low state of unsigned weights is a reference's: subtracted before the converter, or
+    # digitally with the input sum.
+    reference = (
+        device.conductance_min
+        if mapping.sign == "offset" and mapping.subtraction == "analog"
+        else 0.0
+    )
 
-    rows = [program_row_block(encoded.target[:, :, layout.rows(block)].reshape(layout.planes, -1, outputs),
-                              layout, device, study, index, block * layout.tiles_per_row_block)
-            for block in range(layout.row_blocks)]
+    rows = [
+        program_row_block(
+            encoded.target[:, :, layout.rows(block)].reshape(layout.planes, -1, outputs),
+            layout,
+            device,
+            study,
+            index,
+            block * layout.tiles_per_row_block,
+        )
+        for block in range(layout.row_blocks)
+    ]
 
     def conversions(planes, join):
         planes = planes.reshape(slices, signs, outputs, -1)
@@ -110,7 +139,12 @@ def program_matrix(name, index, weight, moment, study, device):
 
     noisy = any(row.variance is not None for row in rows)
     return ProgrammedMatrix(
-        name, index, study, weight.T, encoded, layout,
+        name,
+        index,
+        study,
+        weight.T,
+        encoded,
+        layout,
         value=encoded.value[:, 0] if in_analog else encoded.value.reshape(-1, outputs),
         transfer=tuple(conversions(row.transfer - reference, np.subtract) for row in rows),
         variance=tuple(conversions(row.variance, np.add) for row in rows) if noisy else None,
@@ -119,14 +153,17 @@ def program_matrix(name, index, weight, moment, study, device):
         read_voltage=device.read_voltage,
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
-        counts=sum((row.counts for row in rows), Counts()))
+        counts=sum((row.counts for row in rows), Counts()),
+    )
 
 
 def calibrate(programmed, x, cross_terms=True):
-    """The Array of a programmed matrix: input range, ADC ranges and digital gain from sample inputs x (s, in).
+    """The Array of a programmed matrix: input range, ADC ranges and digital gain from sample inputs
+    x (s, in).
 
-    cross_terms : whether the gain is least squares on these very inputs, or on independent ones of their mean squares:
-        where x is what will be multiplied, its products are not known beforehand
+    cross_terms : whether the gain is least squares on these very inputs, or on independent ones of
+        their mean squares: where x is what will be multiplied, its products are not known
+        beforehand
 
     Raises
     ------
@@ -134,15 +171,26 @@ def calibrate(programmed, x, cross_terms=True):
     """
     study, layout = programmed.study, programmed.layout
     if x.ndim != 2 or x.shape[1] != layout.inputs or len(x) == 0:
-        raise ShapeError(f"calibration inputs of {programmed.name} must be (samples, {layout.inputs}), got {x.shape}")
+        raise ShapeError(
+            f"calibration inputs of {programmed.name} must be (samples, {layout.inputs}), got {x.shape}"
+        )
     if not np.isfinite(x).all():
         raise OutOfRangeError(f"calibration inputs of {programmed.name} contain NaN or infinity")
     achieved, intended = programmed.achieved, programmed.intended
-    coder = InputCoder.calibrate(x, (intended**2).sum(axis=0), study.dac, programmed.read_voltage,
-                                 ideal=not study.effects.converters)
-    gain, lacking = digital_correction(programmed.weight, achieved, second_moment(x, cross_terms), study.mapping)
+    coder = InputCoder.calibrate(
+        x,
+        (intended**2).sum(axis=0),
+        study.dac,
+        programmed.read_voltage,
+        ideal=not study.effects.converters,
+    )
+    gain, lacking = digital_correction(
+        programmed.weight, achieved, second_moment(x, cross_terms), study.mapping
+    )
     corrected = achieved * gain[:, None] + lacking[:, None]
-    ones = (intended if study.mapping.gain == "none" else corrected).sum(axis=1)         # what offset binary adds, per unit
+    ones = (intended if study.mapping.gain == "none" else corrected).sum(
+        axis=1
+    )  # what offset binary adds, per unit
     ideal_adc = not study.effects.converters or study.adc.bits == "ideal"
     conversions, outputs = programmed.value.shape
     analog = study.mapping.sign == "pair" and study.mapping.subtraction == "analog"
@@ -151,17 +199,26 @@ def calibrate(programmed, x, cross_terms=True):
     if not ideal_adc:
         held, _ = coder.hold(x[:: -(-len(x) // CALIBRATION_ROWS)].astype(np.float32))
         volts = coder.phases(held)
-        lsb = tuple(adc_lsb(programmed, coder, codes, block, volts[:, :, layout.rows(k)])
-                    for k, block in enumerate(programmed.transfer))
+        lsb = tuple(
+            adc_lsb(programmed, coder, codes, block, volts[:, :, layout.rows(k)])
+            for k, block in enumerate(programmed.transfer)
+        )
     folded_variance = None
     if ideal_adc and programmed.variance is not None:
-        folded_variance = programmed.fold(programmed.variance, programmed.value**2) * gain[:, None] ** 2
+        folded_variance = (
+            programmed.fold(programmed.variance, programmed.value**2) * gain[:, None] ** 2
+        )
     return Array(
-        programmed, coder, codes, gain, lsb,
+        programmed,
+        coder,
+        codes,
+        gain,
+        lsb,
         folded=corrected.astype(np.float32) if ideal_adc else None,
         folded_variance=None if folded_variance is None else folded_variance.astype(np.float32),
         input_sum_weight=(programmed.input_sum * gain + lacking).astype(np.float32),
-        constant=((0 if ideal_adc else -coder.shift) * ones).astype(np.float32))
+        constant=((0 if ideal_adc else -coder.shift) * ones).astype(np.float32),
+    )
 
 
 def second_moment(x, cross_terms):
@@ -173,12 +230,14 @@ def second_moment(x, cross_terms):
 
 
 def digital_correction(weight, achieved, moment, mapping):
-    """Gains and weights of the sum of the inputs, each (outputs,), that bring the products nearest to the right ones.
+    """Gains and weights of the sum of the inputs, each (outputs,), that bring the products nearest
+    to the right ones.
 
-    Least squares of E[(y - y')²] with y = x W of the given weights (outputs, in) and y' = x A of the achieved ones, over
-    inputs of second moment `moment`, see `second_moment`.  The sum serves unsigned weights: their common offset reaches a
-    converter attenuated by the wires, and what is missing is the same for all inputs.  With `mapping.gain` "none" neither
-    is corrected.  O(outputs in²) with cross terms.
+    Least squares of E[(y - y')²] with y = x W of the given weights (outputs, in) and y' = x A of
+    the achieved ones, over inputs of second moment `moment`, see `second_moment`.  The sum serves
+    unsigned weights: their common offset reaches a converter attenuated by the wires, and what is
+    missing is the same for all inputs.  With `mapping.gain` "none" neither is corrected.  O(outputs
+    in²) with cross terms.
     """
     outputs = len(weight)
     if mapping.gain == "none":
@@ -189,18 +248,20 @@ def digital_correction(weight, achieved, moment, mapping):
     total, right, found = of_ones.sum(), weight @ of_ones, achieved @ of_ones
     fits_sum = mapping.sign == "offset" and total > 0
     alone = own
-    if fits_sum:                                               # what the sum of the inputs explains is taken out
+    if fits_sum:  # what the sum of the inputs explains is taken out
         cross, own = cross - right * found / total, own - found**2 / total
     if mapping.gain == "matrix":
         cross, own, alone = (np.full(outputs, values.sum()) for values in (cross, own, alone))
-    usable = own > 1e-6 * alone                                # beyond rounding of float32
+    usable = own > 1e-6 * alone  # beyond rounding of float32
     gain = np.where(usable, cross / np.where(usable, own, 1.0), 1.0)
     lacking = (right - gain * found) / total if fits_sum else np.zeros(outputs)
     return gain, lacking
 
 
 def products_with(moment, weight):
-    """E[(x w) x] (outputs, in) of weights (outputs, in); O(outputs in²) where `moment` holds cross terms."""
+    """E[(x w) x] (outputs, in) of weights (outputs, in); O(outputs in²) where `moment` holds cross
+    terms.
+    """
     if moment.ndim == 1:
         return weight * moment
     return weight.astype(np.float32) @ moment.astype(np.float32)
@@ -213,11 +274,13 @@ def adc_lsb(programmed, coder, codes, transfer, volts):
     if adc.range == "unit":
         unit = programmed.encoded.step * programmed.read_voltage / (2**coder.digit_bits - 1)
         return np.full((conversions, outputs), unit, np.float32)
-    scale = adc_full_scale(volts.reshape(-1, volts.shape[-1]) @ transfer.T, adc, *codes).reshape(conversions, outputs)
+    scale = adc_full_scale(volts.reshape(-1, volts.shape[-1]) @ transfer.T, adc, *codes).reshape(
+        conversions, outputs
+    )
     if adc.per == "tile":
         per = programmed.layout.outputs_per_tile
         for start in range(0, outputs, per):
-            scale[:, start:start + per] = scale[:, start:start + per].max(axis=1, keepdims=True)
+            scale[:, start : start + per] = scale[:, start : start + per].max(axis=1, keepdims=True)
     return scale / np.float32(codes[1])
 
 
@@ -226,7 +289,8 @@ class Product:
     """Result of `Array.multiply` for b input rows.
 
     output : (b, out) float32
-    dac_saturations, adc_saturations : (b,) int64, inputs and conversions held at the end of their range
+    dac_saturations, adc_saturations : (b,) int64, inputs and conversions held at the end of their
+        range
     array_energy : (b,) float64 joule, delivered by the word-line drivers into cells and wires
     """
 
@@ -259,16 +323,23 @@ class Array:
 
     @property
     def events_per_row(self):
-        """What one input row costs: dict of counts (tile reads, ADC conversions, DAC drives, shift-and-adds)."""
+        """What one input row costs: dict of counts (tile reads, ADC conversions, DAC drives,
+        shift-and-adds).
+        """
         layout, phases = self.programmed.layout, len(self.coder.phase_weight)
         conversions = phases * layout.row_blocks * self.programmed.value.size
-        return {"tile_reads": phases * layout.tiles, "adc_conversions": conversions, "shift_adds": conversions,
-                "dac_drives": phases * layout.tiles_per_row_block * layout.inputs}
+        return {
+            "tile_reads": phases * layout.tiles,
+            "adc_conversions": conversions,
+            "shift_adds": conversions,
+            "dac_drives": phases * layout.tiles_per_row_block * layout.inputs,
+        }
 
     def multiply(self, x, rows, seed):
         """Product of inputs x (b, in) float32 with the matrix.
 
-        rows : (b, 2) int64, names of the rows (sentence, token position): with `seed` they alone determine read noise
+        rows : (b, 2) int64, names of the rows (sentence, token position): with `seed` they alone
+            determine read noise
         """
         b, step = len(x), max(1, CURRENT_ROWS // len(self.coder.phase_weight))
         padding = ((0, -b % step), (0, 0))
@@ -281,44 +352,73 @@ class Array:
             volts = self.coder.phases(padded[part])
             for block in range(self.programmed.layout.row_blocks):
                 driven = np.ascontiguousarray(volts[:, :, self.programmed.layout.rows(block)])
-                energy[part] += self.coder.drive_energy(driven, self.programmed.power[block],
-                                                        self.programmed.study.dac.read_time_ns * 1e-9)
+                energy[part] += self.coder.drive_energy(
+                    driven,
+                    self.programmed.power[block],
+                    self.programmed.study.dac.read_time_ns * 1e-9,
+                )
                 if self.codes is not None:
-                    saturations[part] += self._convert(block, driven, padded_rows[part], seed, output[part])
+                    saturations[part] += self._convert(
+                        block, driven, padded_rows[part], seed, output[part]
+                    )
         if self.codes is None:
             output = held @ self.folded.T
             if self.folded_variance is not None:
                 add_normal(output, held**2 @ self.folded_variance.T, self._keys(rows, seed, 0, 0))
         else:
-            # The sum of the inputs is known digitally; it carries the unsigned offset and the cells' low state.
-            output = output[:b] + (held.sum(axis=1, keepdims=True) + self._shift_sum) * self.input_sum_weight
+            # The sum of the inputs is known digitally; it carries the unsigned offset and the
+            # cells' low state.
+            output = (
+                output[:b]
+                + (held.sum(axis=1, keepdims=True) + self._shift_sum) * self.input_sum_weight
+            )
         return Product(output + self.constant, dac_saturations, saturations[:b], energy[:b])
 
     @cached_property
     def _code_scales(self):
-        """Per row block: codes per ampere and the value of a code, each (conversions * outputs,) float32."""
-        return [((1 / lsb).ravel(), (self.programmed.value * self.gain * lsb).astype(np.float32).ravel())
-                for lsb in self.lsb]
+        """Per row block: codes per ampere and the value of a code, each (conversions * outputs,)
+        float32.
+        """
+        return [
+            (
+                (1 / lsb).ravel(),
+                (self.programmed.value * self.gain * lsb).astype(np.float32).ravel(),
+            )
+            for lsb in self.lsb
+        ]
 
     @property
     def _shift_sum(self):
         return np.float32(self.coder.shift * self.programmed.layout.inputs)
 
     def _keys(self, rows, seed, block, phase):
-        names = np.column_stack([np.full(len(rows), self.programmed.index), np.full(len(rows), block),
-                                 np.full(len(rows), phase), rows])
+        names = np.column_stack(
+            [
+                np.full(len(rows), self.programmed.index),
+                np.full(len(rows), block),
+                np.full(len(rows), phase),
+                rows,
+            ]
+        )
         return row_keys(np.uint64(seed), names.astype(np.int64))
 
     def _convert(self, block, driven, rows, seed, output):
-        """Drive one row block with voltages (b, p, m), convert, add to `output`; returns saturations (b,)."""
+        """Drive one row block with voltages (b, p, m), convert, add to `output`; returns
+        saturations (b,).
+        """
         b, phases, m = driven.shape
         flat, phase_weight = driven.reshape(-1, m), self.coder.phase_weight
         lowest, highest = map(np.float32, self.codes)
         transfer, inverse_lsb, weight = self.programmed.transfer[block], *self._code_scales[block]
-        noisy, one_bit = self.programmed.variance is not None, self.programmed.study.adc.bits == 1 and lowest < 0
+        noisy, one_bit = (
+            self.programmed.variance is not None,
+            self.programmed.study.adc.bits == 1 and lowest < 0,
+        )
         if noisy:
             squared = flat**2
-            keys = np.stack([self._keys(rows, seed, block, p) for p in range(phases)], axis=1).reshape(-1)
+            keys = np.stack(
+                [self._keys(rows, seed, block, p) for p in range(phases)], axis=1
+            ).reshape(-1)
         saturations = np.zeros(b, np.int64)
         for first in range(0, len(transfer), CURRENT_COLUMNS):
             columns = slice(first, first + CURRENT_COLUMNS)
@@ -329,6 +429,14 @@ class Array:
             if one_bit:
                 current, beyond = only_sign(current, 1 / inverse_lsb[columns])
                 saturations += beyond.reshape(b, phases).sum(axis=1)
-            saturations += convert_accumulate(current.reshape(b, phases, -1), first, inverse_lsb[columns], weight[columns],
-                                              phase_weight, lowest, highest, output)
+            saturations += convert_accumulate(
+                current.reshape(b, phases, -1),
+                first,
+                inverse_lsb[columns],
+                weight[columns],
+                phase_weight,
+                lowest,
+                highest,
+                output,
+            )
         return saturations

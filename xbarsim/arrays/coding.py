@@ -1,4 +1,5 @@
 """Integer codes to bit fields, cells and lines of a computation crossbar."""
+
 import functools
 from dataclasses import dataclass
 
@@ -12,8 +13,10 @@ from xbarsim.models.int8 import LEVELS
 class Coding:
     """How integer codes become bit fields, cells and lines.
 
-    planes : bits of a field that the word lines step through;  top_negative : the last one counts negative
-    digits : bit positions of the switch operand's digits;  units : (c,) conductances of a digit's cells in units
+    planes : bits of a field that the word lines step through;  top_negative : the last one counts
+        negative
+    digits : bit positions of the switch operand's digits;  units : (c,) conductances of a digit's
+        cells in units
     """
 
     sign: str
@@ -52,7 +55,7 @@ class Coding:
     @property
     def digit_planes(self):
         """[(bit position, weight)] of the switch operand's digits."""
-        return self.planes[::self.digit_bits]
+        return self.planes[:: self.digit_bits]
 
     def table(self, power):
         """(256,) float32: Σ weight^power over the set bits of a field; power 0 counts them."""
@@ -62,7 +65,9 @@ class Coding:
         """(channels, ...) uint8 of int8 codes."""
         if self.sign == "magnitude":
             return np.stack([np.maximum(codes, 0), np.maximum(-codes, 0)]).view(np.uint8)
-        return (codes.view(np.uint8) ^ np.uint8(self.offset))[None]          # + 128 modulo 256 turns the highest bit
+        return (codes.view(np.uint8) ^ np.uint8(self.offset))[
+            None
+        ]  # + 128 modulo 256 turns the highest bit
 
     def cells(self, fields):
         """(..., c) uint8: which cells of each digit are closed, at the bit position of the digit."""
@@ -84,7 +89,9 @@ class Coding:
 
 @functools.cache
 def _field_table(weights, power):
-    return sum((np.arange(256) >> p & 1) * weight**power for p, weight in enumerate(weights)).astype(np.float32)
+    return sum(
+        (np.arange(256) >> p & 1) * weight**power for p, weight in enumerate(weights)
+    ).astype(np.float32)
 
 
 def checked_codes(name, codes):
@@ -95,5 +102,7 @@ def checked_codes(name, codes):
     with np.errstate(invalid="ignore"):
         narrow = codes.astype(np.int8, copy=False)
     if (narrow is not codes and (narrow != codes).any()) or narrow.min(initial=0) < -LEVELS:
-        raise OutOfRangeError(f"{name} holds values that are no integers in ±{LEVELS}; quantise it first")
+        raise OutOfRangeError(
+            f"{name} holds values that are no integers in ±{LEVELS}; quantise it first"
+        )
     return narrow.reshape(-1, *codes.shape[-2:])

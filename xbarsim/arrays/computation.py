@@ -25,7 +25,14 @@ from xbarsim.arrays.lines import Lines, on_lines
 from xbarsim.arrays.operands import Counted, Plane, Side, Statistics, SwitchOperand
 from xbarsim.arrays.tile import has_wires, wire_segments
 from xbarsim.base.errors import ShapeError, ValidRangeWarning
-from xbarsim.kernels.arrays.counting import add_noise, conjunctions, conversion_moments, count_products, moebius, scale
+from xbarsim.kernels.arrays.counting import (
+    add_noise,
+    conjunctions,
+    conversion_moments,
+    count_products,
+    moebius,
+    scale,
+)
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 from xbarsim.models.int8 import EXACT, LEVELS, integer_product
 

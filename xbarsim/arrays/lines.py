@@ -1,4 +1,5 @@
 """Elements of the depth on word lines of tiles."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,8 @@ import numpy as np
 class Lines:
     """How the elements of one depth lie on the word lines of tiles.
 
-    element, line : (r, groups) element and word line of its tile of every place of a group; -1 where a group has no more
+    element, line : (r, groups) element and word line of its tile of every place of a group; -1
+        where a group has no more
     row_block, group : (groups,) tile along the depth, and group of that tile
     """
 
@@ -29,8 +31,12 @@ class Lines:
         element, within = np.where(used, element, -1), np.where(used, within, -1)
         line = np.where(within[..., None] < 0, -1, within[..., None] * cells + np.arange(cells))
         kept = used.any(axis=1)
-        return cls(np.repeat(element, cells, axis=1)[kept].T, line.reshape(len(line), -1)[kept].T, row_block[kept],
-                   group[kept])
+        return cls(
+            np.repeat(element, cells, axis=1)[kept].T,
+            line.reshape(len(line), -1)[kept].T,
+            row_block[kept],
+            group[kept],
+        )
 
     def groups_of(self, row_block):
         """Slice of the groups of a tile."""

@@ -1,13 +1,16 @@
 """Weights to conductances, conductances to tiles, and back.
 
-A weight is held by one or several cells, its *planes*: `slices` digits of its magnitude (one analog level with the
-`amplitude` encoding), each a differential pair (sign `pair`) or a single cell (sign `offset`).  Arrays are in the order
-(slice, sign, input, output); the two signs of a pair are (positive, negative).
+A weight is held by one or several cells, its *planes*: `slices` digits of its magnitude (one analog
+level with the `amplitude` encoding), each a differential pair (sign `pair`) or a single cell (sign
+`offset`).  Arrays are in the order (slice, sign, input, output); the two signs of a pair are
+(positive, negative).
 
-A matrix of `inputs` rows is cut into row blocks of at most `word_lines` rows.  The cells of a row block lie on tiles of
-word_lines x bit_lines cells: `twin` placement gives every plane tiles of its own; with `neighbour` placement the planes
-of one weight occupy neighbouring bit lines, so a tile holds bit_lines // planes outputs.
+A matrix of `inputs` rows is cut into row blocks of at most `word_lines` rows.  The cells of a row
+block lie on tiles of word_lines x bit_lines cells: `twin` placement gives every plane tiles of its
+own; with `neighbour` placement the planes of one weight occupy neighbouring bit lines, so a tile
+holds bit_lines // planes outputs.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +18,10 @@ import numpy as np
 from xbarsim.arrays.layout import slices
 from xbarsim.kernels.arrays.mapping import clip_errors
 
-CLIP_QUANTILES = 1 - np.append(np.geomspace(0.1, 1e-4, 13), 0.0)      # candidates of the `mse` criterion
-VARIANCE_STEPS = 1024           # of a weight from 0 to full scale; its variance is interpolated
+CLIP_QUANTILES = 1 - np.append(
+    np.geomspace(0.1, 1e-4, 13), 0.0
+)  # candidates of the `mse` criterion
+VARIANCE_STEPS = 1024  # of a weight from 0 to full scale; its variance is interpolated
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,10 @@ class Encoded:
     """A weight matrix as conductances, and how to read weights back.
 
     target : (slices, signs, inputs, outputs) siemens
-    value : (slices, signs, outputs), weight per siemens of a slice, negative for the negative cell of a pair
-    offset : (outputs,), weight to add to every decoded weight (removes the low state and the unsigned offset)
+    value : (slices, signs, outputs), weight per siemens of a slice, negative for the negative cell
+        of a pair
+    offset : (outputs,), weight to add to every decoded weight (removes the low state and the
+        unsigned offset)
     clip : (outputs,), the full-scale weight
     clipped : int, weights whose magnitude exceeded it
     step : float, siemens between two levels of a cell (the whole window for `amplitude`)
@@ -56,7 +63,9 @@ def encode(weight, clip, mapping, device):
     held = hold(weight, clip, mapping)
     if mapping.encoding == "amplitude":
         magnitude = np.abs(held) / clip
-        target = np.stack([np.where(held > 0, magnitude, 0.0), np.where(held < 0, magnitude, 0.0)])[None]
+        target = np.stack([np.where(held > 0, magnitude, 0.0), np.where(held < 0, magnitude, 0.0)])[
+            None
+        ]
         value = np.stack([clip, -clip])[None] / window
         offset, step = np.zeros_like(clip), window
     else:
@@ -65,18 +74,27 @@ def encode(weight, clip, mapping, device):
         step = window / (base - 1)
         code = np.rint(held * (highest / clip)).astype(np.int64)
         if mapping.sign == "pair":
-            unsigned, offset = np.stack([np.maximum(code, 0), np.maximum(-code, 0)]), np.zeros_like(clip)
+            unsigned, offset = (
+                np.stack([np.maximum(code, 0), np.maximum(-code, 0)]),
+                np.zeros_like(clip),
+            )
         else:
             unsigned, offset = (code + highest + 1)[None], -(highest + 1) * clip / highest
         digits = np.arange(slices(mapping))
         target = unsigned // base ** digits[:, None, None, None] % base / (base - 1)
         signs = np.array([1.0, -1.0])[: unsigned.shape[0]]
-        value = (base ** digits[:, None, None].astype(float) * signs[:, None] * clip / highest) / step
-    return Encoded(low + window * target, value, offset - low * value.sum(axis=(0, 1)), clip, clipped, step)
+        value = (
+            base ** digits[:, None, None].astype(float) * signs[:, None] * clip / highest
+        ) / step
+    return Encoded(
+        low + window * target, value, offset - low * value.sum(axis=(0, 1)), clip, clipped, step
+    )
 
 
 def hold(weight, clip, mapping):
-    """Weights (inputs, outputs) as the encoding can state them: clipped and, with `slices`, rounded."""
+    """Weights (inputs, outputs) as the encoding can state them: clipped and, with `slices`,
+    rounded.
+    """
     clipped = np.clip(weight, -clip, clip)
     if mapping.encoding == "amplitude":
         return clipped
@@ -87,19 +105,22 @@ def hold(weight, clip, mapping):
 def choose_clip(weight, moment, mapping, device):
     """Full-scale weight of every output column, (outputs,): equal ones with `scale = "matrix"`.
 
-    With `clip = "mse"` it is the quantile of |weight| (of the matrix, or of each column) with the least expected square
-    error of the product y = x W, for independent inputs of second moment `moment` (inputs,):
-    sum_i moment_i ((held_ij - w_ij)² + sum over the cells of the weight of value² σ(target)²), what clipping and
-    rounding change plus what programming adds.  Inputs are weighted because a few of them are far larger than the rest
-    in a transformer, and a clipped weight behind such an input costs most.  Correlations of the inputs would change the
-    SNR of a product by 0.03 dB or less here, at O(inputs) the cost.  Where the mean error of a write depends on its
-    target, held_ij and value are those after `reached`.
+    With `clip = "mse"` it is the quantile of |weight| (of the matrix, or of each column) with the
+    least expected square error of the product y = x W, for independent inputs of second moment
+    `moment` (inputs,): sum_i moment_i ((held_ij - w_ij)² + sum over the cells of the weight of
+    value² σ(target)²), what clipping and rounding change plus what programming adds.  Inputs are
+    weighted because a few of them are far larger than the rest in a transformer, and a clipped
+    weight behind such an input costs most.  Correlations of the inputs would change the SNR of a
+    product by 0.03 dB or less here, at O(inputs) the cost.  Where the mean error of a write depends
+    on its target, held_ij and value are those after `reached`.
     """
     magnitude = np.abs(weight)
     by_matrix = mapping.scale == "matrix"
     axis = None if by_matrix else 0
     largest = np.broadcast_to(magnitude.max(axis=axis), weight.shape[1])
-    largest = np.where(largest > 0, largest, 1.0)             # an all-zero matrix or column has no scale of its own
+    largest = np.where(
+        largest > 0, largest, 1.0
+    )  # an all-zero matrix or column has no scale of its own
     if mapping.clip == "maximum":
         return largest
     quantiles = [mapping.clip_quantile] if mapping.clip == "quantile" else CLIP_QUANTILES
@@ -110,8 +131,13 @@ def choose_clip(weight, moment, mapping, device):
     if _mean_error_varies(device):
         errors = _errors_of_reached(weight, candidates, moment, mapping, device)
     else:
-        errors = clip_errors(np.ascontiguousarray(weight.T), candidates, moment, programming_variance(mapping, device),
-                             mapping.encoding == "slices")
+        errors = clip_errors(
+            np.ascontiguousarray(weight.T),
+            candidates,
+            moment,
+            programming_variance(mapping, device),
+            mapping.encoding == "slices",
+        )
     if by_matrix:
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
     return candidates[np.argmin(errors, axis=0), np.arange(weight.shape[1])]
@@ -137,11 +163,15 @@ def _errors_of_reached(weight, candidates, moment, mapping, device):
 
 
 def programming_variance(mapping, device):
-    """(2 k + 1,): variance over clip² that programming adds to weights held at -clip ... clip, in equal steps.
+    """(2 k + 1,): variance over clip² that programming adds to weights held at -clip ... clip, in
+    equal steps.
 
-    The steps are the codes of `slices`; with `amplitude`, whose weights lie between them, there are VARIANCE_STEPS.
+    The steps are the codes of `slices`; with `amplitude`, whose weights lie between them, there are
+    VARIANCE_STEPS.
     """
-    steps = VARIANCE_STEPS if mapping.encoding == "amplitude" else 2 ** (mapping.weight_bits - 1) - 1
+    steps = (
+        VARIANCE_STEPS if mapping.encoding == "amplitude" else 2 ** (mapping.weight_bits - 1) - 1
+    )
     relative = np.arange(-steps, steps + 1) / steps
     encoded = encode(relative[:, None], np.ones(1), mapping, device)
     variance = device.programming_sigma(encoded.target) ** 2
@@ -177,5 +207,3 @@ def reached(weight, clip, moment, mapping, device):
     usable = own > 0
     gain = np.where(usable, cross / np.where(usable, own, 1.0), 1.0)
     return gain * (mean - average) + middle, gain
-
-

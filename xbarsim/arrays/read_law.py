@@ -1,14 +1,17 @@
-"""The law of what a read sees of a cell: probabilities far into the tails, by numerical integration.
+"""The law of what a read sees of a cell: probabilities far into the tails, by numerical
+integration.
 
-A cell that was told to take a conductance is written, spread, relaxed, drifted, disturbed, held at its physical bounds,
-stuck and read, as `DeviceModel.program` and `read_noise_sigma` do by drawing numbers.  Here each step maps a cloud of
-conductances with probability masses to the next one: every normal deviate becomes cells of exact mass, and the cloud is
-gathered into bins that widen away from its middle.  Relative errors are a few percent where a tail is 1e-40, less above.
+A cell that was told to take a conductance is written, spread, relaxed, drifted, disturbed, held at
+its physical bounds, stuck and read, as `DeviceModel.program` and `read_noise_sigma` do by drawing
+numbers.  Here each step maps a cloud of conductances with probability masses to the next one: every
+normal deviate becomes cells of exact mass, and the cloud is gathered into bins that widen away from
+its middle.  Relative errors are a few percent where a tail is 1e-40, less above.
 
 Two steps are approximate: laws that mean the achieved conductance take the one that the cell has by
-then, and a write-and-verify process is drawn (VERIFIED cells), so that its own tails end at one over
-this number.
+then, and a write-and-verify process is drawn (VERIFIED cells), so that its own tails end at one
+over this number.
 """
+
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,19 +23,21 @@ from xbarsim.devices.ageing import arrhenius
 from xbarsim.devices.model import Programmed
 from xbarsim.devices.streams import Streams
 
-STEP = 0.005                     # of asinh(z) between the cells of a deviate z, and between bins
-REACH = 37.0                     # standard deviations: 1e-299 lie beyond
+STEP = 0.005  # of asinh(z) between the cells of a deviate z, and between bins
+REACH = 37.0  # standard deviations: 1e-299 lie beyond
 STUDENT_REACH = 1e5
-VERIFIED = (64, 128)             # word and bit lines of cells that a write-and-verify process is drawn for
-SMALLEST = 1e-320                # masses below are left out
+VERIFIED = (64, 128)  # word and bit lines of cells that a write-and-verify process is drawn for
+SMALLEST = 1e-320  # masses below are left out
 
 
 @dataclass(frozen=True)
 class ReadLaw:
     """Distribution of the conductance that a read sees.
 
-    edge : (k,) S, increasing;  log_below, log_above : (k,) log of the continuous mass below and above each edge
-    atom, atom_mass : (a,) S and probability of values that stand alone: stuck cells, cells at a bound, exact ones
+    edge : (k,) S, increasing;  log_below, log_above : (k,) log of the continuous mass below and
+        above each edge
+    atom, atom_mass : (a,) S and probability of values that stand alone: stuck cells, cells at a
+        bound, exact ones
     """
 
     edge: np.ndarray
@@ -64,7 +69,10 @@ def read_law(device, target):
     """ReadLaw of cells of a DeviceModel that were told to take `target` (S)."""
     point, mass = _written(device, target)
     if (table := device._table("spread")) is not None:
-        for relative in (table.device_to_device_relative_sigma, table.cycle_to_cycle_relative_sigma):
+        for relative in (
+            table.device_to_device_relative_sigma,
+            table.cycle_to_cycle_relative_sigma,
+        ):
             point, mass = _blurred(point, mass, relative * point)
     if device._table("relaxation") is not None:
         mean, sigma = device.relaxation_moments()
@@ -72,7 +80,9 @@ def read_law(device, target):
     if (table := device._table("drift")) is not None:
         mean, sigma = device.drift_exponent(_cells(np.maximum(point, 0.0), target))
         decay = -np.log(device.aged_time / table.reference_s)
-        spread, mass = _cloud(np.broadcast_to(mean, point.shape), mass, np.broadcast_to(sigma, point.shape))
+        spread, mass = _cloud(
+            np.broadcast_to(mean, point.shape), mass, np.broadcast_to(sigma, point.shape)
+        )
         point, mass = _gathered((point[:, None] * np.exp(decay * spread)).ravel(), mass.ravel())
     if (table := device._table("read_disturb")) is not None:
         end = device.conductance_min if table.toward == "minimum" else device.conductance_max
@@ -86,14 +96,19 @@ def read_law(device, target):
 
 # ---------------------------------------------------------------- steps of a cloud
 
+
 def _cells(point, target):
-    """Cells of a cloud for the laws of the device file: what they achieved counts as where they are."""
+    """Cells of a cloud for the laws of the device file: what they achieved counts as where they
+    are.
+    """
     return Programmed(point, np.broadcast_to(target, point.shape), point)
 
 
 def deviates(reach=REACH, step=STEP):
     """Cells of a standard normal deviate from -reach to reach: (middles of mass, exact masses)."""
-    edge = np.sinh(np.linspace(-np.arcsinh(reach), np.arcsinh(reach), 2 * int(np.arcsinh(reach) / step) + 1))
+    edge = np.sinh(
+        np.linspace(-np.arcsinh(reach), np.arcsinh(reach), 2 * int(np.arcsinh(reach) / step) + 1)
+    )
     middle = (edge[1:] + edge[:-1]) / 2
     mass = np.where(middle < 0, np.diff(ndtr(edge)), -np.diff(ndtr(-edge)))
     return middle * (1 - np.diff(edge) ** 2 / 12), mass
@@ -123,13 +138,17 @@ def _written(device, target):
     if model.model == "mixture":
         wide, factor = model.tail_fraction, model.tail_factor
         sigma = sigma / np.sqrt(1 - wide + wide * factor**2)
-        return _gathered(middle + sigma * np.concatenate([deviate, factor * deviate]),
-                         np.concatenate([(1 - wide) * mass, wide * mass]))
+        return _gathered(
+            middle + sigma * np.concatenate([deviate, factor * deviate]),
+            np.concatenate([(1 - wide) * mass, wide * mass]),
+        )
     return middle + sigma * deviate, mass
 
 
 def _cloud(point, mass, sigma):
-    """(k, cells) values and masses of normal deviates of standard deviation sigma (k,) about points (k,)."""
+    """(k, cells) values and masses of normal deviates of standard deviation sigma (k,) about points
+    (k,).
+    """
     deviate, of_deviate = deviates()
     return point[:, None] + np.multiply.outer(sigma, deviate), np.multiply.outer(mass, of_deviate)
 
@@ -157,30 +176,46 @@ def _gathered(point, mass):
 
 
 def _stuck(device, point, mass, target):
-    """(points, masses, what each was aimed at) with the cells that are stuck, alone or with their lines."""
+    """(points, masses, what each was aimed at) with the cells that are stuck, alone or with their
+    lines.
+    """
     table = device._table("stuck")
     aimed = np.full(point.shape, target)
     if table is None:
         return point, mass, aimed
     on, off = table.on_rate, table.off_rate
-    for line_on, line_off in ((table.word_line_on_rate, table.word_line_off_rate),
-                              (table.bit_line_on_rate, table.bit_line_off_rate)):     # lines decide over cells
+    for line_on, line_off in (
+        (table.word_line_on_rate, table.word_line_off_rate),
+        (table.bit_line_on_rate, table.bit_line_off_rate),
+    ):  # lines decide over cells
         free = 1 - line_on - line_off
         on, off = on * free + line_on, off * free + line_off
-    ends = (device.conductance_max if table.on_us is None else table.on_us * MICROSIEMENS,
-            device.conductance_min if table.off_us is None else table.off_us * MICROSIEMENS)
-    return np.append(point, ends), np.append(mass * (1 - on - off), (on, off)), np.append(aimed, ends)
+    ends = (
+        device.conductance_max if table.on_us is None else table.on_us * MICROSIEMENS,
+        device.conductance_min if table.off_us is None else table.off_us * MICROSIEMENS,
+    )
+    return (
+        np.append(point, ends),
+        np.append(mass * (1 - on - off), (on, off)),
+        np.append(aimed, ends),
+    )
 
 
 def _read(device, point, mass, aimed):
-    """The cloud as a read sees it; telegraph noise of the share of the cells that have it counts with its variance."""
+    """The cloud as a read sees it; telegraph noise of the share of the cells that have it counts
+    with its variance.
+    """
     parts = device.read_noise_parts(_cells(point, aimed))
     quiet = np.hypot(parts["white"], parts["flicker"])
     if not parts["telegraph"].any():
         return _noisy(point, mass, quiet)
     share = device.file.read_noise.telegraph.cell_fraction
     both = np.hypot(quiet, parts["telegraph"])
-    return _noisy(np.tile(point, 2), np.concatenate([share * mass, (1 - share) * mass]), np.concatenate([both, quiet]))
+    return _noisy(
+        np.tile(point, 2),
+        np.concatenate([share * mass, (1 - share) * mass]),
+        np.concatenate([both, quiet]),
+    )
 
 
 def _noisy(point, mass, sigma):
@@ -193,7 +228,9 @@ def _noisy(point, mass, sigma):
 
 
 def _law(point, mass):
-    """ReadLaw of a cloud: points that carry as much as a whole neighbourhood stand alone, the others are smoothed."""
+    """ReadLaw of a cloud: points that carry as much as a whole neighbourhood stand alone, the
+    others are smoothed.
+    """
     point, mass = np.maximum(point[mass > SMALLEST], 0.0), mass[mass > SMALLEST]
     order = np.argsort(point)
     point, start = np.unique(point[order], return_index=True)
@@ -204,9 +241,12 @@ def _law(point, mass):
         empty = np.empty(0)
         return ReadLaw(empty, empty, empty, atom, atom_mass)
     distance, fall = np.diff(point), -np.diff(np.log(mass))
-    # A point is the middle of mass of its bin, off the middle of the bin by a twelfth of what the density falls over it.
+    # A point is the middle of mass of its bin, off the middle of the bin by a twelfth of what the
+    # density falls over it.
     middle = (point[1:] + point[:-1]) / 2 + np.clip(fall, -5, 5) * distance / 12
-    edge = np.concatenate([point[:1] - 1e-3 * abs(point[0]) - 1e-15, middle, point[-1:] * 1.001 + 1e-15])
+    edge = np.concatenate(
+        [point[:1] - 1e-3 * abs(point[0]) - 1e-15, middle, point[-1:] * 1.001 + 1e-15]
+    )
     below = np.concatenate([[0.0], np.cumsum(mass)])
     above = np.concatenate([np.cumsum(mass[::-1])[::-1], [0.0]])
     log_below, log_above = (np.log(np.maximum(tail, SMALLEST)) for tail in (below, above))
@@ -214,7 +254,9 @@ def _law(point, mass):
 
 
 def _atoms(point, mass):
-    """Which points stand alone: more mass than 50 times what either neighbour has, or hardly any neighbour."""
+    """Which points stand alone: more mass than 50 times what either neighbour has, or hardly any
+    neighbour.
+    """
     if len(point) < 20:
         return np.ones(len(point), bool)
     neighbour = np.maximum(np.append(mass[1:], 0.0), np.append(0.0, mass[:-1]))

@@ -1,4 +1,5 @@
 """A row block of programmed tiles: achieved conductances, exact transfer matrices, power and noise."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,8 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
     layout : layout.Layout
     device : DeviceModel with the effects and under the conditions of the study
     study : the study of this matrix (wires, effects, mapping, seed)
-    matrix, first_tile : int, name the random streams: results do not depend on the order of programming
+    matrix, first_tile : int, name the random streams: results do not depend on the order of
+        programming
     """
     rows = target.shape[1]
     streams = Streams(study.seed, matrix, first_tile)
@@ -51,34 +53,51 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
     variance = None
     sigma = device.read_noise_sigma(programmed, streams, study.dac.read_time_ns * NANO)
     if np.any(sigma):
-        # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its signal is.
-        variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * passed ** 2, rows)
-    return TileRow(layout.from_tiles(transfer, rows), variance, power[:rows, :rows], mean, std, programmed.counts)
+        # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its
+        # signal is.
+        variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * passed**2, rows)
+    return TileRow(
+        layout.from_tiles(transfer, rows),
+        variance,
+        power[:rows, :rows],
+        mean,
+        std,
+        programmed.counts,
+    )
 
 
 def attenuation(transfer, conductance):
-    """Transfer / conductance (tiles, n, m) of cells, 0 where none conducts, and its mean and standard deviation (tiles,).
+    """Transfer / conductance (tiles, n, m) of cells, 0 where none conducts, and its mean and
+    standard deviation (tiles,).
 
-    Every cell counts with its conductance, so the mean is the current that arrives over the current without wires when
-    all word lines are at one voltage.  (By the number of cells, those that hardly conduct would decide: they pass on what
-    leaks to them from others.)
+    Every cell counts with its conductance, so the mean is the current that arrives over the current
+    without wires when all word lines are at one voltage.  (By the number of cells, those that
+    hardly conduct would decide: they pass on what leaks to them from others.)
     """
     total = conductance.sum(axis=(1, 2))
     mean = np.divide(transfer.sum(axis=(1, 2)), total, out=np.ones(len(total)), where=total > 0)
     passed = np.divide(transfer, conductance, out=np.zeros(transfer.shape), where=conductance > 0)
     square = (conductance * (passed - mean[:, None, None]) ** 2).sum(axis=(1, 2))
-    return passed, mean, np.sqrt(np.divide(square, total, out=np.zeros(len(total)), where=total > 0))
+    return (
+        passed,
+        mean,
+        np.sqrt(np.divide(square, total, out=np.zeros(len(total)), where=total > 0)),
+    )
 
 
 def has_wires(study):
     """Whether a study's tiles have any resistance beside their cells."""
     wires = study.wires
-    return study.effects.wires and any((*wires.resistances(), wires.source_resistance_ohm, wires.sense_resistance_ohm))
+    return study.effects.wires and any(
+        (*wires.resistances(), wires.source_resistance_ohm, wires.sense_resistance_ohm)
+    )
 
 
 def wire_segments(wires, m, n, below=0):
-    """Ohm, (m, n) each, of the segments left of and below every cell of m word lines and n bit lines, source and sense
-    resistance included; `below` further segments lie between the last cell and the sense amplifier."""
+    """Ohm, (m, n) each, of the segments left of and below every cell of m word lines and n bit
+    lines, source and sense resistance included; `below` further segments lie between the last cell
+    and the sense amplifier.
+    """
     word, bit = wires.resistances()
     r_word, r_bit = np.full((m, n), float(word)), np.full((m, n), float(bit))
     r_word[:, 0] += wires.source_resistance_ohm
@@ -87,7 +106,9 @@ def wire_segments(wires, m, n, below=0):
 
 
 def solve_wires(conductance, study):
-    """Transfer matrices (t, n, m) of tiles (t, m, n), and the power matrix (m, m) of all of them together."""
+    """Transfer matrices (t, n, m) of tiles (t, m, n), and the power matrix (m, m) of all of them
+    together.
+    """
     tiles, m, n = conductance.shape
     if not has_wires(study):
         return conductance.transpose(0, 2, 1), np.diag(conductance.sum(axis=(0, 2)))

@@ -1,4 +1,6 @@
-"""Exceptions of xbarsim.  A message names the value with its unit, the allowed range and the remedy."""
+"""Exceptions of xbarsim.  A message names the value with its unit, the allowed range and the
+remedy.
+"""
 
 
 class XbarsimError(Exception):
@@ -18,8 +20,8 @@ class OutOfRangeError(XbarsimError, ValueError):
 
 
 class ValidRangeWarning(UserWarning):
-    """A condition outside the range for which a device file states its values, where the study asked for a warning; or one
-    that the statistical model of a crossbar does not cover."""
+    """A condition outside the range for which a device file states its values, where the study
+    asked for a warning; or one that the statistical model of a crossbar does not cover."""
 
 
 class IdleSettingWarning(UserWarning):

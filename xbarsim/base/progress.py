@@ -2,7 +2,9 @@
 
 
 def silent(description, total):
-    """Progress that shows nothing.  `progress(description, total)` returns a function `done(k)` to call on the way."""
+    """Progress that shows nothing.  `progress(description, total)` returns a function `done(k)` to
+    call on the way.
+    """
     return lambda k: None
 
 

@@ -1,19 +1,35 @@
 """Device parameters from measurements: `fit_iv(voltage, current) -> FitResult` and so on.
 
-The functions are pure: arrays in SI units in, a `FitResult` out.  `calibrate_files` is the same from files: it reads the
-columns that a kind of measurement needs, fits, and says what it read.  A kind is a module with `from_files`.
+The functions are pure: arrays in SI units in, a `FitResult` out.  `calibrate_files` is the same
+from files: it reads the columns that a kind of measurement needs, fits, and says what it read.  A
+kind is a module with `from_files`.
 """
+
 import importlib
 
 from xbarsim.base.errors import ConfigError
 
-# kind of `xbarsim calibrate` -> module with from_files(paths, columns, where) -> FitResult; the first line of its
-# docstring is what the help says
-KINDS = {"iv": "iv", "programming": "programming", "retention": "retention", "read-noise": "read_noise", "pulses": "pulses",
-         "faults": "faults", "array": "array", "spread": "spread", "write-verify": "write_verify"}
+# kind of `xbarsim calibrate` -> module with from_files(paths, columns, where) -> FitResult; the
+# first line of its docstring is what the help says
+KINDS = {
+    "iv": "iv",
+    "programming": "programming",
+    "retention": "retention",
+    "read-noise": "read_noise",
+    "pulses": "pulses",
+    "faults": "faults",
+    "array": "array",
+    "spread": "spread",
+    "write-verify": "write_verify",
+}
 
-_EXPORTS = {"FitResult": "result", "Parameter": "result", "device_toml": "devices", "write_device": "devices",
-            **{f"fit_{module}": module for module in KINDS.values()}}
+_EXPORTS = {
+    "FitResult": "result",
+    "Parameter": "result",
+    "device_toml": "devices",
+    "write_device": "devices",
+    **{f"fit_{module}": module for module in KINDS.values()},
+}
 __all__ = [*_EXPORTS, "KINDS", "calibrate_files"]
 
 
@@ -23,7 +39,7 @@ def __getattr__(name):
     raise AttributeError(f"module 'xbarsim.calibrate' has no attribute {name!r}")
 
 
-MATRICES = {"faults", "array"}              # kinds whose files are matrices, not tables
+MATRICES = {"faults", "array"}  # kinds whose files are matrices, not tables
 
 
 def calibrate_files(kind, paths, columns=None, where=None, skip=0):
@@ -32,7 +48,8 @@ def calibrate_files(kind, paths, columns=None, where=None, skip=0):
     Parameters
     ----------
     kind : one of `KINDS`;  paths : one or more files, a workbook perhaps as "FILE.xlsx:SHEET"
-    columns : {name of a column of the kind: "header", "header:unit" or "number:unit"}; the rest is guessed from headers
+    columns : {name of a column of the kind: "header", "header:unit" or "number:unit"}; the rest is
+        guessed from headers
     where : {header: value or "low..high"}: rows to keep
     skip : lines at the beginning of every file that are not read
 

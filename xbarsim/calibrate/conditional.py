@@ -9,13 +9,14 @@ conditional probability of the region is CONFIDENCE.  It begins at 0 where chanc
 Source: the construction of Neyman (Phil. Trans. R. Soc. A 236, 333, 1937) for a truncated normal
 distribution.
 """
+
 import numpy as np
 from scipy.special import ndtr
 
 from xbarsim.calibrate.result import CONFIDENCE
 from xbarsim.calibrate.statistics import TAIL, Z
 
-DISTINCT = 3.0           # standard deviations from which on a quantity is told from zero
+DISTINCT = 3.0  # standard deviations from which on a quantity is told from zero
 
 
 def stands_clear(estimate, deviation):

@@ -1,4 +1,5 @@
 """Device files of fits: the tables that a fit determines, laid over a device that states the rest."""
+
 from pathlib import Path
 
 from xbarsim.base.errors import ConfigError
@@ -7,12 +8,14 @@ from xbarsim.base.toml_files import validated
 from xbarsim.devices.file import DeviceFile
 from xbarsim.devices.presets import DEVICES
 
-# One of these states the result of a write, the other its process: a fit of one takes the place of the other.
+# One of these states the result of a write, the other its process: a fit of one takes the place of
+# the other.
 _INSTEAD = {"programming": "write_verify", "write_verify": "programming"}
 
 
 def device_toml(result, base, source):
-    """TOML text of device `base` (a name or a file) with the tables of a FitResult in the place of its own.
+    """TOML text of device `base` (a name or a file) with the tables of a FitResult in the place of
+    its own.
 
     source : where the measurement is from; written into every fitted table
 
@@ -22,10 +25,15 @@ def device_toml(result, base, source):
     """
     if not result.device:
         reasons = "; ".join(f"{p.name}: {p.reason}" for p in result.parameters if not p.identified)
-        raise ConfigError(f"this {result.kind} fit gives no table of a device file" + (f" ({reasons})" if reasons else ""))
+        raise ConfigError(
+            f"this {result.kind} fit gives no table of a device file"
+            + (f" ({reasons})" if reasons else "")
+        )
     if base is None:
-        raise ConfigError(f"a {result.kind} fit gives [{'], ['.join(result.device)}] of a device file, not its read voltage "
-                          "and window; name a device that has them with --base, such as --base ideal, and check them")
+        raise ConfigError(
+            f"a {result.kind} fit gives [{'], ['.join(result.device)}] of a device file, not its read voltage "
+            "and window; name a device that has them with --base, such as --base ideal, and check them"
+        )
     content = DEVICES.content(base)
     for name, table in result.device.items():
         content.pop(_INSTEAD.get(name), None)
@@ -65,7 +73,11 @@ def _process(stated, fitted, kind, base):
 def write_device(result, path, base, files):
     """Write `device_toml` of a fit to measurement `files`; returns the path."""
     path = Path(path)
-    text = device_toml(result, base, f"xbarsim calibrate {result.kind} {' '.join(Path(file).name for file in files)}")
+    text = device_toml(
+        result,
+        base,
+        f"xbarsim calibrate {result.kind} {' '.join(Path(file).name for file in files)}",
+    )
     with replacing(path) as file:
         file.write(text)
     return path

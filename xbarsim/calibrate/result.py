@@ -1,7 +1,10 @@
-"""What a fit returns: parameters with 90 % intervals, how well they describe the data, what else would, and a device file.
+"""What a fit returns: parameters with 90 % intervals, how well they describe the data, what else
+would, and a device file.
 
-Values are in SI units.  A parameter that the data do not determine has no value: it carries the reason instead.
+Values are in SI units.  A parameter that the data do not determine has no value: it carries the
+reason instead.
 """
+
 import dataclasses
 import math
 
@@ -11,8 +14,8 @@ from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.base.units import prefixed
 
 CONFIDENCE = 0.9
-TIE = 1e-9                              # of its magnitude, below which a difference of AIC is none
-SHOWN_PARTS = 20                        # single cells that are printed
+TIE = 1e-9  # of its magnitude, below which a difference of AIC is none
+SHOWN_PARTS = 20  # single cells that are printed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +34,13 @@ class Parameter:
     def known(cls, name, unit, value, low, high):
         """A value with its 90 % interval, SI."""
         value, low, high = float(value), float(low), float(high)
-        if not (math.isfinite(value) and math.isfinite(low) and math.isfinite(high) and low <= high):
-            raise OutOfRangeError(f"parameter {name} is {value} {unit} with the interval {low} to {high}: not finite and "
-                                  "ordered, so it is not identified")
+        if not (
+            math.isfinite(value) and math.isfinite(low) and math.isfinite(high) and low <= high
+        ):
+            raise OutOfRangeError(
+                f"parameter {name} is {value} {unit} with the interval {low} to {high}: not finite and "
+                "ordered, so it is not identified"
+            )
         return cls(name, unit, value, low, high, True, "")
 
     @classmethod
@@ -53,7 +60,8 @@ class Parameter:
 class Curve:
     """One panel of the picture of a fit: points of the data and lines of the fit, in SI units.
 
-    x, y : (name, unit);  data, fit : {label: (x values, y values)};  log_x, log_y : logarithmic axes
+    x, y : (name, unit);  data, fit : {label: (x values, y values)};  log_x, log_y : logarithmic
+        axes
     """
 
     x: tuple
@@ -90,7 +98,8 @@ class FitResult:
     kind : kind of calibration;  model : name and equation;  points : data behind the fit
     goodness : named measures, dimensionless or in the unit that the name ends in
     aic : Akaike's criterion, comparable within `alternatives` only
-    alternatives : FitResults of the other models that were tried, best first; `better()` is the one with a lower AIC
+    alternatives : FitResults of the other models that were tried, best first; `better()` is the one
+        with a lower AIC
     notes : what a user must know;  inputs : what was read, from where, in which unit
     curves : {title of a panel: Curve};  device : tables of a device file, in that file's units
     parts : fits of single cells, by their label
@@ -126,7 +135,8 @@ class FitResult:
         return next((other for other in self.alternatives if other.aic < below), None)
 
     def choose(self, name):
-        """The fit whose model starts with `name` (any case), this one or one of its alternatives; the others beside it.
+        """The fit whose model starts with `name` (any case), this one or one of its alternatives;
+        the others beside it.
 
         Raises
         ------
@@ -136,11 +146,15 @@ class FitResult:
         found = [fit for fit in fits if fit.model.lower().startswith(name.lower())]
         exact = [fit for fit in found if fit.model.lower() == name.lower()]
         if len(exact or found) != 1:
-            raise ConfigError(f"{len(found) or 'no'} model{'s' * (len(found) != 1)} of this {self.kind} fit start"
-                              f"{'s' * (len(found) == 1)} with {name!r}; choose one of "
-                              + ", ".join(repr(fit.model) for fit in fits))
+            raise ConfigError(
+                f"{len(found) or 'no'} model{'s' * (len(found) != 1)} of this {self.kind} fit start"
+                f"{'s' * (len(found) == 1)} with {name!r}; choose one of "
+                + ", ".join(repr(fit.model) for fit in fits)
+            )
         chosen = (exact or found)[0]
-        return dataclasses.replace(chosen, inputs=self.inputs, alternatives=tuple(fit for fit in fits if fit is not chosen))
+        return dataclasses.replace(
+            chosen, inputs=self.inputs, alternatives=tuple(fit for fit in fits if fit is not chosen)
+        )
 
     def to_json(self):
         """Plain JSON values; numbers that are not finite become null."""
@@ -153,8 +167,11 @@ class FitResult:
         lines += [f"{'parameter':<{width}}{'value':<20}90 % interval"]
         lines += [f"{p.name:<{width}}{p}" for p in self.parameters]
         lines += _parts(self.parts)
-        lines += ["", f"fit   {self.points:,} points; " + "; ".join(f"{k.replace('_', ' ')} {v:.4g}"
-                                                                  for k, v in self.goodness.items())]
+        lines += [
+            "",
+            f"fit   {self.points:,} points; "
+            + "; ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in self.goodness.items()),
+        ]
         fitted = [other for other in self.alternatives if math.isfinite(other.aic)]
         if fitted and math.isfinite(self.aic):
             others = ", ".join(f"{other.model} {other.aic - self.aic:+.1f}" for other in fitted)

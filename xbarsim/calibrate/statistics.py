@@ -1,4 +1,7 @@
-"""Intervals and least squares that the fits share.  All intervals are at `result.CONFIDENCE`, two-sided."""
+"""Intervals and least squares that the fits share.  All intervals are at `result.CONFIDENCE`,
+two-sided.
+"""
+
 from functools import cached_property
 
 import numpy as np
@@ -12,8 +15,12 @@ Z = stats.norm.ppf(1 - TAIL)
 
 
 def akaike(rss, points, parameters):
-    """AIC of least squares with normal errors of unknown variance, which counts as one more parameter."""
-    return points * (np.log(2 * np.pi * max(rss, np.finfo(float).tiny) / points) + 1) + 2 * (parameters + 1)
+    """AIC of least squares with normal errors of unknown variance, which counts as one more
+    parameter.
+    """
+    return points * (np.log(2 * np.pi * max(rss, np.finfo(float).tiny) / points) + 1) + 2 * (
+        parameters + 1
+    )
 
 
 def t_interval(name, unit, value, error, freedom):
@@ -43,7 +50,7 @@ def spread_interval(name, unit, values):
     if not variance > 0:
         return Parameter.known(name, unit, 0.0, 0.0, 0.0)
     centre = stats.trim_mean(values, min(1 / (2 * np.sqrt(max(n - 4, 1))), 0.49))
-    kurtosis = n * ((values - centre) ** 4).sum() / (deviation ** 2).sum() ** 2
+    kurtosis = n * ((values - centre) ** 4).sum() / (deviation**2).sum() ** 2
     z = stats.t.ppf(1 - TAIL, n - 1)
     small_sample = n / (n - z)
     error = small_sample * np.sqrt((kurtosis - (n - 3) / n) / (n - 1))
@@ -71,9 +78,19 @@ def by_aic(fits):
 
 
 def proportion(name, count, total):
-    """Parameter: share of a binomial count, with the exact (Clopper-Pearson) interval, one-sided at 0 and at `total`."""
-    low = 0.0 if count == 0 else stats.beta.ppf(TAIL if count < total else 2 * TAIL, count, total - count + 1)
-    high = 1.0 if count == total else stats.beta.ppf(1 - (TAIL if count else 2 * TAIL), count + 1, total - count)
+    """Parameter: share of a binomial count, with the exact (Clopper-Pearson) interval, one-sided at
+    0 and at `total`.
+    """
+    low = (
+        0.0
+        if count == 0
+        else stats.beta.ppf(TAIL if count < total else 2 * TAIL, count, total - count + 1)
+    )
+    high = (
+        1.0
+        if count == total
+        else stats.beta.ppf(1 - (TAIL if count else 2 * TAIL), count + 1, total - count)
+    )
     return Parameter.known(name, "1", count / total, low, high)
 
 
@@ -93,16 +110,16 @@ def weighted_proportion(name, totals, unseen):
         return proportion(name, 0, unseen)
     weights = 1 / np.asarray(totals, float)
     rate = weights.sum()
-    variance = (weights ** 2).sum()
+    variance = (weights**2).sum()
     largest = weights.max()
     low = _beta_quantile(TAIL, rate, variance)
-    high = _beta_quantile(1 - TAIL, rate + largest, variance + largest ** 2)
+    high = _beta_quantile(1 - TAIL, rate + largest, variance + largest**2)
     return Parameter.known(name, "1", rate, min(low, rate), max(high, rate))
 
 
 def _beta_quantile(level, rate, variance):
     """Quantile of the beta distribution of a rate, from the sums of weights and their squares."""
-    events = rate ** 2 / variance
+    events = rate**2 / variance
     trials = rate / variance
     return stats.beta.ppf(level, events, max(trials - events + 1, np.finfo(float).tiny))
 
@@ -114,11 +131,11 @@ def solve(design, y):
     gram = design.T @ design / np.outer(scale, scale)
     try:
         inverse = np.linalg.inv(gram)
-    except np.linalg.LinAlgError:                                    # columns that are the same
+    except np.linalg.LinAlgError:  # columns that are the same
         inverse = np.linalg.pinv(gram)
     inverse = inverse / np.outer(scale, scale)
     c = inverse @ (design.T @ y)
-    c = c + inverse @ (design.T @ (y - design @ c))                  # one refinement of the normal equations
+    c = c + inverse @ (design.T @ (y - design @ c))  # one refinement of the normal equations
     residual = y - design @ c
     return c, inverse, float(residual @ residual)
 
@@ -126,20 +143,21 @@ def solve(design, y):
 def correlation(residual):
     """Lag-one autocorrelation of residuals in the order of measurement."""
     centred = residual - residual.mean()
-    power = (centred ** 2).sum()
+    power = (centred**2).sum()
     return float((centred[1:] * centred[:-1]).sum() / power) if power else 0.0
 
 
 class Separable:
     """y = design(s) c + noise, linear in c: profiled over the one nonlinear parameter s.
 
-    The interval of s is where the residual sum of squares stays within the F threshold of the best.  That of a
-    coefficient (or of a linear combination w(s) c) is the union over these s of its own.  Residuals that are correlated
-    (beyond chance, p < 1e-3) count as fewer points.
+    The interval of s is where the residual sum of squares stays within the F threshold of the best.
+    That of a coefficient (or of a linear combination w(s) c) is the union over these s of its own.
+    Residuals that are correlated (beyond chance, p < 1e-3) count as fewer points.
 
     costs : points that stand for one that is not correlated
 
-    design : s -> (n, k);  grid : increasing values of s;  nearly exact where the model is linear in between
+    design : s -> (n, k);  grid : increasing values of s;  nearly exact where the model is linear in
+        between
     """
 
     def __init__(self, design, y, grid):
@@ -208,8 +226,13 @@ class Separable:
         return inside
 
     def combination(self, weights):
-        """(value, low, high) of weights(s) @ c; the ends of the grid where the interval of s is open."""
-        ends = (self.grid[0] if self.low is None else self.low, self.grid[-1] if self.high is None else self.high)
+        """(value, low, high) of weights(s) @ c; the ends of the grid where the interval of s is
+        open.
+        """
+        ends = (
+            self.grid[0] if self.low is None else self.low,
+            self.grid[-1] if self.high is None else self.high,
+        )
         low, high = np.inf, -np.inf
         for s in np.concatenate((np.linspace(*ends, 15), [self.value])):
             c, inverse, rss = solve(self.design(s), self.y)

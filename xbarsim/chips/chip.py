@@ -14,7 +14,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Presets, describe, parse
 from xbarsim.base.units import MICROSIEMENS, NANO
-from xbarsim.chips.components import KEYS, cell_read_energy, library, library_entries, parse_component
+from xbarsim.chips.components import (
+    KEYS,
+    cell_read_energy,
+    library,
+    library_entries,
+    parse_component,
+)
 from xbarsim.config.arrays import Adc, Dac, Mapping
 from xbarsim.config.study import merge
 from xbarsim.config.tables import Table

@@ -52,7 +52,8 @@ class Claims(Table):
 class Verdict:
     """A claim at one batch.
 
-    verdict : "inside" the interval, "above" it (more is claimed than any assumption gives) or "below" it
+    verdict : "inside" the interval, "above" it (more is claimed than any assumption gives) or
+        "below" it
     """
 
     claim: Claim
@@ -114,9 +115,11 @@ def judge(claims, batches=(1, 128), samples=64, held=(), progress=None):
 
 @dataclass(frozen=True)
 class Together:
-    """All claims at once, at one batch: the assumptions found that leave the least to be wanted, and the ratios there.
+    """All claims at once, at one batch: the assumptions found that leave the least to be wanted,
+    and the ratios there.
 
-    ratios : ((Claim, ratio), ...);  shortfall : product over the claims of how many times the ratio is too small (1: all
+    ratios : ((Claim, ratio), ...);  shortfall : product over the claims of how many times the ratio
+        is too small (1: all
     are reached);  setting : {label: value}.  No pair of moves improves it, but a better setting
     may exist.
     """

@@ -114,7 +114,9 @@ def as_json(result):
 
 
 def write_files(results, directory):
-    """Write chips.json, chips.csv (one row per chip) and breakdown.csv (joules by component and stage); their paths."""
+    """Write chips.json, chips.csv (one row per chip) and breakdown.csv (joules by component and
+    stage); their paths.
+    """
     directory = Path(directory)
     as_text, table, parts = (
         directory / name for name in ("chips.json", "chips.csv", "breakdown.csv")
@@ -180,7 +182,8 @@ def table(results):
 
 
 def breakdown(results, by):
-    """(header, rows) of strings: energy in mJ of every component, layer or step (rows) on every chip (columns).
+    """(header, rows) of strings: energy in mJ of every component, layer or step (rows) on every
+    chip (columns).
 
     Raises
     ------

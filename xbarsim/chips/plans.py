@@ -1,4 +1,5 @@
 """Plans, costs and what moves, of a model on a chip of any kind."""
+
 import math
 from dataclasses import dataclass
 
@@ -6,16 +7,18 @@ from xbarsim.chips.schedule import Stage
 from xbarsim.models.graph import operations
 
 ACTIVATION_ROLE = {"softmax": "softmax", "layer_norm": "layer-norm", "gelu": "gelu"}
-RESULT_BITS = 16                 # of a partial sum in tile registers
+RESULT_BITS = 16  # of a partial sum in tile registers
 
 
 @dataclass(frozen=True)
 class Plan:
     """A model lowered to a chip.
 
-    copies : {level: how many of it on all chips};  utilisation : share of the allocated cells that hold weights
+    copies : {level: how many of it on all chips};  utilisation : share of the allocated cells that
+        hold weights
     replication : copies of the model;  jobs : that enter one after the other
-    programming_pulses : write pulses that put the model on the chip once;  notes : what a reader must know
+    programming_pulses : write pulses that put the model on the chip once;  notes : what a reader
+        must know
     """
 
     copies: dict
@@ -39,14 +42,22 @@ class Cost:
 
 
 def moved(chip, **bits):
-    """Events {role: actions} of those memories, buses, routers and links that the chip has, for bits that they move."""
-    return {role: count / _width(chip, role) for role, count in bits.items() if count and role in chip.by_role}
+    """Events {role: actions} of those memories, buses, routers and links that the chip has, for
+    bits that they move.
+    """
+    return {
+        role: count / _width(chip, role)
+        for role, count in bits.items()
+        if count and role in chip.by_role
+    }
 
 
 def rate(chip, role):
     """Bits per second of a part; infinite where it has no rate."""
     part, component = chip.by_role[role]
-    return math.inf if component.delay is None else _width(chip, role) * part.count / component.delay
+    return (
+        math.inf if component.delay is None else _width(chip, role) * part.count / component.delay
+    )
 
 
 def _width(chip, role):
@@ -77,13 +88,35 @@ class Lowering:
         return Cost(moved(self.chip, link=crossing), time, time)
 
     def stage(self, op, cost, resource, tokens, after=None):
-        return Stage(op.name, op.layer, tokens, cost.service, max(cost.fill, cost.service), resource,
-                     op.after if after is None else after, {role: n * tokens for role, n in cost.events.items()})
+        return Stage(
+            op.name,
+            op.layer,
+            tokens,
+            cost.service,
+            max(cost.fill, cost.service),
+            resource,
+            op.after if after is None else after,
+            {role: n * tokens for role, n in cost.events.items()},
+        )
 
     def ports(self, stages, bits, tokens):
-        """Stages with the input brought in before the first and the result taken out after the last."""
+        """Stages with the input brought in before the first and the result taken out after the
+        last.
+        """
         time = self.shape.hidden * bits / rate(self.chip, "link")
         events = moved(self.chip, link=self.shape.hidden * bits * tokens)
         entry = Stage("input", 0, tokens, time, time, "link", (), events)
-        return (entry, *stages, Stage("result", self.shape.layers - 1, tokens, time, time, "link",
-                                      ((stages[-1].name, False),), events))
+        return (
+            entry,
+            *stages,
+            Stage(
+                "result",
+                self.shape.layers - 1,
+                tokens,
+                time,
+                time,
+                "link",
+                ((stages[-1].name, False),),
+                events,
+            ),
+        )

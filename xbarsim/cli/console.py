@@ -1,4 +1,5 @@
 """What commands print with: tables in columns, progress bars, words on the way."""
+
 import os
 import sys
 
@@ -7,7 +8,9 @@ def print_table(header, rows):
     """Columns as wide as their widest cell; all cells are strings."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def progress(description, total):

@@ -1,4 +1,5 @@
 """`xbarsim evaluate` and `generate`: models without any hardware."""
+
 import json
 import sys
 from typing import Annotated
@@ -18,7 +19,8 @@ def evaluate(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     task: Annotated[str, typer.Argument(help=TASK_HELP)],
     reference: Annotated[
-        str, typer.Option(help="float32, or of encoders int8 for weights and activations of 8 bits.")
+        str,
+        typer.Option(help="float32, or of encoders int8 for weights and activations of 8 bits."),
     ] = "float32",
     limit: Annotated[
         int | None, typer.Option(min=2, help="Examples to score, evenly spread; all if absent.")
@@ -50,7 +52,12 @@ def evaluate(
                 f"{reference!r}; of a decoder float32 is the only one", param_hint="--reference"
             )
         result = language.evaluate_files(
-            path, task, window=window, stride=stride, windows=windows, limit=limit,
+            path,
+            task,
+            window=window,
+            stride=stride,
+            windows=windows,
+            limit=limit,
             progress=progress,
         )
     else:
@@ -104,14 +111,19 @@ def generate(
 
     def show(text):
         nonlocal shown
-        if not text.endswith("\N{REPLACEMENT CHARACTER}"):       # the rest of a character is to come
+        if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # the rest of a character is to come
             print(text[shown:], end="", flush=True)
             shown = len(text)
 
     print(prompt, end="", flush=True)
     text = language.generate(
-        network.model, network.tokenizer, prompt,
-        tokens=tokens, temperature=temperature, seed=seed, every=show,
+        network.model,
+        network.tokenizer,
+        prompt,
+        tokens=tokens,
+        temperature=temperature,
+        seed=seed,
+        every=show,
     )
     print(text[shown:])
     sys.stdout.flush()

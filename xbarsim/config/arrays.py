@@ -1,4 +1,5 @@
 """Tables of a study about in-situ arrays: device, mapping, wires, converters, effects."""
+
 import functools
 from typing import Literal
 
@@ -11,52 +12,93 @@ from xbarsim.config.tables import Bits, Quantile, Table
 
 class Device(Table):
     name: str = Field("rram-wan2022", description="name of `xbarsim devices`, or a device file")
-    time_s: float | None = Field(None, gt=0, description="time after programming; the device's earliest if absent")
-    temperature_k: float | None = Field(None, gt=0, description="the reference temperature of the device if absent")
-    write: int = Field(0, ge=0, description="writes before this one: another number is another write of the same cells")
+    time_s: float | None = Field(
+        None, gt=0, description="time after programming; the device's earliest if absent"
+    )
+    temperature_k: float | None = Field(
+        None, gt=0, description="the reference temperature of the device if absent"
+    )
+    write: int = Field(
+        0,
+        ge=0,
+        description="writes before this one: another number is another write of the same cells",
+    )
     reads: int = Field(0, ge=0, description="reads of every cell since the write, for read disturb")
-    outside_range: Literal["error", "warn"] = Field("error", description="where the device states no valid values")
+    outside_range: Literal["error", "warn"] = Field(
+        "error", description="where the device states no valid values"
+    )
 
 
 class Mapping(Table):
     word_lines: int = Field(128, ge=1, le=4096, description="driven rows of a tile")
     bit_lines: int = Field(128, ge=1, le=4096, description="sensed columns of a tile")
     encoding: Literal["amplitude", "slices"] = Field(
-        "amplitude", description="one analog level per weight, or weight_bits cut into slices of bits_per_cell")
+        "amplitude",
+        description="one analog level per weight, or weight_bits cut into slices of bits_per_cell",
+    )
     sign: Literal["pair", "offset"] = Field(
-        "pair", description="differential pair of cells, or unsigned weights with a digital offset (slices only)")
+        "pair",
+        description="differential pair of cells, or unsigned weights with a digital offset (slices only)",
+    )
     subtraction: Literal["analog", "digital"] = Field(
-        "analog", description="a pair's currents, or an unsigned weight's and a reference's low state, are subtracted "
-        "before the ADC, or digitally after it")
+        "analog",
+        description="a pair's currents, or an unsigned weight's and a reference's low state, are subtracted "
+        "before the ADC, or digitally after it",
+    )
     placement: Literal["twin", "neighbour"] = Field(
-        "twin", description="the cells of one weight on twin tiles, or on neighbouring bit lines of one tile")
-    weight_bits: int = Field(8, ge=2, le=16, description="weight precision of `slices`, sign included")
+        "twin",
+        description="the cells of one weight on twin tiles, or on neighbouring bit lines of one tile",
+    )
+    weight_bits: int = Field(
+        8, ge=2, le=16, description="weight precision of `slices`, sign included"
+    )
     bits_per_cell: int = Field(2, ge=1, le=8, description="bits of one slice")
-    unused: Literal["low", "open"] = Field("low", description="state of the cells that no weight uses")
+    unused: Literal["low", "open"] = Field(
+        "low", description="state of the cells that no weight uses"
+    )
     clip: Literal["mse", "quantile", "maximum"] = Field(
-        "mse", description="full-scale weight: least expected square error with programming, a quantile, largest")
+        "mse",
+        description="full-scale weight: least expected square error with programming, a quantile, largest",
+    )
     clip_quantile: Quantile = Field(0.999, description="quantile of |weight| of `clip = quantile`")
-    scale: Literal["matrix", "column"] = Field("column", description="one full-scale weight per matrix or per output")
-    gain: Literal["none", "matrix", "column"] = Field("column", description="digital gain from the transfer matrices; of an "
-                                             "unsigned weight also the weight of the inputs' sum")
+    scale: Literal["matrix", "column"] = Field(
+        "column", description="one full-scale weight per matrix or per output"
+    )
+    gain: Literal["none", "matrix", "column"] = Field(
+        "column",
+        description="digital gain from the transfer matrices; of an "
+        "unsigned weight also the weight of the inputs' sum",
+    )
 
 
 class Wires(Table):
     node: str = Field("32nm", description="a node of data/wires.toml")
     pitch: Literal["2F", "4F"] = Field("2F", description="cell width along the wires")
-    word_line_resistance_ohm: float | None = Field(None, ge=0, description="per segment; overrides the node")
-    bit_line_resistance_ohm: float | None = Field(None, ge=0, description="per segment; overrides the node")
-    source_resistance_ohm: float = Field(0.0, ge=0, description="driver, in series with the first segment")
-    sense_resistance_ohm: float = Field(0.0, ge=0, description="sense node, in series with the last segment")
+    word_line_resistance_ohm: float | None = Field(
+        None, ge=0, description="per segment; overrides the node"
+    )
+    bit_line_resistance_ohm: float | None = Field(
+        None, ge=0, description="per segment; overrides the node"
+    )
+    source_resistance_ohm: float = Field(
+        0.0, ge=0, description="driver, in series with the first segment"
+    )
+    sense_resistance_ohm: float = Field(
+        0.0, ge=0, description="sense node, in series with the last segment"
+    )
 
     def resistances(self):
         """(word line, bit line) resistance of one segment in ohm."""
         nodes = wire_nodes()
         if self.node not in nodes:
-            raise ConfigError(f"wires.node = {self.node!r} is not known; known nodes: {', '.join(nodes)}")
+            raise ConfigError(
+                f"wires.node = {self.node!r} is not known; known nodes: {', '.join(nodes)}"
+            )
         per_segment = nodes[self.node][f"{self.pitch}_ohm"]
-        return tuple(per_segment if given is None else given
-                     for given in (self.word_line_resistance_ohm, self.bit_line_resistance_ohm))
+        return tuple(
+            per_segment if given is None else given
+            for given in (self.word_line_resistance_ohm, self.bit_line_resistance_ohm)
+        )
 
 
 class Dac(Table):
@@ -64,29 +106,43 @@ class Dac(Table):
     encoding: Literal["amplitude", "bit_serial", "pulse_width"] = "amplitude"
     digit_bits: int = Field(1, ge=1, le=8, description="bits that one bit-serial phase applies")
     polarity: Literal["signed", "two_phase"] = Field(
-        "signed", description="signed voltages (bit_serial: two's complement, or offset binary of digits), or the positive "
-        "magnitudes first and the negative ones after them")
+        "signed",
+        description="signed voltages (bit_serial: two's complement, or offset binary of digits), or the positive "
+        "magnitudes first and the negative ones after them",
+    )
     range: Literal["mse", "maximum", "quantile"] = Field(
-        "mse", description="full scale from calibration data: least square error of the product, largest, quantile")
+        "mse",
+        description="full scale from calibration data: least square error of the product, largest, quantile",
+    )
     quantile: Quantile = 0.9999
-    read_time_ns: float = Field(100.0, gt=0, description="time that one phase drives the tile (ISAAC: 100 ns)")
+    read_time_ns: float = Field(
+        100.0, gt=0, description="time that one phase drives the tile (ISAAC: 100 ns)"
+    )
 
 
 class Adc(Table):
     bits: Bits = 8
-    per: Literal["bit_line", "tile"] = Field("bit_line", description="one full scale per bit line or per tile")
+    per: Literal["bit_line", "tile"] = Field(
+        "bit_line", description="one full scale per bit line or per tile"
+    )
     range: Literal["maximum", "quantile", "mse", "unit"] = Field(
-        "mse", description="full scale from calibration data, or one LSB per unit of current (slices, bit_serial)")
+        "mse",
+        description="full scale from calibration data, or one LSB per unit of current (slices, bit_serial)",
+    )
     quantile: Quantile = 0.9999
 
 
 class Effects(Table):
-    """What is simulated.  `programming` and `read_noise` also switch the effects below them that are not given."""
+    """What is simulated.  `programming` and `read_noise` also switch the effects below them that
+    are not given.
+    """
 
     wires: bool = True
     converters: bool = True
     programming: bool = Field(True, description="error of the write")
-    levels: bool | None = Field(None, description="the device's levels; as `programming` if absent, like those that follow")
+    levels: bool | None = Field(
+        None, description="the device's levels; as `programming` if absent, like those that follow"
+    )
     spread: bool | None = Field(None, description="device to device, cycle to cycle")
     relaxation: bool | None = None
     drift: bool | None = None
@@ -96,7 +152,9 @@ class Effects(Table):
     read_noise: bool = Field(True, description="white read noise")
     flicker: bool | None = Field(None, description="1/f noise; as `read_noise` if absent")
     telegraph: bool | None = Field(None, description="as `read_noise` if absent")
-    telegraph_multiplier: float = Field(1.0, ge=0, le=100, description="multiplies the amplitude of telegraph noise")
+    telegraph_multiplier: float = Field(
+        1.0, ge=0, le=100, description="multiplies the amplitude of telegraph noise"
+    )
 
 
 @functools.cache

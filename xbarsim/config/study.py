@@ -1,10 +1,12 @@
 """A study: the validated configuration of a run.
 
-A study is a TOML file.  Every key has a default, so an empty file is the chip of the defaults below; unknown keys are
-refused.  Keys whose unit is not dimensionless carry it in their name (`_ohm`, `_ns`).  `[[case]]` tables are variants
-of the study: each overrides keys of the base and is run on the same sentences; `[[layer]]` tables override keys for the
-matrices whose name matches a pattern.
+A study is a TOML file.  Every key has a default, so an empty file is the chip of the defaults
+below; unknown keys are refused.  Keys whose unit is not dimensionless carry it in their name
+(`_ohm`, `_ns`).  `[[case]]` tables are variants of the study: each overrides keys of the base and
+is run on the same sentences; `[[layer]]` tables override keys for the matrices whose name matches a
+pattern.
 """
+
 import fnmatch
 from typing import Any, Literal
 
@@ -22,26 +24,44 @@ STUDIES = Presets("study", "studies")
 
 
 class Model(Table):
-    name: str = Field("all-MiniLM-L6-v2", description="name of a known model, or a checkpoint directory")
-    max_length: int = Field(128, ge=2, le=512, description="tokens per sentence; longer sentences are truncated")
+    name: str = Field(
+        "all-MiniLM-L6-v2", description="name of a known model, or a checkpoint directory"
+    )
+    max_length: int = Field(
+        128, ge=2, le=512, description="tokens per sentence; longer sentences are truncated"
+    )
 
 
 class Task(Table):
-    name: str = Field("vader-movie", description="name of a known task, or a TSV, CSV or JSONL file")
+    name: str = Field(
+        "vader-movie", description="name of a known task, or a TSV, CSV or JSONL file"
+    )
     head: Literal["auto", "cosine", "classifier", "probe"] = "auto"
     pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"
-    metric: str = Field("auto", description="spearman, pearson, accuracy, f1, matthews; auto: spearman or accuracy")
-    limit: int | None = Field(None, ge=2, description="examples evaluated, evenly spread over the test split; all if absent")
+    metric: str = Field(
+        "auto", description="spearman, pearson, accuracy, f1, matthews; auto: spearman or accuracy"
+    )
+    limit: int | None = Field(
+        None,
+        ge=2,
+        description="examples evaluated, evenly spread over the test split; all if absent",
+    )
     probe_examples: int = Field(2000, ge=2, description="training examples behind a logistic head")
-    calibration_examples: int = Field(64, ge=1, description="examples that set converter ranges and are not scored")
+    calibration_examples: int = Field(
+        64, ge=1, description="examples that set converter ranges and are not scored"
+    )
     calibration: str | None = Field(
         None, description="another task whose sentences set them; of the same task if absent"
     )
 
 
 class Run(Table):
-    batch_examples: int = Field(16, ge=1, description="examples that travel together; part of the result's definition")
-    chips: int = Field(1, ge=1, le=1000, description="simulated chips per case, each with seeds of its own")
+    batch_examples: int = Field(
+        16, ge=1, description="examples that travel together; part of the result's definition"
+    )
+    chips: int = Field(
+        1, ge=1, le=1000, description="simulated chips per case, each with seeds of its own"
+    )
 
 
 class LayerOverride(Table):
@@ -73,7 +93,9 @@ class Study(Table):
     functions: Functions = Functions()
     memory: Memory = Memory()
     run: Run = Run()
-    chip: str | None = Field(None, description="chip, or chip file, whose energy, area and latency the report joins")
+    chip: str | None = Field(
+        None, description="chip, or chip file, whose energy, area and latency the report joins"
+    )
     layer: tuple[LayerOverride, ...] = ()
     case: tuple[dict[str, Any], ...] = ({"name": "chip"},)
 
@@ -92,19 +114,25 @@ class Study(Table):
             override = dict(override)
             name = override.pop("name", f"case {number + 1}")
             if not isinstance(name, str) or not name.strip() or "/" in name or name.startswith("."):
-                raise ConfigError(f"case name {name!r} must be a string without '/', not empty, not starting with '.'")
+                raise ConfigError(
+                    f"case name {name!r} must be a string without '/', not empty, not starting with '.'"
+                )
             like = override.pop("like", None)
             if like is not None:
                 if like not in list(overrides):
-                    raise ConfigError(f"case {name!r} is like {like!r}; allowed: the name of a [[case]] before it")
+                    raise ConfigError(
+                        f"case {name!r} is like {like!r}; allowed: the name of a [[case]] before it"
+                    )
                 override = merge(overrides[like], override)
             overrides[name] = override
             fixed = override.keys() & {"model", "task", "run", "case"}
             if fixed == {"run"} and isinstance(override["run"], dict):
                 fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
             if fixed:
-                raise ConfigError(f"case {name!r} overrides {', '.join(sorted(fixed))}, but all cases of a study share "
-                                  "model, task and batches; write a second study instead")
+                raise ConfigError(
+                    f"case {name!r} overrides {', '.join(sorted(fixed))}, but all cases of a study share "
+                    "model, task and batches; write a second study instead"
+                )
             result.append((name, validate(merge(base, override), f"case {name!r}")))
         names = [name for name, _ in result]
         if len(set(names)) < len(names):
@@ -122,7 +150,9 @@ class Study(Table):
                 raise ConfigError(f"[[layer]] {entry.match!r}: {describe(error)}") from None
 
     def for_layer(self, matrix):
-        """The study as it applies to one matrix: `[[layer]]` tables that match are merged in, in their order."""
+        """The study as it applies to one matrix: `[[layer]]` tables that match are merged in, in
+        their order.
+        """
         matching = [entry for entry in self.layer if fnmatch.fnmatch(matrix, entry.match)]
         if not matching:
             return self
@@ -151,23 +181,35 @@ def validate(content, where):
     if study.mapping.sign == "offset" and study.mapping.encoding != "slices":
         raise ConfigError(f'{where}: mapping.sign = "offset" needs mapping.encoding = "slices"')
     if study.dac.encoding == "bit_serial" and study.dac.bits == "ideal":
-        raise ConfigError(f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"')
+        raise ConfigError(
+            f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"'
+        )
     if study.dac.encoding == "bit_serial" and study.dac.bits == 1:
-        raise ConfigError(f'{where}: dac.bits = 1 is a sign without a digit for dac.encoding = "bit_serial"; allowed: 2 or '
-                          "more bits, or another encoding")
-    if study.adc.range == "unit" and (study.mapping.encoding != "slices" or study.dac.encoding != "bit_serial"):
-        raise ConfigError(f'{where}: adc.range = "unit" counts unit currents, which only encoding = "slices" with '
-                          'dac.encoding = "bit_serial" has')
+        raise ConfigError(
+            f'{where}: dac.bits = 1 is a sign without a digit for dac.encoding = "bit_serial"; allowed: 2 or '
+            "more bits, or another encoding"
+        )
+    if study.adc.range == "unit" and (
+        study.mapping.encoding != "slices" or study.dac.encoding != "bit_serial"
+    ):
+        raise ConfigError(
+            f'{where}: adc.range = "unit" counts unit currents, which only encoding = "slices" with '
+            'dac.encoding = "bit_serial" has'
+        )
     for name in ("softmax", "layer_norm"):
         function = getattr(study.functions, name)
         if function.seed_bits > function.reciprocal_bits:
-            raise ConfigError(f"{where}: functions.{name}.seed_bits = {function.seed_bits} is more than reciprocal_bits = "
-                              f"{function.reciprocal_bits}; allowed: at most as many")
+            raise ConfigError(
+                f"{where}: functions.{name}.seed_bits = {function.seed_bits} is more than reciprocal_bits = "
+                f"{function.reciprocal_bits}; allowed: at most as many"
+            )
     accumulator_bits = study.functions.softmax.accumulator_bits
     if accumulator_bits is not None and study.functions.softmax.entry_bits > accumulator_bits:
-        raise ConfigError(f"{where}: functions.softmax.accumulator_bits = {accumulator_bits} do not "
-                          f"hold one exponential of entry_bits = {study.functions.softmax.entry_bits}; allowed: at least as "
-                          "many")
+        raise ConfigError(
+            f"{where}: functions.softmax.accumulator_bits = {accumulator_bits} do not "
+            f"hold one exponential of entry_bits = {study.functions.softmax.entry_bits}; allowed: at least as "
+            "many"
+        )
     return study
 
 
@@ -182,7 +224,8 @@ def study_text(name_or_path):
 
 
 def load_study(name_or_path="default", overrides=None):
-    """Study of a TOML file or of an embedded name, with a nested dictionary of overrides laid over it.
+    """Study of a TOML file or of an embedded name, with a nested dictionary of overrides laid over
+    it.
 
     Raises
     ------

@@ -1,4 +1,5 @@
 """The strict table that every TOML file is made of."""
+
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator

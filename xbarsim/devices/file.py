@@ -11,7 +11,16 @@ import tomli_w
 from pydantic import Field, model_validator
 
 from xbarsim.config.tables import Table
-from xbarsim.devices.laws import Finite, Law, NotNegative, Numbers, Positive, Rate, increasing, keys_of
+from xbarsim.devices.laws import (
+    Finite,
+    Law,
+    NotNegative,
+    Numbers,
+    Positive,
+    Rate,
+    increasing,
+    keys_of,
+)
 
 
 class Read(Table):

@@ -25,9 +25,7 @@ def _listed(values):
 
 def increasing(name, values, unit=""):
     if list(values) != sorted(set(values)):
-        raise ValueError(
-            f"{name} must increase, got {_listed(values)} {unit}".rstrip()
-        )
+        raise ValueError(f"{name} must increase, got {_listed(values)} {unit}".rstrip())
 
 
 def keys_of(table, choice, needed, optional=()):

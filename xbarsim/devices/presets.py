@@ -1,4 +1,5 @@
 """Devices that come with xbarsim, and device files of one's own."""
+
 from xbarsim.base.errors import ConfigError, XbarsimError
 from xbarsim.base.toml_files import Presets, parse, validated
 from xbarsim.devices.file import DeviceFile

@@ -1,4 +1,5 @@
 """Every step of a model on one simulated chip."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,23 @@ from xbarsim.hardware import products
 from xbarsim.models import bert
 
 
-def program_arrays(model, study, device, inputs, input_ranges, counting, pool, progress=silent,
-                   description="tiles programmed"):
-    """{matrix: Array or CountedMatrix} of all encoder matrices of a model, calibrated on `inputs` {matrix: samples}.
+def program_arrays(
+    model,
+    study,
+    device,
+    inputs,
+    input_ranges,
+    counting,
+    pool,
+    progress=silent,
+    description="tiles programmed",
+):
+    """{matrix: Array or CountedMatrix} of all encoder matrices of a model, calibrated on `inputs`
+    {matrix: samples}.
 
     input_ranges : of `quantize.input_ranges`, full scales of what counts in int8
-    counting : products.Pool.  Every thread of `pool` works on a matrix of its own, row block by row block.
+    counting : products.Pool.  Every thread of `pool` works on a matrix of its own, row block by row
+        block.
     """
     names = bert.matrix_names(model.config)
     weights = [model.matrix(name)[0] for name in names]
@@ -34,10 +46,15 @@ def program_arrays(model, study, device, inputs, input_ranges, counting, pool, p
     def build(index):
         name = names[index]
         moment = (inputs[name].astype(np.float64) ** 2).mean(axis=0)
-        return calibrate(program_matrix(name, index, weights[index], moment, study, device), inputs[name])
+        return calibrate(
+            program_matrix(name, index, weights[index], moment, study, device), inputs[name]
+        )
 
-    total = sum(layout_of(*weight.shape[::-1], chosen.mapping).tiles
-                for weight, chosen, programmed in zip(weights, own, in_situ, strict=True) if programmed)
+    total = sum(
+        layout_of(*weight.shape[::-1], chosen.mapping).tiles
+        for weight, chosen, programmed in zip(weights, own, in_situ, strict=True)
+        if programmed
+    )
     done = progress(description, total)
     built = pool.map(build, [index for index, programmed in enumerate(in_situ) if programmed])
     arrays = {}
@@ -46,8 +63,15 @@ def program_arrays(model, study, device, inputs, input_ranges, counting, pool, p
             arrays[name] = next(built)
             done(arrays[name].programmed.layout.tiles)
         else:
-            arrays[name] = products.CountedMatrix.prepare(name, index, weights[index], input_ranges[name],
-                                                          own[index], counting, memory_of(own[index]).read)
+            arrays[name] = products.CountedMatrix.prepare(
+                name,
+                index,
+                weights[index],
+                input_ranges[name],
+                own[index],
+                counting,
+                memory_of(own[index]).read,
+            )
     return arrays
 
 
@@ -67,4 +91,8 @@ class Hardware:
 
 def chip_seed(seed, number):
     """Seed of a simulated chip: the study's for the first, independent ones for the others."""
-    return seed if number == 0 else int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
+    return (
+        seed
+        if number == 0
+        else int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
+    )

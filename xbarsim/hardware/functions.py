@@ -1,17 +1,21 @@
 """Softmax, layer normalisation and GELU in the precision of a digital function unit.
 
-`record` notes the range of every function on held-out sentences; `build` makes integer functions of the
-tables `[functions.*]` of a study; `operations` hands them to `bert.encode`.  A function rounds its float input to codes
-of a static full scale, computes with integers alone (`kernels/functions.py`) and scales the result.  Codes that leave
-their range are held at its end and counted.
+`record` notes the range of every function on held-out sentences; `build` makes integer functions of
+the tables `[functions.*]` of a study; `operations` hands them to `bert.encode`.  A function rounds
+its float input to codes of a static full scale, computes with integers alone
+(`kernels/functions.py`) and scales the result.  Codes that leave their range are held at its end
+and counted.
 
 unit = "table"       a value per piece of the input range, taken in its middle
-unit = "polynomial"  a polynomial per piece, through the Chebyshev points of the piece, coefficients rounded to entry_bits
+unit = "polynomial"  a polynomial per piece, through the Chebyshev points of the piece, coefficients
+rounded to entry_bits
 
-Softmax: the LSB of a score is ln 2 / 2^f, so that an exponential is a table of 2^-fraction and a shift (Stevens et al.,
-"Softermax", DAC 2021).  Layer normalisation: integer sums, reciprocal root by table and Newton (as Kim et al., "I-BERT",
-ICML 2021, with a table for the start).  GELU: max(x, 0) plus an even remainder that vanishes beyond |x| = 6.
+Softmax: the LSB of a score is ln 2 / 2^f, so that an exponential is a table of 2^-fraction and a
+shift (Stevens et al., "Softermax", DAC 2021).  Layer normalisation: integer sums, reciprocal root
+by table and Newton (as Kim et al., "I-BERT", ICML 2021, with a table for the start).  GELU: max(x,
+0) plus an even remainder that vanishes beyond |x| = 6.
 """
+
 import dataclasses
 from dataclasses import dataclass
 
@@ -21,29 +25,34 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.kernels.arrays import functions as kernel
 from xbarsim.models import bert
 
-GELU_REACH = 6.0                            # |GELU(x) - max(x, 0)| < 1e-8 beyond
-LARGEST_GUARD = 32                          # fractional bits of GELU's remainder: codes of 20 bits stay far below 2^62
+GELU_REACH = 6.0  # |GELU(x) - max(x, 0)| < 1e-8 beyond
+LARGEST_GUARD = 32  # fractional bits of GELU's remainder: codes of 20 bits stay far below 2^62
 
 
 def function_names(config):
     """Names of the functions of the encoder in execution order."""
-    return ["embeddings.norm"] + [f"layer.{i}.{name}" for i in range(config.layers)
-                                  for name in ("attention_softmax", "attention_norm", "gelu", "output_norm")]
+    return ["embeddings.norm"] + [
+        f"layer.{i}.{name}"
+        for i in range(config.layers)
+        for name in ("attention_softmax", "attention_norm", "gelu", "output_norm")
+    ]
 
 
 # ---------------------------------------------------------------- tables
+
 
 def pieces(function, codes, entries, degree):
     """A function of the integer codes 0 ... codes - 1, cut into pieces of equal length.
 
     function : array of (real) codes -> array of values
-    codes, entries : the number of pieces is the smaller one and must divide `codes` into a power of two
+    codes, entries : the number of pieces is the smaller one and must divide `codes` into a power of
+        two
     degree : 0 for a table; a piece with too few codes for it gets a lower one
 
     Returns
     -------
-    (pieces, degree + 1) float64 coefficients in the share of the piece that was passed, constant first; int, log2 of the
-    length of a piece
+    (pieces, degree + 1) float64 coefficients in the share of the piece that was passed, constant
+    first; int, log2 of the length of a piece
     """
     count = min(entries, codes)
     width = (codes // count).bit_length() - 1
@@ -52,14 +61,18 @@ def pieces(function, codes, entries, degree):
     nodes = last / 2 * (1 + np.cos(np.pi * (np.arange(fitted + 1) + 0.5) / (fitted + 1)))
     values = function(np.arange(count)[:, None] * 2.0**width + nodes)
     coefficients = np.zeros((count, degree + 1))
-    coefficients[:, :fitted + 1] = np.linalg.solve(np.vander(nodes / 2**width, increasing=True), values.T).T
+    coefficients[:, : fitted + 1] = np.linalg.solve(
+        np.vander(nodes / 2**width, increasing=True), values.T
+    ).T
     return coefficients, width
 
 
 def seed_table(function, octave, entries, entry_bits, bits):
-    """Start of a Newton iteration for mantissas from 1 to 1 + octave: (table int64, width); values of `bits` fraction
-    bits, of which the table stores `entry_bits`."""
-    values, width = pieces(lambda code: function(1 + code / 2**bits), octave << bits, octave * min(entries, 2**bits), 0)
+    """Start of a Newton iteration for mantissas from 1 to 1 + octave: (table int64, width); values
+    of `bits` fraction bits, of which the table stores `entry_bits`."""
+    values, width = pieces(
+        lambda code: function(1 + code / 2**bits), octave << bits, octave * min(entries, 2**bits), 0
+    )
     return np.rint(values * 2**entry_bits).astype(np.int64) << (bits - entry_bits), width
 
 
@@ -74,11 +87,13 @@ def _rows(x):
 
 # ---------------------------------------------------------------- the functions
 
+
 @dataclass(frozen=True)
 class Softmax:
     """Integer softmax; call it with scores and mask (see `bert.softmax`).
 
-    lsb : of a score, ln 2 / 2**fraction_bits;  highest : largest code of a score;  table, width : powers 2**-fraction
+    lsb : of a score, ln 2 / 2**fraction_bits;  highest : largest code of a score;  table, width :
+        powers 2**-fraction
     accumulator_bits : of the sum of the exponentials;  seed, seed_width : start of the reciprocal
     """
 
@@ -100,12 +115,22 @@ class Softmax:
         scores : int, the most scores of one row; equal ones reach the largest sum
         """
         highest = 2 ** (config.input_bits - 1) - 1
-        covering = np.floor(np.log2(highest * np.log(2) / full_scale)) if full_scale > 0 else config.input_bits
+        covering = (
+            np.floor(np.log2(highest * np.log(2) / full_scale))
+            if full_scale > 0
+            else config.input_bits
+        )
         fraction_bits = int(np.clip(covering, 0, config.input_bits))
         degree = 0 if config.unit == "table" else config.degree
-        powers, width = pieces(lambda code: 2.0 ** (-code / 2**fraction_bits), 2**fraction_bits, config.entries, degree)
-        table = np.rint(powers * ((2**config.entry_bits - 1) / np.abs(powers).max())).astype(np.int64)
-        seed = seed_table(lambda m: 1 / m, 1, config.seed_entries, config.seed_bits, config.reciprocal_bits)
+        powers, width = pieces(
+            lambda code: 2.0 ** (-code / 2**fraction_bits), 2**fraction_bits, config.entries, degree
+        )
+        table = np.rint(powers * ((2**config.entry_bits - 1) / np.abs(powers).max())).astype(
+            np.int64
+        )
+        seed = seed_table(
+            lambda m: 1 / m, 1, config.seed_entries, config.seed_bits, config.reciprocal_bits
+        )
         accumulator_bits = config.accumulator_bits or widest_sum(config.entry_bits, scores)
         return cls(config, accumulator_bits, fraction_bits, highest, table, width, *seed)
 
@@ -115,21 +140,39 @@ class Softmax:
 
     def __call__(self, x, mask):
         """(probabilities like x, saturations x.shape[:-1])"""
-        config, out, largest = self.config, np.empty(x.shape, np.float32), 2**self.config.output_bits - 1
+        config, out, largest = (
+            self.config,
+            np.empty(x.shape, np.float32),
+            2**self.config.output_bits - 1,
+        )
         allowed = np.ascontiguousarray(np.broadcast_to(mask, x.shape)).reshape(-1, x.shape[-1])
         saturations = kernel.softmax(
-            _rows(x), allowed, 1 / self.lsb, self.highest, self.fraction_bits, self.table, self.width,
-            2**self.accumulator_bits - 1, self.seed, self.seed_width, config.reciprocal_bits, config.newton_steps,
-            largest, _rows(out))
+            _rows(x),
+            allowed,
+            1 / self.lsb,
+            self.highest,
+            self.fraction_bits,
+            self.table,
+            self.width,
+            2**self.accumulator_bits - 1,
+            self.seed,
+            self.seed_width,
+            config.reciprocal_bits,
+            config.newton_steps,
+            largest,
+            _rows(out),
+        )
         out *= np.float32(1 / largest)
         return out, saturations.reshape(x.shape[:-1])
 
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """Integer layer normalisation; call it with inputs, scale, bias and epsilon (see `bert.layer_norm`).
+    """Integer layer normalisation; call it with inputs, scale, bias and epsilon (see
+    `bert.layer_norm`).
 
-    lsb : of an input;  highest : its largest code;  full_scale : outputs to cover;  seed, seed_width : of the root
+    lsb : of an input;  highest : its largest code;  full_scale : outputs to cover;  seed,
+        seed_width : of the root
     """
 
     config: object
@@ -143,11 +186,15 @@ class LayerNorm:
     def design(cls, config, full_scale, output_full_scale):
         """config : config.LayerNorm;  full_scale, output_full_scale : inputs and outputs to cover"""
         highest = 2 ** (config.input_bits - 1) - 1
-        seed = seed_table(lambda m: m**-0.5, 3, config.seed_entries, config.seed_bits, config.reciprocal_bits)
+        seed = seed_table(
+            lambda m: m**-0.5, 3, config.seed_entries, config.seed_bits, config.reciprocal_bits
+        )
         return cls(config, (full_scale or 1.0) / highest, highest, output_full_scale or 1.0, *seed)
 
     def scales(self, weight):
-        """(log2 of the unit of the scale codes, shift to the output's LSB): powers of two, no multiplier is needed."""
+        """(log2 of the unit of the scale codes, shift to the output's LSB): powers of two, no
+        multiplier is needed.
+        """
         largest = np.abs(weight).max() / (2 ** (self.config.scale_bits - 1) - 1)
         unit = int(np.ceil(np.log2(largest))) if largest > 0 else 0
         lsb = int(np.ceil(np.log2(self.full_scale / (2 ** (self.config.output_bits - 1) - 1))))
@@ -161,15 +208,30 @@ class LayerNorm:
         """(outputs like x, saturations x.shape[:-1])"""
         config, out, h = self.config, np.empty(x.shape, np.float32), x.shape[-1]
         if h * self.highest >= 2**31:
-            raise ConfigError(f"functions.layer_norm.input_bits = {config.input_bits} with {h} elements does not fit 64-bit "
-                              "sums; choose fewer input_bits")
+            raise ConfigError(
+                f"functions.layer_norm.input_bits = {config.input_bits} with {h} elements does not fit 64-bit "
+                "sums; choose fewer input_bits"
+            )
         unit, shift = self.scales(weight)
         gamma = np.rint(weight.astype(np.float64) / 2.0**unit).astype(np.int64)
-        beta = np.rint(bias.astype(np.float64) / 2.0 ** (unit - config.reciprocal_bits)).astype(np.int64)
+        beta = np.rint(bias.astype(np.float64) / 2.0 ** (unit - config.reciprocal_bits)).astype(
+            np.int64
+        )
         saturations = kernel.layer_norm(
-            _rows(x), 1 / self.lsb, self.highest, round(min(epsilon * (h / self.lsb)**2, 2.0**61)), gamma, beta, self.seed,
-            self.seed_width, config.reciprocal_bits, config.newton_steps, shift, 2 ** (config.output_bits - 1) - 1,
-            _rows(out))
+            _rows(x),
+            1 / self.lsb,
+            self.highest,
+            round(min(epsilon * (h / self.lsb) ** 2, 2.0**61)),
+            gamma,
+            beta,
+            self.seed,
+            self.seed_width,
+            config.reciprocal_bits,
+            config.newton_steps,
+            shift,
+            2 ** (config.output_bits - 1) - 1,
+            _rows(out),
+        )
         out *= np.float32(self.output_lsb(weight))
         return out, saturations.reshape(x.shape[:-1])
 
@@ -178,8 +240,10 @@ class LayerNorm:
 class Gelu:
     """Integer GELU, or another activation f with f(-x) = f(x) - x.
 
-    lsb, highest, output_lsb, largest : LSB and largest code of input and output; both have the same full scale
-    table, width : remainder f(x) - x of x >= 0 in units of lsb / 2**guard, for codes below `covered`
+    lsb, highest, output_lsb, largest : LSB and largest code of input and output; both have the same
+        full scale
+    table, width : remainder f(x) - x of x >= 0 in units of lsb / 2**guard, for codes below
+        `covered`
     """
 
     config: object
@@ -194,7 +258,9 @@ class Gelu:
 
     @classmethod
     def design(cls, config, full_scale, activation):
-        """config : config.Gelu;  full_scale : inputs to cover;  activation : float function (name, x) of `bert`"""
+        """config : config.Gelu;  full_scale : inputs to cover;  activation : float function (name,
+        x) of `bert`
+        """
         finer = config.output_bits - config.input_bits
         common = 2 ** (min(config.input_bits, config.output_bits) - 1) - 1
         highest, largest = common << max(0, -finer), common << max(0, finer)
@@ -210,30 +276,50 @@ class Gelu:
         peak = max(np.abs(values).max() / lsb, 2.0 ** (config.entry_bits - 1 - LARGEST_GUARD))
         guard = int(np.floor(np.log2((2 ** (config.entry_bits - 1) - 1) / peak)))
         if guard < max(0, finer):
-            raise ConfigError(f"functions.gelu.entry_bits = {config.entry_bits} do not hold GELU's remainder of {peak:.1f} "
-                              f"input LSBs at the resolution of the output; allowed: {max(0, finer) - guard} bits more")
+            raise ConfigError(
+                f"functions.gelu.entry_bits = {config.entry_bits} do not hold GELU's remainder of {peak:.1f} "
+                f"input LSBs at the resolution of the output; allowed: {max(0, finer) - guard} bits more"
+            )
         table = np.rint(values * (2**guard / lsb)).astype(np.int64)
-        return cls(config, lsb, highest, full_scale / largest, largest, table, width, covered, guard)
+        return cls(
+            config, lsb, highest, full_scale / largest, largest, table, width, covered, guard
+        )
 
     def __call__(self, x):
         """(outputs like x, saturations x.shape[:-1])"""
         out = np.empty(x.shape, np.float32)
         shift = self.guard + self.config.input_bits - self.config.output_bits
-        saturations = kernel.gelu(_rows(x), 1 / self.lsb, self.highest, self.table, self.width, self.covered, self.guard,
-                                  shift, self.largest, _rows(out))
+        saturations = kernel.gelu(
+            _rows(x),
+            1 / self.lsb,
+            self.highest,
+            self.table,
+            self.width,
+            self.covered,
+            self.guard,
+            shift,
+            self.largest,
+            _rows(out),
+        )
         out *= np.float32(self.output_lsb)
         return out, saturations.reshape(x.shape[:-1])
 
 
 # ---------------------------------------------------------------- into the forward pass
 
+
 def record(ranges, config):
-    """Operations of the float path that note {function: (largest |input|, largest |output|)} in `ranges`."""
+    """Operations of the float path that note {function: (largest |input|, largest |output|)} in
+    `ranges`.
+    """
+
     def noted(function):
         def run(name, x, *arguments):
             y = function(name, x, *arguments)
             counted = np.broadcast_to(arguments[0], x.shape) if function is bert.softmax else True
-            ranges[name] = tuple(float(np.abs(values).max(initial=0, where=counted)) for values in (x, y))
+            ranges[name] = tuple(
+                float(np.abs(values).max(initial=0, where=counted)) for values in (x, y)
+            )
             return y
 
         return run
@@ -244,12 +330,14 @@ def record(ranges, config):
 
 def widest(ranges):
     """One dictionary of ranges that covers all of a list of them (one per batch)."""
-    return {name: tuple(np.max([part[name] for part in ranges], axis=0).tolist()) for name in ranges[0]}
+    return {
+        name: tuple(np.max([part[name] for part in ranges], axis=0).tolist()) for name in ranges[0]
+    }
 
 
 def build(study, model, ranges):
-    """{function name: integer function} of all functions that the study, `[[layer]]` overrides included, does not leave
-    in float; ranges : see `record`.
+    """{function name: integer function} of all functions that the study, `[[layer]]` overrides
+    included, does not leave in float; ranges : see `record`.
 
     Raises
     ------
@@ -266,10 +354,14 @@ def build(study, model, ranges):
         elif name.endswith("gelu"):
             if config.gelu.unit != "float":
                 activation = bert.ACTIVATIONS[model.config.activation]
-                result[name] = Gelu.design(config.gelu, config.gelu.range * largest_input, activation)
+                result[name] = Gelu.design(
+                    config.gelu, config.gelu.range * largest_input, activation
+                )
         elif config.layer_norm.unit != "float":
             scale = config.layer_norm.range
-            result[name] = LayerNorm.design(config.layer_norm, scale * largest_input, scale * largest_output)
+            result[name] = LayerNorm.design(
+                config.layer_norm, scale * largest_input, scale * largest_output
+            )
     return result
 
 
@@ -279,15 +371,20 @@ def check_sum(name, unit, scores):
     if unit.accumulator_bits < needed:
         raise ConfigError(
             f"functions.softmax.accumulator_bits = {unit.accumulator_bits} of {name}: {scores} equal scores of "
-            f"entry_bits = {unit.config.entry_bits} exceed it; allowed: {needed} or more, or leave the key out")
+            f"entry_bits = {unit.config.entry_bits} exceed it; allowed: {needed} or more, or leave the key out"
+        )
 
 
 def operations(functions, config, observe):
-    """The Operations of `bert.encode` with `functions` in place of the float32 operations of the same names.
+    """The Operations of `bert.encode` with `functions` in place of the float32 operations of the
+    same names.
 
-    functions : {name: function of an operation's arguments -> (output, saturations (output.shape[:-1]))}, see `build`
-    observe : function (name, output, reference, saturations), called after each with the float result for the same input
+    functions : {name: function of an operation's arguments -> (output, saturations
+        (output.shape[:-1]))}, see `build`
+    observe : function (name, output, reference, saturations), called after each with the float
+        result for the same input
     """
+
     def injected(reference):
         def run(name, *arguments):
             if name not in functions:

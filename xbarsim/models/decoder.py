@@ -1,15 +1,17 @@
 """The forward pass of causal decoders in NumPy float32: Llama, Qwen2, GPT-2, Phi and OPT.
 
-Nothing here knows a crossbar.  Every product with a weight matrix is the injected function `linear`, and
-every other step a field of `Operations`, so that a hardware model can take the place of any of them.
+Nothing here knows a crossbar.  Every product with a weight matrix is the injected function
+`linear`, and every other step a field of `Operations`, so that a hardware model can take the place
+of any of them.
 
-Shapes: b sequences, s positions of the longest, t real tokens of all sequences, h hidden width, a query
-heads, g key-value heads (a is a multiple of g), d width of a head, v vocabulary.
+Shapes: b sequences, s positions of the longest, t real tokens of all sequences, h hidden width, a
+query heads, g key-value heads (a is a multiple of g), d width of a head, v vocabulary.
 
 Source: Touvron et al., "LLaMA", 2023; Radford et al., "Language models are unsupervised multitask
-learners", 2019; Li et al., "Textbooks are all you need II: phi-1.5", 2023; Zhang et al., "OPT", 2022;
-Su et al., "RoFormer", 2021 (rotary positions).
+learners", 2019; Li et al., "Textbooks are all you need II: phi-1.5", 2023; Zhang et al., "OPT",
+2022; Su et al., "RoFormer", 2021 (rotary positions).
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,8 +27,6 @@ class Norm(StrEnum):
 
     LAYER = "layer_norm"
     RMS = "rms_norm"
-
-
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class DecoderConfig:
 class DecoderModel:
     """A checkpoint in memory.
 
-    `weights` maps our names to float32 arrays: `layer.0.query.weight` (out, in), `layer.0.query.bias`
-    (out,) where there is one, `embeddings.word` (v, h), `logits.weight` (v, h) and so on.
-    `sha256` is that of the weights file, or of the list of those of several.
+    `weights` maps our names to float32 arrays: `layer.0.query.weight` (out, in),
+    `layer.0.query.bias` (out,) where there is one, `embeddings.word` (v, h), `logits.weight` (v, h)
+    and so on. `sha256` is that of the weights file, or of the list of those of several.
     """
 
     config: DecoderConfig
@@ -105,6 +105,7 @@ class DecoderModel:
 
 # ---------------------------------------------------------------- the default operations
 
+
 def rms_norm(name, x, weight, epsilon):
     """x / sqrt(mean of x² + epsilon) * weight over the last axis."""
     power = np.einsum("...h,...h->...", x, x)[..., None] / np.float32(x.shape[-1])
@@ -113,7 +114,7 @@ def rms_norm(name, x, weight, epsilon):
 
 def silu(name, x):
     """x / (1 + exp(-x))."""
-    with np.errstate(over="ignore"):                        # exp of a large number: the limit is right
+    with np.errstate(over="ignore"):  # exp of a large number: the limit is right
         return x / (1 + np.exp(-x))
 
 
@@ -149,6 +150,7 @@ class Operations:
 
 # ---------------------------------------------------------------- key-value cache
 
+
 @dataclass
 class Cache:
     """Keys and values of what a sequence batch has seen: {layer: (b, g, s, d)}; `length` positions."""
@@ -168,6 +170,7 @@ class Cache:
 
 
 # ---------------------------------------------------------------- the forward pass
+
 
 def hidden_states(model, token_ids, mask, linear=bert.linear, operations=Operations(), cache=None):
     """States of the last layer after the final norm, what the output matrix reads.
@@ -214,15 +217,15 @@ class _Batch:
 
     def __init__(self, mask, past):
         self.mask = mask
-        self.rows = np.argwhere(mask)                              # (t, 2)
+        self.rows = np.argwhere(mask)  # (t, 2)
         self.rows[:, 1] += past
-        self.positions = self.rows[:, 1]                           # (t,)
+        self.positions = self.rows[:, 1]  # (t,)
         longest = mask.shape[1]
         query = past + np.arange(longest)
         key = np.arange(past + longest)
-        causal = key[None, :] <= query[:, None]                    # (s, past + s)
+        causal = key[None, :] <= query[:, None]  # (s, past + s)
         seen = np.ones((mask.shape[0], past), bool)
-        present = np.concatenate([seen, mask], axis=1)             # (b, past + s)
+        present = np.concatenate([seen, mask], axis=1)  # (b, past + s)
         self.visible = causal[None, None] & present[:, None, None]
 
     def padded(self, x):
@@ -286,7 +289,7 @@ class _Forward:
         key = np.repeat(key, group, axis=1)
         value = np.repeat(value, group, axis=1)
         scores = self.operations.product(f"{prefix}.attention_scores", query, key.swapaxes(-1, -2))
-        scores = scores * np.float32(config.head_width**-0.5)      # (b, a, s, past + s)
+        scores = scores * np.float32(config.head_width**-0.5)  # (b, a, s, past + s)
         visible = self.batch.visible
         weights = self.operations.softmax(f"{prefix}.attention_softmax", scores, visible)
         context = self.operations.product(f"{prefix}.attention_context", weights, value)
@@ -318,7 +321,7 @@ class _Forward:
         half = rotary.width // 2
         past = 0 if self.cache is None else self.cache.length
         position = (past + np.arange(x.shape[2])).astype(np.float32)
-        angle = position[:, None] * rotary.frequencies[None]        # (s, width / 2)
+        angle = position[:, None] * rotary.frequencies[None]  # (s, width / 2)
         cosine = np.cos(angle) * np.float32(rotary.scale)
         sine = np.sin(angle) * np.float32(rotary.scale)
         first = x[..., :half]

@@ -1,4 +1,5 @@
 """Decoder checkpoints: a Hugging Face directory becomes a `DecoderModel`."""
+
 import json
 from pathlib import Path
 
@@ -15,8 +16,8 @@ def load_decoder(directory):
 
     Raises
     ------
-    CheckpointError : a file is missing or damaged; the architecture, or a setting of it, is not built; a
-        tensor is missing, left over, not finite or of another shape than config.json says
+    CheckpointError : a file is missing or damaged; the architecture, or a setting of it, is not
+        built; a tensor is missing, left over, not finite or of another shape than config.json says
     """
     directory = Path(directory)
     path = directory / "config.json"
@@ -107,7 +108,8 @@ def _transpose(weights, layer, names):
 
 
 def checked_weights(path, config, weights):
-    """The weights with a tied output matrix filled in, all that the configuration asks for and no other.
+    """The weights with a tied output matrix filled in, all that the configuration asks for and no
+    other.
 
     Raises
     ------
@@ -132,12 +134,16 @@ def checked_weights(path, config, weights):
             continue
         matrix = expected.get(name.removesuffix(".bias") + ".weight")
         if matrix is None or tensor.shape != matrix[:1]:
-            raise CheckpointError(f"{path}: {name!r} of shape {tensor.shape} has no place in the model")
+            raise CheckpointError(
+                f"{path}: {name!r} of shape {tensor.shape} has no place in the model"
+            )
     return weights
 
 
 def expected_shapes(config):
-    """{our name: shape} of every weight that a configuration needs; biases of matrices may be absent."""
+    """{our name: shape} of every weight that a configuration needs; biases of matrices may be
+    absent.
+    """
     hidden = config.hidden
     queries = config.heads * config.head_width
     keys = config.key_value_heads * config.head_width
@@ -178,13 +184,15 @@ def load_decoder_tokenizer(directory):
     try:
         from tokenizers import Tokenizer
     except ImportError:
-        raise CheckpointError("tokenizers of models need tokenizers: pip install 'xbarsim[bert]'") from None
+        raise CheckpointError(
+            "tokenizers of models need tokenizers: pip install 'xbarsim[bert]'"
+        ) from None
     path = Path(directory) / "tokenizer.json"
     if not path.is_file():
         raise CheckpointError(f"{path}: file is missing; copy it next to the model's weights")
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:                       # the library raises bare Exception
+    except Exception as error:  # the library raises bare Exception
         raise CheckpointError(
             f"{path}: not a tokenizer that can be read ({error}); fetch the file again"
         ) from None

@@ -3,6 +3,7 @@
 A family says which tensor of a file is which of ours, and reads its `config.json` into a
 `DecoderConfig`.  A new architecture with the same steps is one entry here.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -214,12 +215,12 @@ def _opt_config(path, raw):
         vocabulary=reader.whole("vocab_size"),
         positions=reader.whole("max_position_embeddings", 2048),
         norm=Norm.LAYER,
-        norm_epsilon=1e-5,                                  # PyTorch's own, which the architecture uses
+        norm_epsilon=1e-5,  # PyTorch's own, which the architecture uses
         activation=reader.activation("activation_function", "relu"),
         gated=False,
         parallel=False,
         tied=bool(raw.get("tie_word_embeddings", True)),
-        position_offset=2,                                  # rows 0 and 1 are for padding
+        position_offset=2,  # rows 0 and 1 are for padding
         beginning=raw.get("bos_token_id"),
         ends=reader.ends(),
     )

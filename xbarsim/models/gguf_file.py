@@ -1,8 +1,10 @@
 """Decoders in GGUF files: weights with every quantisation undone, configuration and tokenizer.
 
-The de-quantised float32 values are the model.  GGUF of Llama models keeps the rows of queries and keys
-so that neighbours turn together; here they are put back to pairs (k, k + d / 2), as everywhere else.
+The de-quantised float32 values are the model.  GGUF of Llama models keeps the rows of queries and
+keys so that neighbours turn together; here they are put back to pairs (k, k + d / 2), as everywhere
+else.
 """
+
 import hashlib
 from pathlib import Path
 
@@ -33,9 +35,9 @@ LAYER = {
 }
 FUSED = "attn_qkv"
 FREQUENCY_FACTORS = "rope_freqs.weight"
-NEIGHBOURS_TURN = ("llama",)                 # architectures whose rows of queries and keys are permuted
+NEIGHBOURS_TURN = ("llama",)  # architectures whose rows of queries and keys are permuted
 SUPPORTED = ("llama", "qwen2", "gpt2")
-CONTROL = 3                                  # token type of GGUF: a control token such as <|endoftext|>
+CONTROL = 3  # token type of GGUF: a control token such as <|endoftext|>
 
 
 def open_gguf(path):
@@ -57,8 +59,8 @@ def load_gguf(path, opened=None):
 
     Raises
     ------
-    CheckpointError : not a whole GGUF file, of an architecture or quantisation that is not supported,
-        without a tensor that the configuration needs
+    CheckpointError : not a whole GGUF file, of an architecture or quantisation that is not
+        supported, without a tensor that the configuration needs
     """
     path = Path(path)
     reader = opened or _reader(path)
@@ -121,14 +123,16 @@ def load_gguf_tokenizer(path, opened=None):
     tokenizer.decoder = decoders.ByteLevel()
     control = fields.whole_numbers("tokenizer.ggml.token_type")
     special = [token for token, of_kind in zip(tokens, control, strict=True) if of_kind == CONTROL]
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in special]
+    )
     return tokenizer
 
 
 QWEN2_PIECES = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
     r"\s*[\r\n]+|\s+(?!\S)|\s+"
-)                                            # Qwen2's published pre-tokenizer
+)  # Qwen2's published pre-tokenizer
 
 
 def _reader(path):
@@ -140,7 +144,7 @@ def _reader(path):
         return GGUFReader(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
-    except Exception as error:               # the library raises whatever a cut file makes it raise
+    except Exception as error:  # the library raises whatever a cut file makes it raise
         raise CheckpointError(
             f"{path}: not a whole GGUF file ({type(error).__name__}: {error}); fetch it again"
         ) from None
@@ -269,7 +273,9 @@ def _named(path, config, tensors):
         except ValueError:
             block = ""
         if block != "blk" or (matrix not in LAYER and matrix != FUSED):
-            raise CheckpointError(f"{path}: the tensor {name!r} has no place in {config.architecture}")
+            raise CheckpointError(
+                f"{path}: the tensor {name!r} has no place in {config.architecture}"
+            )
         if matrix == FUSED:
             for ours, piece in zip(("query", "key", "value"), np.split(tensor, 3), strict=True):
                 weights[f"layer.{number}.{ours}.{part}"] = piece

@@ -1,4 +1,5 @@
 """A checkpoint of any supported architecture, with its tokenizer."""
+
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,5 @@
 """Frequencies of rotary positions, with the long-context extensions that checkpoints state."""
+
 import math
 
 import numpy as np

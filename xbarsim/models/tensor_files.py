@@ -1,4 +1,5 @@
 """Tensors of safetensors files: one file, or the shards of an index."""
+
 import hashlib
 import json
 from pathlib import Path
@@ -11,7 +12,8 @@ KINDS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 
 
 def read_safetensors(directory):
-    """All float tensors of `model.safetensors`, or of the shards that `model.safetensors.index.json` names.
+    """All float tensors of `model.safetensors`, or of the shards that
+    `model.safetensors.index.json` names.
 
     Parameters
     ----------
@@ -23,8 +25,8 @@ def read_safetensors(directory):
 
     Raises
     ------
-    CheckpointError : a file is missing, cut or of another format; a tensor stands in two files, is not
-        finite, or is of a type that is no float
+    CheckpointError : a file is missing, cut or of another format; a tensor stands in two files, is
+        not finite, or is of a type that is no float
     """
     paths = _files(Path(directory))
     tensors = {}
@@ -33,7 +35,9 @@ def read_safetensors(directory):
         digests.append(_sha256(path))
         for name, tensor in _tensors(path):
             if name in tensors:
-                raise CheckpointError(f"{path}: tensor {name!r} also stands in another file of the checkpoint")
+                raise CheckpointError(
+                    f"{path}: tensor {name!r} also stands in another file of the checkpoint"
+                )
             tensors[name] = tensor
     if len(digests) == 1:
         return tensors, digests[0]
@@ -56,7 +60,9 @@ def _files(directory):
         raise CheckpointError(f"{index}: not an index of safetensors files ({error})") from None
     missing = [name for name in names if not (directory / name).is_file()]
     if missing:
-        raise CheckpointError(f"{index}: {missing[0]} is missing; copy all shards of the checkpoint")
+        raise CheckpointError(
+            f"{index}: {missing[0]} is missing; copy all shards of the checkpoint"
+        )
     return [directory / name for name in names]
 
 
@@ -66,11 +72,15 @@ def _sha256(path):
 
 
 def _tensors(path):
-    """(name, float32 array) of one file; integer tensors that are buffers are left out by the caller."""
+    """(name, float32 array) of one file; integer tensors that are buffers are left out by the
+    caller.
+    """
     try:
         from safetensors import SafetensorError, deserialize
     except ImportError:
-        raise CheckpointError("weights of models need safetensors: pip install 'xbarsim[bert]'") from None
+        raise CheckpointError(
+            "weights of models need safetensors: pip install 'xbarsim[bert]'"
+        ) from None
     try:
         found = deserialize(path.read_bytes())
     except (SafetensorError, OSError) as error:
@@ -80,12 +90,12 @@ def _tensors(path):
     for name, content in found:
         kind = content["dtype"]
         if kind == "BOOL" or kind.startswith(("I", "U")):
-            continue                                         # masks and positions, which are no weights
+            continue  # masks and positions, which are no weights
         yield name, _float32(path, name, **content)
 
 
 def _float32(path, name, data, dtype, shape):
-    if dtype == "BF16":                                      # the upper half of a float32
+    if dtype == "BF16":  # the upper half of a float32
         bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
         values = bits.view(np.float32)
     elif dtype in KINDS:

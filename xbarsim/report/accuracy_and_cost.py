@@ -26,8 +26,10 @@ SLICES, PAIR, SERIAL = ("weight_bits", "bits_per_cell"), ("subtraction",), ("dig
 
 @dataclass(frozen=True)
 class Row:
-    """A case of a trace on a chip.  differs : what the simulated case and the chip do not share, as "key case/chip"; empty
-    where the accuracy is that of the chip, and only then the array energy of the circuit solve is used."""
+    """A case of a trace on a chip.  differs : what the simulated case and the chip do not share, as
+    "key case/chip"; empty where the accuracy is that of the chip, and only then the array energy of
+    the circuit solve is used.
+    """
 
     trace: str
     case: str
@@ -40,9 +42,11 @@ class Row:
 
 
 def join(summaries, chips=(), batch=1):
-    """Rows of every case of the summaries on the chips named, or on the case's own `chip` where none is named.
+    """Rows of every case of the summaries on the chips named, or on the case's own `chip` where
+    none is named.
 
-    The model has the shape of the traced matrices and the sequence the traced sentences' mean length, rounded.
+    The model has the shape of the traced matrices and the sequence the traced sentences' mean
+    length, rounded.
 
     Raises
     ------

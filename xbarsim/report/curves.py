@@ -1,4 +1,5 @@
 """A metric against one key of a study: the cases of a trace as curves."""
+
 import csv
 import tomllib
 from dataclasses import dataclass
@@ -12,17 +13,21 @@ from xbarsim.report.summary import PathSummary
 
 @dataclass(frozen=True)
 class Curve:
-    """Cases of one series in the order of a key's value.  series : what stands before ": " in their names"""
+    """Cases of one series in the order of a key's value.  series : what stands before ": " in their
+    names
+    """
 
     series: str
     points: tuple[tuple[float, PathSummary], ...]
 
 
 def against(summary, key):
-    """The cases of a Summary as Curves over a key such as `computation.rows_per_conversion`, whose values are numbers.
+    """The cases of a Summary as Curves over a key such as `computation.rows_per_conversion`, whose
+    values are numbers.
 
-    Cases named "SERIES: ..." belong to the curve of that series; cases whose study does not state the key (a node's own
-    wire resistance, say) and series of several cases that share one value of it are left out.
+    Cases named "SERIES: ..." belong to the curve of that series; cases whose study does not state
+    the key (a node's own wire resistance, say) and series of several cases that share one value of
+    it are left out.
 
     Raises
     ------
@@ -34,17 +39,27 @@ def against(summary, key):
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConfigError(f"{key} is {value!r} in case {case.name!r}; allowed: keys whose values are numbers")
+            raise ConfigError(
+                f"{key} is {value!r} in case {case.name!r}; allowed: keys whose values are numbers"
+            )
         series, _, rest = case.name.partition(": ")
         curves.setdefault(series if rest else "", []).append((value, case))
     values = {value for points in curves.values() for value, _ in points}
-    curves = {series: points for series, points in curves.items()
-              if len(points) == 1 or len({value for value, _ in points}) > 1}
+    curves = {
+        series: points
+        for series, points in curves.items()
+        if len(points) == 1 or len({value for value, _ in points}) > 1
+    }
     if len(values) < 2:
         found = f"is {values.pop()} in all of them" if values else "is stated by none of them"
-        raise ConfigError(f"the cases of {summary.path} do not differ in {key}, which {found}; "
-                          "name a key that the study's [[case]] tables vary")
-    return [Curve(series, tuple(sorted(points, key=lambda point: point[0]))) for series, points in curves.items()]
+        raise ConfigError(
+            f"the cases of {summary.path} do not differ in {key}, which {found}; "
+            "name a key that the study's [[case]] tables vary"
+        )
+    return [
+        Curve(series, tuple(sorted(points, key=lambda point: point[0])))
+        for series, points in curves.items()
+    ]
 
 
 def _lookup(content, key):
@@ -58,14 +73,31 @@ def _lookup(content, key):
 
 def table(curves, key, metric):
     """(header, rows) of strings."""
-    header = (key, "series", f"{metric} x 100", "95 % interval", "minus float32, paired", "95 % over chips", "chips")
+    header = (
+        key,
+        "series",
+        f"{metric} x 100",
+        "95 % interval",
+        "minus float32, paired",
+        "95 % over chips",
+        "chips",
+    )
     rows = []
     for curve in curves:
         for value, case in curve.points:
             change = "-" if case.change is None else change_x100(*case.change)
             over = interval_x100(case.chips_low, case.chips_high) if len(case.chips) > 1 else "-"
-            rows.append((f"{value:g}", curve.series or "-", f"{100 * case.value:.2f}", interval_x100(case.low, case.high),
-                         change, over, str(len(case.chips))))
+            rows.append(
+                (
+                    f"{value:g}",
+                    curve.series or "-",
+                    f"{100 * case.value:.2f}",
+                    interval_x100(case.low, case.high),
+                    change,
+                    over,
+                    str(len(case.chips)),
+                )
+            )
     return header, rows
 
 
@@ -74,10 +106,36 @@ def write(curves, key, metric, path):
     path = Path(path)
     with replacing(path, newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([key, "series", "case", metric, "low", "high", "chips_low", "chips_high", "chips",
-                         "change", "change_low", "change_high"])
+        writer.writerow(
+            [
+                key,
+                "series",
+                "case",
+                metric,
+                "low",
+                "high",
+                "chips_low",
+                "chips_high",
+                "chips",
+                "change",
+                "change_low",
+                "change_high",
+            ]
+        )
         for curve in curves:
             for value, case in curve.points:
-                writer.writerow([value, curve.series, case.name, case.value, case.low, case.high, case.chips_low,
-                                 case.chips_high, len(case.chips), *(case.change or ("", "", ""))])
+                writer.writerow(
+                    [
+                        value,
+                        curve.series,
+                        case.name,
+                        case.value,
+                        case.low,
+                        case.high,
+                        case.chips_low,
+                        case.chips_high,
+                        len(case.chips),
+                        *(case.change or ("", "", "")),
+                    ]
+                )
     return path

@@ -184,7 +184,9 @@ def _device_ageing(model, axes, cells=2000):
 
 
 def _device_noise(model, g, axes):
-    from xbarsim.devices.model import Programmed  # loads kernels, which a picture of a report does without
+    from xbarsim.devices.model import (
+        Programmed,  # loads kernels, which a picture of a report does without
+    )
 
     conducting = g > 0
     for name, part in model.read_noise_parts(Programmed.exactly(g)).items():
@@ -205,7 +207,9 @@ def _from_zero(axes, absent):
 
 
 def _device_curve(model, axes):
-    from xbarsim.circuit.cells import evaluator  # loads kernels, which a picture of a report does without
+    from xbarsim.circuit.cells import (
+        evaluator,  # loads kernels, which a picture of a report does without
+    )
 
     cell, low, high = model.cell(), model.conductance_min, model.conductance_max
     top = model.file.iv.valid_voltage_v if cell is not None else model.read_voltage

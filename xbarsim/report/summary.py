@@ -1,4 +1,7 @@
-"""Traces to figures: accuracy with intervals, errors per layer, counted events, energy.  Imports no kernel."""
+"""Traces to figures: accuracy with intervals, errors per layer, counted events, energy.  Imports no
+kernel.
+"""
+
 import math
 import tomllib
 from dataclasses import dataclass, field
@@ -14,15 +17,18 @@ from xbarsim.tasks.task import Task
 BROKEN = (
     "no figure can be made of it: look at the study's wires and converters there, and run it again"
 )
-REFERENCES = {"float32": "float32", "int8": "INT8 digital"}             # digital paths as tables and pictures name them
+REFERENCES = {
+    "float32": "float32",
+    "int8": "INT8 digital",
+}  # digital paths as tables and pictures name them
 
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One matrix over all examples of a case.  SNR in dB; attenuation is the mean over its tiles (1: no IR drop), None on
-    computation crossbars; counts of cells are those of the first chip;
-    write_energy is in joule, None where the device states none; array_energy_per_token, in joule, is what the drivers of
-    its word lines deliver into cells and wires."""
+    """One matrix over all examples of a case.  SNR in dB; attenuation is the mean over its tiles
+    (1: no IR drop), None on computation crossbars; counts of cells are those of the first chip;
+    write_energy is in joule, None where the device states none; array_energy_per_token, in joule,
+    is what the drivers of its word lines deliver into cells and wires."""
 
     matrix: str
     local_snr_db: float
@@ -45,7 +51,9 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class OperationSummary:
-    """One step without weight matrix over all examples of a case; saturations : codes held at their range, per example."""
+    """One step without weight matrix over all examples of a case; saturations : codes held at their
+    range, per example.
+    """
 
     operation: str
     local_snr_db: float
@@ -57,7 +65,8 @@ class OperationSummary:
 class ProductSummary:
     """One product of two activations over all examples of a case, on hardware.
 
-    adc_saturated, dac_saturated : share of the conversions, inputs per example that left their range
+    adc_saturated, dac_saturated : share of the conversions, inputs per example that left their
+        range
     cells_set, write_energy : per example, cells written or switches set for the second operand,
         and joule of writes, None
         where it is not known: the device states no energy of a pulse, or switches are set, whose
@@ -75,14 +84,17 @@ class ProductSummary:
 
 @dataclass(frozen=True)
 class PathSummary:
-    """A digital reference or a case: metric with its 95 % interval in natural units, and how many examples it has.
+    """A digital reference or a case: metric with its 95 % interval in natural units, and how many
+    examples it has.
 
-    chips : metric of every simulated chip; of several, value, low and high are their means (the interval is that of the
-        sampled examples), and chips_low, chips_high the 95 % interval of the mean over chips by Student's t
-    change : metric minus that of float32 on the same examples, with the paired 95 % interval of the sampled examples
-        (`metrics.change`); None for a digital reference, and where float32 is lost
+    chips : metric of every simulated chip; of several, value, low and high are their means (the
+        interval is that of the sampled examples), and chips_low, chips_high the 95 % interval of
+        the mean over chips by Student's t
+    change : metric minus that of float32 on the same examples, with the paired 95 % interval of the
+        sampled examples (`metrics.change`); None for a digital reference, and where float32 is lost
 
-    energy : {part: joule per example}, None for a digital reference; assumed : parts priced without a sourced figure
+    energy : {part: joule per example}, None for a digital reference; assumed : parts priced without
+        a sourced figure
     study : TOML of a case
     """
 
@@ -148,20 +160,43 @@ def summarise(trace):
     """
     check_finite(trace)
     attributes = trace.attributes
-    references = [PathSummary(name, *_metric(trace, path)) for name, path in trace.reference.items() if path.done.sum() > 1]
-    cases = [_case(trace, name, case) for name, case in trace.cases.items() if any(_evaluated(case))]
+    references = [
+        PathSummary(name, *_metric(trace, path))
+        for name, path in trace.reference.items()
+        if path.done.sum() > 1
+    ]
+    cases = [
+        _case(trace, name, case) for name, case in trace.cases.items() if any(_evaluated(case))
+    ]
     if not references and not cases:
-        raise TraceError(f"{trace.path} holds no evaluated examples: the run stopped before its first batch; "
-                         "run it again")
+        raise TraceError(
+            f"{trace.path} holds no evaluated examples: the run stopped before its first batch; "
+            "run it again"
+        )
     study = tomllib.loads(attributes["study"])
-    return Summary(str(trace.path), study["name"], attributes["model"], attributes["task"], attributes["metric"],
-                   attributes["head"], len(trace.label), int(trace.tokens.sum()),
-                   len(trace.label) * (2 if attributes["task_kind"] == "pairs" else 1), int(attributes["seed"]),
-                   bool(attributes["complete"]), attributes["created"], attributes["software_version"],
-                   int(attributes["truncated_sentences"]), attributes.get("heads"),
-                   tuple(references), tuple(cases),
-                   tuple(attributes.get("notes", "").splitlines()),
-                   tuple(attributes.get("idle_settings", "").splitlines()), trace.damage, trace.sources.chips)
+    return Summary(
+        str(trace.path),
+        study["name"],
+        attributes["model"],
+        attributes["task"],
+        attributes["metric"],
+        attributes["head"],
+        len(trace.label),
+        int(trace.tokens.sum()),
+        len(trace.label) * (2 if attributes["task_kind"] == "pairs" else 1),
+        int(attributes["seed"]),
+        bool(attributes["complete"]),
+        attributes["created"],
+        attributes["software_version"],
+        int(attributes["truncated_sentences"]),
+        attributes.get("heads"),
+        tuple(references),
+        tuple(cases),
+        tuple(attributes.get("notes", "").splitlines()),
+        tuple(attributes.get("idle_settings", "").splitlines()),
+        trace.damage,
+        trace.sources.chips,
+    )
 
 
 def check_finite(trace):
@@ -201,8 +236,11 @@ def _check_layer(trace, where, layer):
 def _metric(trace, path):
     """(value, low, high, examples) of the examples of a path that are done."""
     scored, predicted = _scored(trace, path.done), _predicted(trace, path, path.done)
-    metric = next(found for found in metrics.metrics(scored, predicted, trace.attributes["seed"])
-                  if found.metric == trace.attributes["metric"])
+    metric = next(
+        found
+        for found in metrics.metrics(scored, predicted, trace.attributes["seed"])
+        if found.metric == trace.attributes["metric"]
+    )
     return metric.value, metric.low, metric.high, len(predicted)
 
 
@@ -213,16 +251,28 @@ def _change(trace, chips):
     if "float32" not in trace.reference or not trace.reference["float32"].done[done].all():
         return None
     reference = _predicted(trace, trace.reference["float32"], done)
-    found = metrics.change(_scored(trace, done), [_predicted(trace, chip, done) for chip in chips], reference,
-                         trace.attributes["metric"], trace.attributes["seed"])
+    found = metrics.change(
+        _scored(trace, done),
+        [_predicted(trace, chip, done) for chip in chips],
+        reference,
+        trace.attributes["metric"],
+        trace.attributes["seed"],
+    )
     return found.value, found.low, found.high
 
 
 def _scored(trace, done):
     """The task of the examples `done` (n,) bool."""
     attributes, target = trace.attributes, trace.label[done]
-    return Task(attributes["task"], attributes["task_kind"], (None,) * len(target), target,
-                      tuple(str(k) for k in range(attributes["classes"])), None, attributes["task_sha256"])
+    return Task(
+        attributes["task"],
+        attributes["task_kind"],
+        (None,) * len(target),
+        target,
+        tuple(str(k) for k in range(attributes["classes"])),
+        None,
+        attributes["task_sha256"],
+    )
 
 
 def _predicted(trace, path, done):
@@ -231,7 +281,9 @@ def _predicted(trace, path, done):
 
 
 def _evaluated(case):
-    """The chips of a case of which something can be said: all with the same examples, those of the first."""
+    """The chips of a case of which something can be said: all with the same examples, those of the
+    first.
+    """
     done = [chip for chip in case.chips if chip.done.sum() > 1]
     return [chip for chip in done if chip.done.sum() == done[0].done.sum()]
 
@@ -244,26 +296,51 @@ def _case(trace, name, case):
     chips_low, chips_high = metrics.over_chips(values)
     examples = found[0][3]
     tokens = np.tile(trace.tokens[chips[0].done], len(chips))
-    layers, products, operations = (_joined([getattr(chip, kind) for chip in chips])
-                                    for kind in ("layers", "products", "operations"))
+    layers, products, operations = (
+        _joined([getattr(chip, kind) for chip in chips])
+        for kind in ("layers", "products", "operations")
+    )
     measured = [*layers.values(), *products.values()]
     energy, assumed = _energy(measured, examples * len(chips))
-    events = {event: sum(int(layer.data[event].sum()) for layer in measured) / (examples * len(chips))
-              for event in ("tile_reads", "adc_conversions", "dac_drives", "shift_adds")}
+    events = {
+        event: sum(int(layer.data[event].sum()) for layer in measured) / (examples * len(chips))
+        for event in ("tile_reads", "adc_conversions", "dac_drives", "shift_adds")
+    }
     return PathSummary(
-        name, value, low, high, examples, tuple(_layer(matrix, layer, tokens) for matrix, layer in layers.items()), events,
-        energy, assumed,
-        tuple(OperationSummary(operation, *_snr(found, tokens), float(found.data["saturations"].mean()))
-              for operation, found in operations.items()), case.study,
-        tuple(_product(product, found, tokens) for product, found in products.items()), values, chips_low, chips_high,
-        _change(trace, chips))
+        name,
+        value,
+        low,
+        high,
+        examples,
+        tuple(_layer(matrix, layer, tokens) for matrix, layer in layers.items()),
+        events,
+        energy,
+        assumed,
+        tuple(
+            OperationSummary(
+                operation, *_snr(found, tokens), float(found.data["saturations"].mean())
+            )
+            for operation, found in operations.items()
+        ),
+        case.study,
+        tuple(_product(product, found, tokens) for product, found in products.items()),
+        values,
+        chips_low,
+        chips_high,
+        _change(trace, chips),
+    )
 
 
 def _joined(chips):
-    """{name: Layer} of several chips with their data one after the other; attributes are those of the first chip, counts
-    of cells and joules among them."""
-    return {name: type(first)(first.attributes, {key: np.concatenate([chip[name].data[key] for chip in chips])
-                                                 for key in first.data}) for name, first in chips[0].items()}
+    """{name: Layer} of several chips with their data one after the other; attributes are those of
+    the first chip, counts of cells and joules among them."""
+    return {
+        name: type(first)(
+            first.attributes,
+            {key: np.concatenate([chip[name].data[key] for chip in chips]) for key in first.data},
+        )
+        for name, first in chips[0].items()
+    }
 
 
 def _snr(layer, tokens):
@@ -272,20 +349,38 @@ def _snr(layer, tokens):
 
 def _product(name, layer, tokens):
     data = layer.data
-    return ProductSummary(name, *_snr(layer, tokens), _share(data["adc_saturations"], data["adc_conversions"]),
-                          float(data["dac_saturations"].mean()), float(data["cells_set"].mean()),
-                          float(data["write_energy"].mean()) or None)
+    return ProductSummary(
+        name,
+        *_snr(layer, tokens),
+        _share(data["adc_saturations"], data["adc_conversions"]),
+        float(data["dac_saturations"].mean()),
+        float(data["cells_set"].mean()),
+        float(data["write_energy"].mean()) or None,
+    )
 
 
 def _layer(matrix, layer, tokens):
     data, attributes = layer.data, layer.attributes
     return LayerSummary(
-        matrix, *_snr(layer, tokens), _share(data["adc_saturations"], data["adc_conversions"]),
+        matrix,
+        *_snr(layer, tokens),
+        _share(data["adc_saturations"], data["adc_conversions"]),
         _share(data["dac_saturations"], tokens * attributes["inputs"]),
-        *(float(data[key].mean()) if key in data else None for key in ("attenuation_mean", "attenuation_std")),
-        attributes["clipped_weights"], attributes["stuck_on"] + attributes["stuck_off"], attributes["bounded_cells"],
-        attributes["tiles"], attributes["cells"], attributes.get("write_pulses", 0), attributes.get("write_energy"),
-        attributes["inputs"], attributes["outputs"], float(data["array_energy"].sum() / tokens.sum()))
+        *(
+            float(data[key].mean()) if key in data else None
+            for key in ("attenuation_mean", "attenuation_std")
+        ),
+        attributes["clipped_weights"],
+        attributes["stuck_on"] + attributes["stuck_off"],
+        attributes["bounded_cells"],
+        attributes["tiles"],
+        attributes["cells"],
+        attributes.get("write_pulses", 0),
+        attributes.get("write_energy"),
+        attributes["inputs"],
+        attributes["outputs"],
+        float(data["array_energy"].sum() / tokens.sum()),
+    )
 
 
 def _share(part, whole):
@@ -305,8 +400,8 @@ def snr_db(data, kind, tokens):
 
 
 def _energy(layers, examples):
-    """({part: joule per example}, parts with an assumed price): counted events times the component library's energy per
-    action, and the array energy of the circuit solve."""
+    """({part: joule per example}, parts with an assumed price): counted events times the component
+    library's energy per action, and the array energy of the circuit solve."""
     shift_add = load_component("shift-and-add-32nm")
     energy = {"ADC": 0.0, "DAC": 0.0, "array (cells and wires)": 0.0, "shift-and-add": 0.0}
     assumed = set()

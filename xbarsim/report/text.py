@@ -1,4 +1,5 @@
 """Summaries as text, CSV and JSON."""
+
 import csv
 import dataclasses
 import json
@@ -11,9 +12,23 @@ from xbarsim.report.summary import REFERENCES, LayerSummary
 
 FILES = ("report.json", "paths.csv", "layers.csv")
 PATH_FIELDS = (
-    "trace", "study", "model", "task", "metric", "path", "value", "low", "high", "examples",
-    "energy_j_per_example", "chips", "chips_low", "chips_high",
-    "change", "change_low", "change_high",
+    "trace",
+    "study",
+    "model",
+    "task",
+    "metric",
+    "path",
+    "value",
+    "low",
+    "high",
+    "examples",
+    "energy_j_per_example",
+    "chips",
+    "chips_low",
+    "chips_high",
+    "change",
+    "change_low",
+    "change_high",
 )
 LAYER_UNITS = {
     "write_energy": "write_energy_j",
@@ -24,8 +39,10 @@ KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
 
 def render(summary):
     """The table that `xbarsim run` and `xbarsim report` print."""
-    lines = [f"{summary.model} on {summary.task}: {summary.examples} examples, {summary.tokens:,} tokens, "
-             f"head {summary.head}, study {summary.study!r}, seed {summary.seed}"]
+    lines = [
+        f"{summary.model} on {summary.task}: {summary.examples} examples, {summary.tokens:,} tokens, "
+        f"head {summary.head}, study {summary.study!r}, seed {summary.seed}"
+    ]
     if not summary.complete:
         lines.append(
             "INCOMPLETE: the run was interrupted, or is under way; figures cover the examples that "
@@ -33,7 +50,9 @@ def render(summary):
         )
     lines += [f"DAMAGED: {what}; figures cover what can be read." for what in summary.damage]
     if summary.truncated_sentences:
-        lines.append(f"{summary.truncated_sentences} sentences were cut to the model's or the study's maximum length.")
+        lines.append(
+            f"{summary.truncated_sentences} sentences were cut to the model's or the study's maximum length."
+        )
     lines += [f"note: {note}" for note in summary.notes]
     lines += [f"NO EFFECT: {sentence}" for sentence in summary.idle_settings]
     lines += ["", *_grid(summary)]
@@ -42,32 +61,55 @@ def render(summary):
     named = [(REFERENCES[path.name], path) for path in summary.references]
     named += [(f"analog: {path.name}", path) for path in summary.cases]
     width = max(28, *(len(name) + 1 for name, _ in named))
-    lines += [f"{'path':<{width}}{summary.metric + ' x 100':>16}   {'95 % interval':<18}{'examples':>8}"
-              f"   {'minus float32, paired':<26}{chips}".rstrip()]
+    lines += [
+        f"{'path':<{width}}{summary.metric + ' x 100':>16}   {'95 % interval':<18}{'examples':>8}"
+        f"   {'minus float32, paired':<26}{chips}".rstrip()
+    ]
     lines += [_metric_row(f"{name:<{width}}", path) for name, path in named]
     for case in summary.cases[:1]:
-        lines += ["", *_layer_grid(case), *_products(case), *_operations(case), "", *_hardware(case)]
+        lines += [
+            "",
+            *_layer_grid(case),
+            *_products(case),
+            *_operations(case),
+            "",
+            *_hardware(case),
+        ]
     lines += [f"trace  {summary.path}"]
     return "\n".join(lines)
 
 
 def _grid(summary):
-    """Cases named "ROW: COLUMN" as a table, where every row has the same two to four columns; the references above."""
+    """Cases named "ROW: COLUMN" as a table, where every row has the same two to four columns; the
+    references above.
+    """
     cells = {}
     for case in summary.cases:
         row, _, column = case.name.partition(": ")
         cells.setdefault(row, {})[column] = case
     columns = list(next(iter(cells.values()), ()))
-    if len(cells) < 2 or not 2 <= len(columns) <= 4 or any(list(row) != columns for row in cells.values()):
+    if (
+        len(cells) < 2
+        or not 2 <= len(columns) <= 4
+        or any(list(row) != columns for row in cells.values())
+    ):
         return []
 
     def cell(path):
         return f"{100 * path.value:.2f} ({interval_x100(path.low, path.high)})"
 
-    lines = [f"{summary.metric + ' x 100':<28}" + "".join(f"{column:<26}" for column in columns).rstrip()]
+    lines = [
+        f"{summary.metric + ' x 100':<28}" + "".join(f"{column:<26}" for column in columns).rstrip()
+    ]
     lines += [f"{REFERENCES[path.name]:<28}{cell(path)}" for path in summary.references]
-    return lines + [f"{row:<28}" + "".join(f"{cell(case):<26}" for case in found.values()).rstrip()
-                    for row, found in cells.items()] + [""]
+    return (
+        lines
+        + [
+            f"{row:<28}" + "".join(f"{cell(case):<26}" for case in found.values()).rstrip()
+            for row, found in cells.items()
+        ]
+        + [""]
+    )
 
 
 def _metric_row(name, path):
@@ -85,8 +127,10 @@ def _layer_grid(case):
     for layer in case.layers:
         _, number, kind = layer.matrix.split(".")
         grid.setdefault(int(number), {})[kind] = layer
-    lines = [f"local SNR in dB of each matrix on {case.name!r} (last: accumulated SNR after the layer)",
-             f"{'layer':<7}" + "".join(f"{kind:>18}" for kind in KINDS) + f"{'accumulated':>14}"]
+    lines = [
+        f"local SNR in dB of each matrix on {case.name!r} (last: accumulated SNR after the layer)",
+        f"{'layer':<7}" + "".join(f"{kind:>18}" for kind in KINDS) + f"{'accumulated':>14}",
+    ]
     for number, row in sorted(grid.items()):
         cells = "".join(f"{row[kind].local_snr_db:>18.1f}" for kind in KINDS)
         lines.append(f"{number:<7}{cells}{row['output'].accumulated_snr_db:>14.1f}")
@@ -106,12 +150,17 @@ def _products(case):
     kinds = _by_kind(case.products, "product")
     if not kinds:
         return []
-    lines = ["", f"{'product':<22}{'worst local SNR in dB':>22}{'accumulated':>14}{'ADC saturated':>16}"
-                 f"{'cells set per example':>26}{'write energy':>16}"]
+    lines = [
+        "",
+        f"{'product':<22}{'worst local SNR in dB':>22}{'accumulated':>14}{'ADC saturated':>16}"
+        f"{'cells set per example':>26}{'write energy':>16}",
+    ]
     return lines + [
         f"{kind:<22}{min(k.local_snr_db for k in found):>22.1f}{min(k.accumulated_snr_db for k in found):>14.1f}"
         f"{f'{100 * max(k.adc_saturated for k in found):.2f} %':>16}{sum(k.cells_set for k in found):>26,.0f}"
-        f"{_write_energy(found):>16}" for kind, found in kinds.items()]
+        f"{_write_energy(found):>16}"
+        for kind, found in kinds.items()
+    ]
 
 
 def _write_energy(products):
@@ -125,13 +174,21 @@ def _operations(case):
     kinds = _by_kind(case.operations, "operation")
     if not kinds:
         return []
-    return ["", f"{'operation':<22}{'worst local SNR in dB':>22}{'accumulated':>14}{'saturations per example':>26}"] + [
+    return [
+        "",
+        f"{'operation':<22}{'worst local SNR in dB':>22}{'accumulated':>14}{'saturations per example':>26}",
+    ] + [
         f"{kind:<22}{min(k.local_snr_db for k in found):>22.1f}{min(k.accumulated_snr_db for k in found):>14.1f}"
-        f"{sum(k.saturations for k in found):>26.1f}" for kind, found in kinds.items()]
+        f"{sum(k.saturations for k in found):>26.1f}"
+        for kind, found in kinds.items()
+    ]
 
 
 def _hardware(case):
-    tiles, cells = sum(layer.tiles for layer in case.layers), sum(layer.cells for layer in case.layers)
+    tiles, cells = (
+        sum(layer.tiles for layer in case.layers),
+        sum(layer.cells for layer in case.layers),
+    )
 
     def total(name):
         return sum(getattr(layer, name) for layer in case.layers)
@@ -142,12 +199,22 @@ def _hardware(case):
     drops = [1 - layer.attenuation for layer in case.layers if layer.attenuation is not None]
     drop = f"; strongest mean IR drop {100 * max(drops):.2f} %" if drops else ""
     joules = [layer.write_energy for layer in case.layers if layer.write_energy is not None]
-    writing = [f"write  {total('write_pulses'):,} pulses program all cells once"
-               + (f", {engineering(sum(joules), 'J')}" if joules else "")] if total("write_pulses") else []
+    writing = (
+        [
+            f"write  {total('write_pulses'):,} pulses program all cells once"
+            + (f", {engineering(sum(joules), 'J')}" if joules else "")
+        ]
+        if total("write_pulses")
+        else []
+    )
     energy = sum(case.energy.values())
-    parts = ", ".join(f"{part} {engineering(joule, 'J')}{' (assumed price)' if part in case.assumed else ''}"
-                      for part, joule in sorted(case.energy.items(), key=lambda item: -item[1]))
-    events = ", ".join(f"{count:,.0f} {event.replace('_', ' ')}" for event, count in case.events.items())
+    parts = ", ".join(
+        f"{part} {engineering(joule, 'J')}{' (assumed price)' if part in case.assumed else ''}"
+        for part, joule in sorted(case.energy.items(), key=lambda item: -item[1])
+    )
+    events = ", ".join(
+        f"{count:,.0f} {event.replace('_', ' ')}" for event, count in case.events.items()
+    )
     return [
         f"tiles  {tiles:,} with {cells:,} cells; clipped weights {total('clipped_weights'):,}, stuck cells "
         f"{total('stuck_cells'):,}, cells held at a physical bound {total('bounded_cells'):,}",
@@ -192,14 +259,27 @@ def write_files(summaries, directory):
 def _path_row(summary, path):
     energy = "" if path.energy is None else sum(path.energy.values())
     return [
-        summary.path, summary.study, summary.model, summary.task, summary.metric,
-        path.name, path.value, path.low, path.high, path.examples, energy,
-        len(path.chips), path.chips_low, path.chips_high, *(path.change or ("", "", "")),
+        summary.path,
+        summary.study,
+        summary.model,
+        summary.task,
+        summary.metric,
+        path.name,
+        path.value,
+        path.low,
+        path.high,
+        path.examples,
+        energy,
+        len(path.chips),
+        path.chips_low,
+        path.chips_high,
+        *(path.change or ("", "", "")),
     ]
 
 
 def to_json(summary):
     """A Summary as plain JSON values; an infinite SNR (no error at all) becomes null."""
+
     def plain(value):
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
@@ -208,5 +288,5 @@ def to_json(summary):
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     content = dataclasses.asdict(summary)
-    content.pop("chip_texts")                                # whole files, which the trace holds
+    content.pop("chip_texts")  # whole files, which the trace holds
     return plain(content)

@@ -1,4 +1,5 @@
 """Error statistics per example."""
+
 import numpy as np
 
 from xbarsim.base.errors import OutOfRangeError
@@ -39,7 +40,9 @@ def error_statistics(output, reference, starts):
 
 
 def token_rows(x, mask):
-    """An operation's (t, n) results of the real tokens: x (t, ...), or (b, heads, s, ...) with mask (b, s)."""
+    """An operation's (t, n) results of the real tokens: x (t, ...), or (b, heads, s, ...) with mask
+    (b, s).
+    """
     return x if x.ndim < 3 else x.swapaxes(1, 2)[mask].reshape(np.count_nonzero(mask), -1)
 
 

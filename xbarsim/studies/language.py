@@ -1,4 +1,5 @@
 """Scores of decoders: perplexity of a text, minimal pairs, questions with choices; generation."""
+
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,9 +15,9 @@ from xbarsim.tasks.files import load_task
 from xbarsim.tasks.language_files import MinimalPairs, Text, load_language_task
 from xbarsim.tasks.metrics import Metric, wilson
 
-SEPARATOR = "<|endoftext|>"         # begins a sentence where the vocabulary has it
-LOGIT_ROWS = 128                    # rows of logits in memory at once
-BLOCK = 64                          # predictions of a block, the unit of the interval of a perplexity
+SEPARATOR = "<|endoftext|>"  # begins a sentence where the vocabulary has it
+LOGIT_ROWS = 128  # rows of logits in memory at once
+BLOCK = 64  # predictions of a block, the unit of the interval of a perplexity
 TOKENS_PER_BATCH = 1024
 
 
@@ -64,7 +65,15 @@ class Forward:
 
 
 def evaluate_language(
-    model, tokenizer, task, *, window=512, stride=None, windows=None, limit=None, forward=Forward(),
+    model,
+    tokenizer,
+    task,
+    *,
+    window=512,
+    stride=None,
+    windows=None,
+    limit=None,
+    forward=Forward(),
     progress=None,
 ):
     """Score a decoder.
@@ -74,8 +83,8 @@ def evaluate_language(
     model : DecoderModel
     tokenizer : tokenizers.Tokenizer
     task : Text, MinimalPairs or Questions
-    window, stride, windows : of a text: tokens of a window, from one to the next (its length if None),
-        how many from the start (all if None)
+    window, stride, windows : of a text: tokens of a window, from one to the next (its length if
+        None), how many from the start (all if None)
     limit : how many pairs or questions, evenly spread; all if None
     forward : Forward
     progress : function (description, total) -> done(k)
@@ -86,12 +95,18 @@ def evaluate_language(
 
     Raises
     ------
-    TaskError, OutOfRangeError : a text of less than two tokens, a sentence longer than the model's context,
-        a window that does not fit
+    TaskError, OutOfRangeError : a text of less than two tokens, a sentence longer than the model's
+        context, a window that does not fit
     """
     if isinstance(task, Text):
         return _perplexity(
-            model, tokenizer, task, window=window, stride=stride, windows=windows, forward=forward,
+            model,
+            tokenizer,
+            task,
+            window=window,
+            stride=stride,
+            windows=windows,
+            forward=forward,
             progress=progress,
         )
     if isinstance(task, MinimalPairs):
@@ -102,6 +117,7 @@ def evaluate_language(
 
 
 # ---------------------------------------------------------------- log-probabilities
+
 
 def log_probabilities(model, sequences, forward=Forward(), progress=None):
     """Natural logarithms of the probabilities of the tokens after the first of every sequence.
@@ -135,7 +151,9 @@ def log_probabilities(model, sequences, forward=Forward(), progress=None):
 
 
 def _of_sequence(model, states, ids, linear, number):
-    """One sequence: states (s, h) -> (log-probabilities, whether likeliest) of its tokens after the first."""
+    """One sequence: states (s, h) -> (log-probabilities, whether likeliest) of its tokens after the
+    first.
+    """
     values = []
     likeliest = []
     for start in range(0, len(ids) - 1, LOGIT_ROWS):
@@ -151,6 +169,7 @@ def _of_sequence(model, states, ids, linear, number):
 
 
 # ---------------------------------------------------------------- perplexity
+
 
 def _perplexity(model, tokenizer, task, *, window, stride, windows, forward, progress):
     stride = window if stride is None else stride
@@ -191,7 +210,8 @@ def _tokens_of_text(tokenizer, task):
 def _windows(tokens, window, stride, windows):
     """[(start, stop, predictions that no window before it made)].
 
-    Windows of `stride` = `window` stand beside each other, each on its own: its first token is given.
+    Windows of `stride` = `window` stand beside each other, each on its own: its first token is
+    given.
     """
     pieces = []
     seen = 0
@@ -231,6 +251,7 @@ def _loss_interval(scored):
 
 
 # ---------------------------------------------------------------- minimal pairs, choices
+
 
 def _minimal_pairs(model, tokenizer, task, *, limit, forward, progress):
     chosen = _evenly(len(task.pairs), limit)
@@ -289,7 +310,9 @@ def _evenly(total, limit):
 
 
 def _beginning(model, tokenizer):
-    """The token before a sentence: <|endoftext|> where there is one, else the model's beginning token."""
+    """The token before a sentence: <|endoftext|> where there is one, else the model's beginning
+    token.
+    """
     separator = tokenizer.token_to_id(SEPARATOR)
     return model.config.beginning if separator is None else separator
 
@@ -320,6 +343,7 @@ def _accuracy(name, right):
 
 
 # ---------------------------------------------------------------- generation
+
 
 def generate(
     model, tokenizer, prompt, *, tokens=40, temperature=0.0, seed=0, forward=Forward(), every=None
@@ -381,7 +405,8 @@ def _next_token(scores, temperature, rng):
 
 
 def load_text_or_questions(path_or_name):
-    """A language task of a file, or the sentences of a task that `xbarsim fetch --list` knows as a text.
+    """A language task of a file, or the sentences of a task that `xbarsim fetch --list` knows as a
+    text.
 
     Returns
     -------
@@ -401,19 +426,27 @@ def evaluate_files(
 
     Raises
     ------
-    TaskError : options of texts with pairs or questions, or the other way round; and what the readers
-        raise
+    TaskError : options of texts with pairs or questions, or the other way round; and what the
+        readers raise
     """
     found = load_text_or_questions(task)
     is_text = isinstance(found, Text)
     if not is_text and (window, stride, windows) != (None, None, None):
         raise TaskError(f"{task} is no text: windows and strides need one")
     if is_text and limit is not None:
-        raise TaskError(f"{task} is a text: a limit of examples needs pairs or questions; use windows")
+        raise TaskError(
+            f"{task} is a text: a limit of examples needs pairs or questions; use windows"
+        )
     network = load_network(fetch.locate(model, "model"))
     if window is None:
         window = min(512, network.model.config.max_tokens)
     return evaluate_language(
-        network.model, network.tokenizer, found, window=window, stride=stride, windows=windows,
-        limit=limit, progress=progress,
+        network.model,
+        network.tokenizer,
+        found,
+        window=window,
+        stride=stride,
+        windows=windows,
+        limit=limit,
+        progress=progress,
     )

@@ -1,7 +1,10 @@
-"""What errors of the dense memory do to a model: bit-error rate and accuracy against the length of a segment.
+"""What errors of the dense memory do to a model: bit-error rate and accuracy against the length of
+a segment.
 
-The INT8 digital path with its weights read from the dense crossbar once per simulated chip (`dense.Memory`).
+The INT8 digital path with its weights read from the dense crossbar once per simulated chip
+(`dense.Memory`).
 """
+
 import dataclasses
 from dataclasses import dataclass
 
@@ -20,10 +23,12 @@ from xbarsim.tasks.metrics import over_chips, value_of
 class Row:
     """One segment length or one stated rate.
 
-    columns : None where the rate is stated;  mean, worst_place : bit-error rates over and at the worst of the stretches
+    columns : None where the rate is stated;  mean, worst_place : bit-error rates over and at the
+        worst of the stretches
     worst_data : at the worst place with 15 of 16 cells conducting, None where the rate is stated
     mean_error, worst_place_error, worst_data_error : their standard errors
-    values : metric of each simulated chip, empty if no model was run;  wrong_weights : in all matrices, of each
+    values : metric of each simulated chip, empty if no model was run;  wrong_weights : in all
+        matrices, of each
     """
 
     columns: int | None
@@ -46,7 +51,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """rows : list of Row;  metric, reference, examples : of the model on error-free weights, None if none was run
+    """rows : list of Row;  metric, reference, examples : of the model on error-free weights, None
+    if none was run
     notes : how the examples were chosen"""
 
     rows: list
@@ -57,14 +63,17 @@ class Report:
 
 
 def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
-    """Report of segments of the given lengths and of stated bit-error rates, on `chips` chips each (0: no model).
+    """Report of segments of the given lengths and of stated bit-error rates, on `chips` chips each
+    (0: no model).
 
     Rows, device, wires and everything else of a segment are those of the study.
     """
     if not lengths and not rates:
         raise OutOfRangeError("no segment length and no rate is given; needed is one of either")
     if study.memory.bits_per_cell > 1 and rates:
-        raise OutOfRangeError(f"memory.bits_per_cell is {study.memory.bits_per_cell}; stated bit-error rates need 1")
+        raise OutOfRangeError(
+            f"memory.bits_per_cell is {study.memory.bits_per_cell}; stated bit-error rates need 1"
+        )
     device = load_device(study.device.name).in_study(study)
     solved = dense.against_length(study.memory, study.wires, device, study.seed, lengths)
     entries = [(_row_of(row), row.confusion) for row in solved]
@@ -78,8 +87,13 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
     done = progress and progress("models read from memory", 1 + chips * len(entries))
 
     def metric(read=None):
-        features = bert.embed(model, prepared.tokens, int8.int8_linear(model, ranges, read), pooling=study.task.pooling,
-                              threads=threads)
+        features = bert.embed(
+            model,
+            prepared.tokens,
+            int8.int8_linear(model, ranges, read),
+            pooling=study.task.pooling,
+            threads=threads,
+        )
         if done:
             done(1)
         return value_of(scored, prepared.head.predict(features), prepared.metric)
@@ -88,10 +102,20 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
     for row, confusion in entries:
         values, wrong = [], []
         for chip in range(chips):
-            memory = dense.Memory(row.columns or study.memory.columns, confusion, study.seed + chip,
-                                  {name: k for k, name in enumerate(names)})
+            memory = dense.Memory(
+                row.columns or study.memory.columns,
+                confusion,
+                study.seed + chip,
+                {name: k for k, name in enumerate(names)},
+            )
             count = []
-            values.append(metric(lambda name, codes, memory=memory, count=count: _counted(memory, name, codes, count)))
+            values.append(
+                metric(
+                    lambda name, codes, memory=memory, count=count: _counted(
+                        memory, name, codes, count
+                    )
+                )
+            )
             wrong.append(sum(count))
         rows.append(dataclasses.replace(row, values=tuple(values), wrong_weights=tuple(wrong)))
     return Report(rows, prepared.metric, reference, len(scored), prepared.notes)
@@ -110,20 +134,32 @@ def _counted(memory, name, codes, count):
 
 
 def render(report):
-    """The report as text; after a rate that was solved the half width of its 95 % interval, from the drawn surroundings."""
-    lines = [f"{'columns':>8}{'bit-error rate':>20}{'worst place':>20}{'worst data':>20}"
-             + (f"{report.metric + ' x 100':>16}   {'95 % over chips':<18}{'wrong weights':>14}" if report.metric else "")]
+    """The report as text; after a rate that was solved the half width of its 95 % interval, from
+    the drawn surroundings.
+    """
+    lines = [
+        f"{'columns':>8}{'bit-error rate':>20}{'worst place':>20}{'worst data':>20}"
+        + (
+            f"{report.metric + ' x 100':>16}   {'95 % over chips':<18}{'wrong weights':>14}"
+            if report.metric
+            else ""
+        )
+    ]
     for row in report.rows:
-        line = (f"{row.columns or 'stated':>8}{_rate(row.mean, row.mean_error):>20}"
-                f"{_rate(row.worst_place, row.worst_place_error):>20}{_rate(row.worst_data, row.worst_data_error):>20}")
+        line = (
+            f"{row.columns or 'stated':>8}{_rate(row.mean, row.mean_error):>20}"
+            f"{_rate(row.worst_place, row.worst_place_error):>20}{_rate(row.worst_data, row.worst_data_error):>20}"
+        )
         if row.values:
             mean, low, high = row.interval
             bounds = "-" if low is None else interval_x100(low, high)
             line += f"{100 * mean:>16.2f}   {bounds:<18}{np.mean(row.wrong_weights):>14,.0f}"
         lines.append(line)
     if report.metric:
-        lines.append(f"without errors: {report.metric} x 100 = {100 * report.reference:.2f} on {report.examples} examples; "
-                     f"{len(report.rows[0].values)} chips each; the sentences are the same")
+        lines.append(
+            f"without errors: {report.metric} x 100 = {100 * report.reference:.2f} on {report.examples} examples; "
+            f"{len(report.rows[0].values)} chips each; the sentences are the same"
+        )
     lines += [f"note: {note}" for note in report.notes]
     return "\n".join(lines)
 

@@ -1,4 +1,5 @@
 """Heads that turn sentence features into predictions, and what a study evaluates."""
+
 import contextlib
 import hashlib
 import json
@@ -20,6 +21,7 @@ PROBE_C = 10.0
 
 
 # ---------------------------------------------------------------- sentences to tokens
+
 
 class TokenLists(list):
     """Token ids of sentences, one int array each; `cut` (n,) bool says which of them were cut."""
@@ -43,10 +45,13 @@ def tokenize(tokenizer, sentences, max_length):
 
 # ---------------------------------------------------------------- heads
 
+
 @dataclass(frozen=True)
 class Head:
-    """What makes predictions of sentence features: `kind` "cosine" (of pairs), "classifier" (the checkpoint's own) or
-    "probe" (a logistic regression fitted to `examples` training sentences); `weight` (classes, h) and `bias`."""
+    """What makes predictions of sentence features: `kind` "cosine" (of pairs), "classifier" (the
+    checkpoint's own) or "probe" (a logistic regression fitted to `examples` training sentences);
+    `weight` (classes, h) and `bias`.
+    """
 
     kind: str
     weight: np.ndarray | None = None
@@ -96,29 +101,45 @@ class Head:
         return outputs if self.kind == "cosine" else outputs.argmax(axis=1)
 
 
-def choose_head(model, tokenizer, task, kind="auto", *, max_length=None, pooling="auto", probe_examples=2000,
-                 threads=None, progress=None):
-    """The head for a task, and the task with classes in the head's order and the split that was used.
+def choose_head(
+    model,
+    tokenizer,
+    task,
+    kind="auto",
+    *,
+    max_length=None,
+    pooling="auto",
+    probe_examples=2000,
+    threads=None,
+    progress=None,
+):
+    """The head for a task, and the task with classes in the head's order and the split that was
+    used.
 
-    "auto": cosine for pairs; for labels the checkpoint's own classifier if its classes are those of the task, else a
-    logistic probe.  The probe is fitted once on float32 features of at most `probe_examples` examples of the training
-    part (every fifth example is for testing where the task states no split) and kept in the cache.
-    `progress(description, total)` is called before a long pass and returns the function `done(k)` to call on the way.
+    "auto": cosine for pairs; for labels the checkpoint's own classifier if its classes are those of
+    the task, else a logistic probe.  The probe is fitted once on float32 features of at most
+    `probe_examples` examples of the training part (every fifth example is for testing where the
+    task states no split) and kept in the cache. `progress(description, total)` is called before a
+    long pass and returns the function `done(k)` to call on the way.
 
     Returns
     -------
     (Head, Task)
     """
     if kind != "auto" and kind not in HEADS[task.kind]:
-        raise TaskError(f"head {kind!r} does not fit task {task.name!r} of kind {task.kind}; allowed are auto, "
-                        f"{', '.join(HEADS[task.kind])}")
+        raise TaskError(
+            f"head {kind!r} does not fit task {task.name!r} of kind {task.kind}; allowed are auto, "
+            f"{', '.join(HEADS[task.kind])}"
+        )
     if task.kind == "pairs":
         return Head("cosine"), task
     order = _classifier_order(model, task)
     if kind == "classifier" and order is None:
         has = f"classes {', '.join(model.config.labels)}" if model.head else "no classifier"
-        raise TaskError(f"the checkpoint has {has}, task {task.name!r} has classes {', '.join(task.classes)}; use the "
-                        "head 'probe', or label the task with the checkpoint's classes")
+        raise TaskError(
+            f"the checkpoint has {has}, task {task.name!r} has classes {', '.join(task.classes)}; use the "
+            "head 'probe', or label the task with the checkpoint's classes"
+        )
     if order is not None and kind != "probe":
         ordered = replace(task, targets=order[task.targets], classes=model.config.labels)
         return Head("classifier", *model.head), ordered
@@ -128,7 +149,9 @@ def choose_head(model, tokenizer, task, kind="auto", *, max_length=None, pooling
 
 
 def _classifier_order(model, task):
-    """Index into the checkpoint's labels of every class of the task, or None where they do not match."""
+    """Index into the checkpoint's labels of every class of the task, or None where they do not
+    match.
+    """
     if model.head is None:
         return None
     by_name = {label.casefold(): k for k, label in enumerate(model.config.labels)}
@@ -142,11 +165,19 @@ def _classifier_order(model, task):
 def _probe(model, tokenizer, task, max_length, pooling, probe_examples, threads, progress):
     training = task.training().limited(probe_examples)
     if len(np.unique(training.targets)) < len(task.classes):
-        raise TaskError(f"task {task.name!r}: its {len(training)} training examples do not show all "
-                        f"{len(task.classes)} classes; use more of them, or check the column 'split'")
+        raise TaskError(
+            f"task {task.name!r}: its {len(training)} training examples do not show all "
+            f"{len(task.classes)} classes; use more of them, or check the column 'split'"
+        )
     max_length = max_length or model.config.max_tokens
-    settings = json.dumps(["probe 1", model.sha256, task.sha256, len(training), max_length, pooling, PROBE_C])
-    path = fetch.cache_directory() / "probes" / f"{hashlib.sha256(settings.encode()).hexdigest()[:32]}.npz"
+    settings = json.dumps(
+        ["probe 1", model.sha256, task.sha256, len(training), max_length, pooling, PROBE_C]
+    )
+    path = (
+        fetch.cache_directory()
+        / "probes"
+        / f"{hashlib.sha256(settings.encode()).hexdigest()[:32]}.npz"
+    )
     try:
         with np.load(path) as stored:  # the file has checksums
             weight, bias = stored["weight"], stored["bias"]
@@ -161,9 +192,11 @@ def _probe(model, tokenizer, task, max_length, pooling, probe_examples, threads,
 
 
 def fit_logistic(features, targets, classes, c=PROBE_C):
-    """Multinomial logistic regression: minimises c · Σ cross-entropy + |W|² / 2 (the bias is free) by L-BFGS.
+    """Multinomial logistic regression: minimises c · Σ cross-entropy + |W|² / 2 (the bias is free)
+    by L-BFGS.
 
-    features (n, h), targets (n,) int -> weight (classes, h), bias (classes,) float32.  Deterministic: starts at 0.
+    features (n, h), targets (n,) int -> weight (classes, h), bias (classes,) float32.
+    Deterministic: starts at 0.
     """
     from scipy.optimize import minimize
     from scipy.special import logsumexp
@@ -180,14 +213,22 @@ def fit_logistic(features, targets, classes, c=PROBE_C):
         gradient = c * (np.exp(logits - norm) - truth).T @ x + penalised * w
         return loss, gradient.ravel()
 
-    with threadpool_limits(limits=1, user_api="blas"):   # the same bits on any machine load, and faster at this size
-        found = minimize(objective, np.zeros(classes * x.shape[1]), jac=True, method="L-BFGS-B",
-                         options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-6 * c})
+    with threadpool_limits(
+        limits=1, user_api="blas"
+    ):  # the same bits on any machine load, and faster at this size
+        found = minimize(
+            objective,
+            np.zeros(classes * x.shape[1]),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-6 * c},
+        )
     w = found.x.reshape(classes, -1).astype(np.float32)
     return w[:, :-1], w[:, -1]
 
 
 # ---------------------------------------------------------------- what a study evaluates
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -222,10 +263,21 @@ def prepare(study, threads=None, progress=None):
     task = load_task(study.task.name)
     metric = METRICS[task.kind][0] if study.task.metric == "auto" else study.task.metric
     if metric not in METRICS[task.kind]:
-        raise ConfigError(f"task.metric = {metric!r} does not fit task {task.name!r} of kind {task.kind}; allowed are "
-                          f"auto, {', '.join(METRICS[task.kind])}")
-    head, task = choose_head(model, tokenizer, task, study.task.head, max_length=length, pooling=study.task.pooling,
-                             probe_examples=study.task.probe_examples, threads=threads, progress=progress)
+        raise ConfigError(
+            f"task.metric = {metric!r} does not fit task {task.name!r} of kind {task.kind}; allowed are "
+            f"auto, {', '.join(METRICS[task.kind])}"
+        )
+    head, task = choose_head(
+        model,
+        tokenizer,
+        task,
+        study.task.head,
+        max_length=length,
+        pooling=study.task.pooling,
+        probe_examples=study.task.probe_examples,
+        threads=threads,
+        progress=progress,
+    )
     scored, calibration = hold_out(task, study.task.calibration_examples, study.task.calibration)
     scored = scored.limited(study.task.limit)
     return Prepared(
@@ -247,8 +299,8 @@ def hold_out(task, calibration_examples, calibration_task=None):
     ----------
     task : Task
     calibration_examples : int
-    calibration_task : name or path of another task whose sentences calibrate; then all of the held-out
-        part is scored
+    calibration_task : name or path of another task whose sentences calibrate; then all of the
+        held-out part is scored
 
     Returns
     -------
@@ -261,9 +313,12 @@ def hold_out(task, calibration_examples, calibration_task=None):
 
 # ---------------------------------------------------------------- the digital references
 
+
 @dataclass(frozen=True)
 class Evaluation:
-    """Result of `evaluate`: metrics (the main one first), the head's kind, sentences cut to the longest length."""
+    """Result of `evaluate`: metrics (the main one first), the head's kind, sentences cut to the
+    longest length.
+    """
 
     metrics: list[Metric]
     head: str
@@ -276,8 +331,8 @@ class Evaluation:
         return f", head: {self.head}{cut}"
 
     def as_dict(self):
-        """The main metric's fields, then every metric under "metrics", head, truncated and notes, for
-        JSON."""
+        """The main metric's fields, then every metric under "metrics", head, truncated and notes,
+        for JSON."""
         everything = [asdict(metric) for metric in self.metrics]
         return everything[0] | {
             "metrics": everything,
@@ -287,23 +342,46 @@ class Evaluation:
         }
 
 
-def evaluate(model, tokenizer, task, reference="float32", *, head="auto", limit=None, seed=0, calibration_examples=64,
-             calibration_task=None, probe_examples=2000, threads=None, progress=None):
-    """Score a checkpoint on a task without any hardware: in float32, or with int8 weights and activations.
+def evaluate(
+    model,
+    tokenizer,
+    task,
+    reference="float32",
+    *,
+    head="auto",
+    limit=None,
+    seed=0,
+    calibration_examples=64,
+    calibration_task=None,
+    probe_examples=2000,
+    threads=None,
+    progress=None,
+):
+    """Score a checkpoint on a task without any hardware: in float32, or with int8 weights and
+    activations.
 
-    `limit` takes that many of the scored examples, evenly spread; `calibration_task` as in `hold_out`;
-    `progress` as in `choose_head`.  Nothing is calibrated in float32, so all examples that no probe was
-    fitted to are scored.
+    `limit` takes that many of the scored examples, evenly spread; `calibration_task` as in
+    `hold_out`; `progress` as in `choose_head`.  Nothing is calibrated in float32, so all examples
+    that no probe was fitted to are scored.
     """
     if reference not in ("float32", "int8"):
         raise OutOfRangeError(f"reference is {reference!r}; allowed are float32 and int8")
     length = model.config.max_tokens
-    chosen, task = choose_head(model, tokenizer, task, head, probe_examples=probe_examples, threads=threads,
-                               progress=progress)
+    chosen, task = choose_head(
+        model,
+        tokenizer,
+        task,
+        head,
+        probe_examples=probe_examples,
+        threads=threads,
+        progress=progress,
+    )
     if reference == "int8":
         scored, calibration = hold_out(task, calibration_examples, calibration_task)
         calibration_tokens = tokenize(tokenizer, calibration.texts(), length)
-        linear = int8.int8_linear(model, int8.input_ranges(model, calibration_tokens, threads=threads))
+        linear = int8.int8_linear(
+            model, int8.input_ranges(model, calibration_tokens, threads=threads)
+        )
     else:
         scored, calibration = task.held_out(), None
         linear = bert.linear
@@ -319,9 +397,18 @@ def evaluate(model, tokenizer, task, reference="float32", *, head="auto", limit=
     )
 
 
-def evaluate_files(model, task, reference="float32", *, limit=None, calibration_task=None, progress=None):
+def evaluate_files(
+    model, task, reference="float32", *, limit=None, calibration_task=None, progress=None
+):
     """`evaluate` by names or paths: `model` as in `fetch.locate`, `task` as in `load_task`."""
-    task = load_task(task)                                # a wrong name is told before the weights are fetched
+    task = load_task(task)  # a wrong name is told before the weights are fetched
     directory = fetch.locate(model, "model")
-    return evaluate(checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory), task, reference, limit=limit,
-                    calibration_task=calibration_task, progress=progress)
+    return evaluate(
+        checkpoint.load_bert(directory),
+        checkpoint.load_tokenizer(directory),
+        task,
+        reference,
+        limit=limit,
+        calibration_task=calibration_task,
+        progress=progress,
+    )

@@ -1,8 +1,9 @@
 """A study becomes a trace: activations of a real model through programmed, calibrated arrays.
 
-Sentences travel in batches of fixed composition on a pool of threads, each with BLAS on one thread, so results do not
-depend on the number of threads.
+Sentences travel in batches of fixed composition on a pool of threads, each with BLAS on one thread,
+so results do not depend on the number of threads.
 """
+
 import dataclasses
 import warnings
 
@@ -27,8 +28,22 @@ from xbarsim.studies.trace import Sources
 from xbarsim.studies.trace_writer import TraceWriter
 
 
-def run_case(writer, name, study, model, device, examples, inputs, ranges, input_ranges, head, pool, progress=silent):
-    """Program, calibrate and evaluate every chip of one case; its part of the trace grows batch by batch.
+def run_case(
+    writer,
+    name,
+    study,
+    model,
+    device,
+    examples,
+    inputs,
+    ranges,
+    input_ranges,
+    head,
+    pool,
+    progress=silent,
+):
+    """Program, calibrate and evaluate every chip of one case; its part of the trace grows batch by
+    batch.
 
     inputs, ranges : see `calibration_inputs`;  input_ranges : see `program_arrays`
     head : function (sentence features (examples * parts, hidden)) -> outputs (examples, k)
@@ -39,15 +54,35 @@ def run_case(writer, name, study, model, device, examples, inputs, ranges, input
         chip = study.model_copy(update={"seed": chip_seed(study.seed, number)})
         title = name if study.run.chips == 1 else f"{name}, chip {number + 1}"
         counting = products.Pool(chip.seed)
-        arrays = program_arrays(model, chip, device, inputs, input_ranges, counting, pool, progress,
-                                f"{title}: tiles programmed")
-        hardware = Hardware(arrays, products.attention_products(chip, model, ranges, chip.seed, counting, device), units,
-                            chip.seed)
-        path = writer.add_chip(name, chip.seed, {matrix: layer_attributes(array) for matrix, array in arrays.items()},
-                               {key: product_attributes(product) for key, product in hardware.products.items()}, units)
+        arrays = program_arrays(
+            model,
+            chip,
+            device,
+            inputs,
+            input_ranges,
+            counting,
+            pool,
+            progress,
+            f"{title}: tiles programmed",
+        )
+        hardware = Hardware(
+            arrays,
+            products.attention_products(chip, model, ranges, chip.seed, counting, device),
+            units,
+            chip.seed,
+        )
+        path = writer.add_chip(
+            name,
+            chip.seed,
+            {matrix: layer_attributes(array) for matrix, array in arrays.items()},
+            {key: product_attributes(product) for key, product in hardware.products.items()},
+            units,
+        )
         batches = examples.batches(study.run.batch_examples)
         done = progress(f"{title}: examples evaluated", len(examples))
-        results = pool.map(lambda batch, hardware=hardware: run_batch(model, hardware, examples, batch), batches)
+        results = pool.map(
+            lambda batch, hardware=hardware: run_batch(model, hardware, examples, batch), batches
+        )
         for batch, (features, entries) in zip(batches, results, strict=True):
             writer.write(path, batch, head(features), **entries)
             done(batch.stop - batch.start)
@@ -87,9 +122,9 @@ def run_study(study, directory="runs", threads=None, progress=silent, say=unsaid
     devices = {name: parse_device(name, text) for name, text in sources.devices.items()}
     cases = [(name, case, devices[case.device.name]) for name, case in study.cases()]
     for name, text in sources.chips.items():
-        chip.parse_chip(name, text)          # a mistake there is found before the run, not after it
+        chip.parse_chip(name, text)  # a mistake there is found before the run, not after it
     for _, case, device in cases:
-        device.in_study(case)                # conditions outside the device's range, likewise
+        device.in_study(case)  # conditions outside the device's range, likewise
     with Interrupts(say) as interrupts:
         progress = interrupts.watch(progress)
         prepared = tasks.prepare(study, threads, progress)
@@ -104,7 +139,7 @@ def run_study(study, directory="runs", threads=None, progress=silent, say=unsaid
             open_trace(directory, study, prepared, sources, idle_settings) as writer,
         ):
             run_paths(writer, study, cases, prepared, pool, threads, progress)
-        interrupts.check(writer.holds())     # one that came after the last batch
+        interrupts.check(writer.holds())  # one that came after the last batch
     return writer.path
 
 
@@ -149,7 +184,11 @@ def find_idle_settings(cases, config):
     ------
     ConfigError : settings that cannot be meant
     """
-    names = bert.matrix_names(config), products.product_names(config), functions.function_names(config)
+    names = (
+        bert.matrix_names(config),
+        products.product_names(config),
+        functions.function_names(config),
+    )
     found = []
     for name, case, device in cases:
         steps = idle.places(case, device, *names)
@@ -185,6 +224,16 @@ def run_paths(writer, study, cases, prepared, pool, threads, progress):
             writer.write(f"reference/{path}", batch, outputs(of_batch))
     for name, case, device in cases:
         run_case(
-            writer, name, case, model=model, device=device, examples=examples, inputs=inputs,
-            ranges=ranges, input_ranges=input_ranges, head=outputs, pool=pool, progress=progress,
+            writer,
+            name,
+            case,
+            model=model,
+            device=device,
+            examples=examples,
+            inputs=inputs,
+            ranges=ranges,
+            input_ranges=input_ranges,
+            head=outputs,
+            pool=pool,
+            progress=progress,
         )

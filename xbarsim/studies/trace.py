@@ -93,8 +93,8 @@ class Sources:
 
 @dataclass(frozen=True)
 class Layer:
-    """One matrix, product or operation of a chip as read from a trace: `attributes`, and `data` {name: (done examples,) or
-    (tiles,)}."""
+    """One matrix, product or operation of a chip as read from a trace: `attributes`, and `data`
+    {name: (done examples,) or (tiles,)}."""
 
     attributes: dict
     data: dict
@@ -233,7 +233,7 @@ class _Reading:
         self.examples = {}
         self.sources = Sources()
         self.reference = {}
-        self.cases = {}                          # {name: (number, study, {number: Chip})}
+        self.cases = {}  # {name: (number, study, {number: Chip})}
         self.damage = []
 
     def read(self, path):
@@ -403,7 +403,7 @@ def _case_attributes(group):
 def _study(attributes):
     """The TOML text of a study or case, which is whole."""
     text = _text(attributes["study"])
-    stated = attributes.get("study_sha256")                      # None in version 2
+    stated = attributes.get("study_sha256")  # None in version 2
     if stated is not None and text_sha256(text) != _text(stated):
         raise ValueError("the text of the study does not have its sha256")
     tomllib.loads(text)

@@ -112,8 +112,8 @@ class TraceWriter:
                 "examples/truncated": (np.asarray(truncated), "1"),
             },
         )
-        self.cases = {}                                  # {case: attributes}
-        self.chips = Counter()                           # of each case
+        self.cases = {}  # {case: attributes}
+        self.chips = Counter()  # of each case
         self.under_way = None
         self.held = {}  # {path: examples in its part}
         self.saved_at = self.saving_took = 0.0

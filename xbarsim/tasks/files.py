@@ -1,18 +1,19 @@
 """Task files: UTF-8 files of sentence pairs with a score, or of sentences with a label.
 
-- `.csv` (comma, quoted as usual), `.tsv` or `.txt` (tab, quotes are text), `.jsonl` or `.ndjson` (an
-  object per line).  Another suffix: JSONL if the first line starts with `{`, TSV if it holds a tab,
-  else CSV.
+- `.csv` (comma, quoted as usual), `.tsv` or `.txt` (tab, quotes are text), `.jsonl` or `.ndjson`
+  (an object per line).  Another suffix: JSONL if the first line starts with `{`, TSV if it holds a
+  tab, else CSV.
 - Columns by name, in any order, others ignored: `sentence1` and `sentence2` (also `sentence_1`,
-  `sentence_a`, `text1`) with `score` (also `similarity`, `similarity_score`, `label`), or `sentence`
-  (also `text`) with `label` (also `class`, `intent`).  An optional column `split` holds `train` or
-  `test`.
+  `sentence_a`, `text1`) with `score` (also `similarity`, `similarity_score`, `label`), or
+  `sentence` (also `text`) with `label` (also `class`, `intent`).  An optional column `split` holds
+  `train` or `test`.
 - Without a header: three columns are sentence, sentence, score; two are sentence, label.
 
-Sentences are text: a number, a list or `null` in JSON is refused.  Labels are text or whole numbers,
-each written one way.  Class labels are sorted, numbers by value; of two classes the second is the
-positive one of F1.
+Sentences are text: a number, a list or `null` in JSON is refused.  Labels are text or whole
+numbers, each written one way.  Class labels are sorted, numbers by value; of two classes the second
+is the positive one of F1.
 """
+
 import csv
 import hashlib
 import io
@@ -62,6 +63,7 @@ def load_task(path_or_name):
 
 
 # ---------------------------------------------------------------- lines and cells
+
 
 @dataclass(frozen=True)
 class _Line:
@@ -161,6 +163,7 @@ def _first_repeated(names):
 
 # ---------------------------------------------------------------- columns
 
+
 @dataclass(frozen=True)
 class _Columns:
     """Where a line holds what: an index, or a key of a JSON object; None what it does not hold."""
@@ -171,7 +174,7 @@ class _Columns:
     second: int | str | None = None
     sentence: int | str | None = None
     split: int | str | None = None
-    count: int | None = None                    # cells of a line of a table
+    count: int | None = None  # cells of a line of a table
 
 
 def _columns(path, lines):
@@ -241,7 +244,7 @@ def _check_length(path, line, columns):
     """A line with more cells than columns holds a separator in its text."""
     if line.is_keyed:
         return
-    surplus = [cell for cell in line.cells[columns.count:] if cell.strip()]
+    surplus = [cell for cell in line.cells[columns.count :] if cell.strip()]
     if surplus:
         raise TaskError(
             f"{path}, line {line.number}: {len(line.cells)} cells for {columns.count} columns; put "
@@ -266,6 +269,7 @@ def _cell(path, line, column):
 
 # ---------------------------------------------------------------- examples
 
+
 def _labelled(path, lines, sha256):
     """A Task from lines with the columns that the module describes."""
     columns, lines = _columns(path, lines)
@@ -287,9 +291,7 @@ def _labelled(path, lines, sha256):
     if columns.kind == "labels" and columns.split is None:
         _check_header(path, lines, targets)
     test = np.array([split == "test" for split in splits]) if splits else None
-    return _task(
-        path, columns.kind, sentences, targets, name=path.name, test=test, sha256=sha256
-    )
+    return _task(path, columns.kind, sentences, targets, name=path.name, test=test, sha256=sha256)
 
 
 def _rated(path, lines, *, name, sha256):
@@ -388,6 +390,7 @@ def _check_header(path, lines, labels):
 
 
 # ---------------------------------------------------------------- the task
+
 
 def _task(path, kind, sentences, targets, *, name, test, sha256):
     if len(sentences) < 2:

@@ -1,10 +1,10 @@
 """Language tasks: texts for perplexity, minimal pairs, questions with choices.
 
 - **Text**: any UTF-8 file that ends in `.txt`, `.text` or `.md`.
-- **Minimal pairs** (the form of BLiMP): a TSV, CSV or JSONL file with columns `good` and `bad` (also
-  `sentence_good`, `sentence_bad`), and optionally `paradigm` (also `UID`), a group.
-- **Choices**: JSONL in the forms that the public harness's tasks have, each line with a context and the
-  number of the right choice:
+- **Minimal pairs** (the form of BLiMP): a TSV, CSV or JSONL file with columns `good` and `bad`
+  (also `sentence_good`, `sentence_bad`), and optionally `paradigm` (also `UID`), a group.
+- **Choices**: JSONL in the forms that the public harness's tasks have, each line with a context and
+  the number of the right choice:
 
   ====================================================  ==========================================
   `context` (or `query`, `ctx`), `choices`, `gold`       any; `answer` or `label` for `gold`
@@ -17,6 +17,7 @@
                                                          rival is whatever the model likes best
   ====================================================  ==========================================
 """
+
 import csv
 import hashlib
 import io
@@ -109,6 +110,7 @@ def load_language_task(path):
 
 # ---------------------------------------------------------------- minimal pairs
 
+
 def _pairs_of_table(path, text, sha256):
     tabs = path.suffix.lower() == ".tsv"
     dialect = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
@@ -128,7 +130,9 @@ def _pairs(path, rows, sha256):
     bad = _column(names, BAD)
     group = _column(names, GROUP)
     if good is None or bad is None:
-        raise TaskError(f"{path}: columns {', '.join(names)} are no minimal pairs; name them good and bad")
+        raise TaskError(
+            f"{path}: columns {', '.join(names)} are no minimal pairs; name them good and bad"
+        )
     pairs = []
     groups = []
     for number, row in rows:
@@ -154,6 +158,7 @@ def _text(path, number, row, key):
 
 
 # ---------------------------------------------------------------- choices
+
 
 def _of_json(path, text, sha256):
     rows = []
@@ -202,7 +207,11 @@ def _question(path, number, row):
 def _checked(path, number, context, choices, right):
     """A question whose choices follow one context."""
     is_list = isinstance(choices, (list, tuple))
-    if not is_list or len(choices) < 2 or not all(isinstance(text, str) and text for text in choices):
+    if (
+        not is_list
+        or len(choices) < 2
+        or not all(isinstance(text, str) and text for text in choices)
+    ):
         raise TaskError(f"{path}, line {number}: the choices must be two or more texts")
     right = _index(path, number, right, len(choices))
     return Question((context,) * len(choices), tuple(choices), right)
@@ -224,7 +233,9 @@ def _labelled_choices(path, number, row):
     labels = row["choices"].get("label")
     key = row.get("answerKey")
     if not isinstance(labels, list) or key not in labels:
-        raise TaskError(f"{path}, line {number}: answerKey {key!r} is not among the labels {labels!r}")
+        raise TaskError(
+            f"{path}, line {number}: answerKey {key!r} is not among the labels {labels!r}"
+        )
     context = f"Question: {_text(path, number, row, 'question')}\nAnswer:"
     return _checked(path, number, context, texts, labels.index(key))
 

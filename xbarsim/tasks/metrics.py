@@ -16,6 +16,7 @@ prediction changed, which is what few examples show most often.  `tests/test_met
 often each interval holds the truth.  The macro average of F1 needs some ten examples of each class:
 below that its value is biased, and no interval of it holds.
 """
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +24,8 @@ import numpy as np
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 
 METRICS = {"pairs": ("spearman", "pearson"), "labels": ("accuracy", "f1", "matthews")}
-NORMAL_975 = 1.959963984540054              # 97.5 % quantile of the standard normal distribution
-DRAWS_AT_ONCE = 100                         # rows of a resampled or shortened data set in memory
+NORMAL_975 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
+DRAWS_AT_ONCE = 100  # rows of a resampled or shortened data set in memory
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ def value_of(task, predictions, metric):
 def metrics(task, predictions, seed=0, resamples=1000):
     """Every metric of the task's kind with its interval, the first being the main one.
 
-    Conventions where a metric is undefined: a correlation with a constant is 0, Matthews' correlation
-    of one class alone is 0, the F1 of a class that neither occurs nor is predicted is left out of the
-    macro mean.
+    Conventions where a metric is undefined: a correlation with a constant is 0, Matthews'
+    correlation of one class alone is 0, the F1 of a class that neither occurs nor is predicted is
+    left out of the macro mean.
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ def metrics(task, predictions, seed=0, resamples=1000):
 def change(task, predictions, reference, metric, seed=0, resamples=1000):
     """What a metric changes from `reference` to the mean over several chips, paired by example.
 
-    What reference and chips have in common cancels.  An example that changes on every chip counts as
-    one change, so the interval is that of the sampled examples.
+    What reference and chips have in common cancels.  An example that changes on every chip counts
+    as one change, so the interval is that of the sampled examples.
 
     Parameters
     ----------
@@ -123,6 +124,7 @@ def over_chips(values):
 
 # ---------------------------------------------------------------- values
 
+
 def _checked(task, predictions):
     """Predictions (n,) as an array."""
     predictions = np.asarray(predictions)
@@ -154,13 +156,14 @@ def _confusion(task, predictions):
 
 
 def _of_confusion(metric, weights, truth, predicted, classes):
-    """F1 or Matthews (draws,) of confusion tables: weights (draws, cells) of cells truth, predicted.
+    """F1 or Matthews (draws,) of confusion tables: weights (draws, cells) of cells truth,
+    predicted.
 
     Of two classes the second is the positive one of F1; of more it is the macro mean.
     """
     is_truth = np.eye(classes)[truth]
     is_predicted = np.eye(classes)[predicted]
-    right = weights @ (is_truth * is_predicted)                     # (draws, classes)
+    right = weights @ (is_truth * is_predicted)  # (draws, classes)
     true = weights @ is_truth
     made = weights @ is_predicted
     if metric == "f1":
@@ -218,6 +221,7 @@ def _ratio(a, b):
 
 
 # ---------------------------------------------------------------- intervals
+
 
 def _interval(task, predictions, metric, *, seed, resamples):
     if metric == "accuracy":
@@ -315,6 +319,7 @@ def _student(degrees_of_freedom):
 
 
 # ---------------------------------------------------------------- intervals of changes
+
 
 def _accuracy_change(task, predictions, reference):
     """Bonett and Price: the examples and two more, one newly right and one newly wrong."""

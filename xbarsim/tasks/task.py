@@ -2,24 +2,26 @@
 
 What is scored is held out: no scored example trains a probe, sets a converter range or fits a gain.
 """
+
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from xbarsim.base.errors import OutOfRangeError
 
-TEST_EVERY = 5                  # without a stated split every fifth example is for testing
-LARGEST_CALIBRATION_SHARE = 5   # at most a fifth of what could be scored calibrates instead
+TEST_EVERY = 5  # without a stated split every fifth example is for testing
+LARGEST_CALIBRATION_SHARE = 5  # at most a fifth of what could be scored calibrates instead
 
 
 @dataclass(frozen=True)
 class Task:
     """Labelled sentences.
 
-    `kind` is "pairs" (each of `sentences` a pair, `targets` float64 scores) or "labels" (each a string,
-    `targets` int64 indices into `classes`).  `test` is a boolean array where there is a split, else
-    None; `split_is_stated` tells whether the file states it.  `sha256` is the file's.  `index` (n,) is
-    the place of each example in the file, counted from 0; None stands for all in order.
+    `kind` is "pairs" (each of `sentences` a pair, `targets` float64 scores) or "labels" (each a
+    string, `targets` int64 indices into `classes`).  `test` is a boolean array where there is a
+    split, else None; `split_is_stated` tells whether the file states it.  `sha256` is the file's.
+    `index` (n,) is the place of each example in the file, counted from 0; None stands for all in
+    order.
     """
 
     name: str
@@ -88,8 +90,8 @@ class Task:
     def scored_and_calibration(self, count):
         """What is scored, and `count` other examples for calibrating ranges, labels unused.
 
-        The calibration examples are of the training part.  Where there is none they are taken out of
-        what would be scored, at most a fifth of it.
+        The calibration examples are of the training part.  Where there is none they are taken out
+        of what would be scored, at most a fifth of it.
 
         Returns
         -------
