@@ -137,6 +137,9 @@ def program_matrix(name, index, weight, moment, study, device):
         joined = join(planes[:, 0], planes[:, 1]) if in_analog else planes
         return joined.reshape(-1, joined.shape[-1]).astype(np.float32)
 
+    def noise_of(row):
+        return np.zeros_like(row.transfer) if row.variance is None else row.variance
+
     noisy = any(row.variance is not None for row in rows)
     return ProgrammedMatrix(
         name,
@@ -147,7 +150,7 @@ def program_matrix(name, index, weight, moment, study, device):
         layout,
         value=encoded.value[:, 0] if in_analog else encoded.value.reshape(-1, outputs),
         transfer=tuple(conversions(row.transfer - reference, np.subtract) for row in rows),
-        variance=tuple(conversions(row.variance, np.add) for row in rows) if noisy else None,
+        variance=tuple(conversions(noise_of(row), np.add) for row in rows) if noisy else None,
         power=tuple(row.power.astype(np.float32) for row in rows),
         input_sum=encoded.offset + reference * encoded.value.sum(axis=(0, 1)),
         read_voltage=device.read_voltage,
