@@ -17,12 +17,17 @@ KERNEL_TESTS = (
     "tests/circuit/test_circuit.py",
     "tests/circuit/test_cells.py",
     "tests/circuit/test_sensitivity.py",
+    "tests/kernels/test_row_products.py",
     "tests/arrays/test_converters.py",
+    "tests/arrays/test_mapping.py",
     "tests/hardware/test_functions.py",
     "tests/devices/test_device.py",
 )
 COMPILED_ONLY = ("tests/kernels/test_transfer.py", "tests/arrays/test_computation.py")
-NOT_MEASURED = "*/telegraph.py,*/transfer.py,*/small_blocks.py,*/joins.py,*/counting.py"
+# Their tests take too long in the interpreter.
+NOT_MEASURED = (
+    "*/telegraph.py,*/pulses.py,*/transfer.py,*/small_blocks.py,*/joins.py,*/counting.py"
+)
 
 
 def install(session):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from xbarsim import Crossbar
 from xbarsim.base import array_files
-from xbarsim.base.errors import ConfigError, ShapeError
+from xbarsim.base.errors import ConfigError, OutputError, ShapeError
 from xbarsim.circuit import cells
 from xbarsim.cli import app as cli
 
@@ -280,14 +280,15 @@ def test_files_that_are_read_are_not_written(place):
 def test_a_failed_write_leaves_what_was_there(place, monkeypatch):
     (place / "out.csv").write_text("before\n")
 
-    def half(place, *_, **__):
-        place.write_text("half")
+    def half(file, *_, **__):
+        file.write(b"half")
         raise OSError("no space left")
 
     monkeypatch.setattr(np, "savetxt", half)
-    assert isinstance(solve("g.csv", "--input", "v.csv", "--out", "out.csv").exception, OSError)
+    failed = solve("g.csv", "--input", "v.csv", "--out", "out.csv").exception
+    assert isinstance(failed, OutputError) and "no space left" in str(failed)
     assert (place / "out.csv").read_text() == "before\n"
-    assert not [path for path in place.iterdir() if path.name.startswith(".writing")]
+    assert not [path for path in place.iterdir() if path.name.startswith(".incomplete")]
 
 
 def test_a_picture_without_suffix_says_what_it_wrote(place):

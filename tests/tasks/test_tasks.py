@@ -171,6 +171,11 @@ def test_no_scored_example_calibrates(kind, count):
     assert len(notes) == 1 and f"{len(calibration)} of its examples calibrate" in notes[0]
 
 
+def test_a_task_of_its_own_for_calibration_needs_no_note():
+    other = Task("o.tsv", "labels", ("x", "y"), np.arange(2), ("0", "1"), None, "another file")
+    assert notes_on(numbered(20), numbered(20), other) == ()
+
+
 def test_a_training_part_calibrates_and_all_of_the_test_part_is_scored():
     task = numbered(100, test=np.arange(100) < 30)
     scored, calibration = task.scored_and_calibration(7)

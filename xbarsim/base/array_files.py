@@ -3,14 +3,14 @@ whole or not at all.
 """
 
 import codecs
-import os
+import io
 import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from xbarsim.base.errors import ConfigError, ShapeError
+from xbarsim.base.files import replacing
 
 SUFFIXES = (".npy", ".csv", ".h5", ".hdf5")
 KINDS = {
@@ -224,42 +224,30 @@ def write_arrays(path, arrays, attributes=None):
     """
     path = Path(path)
     first = next(iter(arrays.values()))[0]
-
-    def write(place):
-        if path.suffix == ".npy":
-            np.save(place, first)
-        elif path.suffix == ".csv":
-            np.savetxt(place, np.atleast_2d(first), delimiter=",", fmt="%.17g")
-        else:
-            _write_hdf5(place, arrays, attributes or {})
-
     if path.suffix not in SUFFIXES:
         raise ConfigError(
             f"{path}: suffix {path.suffix!r} is not known; allowed: {', '.join(SUFFIXES)}"
         )
-    return write_beside(path, write)
+    with replacing(path, "wb") as file:
+        if path.suffix == ".npy":
+            np.save(file, first)
+        elif path.suffix == ".csv":
+            np.savetxt(file, np.atleast_2d(first), delimiter=",", fmt="%.17g")
+        else:
+            file.write(_hdf5(arrays, attributes or {}))
+    return path
 
 
-def _write_hdf5(path, arrays, attributes):
+def _hdf5(arrays, attributes):
+    """Bytes of an HDF5 file: made in memory, because a full disk ends HDF5 in a crash."""
     import h5py
 
-    with h5py.File(path, "w") as file:
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
         file.attrs.update(attributes)
         for name, (array, unit) in arrays.items():
             file.create_dataset(name, data=array, track_times=False).attrs["unit"] = unit
-
-
-def write_beside(path, write):
-    """Call `write(place)` with a place beside `path` of the same suffix, and rename it: all is
-    written, or nothing.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as directory:
-        place = Path(directory) / path.name
-        write(place)
-        os.replace(place, path)
-    return path
+    return image.getvalue()
 
 
 def refuse_overwriting(written, read):

@@ -25,11 +25,13 @@ V1 --[Rs]--[Rw]--w10----[Rw]--w11-- (open)
 """
 
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from xbarsim.base.array_files import numbers, write_beside
+from xbarsim.base.array_files import numbers
 from xbarsim.base.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
+from xbarsim.base.files import replacing
 from xbarsim.circuit import adjoint, cells, settling, spice
 from xbarsim.circuit.arguments import (
     bit_segments,
@@ -373,7 +375,9 @@ class Crossbar:
         choice("dialect", dialect, tuple(spice.DIALECTS))
         span = self._span(word[0], bit[0])
         text = spice.netlist(self, word[0], bit[0], span, spice.DIALECTS[dialect])
-        return write_beside(path, lambda place: place.write_text(text, encoding="ascii"))
+        with replacing(path, encoding="ascii") as file:
+            file.write(text)
+        return Path(path)
 
     def _solution(self, state, word, bit, single):
         from_word = np.where(self.floating_word_lines, 0.0, state.from_word)

@@ -131,7 +131,7 @@ def notes_on(task, scored, calibration=None):
             f"{task.name} states no split (no column 'split'): every fifth example is scored, "
             "the others are for training"
         )
-    if calibration is not None and not len(task.training()):
+    if calibration is not None and calibration.sha256 == task.sha256 and not len(task.training()):
         notes.append(
             f"{task.name} has no training part: {len(calibration)} of its examples calibrate the "
             "converters and are not scored"
