@@ -210,7 +210,7 @@ def test_saturations_add_the_row_blocks():
 
 def test_one_unsigned_bit_keeps_its_zero():
     """Codes 0 and 1 of bit lines that no input drives are 0."""
-    chosen = study(effects=CONVERTERS, adc={"bits": 1}, dac={"polarity": "two_phase"},
+    chosen = study(effects=CONVERTERS, adc={"bits": 1}, dac={"encoding": "bit_serial"},
                    mapping={"subtraction": "digital"})
     array = build(chosen)[2]
     assert array.codes == (0, 1)
