@@ -3,37 +3,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from array_cases import IDEAL, WIRES, build, names, study
 from reference import dense_solve, dense_transfer
 
 from xbarsim.arrays.array import calibrate, program_matrix
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
-from xbarsim.config.study import validate
 from xbarsim.devices.presets import load_device
 from xbarsim.devices.streams import Streams
 from xbarsim.hardware.description import layer_attributes
 from xbarsim.report import summary
 from xbarsim.report import text as report
-
-IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
-
-
-def study(**tables):
-    tables.setdefault("device", {"name": "ideal"})
-    return validate(tables, "test")
-
-
-def build(study, inputs=37, outputs=21, seed=0, samples=200, device=None):
-    rng = np.random.default_rng(seed)
-    weight = rng.standard_normal((outputs, inputs)).astype(np.float32)
-    x = rng.standard_normal((samples, inputs)).astype(np.float32)
-    device = device or load_device(study.device.name)
-    programmed = program_matrix("layer.0.query", 0, weight, (x.astype(float) ** 2).mean(axis=0), study, device)
-    return weight, x, calibrate(programmed, x)
-
-
-def names(count, first=0):
-    return np.column_stack([np.arange(first, first + count), np.zeros(count, int)])
-
 
 ENCODINGS = [{}, {"placement": "neighbour"}, {"subtraction": "digital"},
              {"encoding": "slices", "weight_bits": 16, "bits_per_cell": 4},
@@ -154,9 +133,6 @@ def test_bit_serial_slices_are_counted_as_dense_nodal_analysis_and_digits_say():
     product = array.multiply(x, names(len(x)), 1)
     np.testing.assert_allclose(product.output, result * (largest / 15) * (full / 31), atol=1e-5 * abs(x @ weight.T).max())
     assert (result != code @ (unsigned - 32)).any()                          # the wires cost units
-
-
-WIRES = {"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 40.0}
 
 
 def correlated(samples, inputs, seed=0):

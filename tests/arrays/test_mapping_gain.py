@@ -2,10 +2,8 @@
 import numpy as np
 import pytest
 
-from xbarsim.config import Mapping
-from xbarsim.errors import ShapeError
-from xbarsim.layout import Layout, slices
-from xbarsim.mapping import (
+from xbarsim.arrays.layout import Layout, slices
+from xbarsim.arrays.mapping import (
     CLIP_QUANTILES,
     choose_clip,
     encode,
@@ -13,6 +11,8 @@ from xbarsim.mapping import (
     programming_variance,
     reached,
 )
+from xbarsim.base.errors import ShapeError
+from xbarsim.config.arrays import Mapping
 
 LOW, WINDOW = 1e-6, 39e-6
 ENCODINGS = [("amplitude", "pair"), ("slices", "pair"), ("slices", "offset")]

@@ -3,17 +3,18 @@ import dataclasses
 
 import numpy as np
 import pytest
-from test_array import IDEAL, WIRES, build, names, study
+from array_cases import IDEAL, WIRES, build, names, study
 
-from xbarsim import array as arrays
-from xbarsim.array import calibrate, program_matrix, second_moment
-from xbarsim.config import Dac, validate
-from xbarsim.converters import InputCoder, only_sign
-from xbarsim.device import load_device
-from xbarsim.errors import OutOfRangeError, ShapeError
-from xbarsim.kernels.counter import add_normal, row_keys
-from xbarsim.layout import Layout
-from xbarsim.tile import attenuation, program_row_block
+from xbarsim.arrays import array as arrays
+from xbarsim.arrays.array import calibrate, program_matrix, second_moment
+from xbarsim.arrays.converters import InputCoder, only_sign
+from xbarsim.arrays.layout import Layout
+from xbarsim.arrays.tile import attenuation, program_row_block
+from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.config.arrays import Dac
+from xbarsim.config.study import validate
+from xbarsim.devices.presets import load_device
+from xbarsim.kernels.devices.random import add_normal, row_keys
 
 FROM_ZERO = """
 description = "test"
