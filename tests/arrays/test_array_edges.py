@@ -289,3 +289,19 @@ def test_records_of_arrays_are_immutable():
         name = dataclasses.fields(record)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(record, name, None)
+
+
+@pytest.mark.parametrize(("placement", "ranges"), [("neighbour", 1), ("twin", 3)])
+def test_planes_that_share_a_tile_share_its_range(placement, ranges):
+    """Three digits: on neighbouring bit lines one range per tile, on twin tiles one per digit."""
+    mapping = {
+        "word_lines": 64, "bit_lines": 24, "encoding": "slices", "weight_bits": 7, "bits_per_cell": 2,
+        "placement": placement,
+    }
+    chosen = study(mapping=mapping, adc={"per": "tile"}, effects=IDEAL | {"converters": True})
+    _, _, array = build(chosen)
+    per = array.programmed.layout.outputs_per_tile
+    assert len(array.lsb) == 1 and array.lsb[0].shape == (3, 21)
+    for start in range(0, 21, per):
+        tile = array.lsb[0][:, start : start + per]
+        assert len(np.unique(tile)) == ranges

@@ -282,8 +282,10 @@ def adc_lsb(programmed, coder, codes, transfer, volts):
     )
     if adc.per == "tile":
         per = programmed.layout.outputs_per_tile
+        shared = programmed.layout.placement == "neighbour"       # all planes lie on one tile
         for start in range(0, outputs, per):
-            scale[:, start : start + per] = scale[:, start : start + per].max(axis=1, keepdims=True)
+            of_tile = scale[:, start : start + per]
+            of_tile[:] = of_tile.max(axis=(0, 1) if shared else 1, keepdims=True)
     return scale / np.float32(codes[1])
 
 
