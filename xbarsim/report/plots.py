@@ -150,8 +150,7 @@ def device(model, path):
 
 def _device_errors(model, g, axes):
     axes.set(title="deviation from the target, in its scale", ylabel="sigma (µS)")
-    times = sorted({time for _, stated in model.valid_times() for time in stated})
-    moments = [times[0], times[-1]] if times else [None]
+    moments = _common_times(model) or [None]
     of_write = moments if model.file.programming and len(model.file.programming.sigma) > 1 else moments[:1]
     for time in dict.fromkeys(moments):
         there, after = model.at(time=time), "" if time is None else f", {time:.3g} s"
@@ -163,20 +162,28 @@ def _device_errors(model, g, axes):
     _from_zero(axes, "no error stated: every conductance is reached exactly")
 
 
+def _common_times(model):
+    """(first, last) s that all parts of a device that depend on the time are stated for; () of none."""
+    ranges = [stated for _, stated in model.valid_times()]
+    if not ranges:
+        return ()
+    return max(first for first, _ in ranges), min(last for _, last in ranges)
+
+
 def _device_ageing(model, axes, cells=2000):
     low, high = model.conductance_min, model.conductance_max
-    ranges = [stated for _, stated in model.valid_times()]
-    grid = np.geomspace(max(first for first, _ in ranges), min(last for _, last in ranges), 13) if ranges else [None]
+    common = _common_times(model)
+    grid = np.geomspace(*common, 13) if common else [None]
     levels = np.array(model.file.conductance.levels_us) * 1e-6
     for target in levels[[0, -1]] if levels.size else low + np.array([0.1, 0.5, 0.9]) * (high - low):
         cells_us = [model.at(time=time).program(np.full((1, cells), target), 1).conductance[0] * 1e6 for time in grid]
         label = f"target {target * 1e6:.3g} µS"
-        if ranges:
+        if common:
             line, = axes.plot(grid, np.mean(cells_us, axis=1), label=label)
             axes.fill_between(grid, *np.quantile(cells_us, [0.05, 0.95], axis=1), alpha=0.25, color=line.get_color())
         else:
             axes.ecdf(cells_us[0], label=label)
-    if ranges:
+    if common:
         axes.set(title=f"{cells} simulated cells: mean, 5 to 95 %", xscale="log", xlabel="time after programming (s)",
                  ylabel="conductance (µS)")
     else:
