@@ -205,3 +205,19 @@ def test_json_holds_no_infinity_and_no_chip_file():
     assert found["layers"][0]["accumulated_snr_db"] == 10.0
     assert found["energy"] == CASE.energy and found["chips"] == [0.7, 0.8]
     assert "chip_texts" not in content and content["notes"] == ["a note"]
+
+
+def test_products_without_operations_are_counted():
+    case = replace(CASE, operations=())
+    last = report.render(replace(SUMMARY, cases=(case,))).splitlines()[-2]
+    assert last == "       softmax, layer norm, GELU, buffers and data movement are not counted"
+    case = replace(CASE, products=())
+    last = report.render(replace(SUMMARY, cases=(case,))).splitlines()[-2]
+    assert last.strip().startswith("attention products, softmax, layer norm")
+
+
+def test_a_folder_by_its_name_and_a_file_that_can_be_read(tmp_path):
+    as_json, _, _ = report.write_files([SUMMARY], str(tmp_path))
+    text = as_json.read_text()
+    assert text.startswith('[\n {\n  "path": "runs/a.h5",\n  "study": "s",\n')
+    assert text.endswith("}\n]\n")

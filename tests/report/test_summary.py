@@ -248,6 +248,43 @@ def test_intervals_are_those_of_wilson():
     assert CASE.change[1] < CASE.change[0] < CASE.change[2]
 
 
+@pytest.mark.parametrize("done", [[True, True, True], [True, False, True]])
+def test_chips_of_other_examples_do_not_count(done):
+    other = dataclasses.replace(chip(1, 1, 0), done=np.array(done))
+    found = aggregate.summarise(trace(only=Case('name = "c"', (chip(0, 1, 0), other)))).cases[0]
+    assert (found.chips, found.examples) == ((1.0,), 2)
+
+
+def test_the_metric_that_the_trace_names():
+    """Of 0 1 1 read as 1 1 1, class 1 has a precision of 2/3 and a recall of 1: F1 is 0.8."""
+    made = dataclasses.replace(trace(), attributes=ROOT | {"metric": "f1"})
+    found = aggregate.summarise(made)
+    assert found.metric == "f1"
+    np.testing.assert_allclose(found.references[1].value, 0.8, rtol=1e-12)
+    np.testing.assert_allclose(found.cases[0].chips, [1, 2 / 3], rtol=1e-12)
+
+
+def test_bounds_of_a_case_are_the_means_of_its_chips():
+    """Wilson's intervals of 2 of 2 and 1 of 2."""
+    z2 = 1.959963984540054**2
+    certain = (2 / (2 + z2), 1.0)
+    half = math.sqrt(z2 * 0.5 * 0.5 / 2 + z2**2 / 16) / (1 + z2 / 2)
+    bounds = [(certain[0] + 0.5 - half) / 2, (certain[1] + 0.5 + half) / 2]
+    np.testing.assert_allclose([CASE.low, CASE.high], bounds, rtol=1e-9)
+
+
+def test_parts_of_an_assumed_price_are_named_once_each():
+    plain = {"adc_bits": 8, "dac_bits": 1}
+    assumed = {"adc_bits": 2, "dac_bits": 2}
+    for attributes, expected in ((plain, ()), (assumed, ("ADC", "DAC"))):
+        layers = [Layer(attributes, COUNTS), Layer(attributes, COUNTS)]
+        energy, parts = aggregate._energy(layers, 2)
+        assert parts == expected
+        np.testing.assert_allclose(
+            energy["ADC"], 2000 * adc(attributes["adc_bits"]).energy / 2, rtol=1e-12
+        )
+
+
 # ---------------------------------------------------------------- text, CSV, JSON
 
 def words(line):

@@ -94,3 +94,30 @@ def test_every_cell_of_table_and_file(tmp_path):
     assert figures == pytest.approx([0.55, 0.65, 0.4, 0.8], rel=1e-12)
     assert float(first["change_low"]) < float(first["change"]) < float(first["change_high"])
     assert written[1]["change"] == written[1]["change_high"] == written[1]["chips_low"] == ""
+
+
+def test_cases_of_one_value_keep_the_order_of_the_study():
+    found = summary(
+        case("a: x", 0.5, adc={"bits": 4}), case("a: y", 0.4, adc={"bits": 4}),
+        case("a: b: z", 0.6, adc={"bits": 2}),
+    )
+    (curve,) = sweep.against(found, "adc.bits")
+    assert [point.name for _, point in curve.points] == ["a: b: z", "a: x", "a: y"]
+
+
+@pytest.mark.parametrize(("key", "which"), [
+    ("dac.bits", "is 8 in all of them"), ("adc.bit", "is stated by none of them"),
+])
+def test_the_whole_message_where_nothing_differs(key, which):
+    with pytest.raises(ConfigError) as caught:
+        sweep.against(SOME, key)
+    assert str(caught.value) == (
+        f"the cases of runs/x.h5 do not differ in {key}, which {which}; "
+        "name a key that the study's [[case]] tables vary"
+    )
+
+
+def test_a_case_without_a_change_has_three_empty_cells(tmp_path):
+    curves = [sweep.Curve("", ((4, replace(case("x", 0.5), change=None)),))]
+    path = sweep.write(curves, "k", "f1", tmp_path / "t.csv")
+    assert path.read_bytes().splitlines()[1] == b"4,,x,0.5,0.45,0.55,,,0,,,"

@@ -285,7 +285,7 @@ def _evaluated(case):
     first.
     """
     done = [chip for chip in case.chips if chip.done.sum() > 1]
-    return [chip for chip in done if chip.done.sum() == done[0].done.sum()]
+    return [chip for chip in done if np.array_equal(chip.done, done[0].done)]
 
 
 def _case(trace, name, case):
