@@ -217,7 +217,7 @@ class AnalogMatrix:
         x = _matrix("x", x, f"(b, {self.shape[1]})", self.shape[1], least=0).astype(np.float32)
         numbers_of_rows = _whole("first_row", first_row) + np.arange(len(x), dtype=np.int64)
         rows = np.column_stack([numbers_of_rows, np.zeros_like(numbers_of_rows)])
-        with _one_blas_thread():
+        with _one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             product = self._array.multiply(x, rows, self.study.seed)
         if not (np.isfinite(product.output).all() and np.isfinite(product.array_energy).all()):
             raise OutOfRangeError(
