@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 
 def expected():
     """Files that the wheel must hold."""
+    yield "xbarsim/py.typed"
     for path in (ROOT / "xbarsim").rglob("*.py"):
         yield path.relative_to(ROOT).as_posix()
     for folder in ("kernels", "data"):

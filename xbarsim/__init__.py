@@ -1,19 +1,71 @@
 """xbarsim: device-level simulation of memristor crossbars that runs real language models.
 
-`Crossbar` is one array as a circuit person sees it.  The command line (`xbarsim run`) is the whole
-chain from a BERT checkpoint to accuracy and energy.  Names are imported on first use, so that
+The names below are all that is promised; docs/api.md has an example of each.  `Crossbar` is one
+array as a circuit person sees it, `AnalogMatrix` a weight matrix on tiles, `run_study` the whole
+chain from a BERT checkpoint to accuracy and energy, `calibrate` what makes device files of
+measurements, `compare` a model on whole chips.  Names are imported on first use, so that
 `import xbarsim` costs nothing.
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_EXPORTS = {"Crossbar": "xbarsim.circuit.crossbar"}
-__all__ = ["Crossbar", "__version__"]
+# public name -> module that holds it; `calibrate` is a module itself
+_EXPORTS = {
+    "AnalogMatrix": "xbarsim.arrays.analog_matrix",
+    "Crossbar": "xbarsim.circuit.crossbar",
+    "Solution": "xbarsim.circuit.solution",
+    "compare": "xbarsim.chips.compare",
+    "device_names": "xbarsim.devices.presets",
+    "load_chip": "xbarsim.chips.chip",
+    "load_device": "xbarsim.devices.presets",
+    "load_network": "xbarsim.models.network",
+    "load_study": "xbarsim.config.study",
+    "read_trace": "xbarsim.studies.trace",
+    "run_study": "xbarsim.studies.run",
+    "summarise": "xbarsim.report.summary",
+}
+__all__ = [
+    "AnalogMatrix",
+    "Crossbar",
+    "Solution",
+    "__version__",
+    "calibrate",
+    "compare",
+    "device_names",
+    "load_chip",
+    "load_device",
+    "load_network",
+    "load_study",
+    "read_trace",
+    "run_study",
+    "summarise",
+]
+
+if TYPE_CHECKING:
+    from xbarsim import calibrate
+    from xbarsim.arrays.analog_matrix import AnalogMatrix
+    from xbarsim.chips.chip import load_chip
+    from xbarsim.chips.compare import compare
+    from xbarsim.circuit.crossbar import Crossbar
+    from xbarsim.circuit.solution import Solution
+    from xbarsim.config.study import load_study
+    from xbarsim.devices.presets import device_names, load_device
+    from xbarsim.models.network import load_network
+    from xbarsim.report.summary import summarise
+    from xbarsim.studies.run import run_study
+    from xbarsim.studies.trace import read_trace
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
+    if name == "calibrate":
+        return importlib.import_module("xbarsim.calibrate")
     if name in _EXPORTS:
         return getattr(importlib.import_module(_EXPORTS[name]), name)
     raise AttributeError(f"module 'xbarsim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

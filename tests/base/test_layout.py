@@ -1,12 +1,16 @@
 """The one-way order of the rooms, and what an import may cost."""
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+import xbarsim
 
 ROOT = Path(__file__).parents[2]
 
@@ -168,11 +172,48 @@ def test_kernels_import_only_arrays_and_each_other(path):
             assert not name.startswith("xbarsim") or name.startswith("xbarsim.kernels")
 
 
+def said_by(code):
+    """What a new interpreter prints for a line of code."""
+    command = [sys.executable, "-P", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def test_importing_xbarsim_compiles_nothing():
-    code = "import sys, xbarsim; print(any(m in sys.modules for m in ('numba', 'numpy', 'h5py')))"
-    assert (
-        subprocess.run(
-            [sys.executable, "-P", "-c", code], capture_output=True, text=True
-        ).stdout.strip()
-        == "False"
-    )
+    """No library is loaded, and 0.3 s of a processor are not reached."""
+    heavy = ("numba", "numpy", "h5py", "pydantic", "scipy")
+    code = f"import sys, xbarsim; print(any(m in sys.modules for m in {heavy}))"
+    assert said_by(code) == "False"
+    timed = "import time; t = time.process_time(); import xbarsim; print(time.process_time() - t)"
+    assert min(float(said_by(timed)) for _ in range(3)) < 0.3
+
+
+def public_names():
+    """{name: module} of what `xbarsim/__init__.py` imports for type checkers."""
+    tree = ast.parse((ROOT / "xbarsim" / "__init__.py").read_text(encoding="utf-8"))
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    return {alias.name: node.module for node in checked.body for alias in node.names}
+
+
+def test_public_names_are_the_same_for_python_type_checkers_and_the_page():
+    checked = public_names()
+    assert checked.pop("calibrate") == "xbarsim"
+    assert checked == xbarsim._EXPORTS
+    assert sorted(xbarsim.__all__) == sorted([*checked, "calibrate", "__version__"])
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+)[`(]", page, re.M))
+    assert listed == set(xbarsim.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("name", sorted(set(xbarsim.__all__) - {"__version__"}))
+def test_public_names_are_documented_and_annotated(name):
+    """Of a function: Returns, an annotation of everything; Parameters and Raises where it can."""
+    found = getattr(xbarsim, name)
+    assert found.__doc__
+    if not inspect.isfunction(found):
+        return
+    assert "return" in found.__annotations__
+    parameters = inspect.signature(found).parameters
+    assert set(parameters) <= set(found.__annotations__)
+    wanted = ("Parameters", "Returns", "Raises") if parameters else ()
+    for section in wanted:
+        assert f"    {section}\n    ---" in found.__doc__, f"{name} lacks {section}"

@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 
 from xbarsim.arrays.converters import InputCoder, adc_full_scale, code_range, only_sign
-from xbarsim.arrays.layout import Layout, layout_of
-from xbarsim.arrays.mapping import Encoded, choose_clip, encode
-from xbarsim.arrays.tile import program_row_block
+from xbarsim.arrays.layout import Layout
+from xbarsim.arrays.mapping import Encoded
+from xbarsim.arrays.plan import plan_matrix
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.devices.model import Counts
 from xbarsim.kernels.arrays.converters import convert_accumulate
@@ -98,62 +98,46 @@ def program_matrix(name, index, weight, moment, study, device):
     ------
     ShapeError, OutOfRangeError : not a finite matrix
     """
-    if weight.ndim != 2:
-        raise ShapeError(f"weights of {name} must be a matrix (out, in), got shape {weight.shape}")
-    if not np.isfinite(weight).all():
-        raise OutOfRangeError(
-            f"weights of {name} contain NaN or infinity; the checkpoint is damaged"
-        )
-    study = study.for_layer(name)
-    mapping = study.mapping
-    device = device.in_study(study)
-    weight = np.asarray(weight, np.float64).T
-    encoded = encode(weight, choose_clip(weight, moment, mapping, device), mapping, device)
-    slices, signs, inputs, outputs = encoded.target.shape
-    layout = layout_of(inputs, outputs, mapping)
+    plan = plan_matrix(name, index, weight, moment, study, device)
+    return solve_matrix(plan, map(plan.program, range(plan.layout.row_blocks)))
+
+
+def solve_matrix(plan, cells):
+    """ProgrammedMatrix of a MatrixPlan and the Programmed cells of its row blocks, one after the
+    other: their wires solved, their planes joined to conversions.
+    """
+    mapping, encoded = plan.study.mapping, plan.encoded
+    slices, signs, _, outputs = encoded.target.shape
     in_analog = mapping.sign == "pair" and mapping.subtraction == "analog"
     # The low state of unsigned weights is a reference's: subtracted before the converter, or
     # digitally with the input sum.
     reference = (
-        device.conductance_min
+        plan.device.conductance_min
         if mapping.sign == "offset" and mapping.subtraction == "analog"
         else 0.0
     )
-
-    rows = [
-        program_row_block(
-            encoded.target[:, :, layout.rows(block)].reshape(layout.planes, -1, outputs),
-            layout,
-            device,
-            study,
-            index,
-            block * layout.tiles_per_row_block,
-        )
-        for block in range(layout.row_blocks)
-    ]
+    rows = [plan.solve(block, of_block) for block, of_block in enumerate(cells)]
 
     def conversions(planes, join):
         planes = planes.reshape(slices, signs, outputs, -1)
         joined = join(planes[:, 0], planes[:, 1]) if in_analog else planes
         return joined.reshape(-1, joined.shape[-1]).astype(np.float32)
 
-    def noise_of(row):
-        return np.zeros_like(row.transfer) if row.variance is None else row.variance
-
     noisy = any(row.variance is not None for row in rows)
+    variance = tuple(conversions(row.variance_or_zero, np.add) for row in rows) if noisy else None
     return ProgrammedMatrix(
-        name,
-        index,
-        study,
-        weight.T,
+        plan.name,
+        plan.index,
+        plan.study,
+        plan.weight,
         encoded,
-        layout,
+        plan.layout,
         value=encoded.value[:, 0] if in_analog else encoded.value.reshape(-1, outputs),
         transfer=tuple(conversions(row.transfer - reference, np.subtract) for row in rows),
-        variance=tuple(conversions(noise_of(row), np.add) for row in rows) if noisy else None,
+        variance=variance,
         power=tuple(row.power.astype(np.float32) for row in rows),
         input_sum=encoded.offset + reference * encoded.value.sum(axis=(0, 1)),
-        read_voltage=device.read_voltage,
+        read_voltage=plan.device.read_voltage,
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
         counts=sum((row.counts for row in rows), Counts()),

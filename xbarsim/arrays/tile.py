@@ -28,6 +28,11 @@ class TileRow:
     attenuation_std: np.ndarray
     counts: Counts
 
+    @property
+    def variance_or_zero(self):
+        """The variance, 0 where there is none."""
+        return np.zeros_like(self.transfer) if self.variance is None else self.variance
+
 
 def program_row_block(target, layout, device, study, matrix, first_tile):
     """Program the tiles of one row block and solve their wires.
@@ -41,17 +46,31 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
     matrix, first_tile : int, name the random streams: results do not depend on the order of
         programming
     """
-    rows = target.shape[1]
     streams = Streams(study.seed, matrix, first_tile)
+    cells = program_cells(target, layout, device, study, streams)
+    return solve_row_block(cells, layout, device, study, streams, rows=target.shape[1])
+
+
+def program_cells(target, layout, device, study, streams):
+    """Programmed cells (tiles, word_lines, bit_lines) of one row block; target as in
+    `program_row_block`.
+    """
     programmed = device.program(layout.to_tiles(target, device.conductance_min), streams)
-    achieved = programmed.conductance
     if study.mapping.unused == "open":
-        achieved[~layout.to_tiles(np.ones(target.shape, bool), False)] = 0.0
-    transfer, power = solve_wires(achieved, study)
-    conductance = achieved.transpose(0, 2, 1)
+        used = layout.to_tiles(np.ones(target.shape, bool), False)
+        programmed.conductance[~used] = 0.0
+    return programmed
+
+
+def solve_row_block(cells, layout, device, study, streams, rows):
+    """TileRow of Programmed cells (tiles, word_lines, bit_lines), of which `rows` word lines are
+    driven; streams : which cells have telegraph noise.
+    """
+    transfer, power = solve_wires(cells.conductance, study)
+    conductance = cells.conductance.transpose(0, 2, 1)
     passed, mean, std = attenuation(transfer, conductance)
     variance = None
-    sigma = device.read_noise_sigma(programmed, streams, study.dac.read_time_ns * NANO)
+    sigma = device.read_noise_sigma(cells, streams, study.dac.read_time_ns * NANO)
     if np.any(sigma):
         # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its
         # signal is.
@@ -62,7 +81,7 @@ def program_row_block(target, layout, device, study, matrix, first_tile):
         power[:rows, :rows],
         mean,
         std,
-        programmed.counts,
+        cells.counts,
     )
 
 

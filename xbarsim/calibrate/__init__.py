@@ -6,8 +6,24 @@ kind is a module with `from_files`.
 """
 
 import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from xbarsim.base.errors import ConfigError
+
+if TYPE_CHECKING:
+    from xbarsim.calibrate.array import fit_array
+    from xbarsim.calibrate.devices import device_toml, write_device
+    from xbarsim.calibrate.faults import fit_faults
+    from xbarsim.calibrate.iv import fit_iv
+    from xbarsim.calibrate.programming import fit_programming
+    from xbarsim.calibrate.pulses import fit_pulses
+    from xbarsim.calibrate.read_noise import fit_read_noise
+    from xbarsim.calibrate.result import FitResult, Parameter
+    from xbarsim.calibrate.retention import fit_retention
+    from xbarsim.calibrate.spread import fit_spread
+    from xbarsim.calibrate.write_verify import fit_write_verify
 
 # kind of `xbarsim calibrate` -> module with from_files(paths, columns, where) -> FitResult; the
 # first line of its docstring is what the help says
@@ -30,10 +46,26 @@ _EXPORTS = {
     "write_device": "devices",
     **{f"fit_{module}": module for module in KINDS.values()},
 }
-__all__ = [*_EXPORTS, "KINDS", "calibrate_files"]
+__all__ = [
+    "KINDS",
+    "FitResult",
+    "Parameter",
+    "calibrate_files",
+    "device_toml",
+    "fit_array",
+    "fit_faults",
+    "fit_iv",
+    "fit_programming",
+    "fit_pulses",
+    "fit_read_noise",
+    "fit_retention",
+    "fit_spread",
+    "fit_write_verify",
+    "write_device",
+]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
         return getattr(importlib.import_module(f"xbarsim.calibrate.{_EXPORTS[name]}"), name)
     raise AttributeError(f"module 'xbarsim.calibrate' has no attribute {name!r}")
@@ -42,7 +74,13 @@ def __getattr__(name):
 MATRICES = {"faults", "array"}  # kinds whose files are matrices, not tables
 
 
-def calibrate_files(kind, paths, columns=None, where=None, skip=0):
+def calibrate_files(
+    kind: str,
+    paths: Sequence[str | Path],
+    columns: dict[str, str] | None = None,
+    where: dict[str, str] | None = None,
+    skip: int = 0,
+) -> "FitResult":
     """FitResult of measurement files.
 
     Parameters
@@ -52,6 +90,10 @@ def calibrate_files(kind, paths, columns=None, where=None, skip=0):
         guessed from headers
     where : {header: value or "low..high"}: rows to keep
     skip : lines at the beginning of every file that are not read
+
+    Returns
+    -------
+    FitResult
 
     Raises
     ------

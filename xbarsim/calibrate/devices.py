@@ -1,10 +1,12 @@
 """Device files of fits: the tables that a fit determines, laid over a device that states the rest."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.base.toml_files import validated
+from xbarsim.calibrate.result import FitResult
 from xbarsim.devices.file import DeviceFile
 from xbarsim.devices.presets import DEVICES
 
@@ -70,14 +72,33 @@ def _process(stated, fitted, kind, base):
     return table
 
 
-def write_device(result, path, base, files):
-    """Write `device_toml` of a fit to measurement `files`; returns the path."""
+def write_device(
+    result: FitResult, path: str | Path, base: str | Path | None, files: Sequence[str | Path] = ()
+) -> Path:
+    """Write the device file of a fit.
+
+    Parameters
+    ----------
+    result : of a `fit_...` or of `calibrate_files`
+    path : of the file, which is replaced whole
+    base : name or file of the device over which the fitted tables are laid
+    files : measurements behind the fit, which the file names as its source; none of arrays
+
+    Returns
+    -------
+    Path of the file
+
+    Raises
+    ------
+    ConfigError : no base; a fit that determines no table; a combination that is not a device
+    OutputError : a file that cannot be written
+    """
     path = Path(path)
-    text = device_toml(
-        result,
-        base,
-        f"xbarsim calibrate {result.kind} {' '.join(Path(file).name for file in files)}",
-    )
+    names = " ".join(Path(file).name for file in files)
+    source = f"xbarsim calibrate {result.kind} {names}"
+    if not files:
+        source = f"xbarsim.calibrate.fit_{result.kind.replace('-', '_')}"
+    text = device_toml(result, base, source)
     with replacing(path) as file:
         file.write(text)
     return path

@@ -7,6 +7,7 @@ entry in `[[assumed]]` that gives the range to sweep.
 """
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -383,8 +384,16 @@ class Description:
         return describe_chip(self.name, content)
 
 
-def load_chip(name_or_path):
+def load_chip(name_or_path: str | Path) -> Description:
     """Description of a chip by name or file.
+
+    Parameters
+    ----------
+    name_or_path : one of those that `xbarsim chip list` shows, or a file of the form of docs/chips.md
+
+    Returns
+    -------
+    Description : its name and its validated file
 
     Raises
     ------

@@ -2,16 +2,46 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.base.units import MICRO, MILLI, SQUARE_MILLIMETRE, engineering
+from xbarsim.chips.chip import Description, load_chip
+from xbarsim.chips.rollup import RollUp, roll_up
 
 TERA = 1e12
 OPERATIONS_PER_MM2 = TERA / SQUARE_MILLIMETRE
+
+
+def compare(
+    chips: Iterable[str | Path | Description],
+    model: str | Path = "bert-large",
+    sequence: int = 128,
+    batch: int = 1,
+) -> list[RollUp]:
+    """One model on several chips: energy, area and time.
+
+    Parameters
+    ----------
+    chips : names, chip files or Descriptions of `load_chip`
+    model : a name of data/models.toml, or a checkpoint directory
+    sequence, batch : tokens per sequence, sequences that are there at once
+
+    Returns
+    -------
+    list of RollUp, one a chip: `joules` per sequence (J), `latency` of the batch (s), `area` (m²)
+
+    Raises
+    ------
+    ConfigError, OutOfRangeError : what `load_chip` and `roll_up` raise
+    """
+    if isinstance(chips, str | Path | Description):
+        chips = [chips]
+    loaded = [chip if isinstance(chip, Description) else load_chip(chip) for chip in chips]
+    return [roll_up(chip, str(model), sequence, batch) for chip in loaded]
 
 
 @dataclass(frozen=True)

@@ -102,11 +102,9 @@ def _compare(
     per sequence.
     """
     from xbarsim.chips import compare
-    from xbarsim.chips.chip import load_chip
-    from xbarsim.chips.rollup import roll_up
 
     _keep_inputs(names, picture, out, ("chips.json", "chips.csv", "breakdown.csv"))
-    results = [roll_up(load_chip(name), model, sequence, batch) for name in names]
+    results = compare.compare(names, model, sequence, batch)
     if as_json:
         print(
             json.dumps(

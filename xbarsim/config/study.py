@@ -8,6 +8,7 @@ pattern.
 """
 
 import fnmatch
+from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
@@ -223,9 +224,20 @@ def study_text(name_or_path):
     return STUDIES.text(name_or_path)
 
 
-def load_study(name_or_path="default", overrides=None):
+def load_study(
+    name_or_path: str | Path = "default", overrides: dict[str, Any] | None = None
+) -> Study:
     """Study of a TOML file or of an embedded name, with a nested dictionary of overrides laid over
     it.
+
+    Parameters
+    ----------
+    name_or_path : one of those that `xbarsim study` lists, or a TOML file
+    overrides : {table: {key: value}}, units as the names of the keys say
+
+    Returns
+    -------
+    Study
 
     Raises
     ------

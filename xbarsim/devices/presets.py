@@ -1,5 +1,7 @@
 """Devices that come with xbarsim, and device files of one's own."""
 
+from pathlib import Path
+
 from xbarsim.base.errors import ConfigError, XbarsimError
 from xbarsim.base.toml_files import Presets, parse, validated
 from xbarsim.devices.file import DeviceFile
@@ -8,17 +10,38 @@ from xbarsim.devices.model import EFFECTS, DeviceModel
 DEVICES = Presets("device", "devices")
 
 
-def device_names():
-    """Names of the devices that come with xbarsim."""
+def device_names() -> list[str]:
+    """Names of the devices that come with xbarsim, sorted.
+
+    Examples
+    --------
+    >>> "pcm" in device_names()
+    True
+    """
     return DEVICES.names()
 
 
-def load_device(name_or_path):
+def load_device(name_or_path: str | Path) -> DeviceModel:
     """DeviceModel of a preset's name or of a device file, as it is now.
+
+    Parameters
+    ----------
+    name_or_path : one of `device_names()`, or a file of the form of docs/devices.md
+
+    Returns
+    -------
+    DeviceModel : `at(time=..., temperature=...)` is the device under these conditions (s, K),
+        `program(target, seed)` writes conductances (S)
 
     Raises
     ------
     ConfigError : unknown name, not TOML, unknown or missing key, value out of range
+
+    Examples
+    --------
+    >>> device = load_device("pcm").at(time=3600.0)
+    >>> f"{device.conductance_max:.1e} S"
+    '2.5e-05 S'
     """
     return parse_device(name_or_path, device_text(name_or_path))
 

@@ -25,8 +25,16 @@ class Network:
         return isinstance(self.model, DecoderModel)
 
 
-def load_network(path):
+def load_network(path: str | Path) -> Network:
     """Read a Hugging Face directory, a GGUF file, or a directory that holds one GGUF file.
+
+    Parameters
+    ----------
+    path : of a BERT or MPNet encoder, or of a decoder of the families of docs/decoders.md
+
+    Returns
+    -------
+    Network : `model`, weights in float32; `tokenizer`; `generates`, True of a decoder
 
     Raises
     ------

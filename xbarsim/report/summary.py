@@ -10,7 +10,7 @@ import numpy as np
 
 from xbarsim.base.errors import TraceError
 from xbarsim.chips.components import adc, dac, load_component
-from xbarsim.studies.trace import MAY_BE_INFINITE
+from xbarsim.studies.trace import MAY_BE_INFINITE, Trace
 from xbarsim.tasks import metrics
 from xbarsim.tasks.task import Task
 
@@ -150,8 +150,17 @@ class Summary:
     chip_texts: dict = field(default_factory=dict)
 
 
-def summarise(trace):
+def summarise(trace: Trace) -> Summary:
     """Summary of a Trace; paths without a finished example are left out.
+
+    Parameters
+    ----------
+    trace : Trace of `read_trace`
+
+    Returns
+    -------
+    Summary : of every path the metric with its 95 % interval, SNR per layer in dB, events, energy
+        in joule per example
 
     Raises
     ------

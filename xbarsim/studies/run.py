@@ -6,6 +6,9 @@ so results do not depend on the number of threads.
 
 import dataclasses
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +16,7 @@ from xbarsim.base.errors import IdleSettingWarning
 from xbarsim.base.interrupts import Interrupts
 from xbarsim.base.progress import silent, unsaid
 from xbarsim.chips import chip
+from xbarsim.config.study import Study
 from xbarsim.devices.presets import device_text, parse_device
 from xbarsim.hardware import functions, idle, products
 from xbarsim.hardware.build import Hardware, chip_seed, program_arrays
@@ -99,7 +103,14 @@ def sources_of(study):
     )
 
 
-def run_study(study, directory="runs", threads=None, progress=silent, say=unsaid, sources=None):
+def run_study(
+    study: Study,
+    directory: str | Path = "runs",
+    threads: int | None = None,
+    progress: Callable[[str, int], Callable[[int], Any]] = silent,
+    say: Callable[[str], Any] = unsaid,
+    sources: Sources | None = None,
+) -> Path:
     """Run every case of a study on its examples.
 
     Whatever was evaluated before an error or an interruption stays in the trace; the error carries
@@ -116,7 +127,13 @@ def run_study(study, directory="runs", threads=None, progress=silent, say=unsaid
 
     Returns
     -------
-    Path of the trace
+    Path of the trace, for `read_trace`
+
+    Raises
+    ------
+    ConfigError : a study, device or chip file that cannot be used as it is
+    OutOfRangeError : conditions that the device does not state; a result that is no number
+    CheckpointError, TaskError, FetchError, OutputError : what is read, fetched or written
     """
     sources = sources or sources_of(study)
     devices = {name: parse_device(name, text) for name, text in sources.devices.items()}

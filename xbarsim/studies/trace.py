@@ -156,10 +156,18 @@ def part_files(parts):
     return sorted(parts.glob("[0-9]*.h5"))
 
 
-def read_trace(path):
+def read_trace(path: str | Path) -> Trace:
     """Trace of a file, or of the parts of a run that is under way or was killed.
 
     Of a damaged file everything that can be read is kept; `Trace.damage` says what is lost.
+
+    Parameters
+    ----------
+    path : NAME.h5 that `run_study` wrote, or NAME.parts while it is under way
+
+    Returns
+    -------
+    Trace : its data sets, with units, are those of docs/trace.md
 
     Raises
     ------
