@@ -100,6 +100,7 @@ def test_titles_and_layout(panels):
         "current of a cell at the ends of the window; ohmic",
     ]
     assert (axes[1].get_xlabel(), axes[1].get_xscale()) == ("time after programming (s)", "log")
+    assert (axes[0].get_ylabel(), axes[1].get_ylabel()) == ("sigma (µS)", "conductance (µS)")
     for found in axes:
         grid = found.xaxis.get_gridlines()[0]
         assert grid.get_visible() and grid.get_alpha() == 0.3
