@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import operator
 import re
 import subprocess
 import sys
@@ -204,10 +205,19 @@ def test_public_names_are_the_same_for_python_type_checkers_and_the_page():
     assert listed == set(xbarsim.__all__) - {"__version__"}
 
 
-@pytest.mark.parametrize("name", sorted(set(xbarsim.__all__) - {"__version__"}))
+NAMES = sorted(set(xbarsim.__all__) - {"__version__"})
+FITS = [f"calibrate.{name}" for name in xbarsim.calibrate.__all__ if name != "KINDS"]
+
+
+def test_names_of_calibrate_are_those_that_it_exports():
+    own = {"KINDS", "calibrate_files"}
+    assert set(xbarsim.calibrate.__all__) == own | set(xbarsim.calibrate._EXPORTS)
+
+
+@pytest.mark.parametrize("name", NAMES + FITS)
 def test_public_names_are_documented_and_annotated(name):
-    """Of a function: Returns, an annotation of everything; Parameters and Raises where it can."""
-    found = getattr(xbarsim, name)
+    """Of a function: an annotation of everything, Parameters, Returns and Raises."""
+    found = operator.attrgetter(name)(xbarsim)
     assert found.__doc__
     if not inspect.isfunction(found):
         return
