@@ -105,6 +105,17 @@ def test_conductances_lie_on_their_tiles():
                 np.testing.assert_allclose(found[row, column, plane], tile, rtol=1e-12, atol=0)
 
 
+def test_every_tile_has_errors_of_its_own():
+    """All cells in one state: no two tiles are programmed alike, nor those of another index."""
+    device = {"name": "pcm"}
+    effects = IDEAL | {"programming": True}
+    chosen = tables(device=device, effects=effects)
+    zero, x = np.zeros((9, 13)), numbers()[1]
+    first = AnalogMatrix(zero, chosen, samples=x, seed=1).conductances.reshape(8, -1)
+    second = AnalogMatrix(zero, chosen, samples=x, seed=1, index=1).conductances.reshape(8, -1)
+    assert len(np.unique(np.concatenate([first, second]), axis=0)) == 16
+
+
 def test_wires_are_those_of_dense_nodal_analysis():
     weight, x = numbers()
     chosen = tables(effects=IDEAL | {"wires": True}, wires=WIRES)

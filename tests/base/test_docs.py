@@ -1,10 +1,15 @@
 """The code blocks of the pages in docs/ that promise to be run."""
 
+import doctest
+import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny import make_tiny_place
+
+import xbarsim
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -23,3 +28,22 @@ def test_code_blocks_run_one_after_the_other(page, tmp_path, monkeypatch, capsys
         line = text[: block.start()].count("\n") + 1  # so that tracebacks show the line of the page
         exec(compile("\n" * line + block[1], DOCS / page, "exec"), names)
     assert "False" not in capsys.readouterr().out
+
+
+def test_the_matrix_of_the_readme_runs():
+    """`weight` and `x` are the reader's; the result is near the exact product."""
+    text = (DOCS.parent / "README.md").read_text()
+    (block,) = (
+        b for b in re.findall(r"^```python\n(.*?)^```$", text, re.S | re.M) if "Matrix" in b
+    )
+    rng = np.random.default_rng(0)
+    names = {"weight": rng.standard_normal((20, 30)), "x": rng.standard_normal((40, 30))}
+    exec(block, names)
+    exact = names["x"] @ names["weight"].T
+    assert (names["product"].output - exact).std() < 0.2 * exact.std()
+    assert names["product"].energy.shape == (40,)
+
+
+@pytest.mark.parametrize("module", sorted({*xbarsim._EXPORTS.values(), "xbarsim.calibrate.faults"}))
+def test_examples_of_public_names_run(module):
+    assert doctest.testmod(importlib.import_module(module)).failed == 0

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import operator
 import re
 import subprocess
 import sys
@@ -204,12 +205,33 @@ def test_public_names_are_the_same_for_python_type_checkers_and_the_page():
     assert listed == set(xbarsim.__all__) - {"__version__"}
 
 
-@pytest.mark.parametrize("name", sorted(set(xbarsim.__all__) - {"__version__"}))
+def methods_of(found):
+    """Methods and properties without underscore of a class, its `__init__`; none of a module."""
+    if not inspect.isclass(found):
+        return []
+    own = {key: value for key, value in vars(found).items() if key[0] != "_" or key == "__init__"}
+    getters = [value.fget for value in own.values() if isinstance(value, property)]
+    return getters + [value for value in own.values() if inspect.isfunction(value)]
+
+
+NAMES = sorted(set(xbarsim.__all__) - {"__version__"})
+FITS = [f"calibrate.{name}" for name in xbarsim.calibrate.__all__ if name != "KINDS"]
+
+
+def test_names_of_calibrate_are_those_that_it_exports():
+    own = {"KINDS", "calibrate_files"}
+    assert set(xbarsim.calibrate.__all__) == own | set(xbarsim.calibrate._EXPORTS)
+
+
+@pytest.mark.parametrize("name", NAMES + FITS)
 def test_public_names_are_documented_and_annotated(name):
-    """Of a function: Returns, an annotation of everything; Parameters and Raises where it can."""
-    found = getattr(xbarsim, name)
+    """Of a function: an annotation of everything, Parameters, Returns and Raises."""
+    found = operator.attrgetter(name)(xbarsim)
     assert found.__doc__
     if not inspect.isfunction(found):
+        for method in methods_of(found):
+            parameters = set(inspect.signature(method).parameters) - {"self"}
+            assert parameters | {"return"} <= set(method.__annotations__), method
         return
     assert "return" in found.__annotations__
     parameters = inspect.signature(found).parameters

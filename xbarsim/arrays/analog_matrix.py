@@ -82,6 +82,11 @@ class AnalogMatrix:
     >>> matrix = AnalogMatrix(weight, {"device": {"name": "ideal"}}, samples=x, seed=1)
     >>> matrix.multiply(x[:3]).output.shape
     (3, 4)
+    >>> matrix.conductances.shape
+    (1, 1, 2, 128, 128)
+    >>> halved = matrix.with_conductances(matrix.conductances / 2)
+    >>> bool((halved.multiply(x).energy < matrix.multiply(x).energy).all())
+    True
     """
 
     def __init__(
@@ -173,12 +178,6 @@ class AnalogMatrix:
         Raises
         ------
         ShapeError, OutOfRangeError : another shape; NaN, infinity or a negative conductance
-
-        Examples
-        --------
-        >>> stuck = matrix.conductances
-        >>> stuck[0, 0, 0, :, 2] = 0.0
-        >>> broken = matrix.with_conductances(stuck)
         """
         given = numbers("conductances", conductances, "S")
         if given.shape != self._tiles_shape:

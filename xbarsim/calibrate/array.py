@@ -13,6 +13,7 @@ import dataclasses
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import cho_solve, cholesky, lapack
 from threadpoolctl import threadpool_limits
 
@@ -39,8 +40,19 @@ class ArrayFit(FitResult):
     conductance_identified: np.ndarray = None
 
 
-def fit_array(voltage, current, nominal=None, input_current=None, *, word_line_resistance=None, bit_line_resistance=None,
-              source_resistance=None, sense_resistance=None, current_sigma=None, nominal_sigma=None):
+def fit_array(
+    voltage: ArrayLike,
+    current: ArrayLike,
+    nominal: ArrayLike | None = None,
+    input_current: ArrayLike | None = None,
+    *,
+    word_line_resistance: float | None = None,
+    bit_line_resistance: float | None = None,
+    source_resistance: float | None = None,
+    sense_resistance: float | None = None,
+    current_sigma: float | None = None,
+    nominal_sigma: float | None = None,
+) -> ArrayFit:
     """Resistances and conductances behind the currents of an array.
 
     Parameters

@@ -15,11 +15,19 @@ from xbarsim.devices.presets import DEVICES
 _INSTEAD = {"programming": "write_verify", "write_verify": "programming"}
 
 
-def device_toml(result, base, source):
+def device_toml(result: FitResult, base: str | Path | None, source: str) -> str:
     """TOML text of device `base` (a name or a file) with the tables of a FitResult in the place of
     its own.
 
+    Parameters
+    ----------
+    result : of a `fit_...` or of `calibrate_files`
+    base : as in `write_device`
     source : where the measurement is from; written into every fitted table
+
+    Returns
+    -------
+    The text
 
     Raises
     ------

@@ -10,6 +10,7 @@ import enum
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from xbarsim.base.array_files import read_array
@@ -55,7 +56,7 @@ class _Faults:
         return self.rows[:, None] | self.columns
 
 
-def fit_faults(conductance, target=None):
+def fit_faults(conductance: ArrayLike, target: ArrayLike | None = None) -> FitResult:
     """Rates of stuck cells, and whether they lie on lines.
 
     A cell is stuck where it is farther from the healthy cells of its target than six robust

@@ -1,8 +1,10 @@
 """Sweeps of current against voltage: the curve of a state that a cell holds, one cell or many."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.calibrate.iv_models import fit_branches
@@ -20,7 +22,11 @@ COLUMNS = (
 LEAST_CELLS = 8  # for a spread over cells
 
 
-def fit_iv(voltage, current, cell=None):
+def fit_iv(
+    voltage: ArrayLike | Sequence[ArrayLike],
+    current: ArrayLike | Sequence[ArrayLike],
+    cell: Sequence[object] | None = None,
+) -> FitResult:
     """I = G V0 sinh(V / V0) of the state that a cell holds along its sweeps.
 
     Fitted are the branches in which the state does not change: the returns of resets (the

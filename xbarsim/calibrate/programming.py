@@ -4,6 +4,7 @@ heavy-tailed)."""
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from xbarsim.base.errors import OutOfRangeError, ShapeError
@@ -41,7 +42,12 @@ LEAST_TESTED = 8  # writes at a level whose distribution is tested alone
 DRAWN = 200  # points of the fitted distribution in the picture
 
 
-def fit_programming(target, achieved, degree=None, bias_degree=None):
+def fit_programming(
+    target: ArrayLike,
+    achieved: ArrayLike,
+    degree: int | None = None,
+    bias_degree: int | None = None,
+) -> FitResult:
     """Distribution of achieved - target.
 
     The mean error and the standard deviation follow the target, each by a polynomial (degree 0 to 3

@@ -2,8 +2,10 @@
 window."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.base.units import MICROSIEMENS
@@ -30,7 +32,12 @@ LEAST = 8
 UNCERTAIN = 3.0  # an end of the interval so many times the value: not identified
 
 
-def fit_pulses(up=None, down=None, unit="S", law=None):
+def fit_pulses(
+    up: ArrayLike | Sequence[ArrayLike] | None = None,
+    down: ArrayLike | Sequence[ArrayLike] | None = None,
+    unit: str = "S",
+    law: str | None = None,
+) -> FitResult:
     """Law of the steps of trains of equal pulses.
 
     Every pulse moves the cell by the law that `[write_verify]` of a device file runs, of two for

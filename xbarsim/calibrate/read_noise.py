@@ -8,8 +8,10 @@ approximation, so that Akaike's criterion compares them.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import chi2, norm
 
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
@@ -29,7 +31,12 @@ MODEL = "white noise of independent reads"
 NO_TIME = "reads without a time axis: give the time of every read"
 
 
-def fit_read_noise(time, signal, band=None, unit="S"):
+def fit_read_noise(
+    time: ArrayLike | Sequence[ArrayLike] | None,
+    signal: ArrayLike | Sequence[ArrayLike],
+    band: tuple[float, float] | None = None,
+    unit: str = "S",
+) -> FitResult:
     """White, 1/f^alpha and telegraph noise of read traces.
 
     Parameters

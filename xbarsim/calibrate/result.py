@@ -7,6 +7,7 @@ reason instead.
 
 import dataclasses
 import math
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Parameter:
     reason: str
 
     @classmethod
-    def known(cls, name, unit, value, low, high):
+    def known(cls, name: str, unit: str, value: float, low: float, high: float) -> Self:
         """A value with its 90 % interval, SI."""
         value, low, high = float(value), float(low), float(high)
         if not (
@@ -44,11 +45,11 @@ class Parameter:
         return cls(name, unit, value, low, high, True, "")
 
     @classmethod
-    def unknown(cls, name, unit, reason, high=None):
+    def unknown(cls, name: str, unit: str, reason: str, high: float | None = None) -> Self:
         """What the data leave open, and why; `high` is what it is below at 95 %, if they tell."""
         return cls(name, unit, None, None, high, False, reason)
 
-    def __str__(self):
+    def __str__(self) -> str:
         if not self.identified:
             return f"not identified: {self.reason}"
         scale, unit = prefixed(self.value or self.high, self.unit)
@@ -122,19 +123,19 @@ class FitResult:
     levels: tuple = ()
     warnings: tuple = ()
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Parameter:
         if not name.startswith("_"):
             for parameter in self.parameters:
                 if parameter.name == name:
                     return parameter
         raise AttributeError(f"this fit has no parameter {name!r}")
 
-    def better(self):
+    def better(self) -> "FitResult | None":
         """The alternative with the lowest AIC, if it is below that of this model; else None."""
         below = self.aic - TIE * abs(self.aic) if math.isfinite(self.aic) else self.aic
         return next((other for other in self.alternatives if other.aic < below), None)
 
-    def choose(self, name):
+    def choose(self, name: str) -> "FitResult":
         """The fit whose model starts with `name` (any case), this one or one of its alternatives;
         the others beside it.
 
@@ -156,11 +157,11 @@ class FitResult:
             chosen, inputs=self.inputs, alternatives=tuple(fit for fit in fits if fit is not chosen)
         )
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """Plain JSON values; numbers that are not finite become null."""
         return _plain(dataclasses.asdict(self))
 
-    def render(self):
+    def render(self) -> str:
         """The text that `xbarsim calibrate` prints."""
         lines = [f"{self.kind}: {self.model}", *(f"read  {line}" for line in self.inputs), ""]
         width = max((len(p.name) for p in self.parameters), default=0) + 2

@@ -2,8 +2,10 @@
 time) or drift (a power law of each cell)."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import MICROSIEMENS
@@ -68,7 +70,12 @@ class Described:
     free: int
 
 
-def fit_retention(time, conductance, cell=None, initial=None):
+def fit_retention(
+    time: ArrayLike,
+    conductance: ArrayLike,
+    cell: Sequence[object] | None = None,
+    initial: ArrayLike | None = None,
+) -> FitResult:
     """Shift of the conductance since the write, d = G - G(first): its mean and variance against
     log10(time / 1 s).
 

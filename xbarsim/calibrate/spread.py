@@ -2,8 +2,10 @@
 and from device to device."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from xbarsim.base.errors import OutOfRangeError, ShapeError
@@ -22,7 +24,12 @@ LEAST_CELLS = 3
 IMPLAUSIBLE = 1e-3
 
 
-def fit_spread(conductance, cell=None, state=None, cycle=None):
+def fit_spread(
+    conductance: ArrayLike,
+    cell: Sequence[object] | None = None,
+    state: Sequence[object] | None = None,
+    cycle: ArrayLike | None = None,
+) -> FitResult:
     """Variance components of repeated writes, g = mean (1 + device-to-device N) (1 + cycle-to-cycle
     N).
 

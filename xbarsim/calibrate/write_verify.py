@@ -2,8 +2,10 @@
 of pulses."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.base.units import MICROSIEMENS
@@ -48,7 +50,13 @@ class Write:
         return len(self.reads) - 1
 
 
-def fit_write_verify(target, conductance, write=None, pulse=None, law=None):
+def fit_write_verify(
+    target: ArrayLike,
+    conductance: ArrayLike,
+    write: Sequence[object] | None = None,
+    pulse: ArrayLike | None = None,
+    law: str | None = None,
+) -> FitResult:
     """The process behind a log of writes, as `[write_verify]` of a device file runs it.
 
     The tolerance lies between the worst read that ended a write and the best read that did not.

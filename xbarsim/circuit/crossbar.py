@@ -28,6 +28,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from xbarsim.base.array_files import numbers
 from xbarsim.base.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
@@ -80,20 +81,20 @@ class Crossbar:
 
     def __init__(
         self,
-        conductance,
-        word_line_resistance=1.0,
-        bit_line_resistance=1.0,
-        source_resistance=0.0,
-        sense_resistance=0.0,
+        conductance: ArrayLike,
+        word_line_resistance: ArrayLike = 1.0,
+        bit_line_resistance: ArrayLike = 1.0,
+        source_resistance: ArrayLike = 0.0,
+        sense_resistance: ArrayLike = 0.0,
         *,
-        drive="left",
-        sense="bottom",
-        floating_word_lines=(),
-        floating_bit_lines=(),
-        transposed=False,
-        cell=None,
-        access=None,
-    ):
+        drive: str = "left",
+        sense: str = "bottom",
+        floating_word_lines: ArrayLike = (),
+        floating_bit_lines: ArrayLike = (),
+        transposed: bool = False,
+        cell: cells.Sinh | cells.Polynomial | cells.Table | None = None,
+        access: cells.Selector | cells.Transistor | None = None,
+    ) -> None:
         conductance = numbers("conductance", conductance, "S")
         shape = conductance.shape
         if len(shape) != 2 or 0 in shape:
@@ -149,18 +150,18 @@ class Crossbar:
             array.setflags(write=False)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(m, n): word lines, bit lines."""
         return self.conductance.shape
 
     @property
-    def terminals(self):
+    def terminals(self) -> tuple[int, int]:
         """(inputs, outputs): lines that are driven, lines that are sensed."""
         m, n = self.shape
         return (n, m) if self.transposed else (m, n)
 
     @property
-    def ohmic(self):
+    def ohmic(self) -> bool:
         """Whether every cell is a resistor, so that the array is linear."""
         return self.cell is None and self.access is None
 
@@ -204,7 +205,13 @@ class Crossbar:
         )
         return tuple(np.where(np.isfinite(segment), voltage, 0.0) for segment, voltage in ends)
 
-    def solve(self, input_voltage, bias_voltage=0.0, tolerance=1e-12, steps=100):
+    def solve(
+        self,
+        input_voltage: ArrayLike,
+        bias_voltage: ArrayLike = 0.0,
+        tolerance: float = 1e-12,
+        steps: int = 100,
+    ) -> Solution:
         """All voltages and currents for given terminal voltages.
 
         Parameters
@@ -284,7 +291,12 @@ class Crossbar:
                 )
         return span
 
-    def sensitivity(self, input_voltage, output_weight=None, bias_voltage=0.0):
+    def sensitivity(
+        self,
+        input_voltage: ArrayLike,
+        output_weight: ArrayLike | None = None,
+        bias_voltage: ArrayLike = 0.0,
+    ) -> NDArray[np.float64]:
         """Derivative of the outputs with respect to every conductance.
 
         Parameters
@@ -305,7 +317,12 @@ class Crossbar:
         self._require_ohmic()
         return adjoint.sensitivity(self, input_voltage, output_weight, bias_voltage)
 
-    def output_noise(self, input_voltage, conductance_sigma, bias_voltage=0.0):
+    def output_noise(
+        self,
+        input_voltage: ArrayLike,
+        conductance_sigma: ArrayLike,
+        bias_voltage: ArrayLike = 0.0,
+    ) -> NDArray[np.float64]:
         """(outputs,) A: standard deviation of the outputs for independent small fluctuations of
         the cells.
 
@@ -316,15 +333,15 @@ class Crossbar:
 
     def settle(
         self,
-        input_voltage,
-        word_line_capacitance,
-        bit_line_capacitance,
-        cell_capacitance=0.0,
+        input_voltage: ArrayLike,
+        word_line_capacitance: ArrayLike,
+        bit_line_capacitance: ArrayLike,
+        cell_capacitance: ArrayLike = 0.0,
         *,
-        within=1e-3,
-        lsb=None,
-        accuracy=1e-3,
-    ):
+        within: float = 1e-3,
+        lsb: float | None = None,
+        accuracy: float = 1e-3,
+    ) -> settling.Settling:
         """Transient of the outputs after the inputs step from 0 V to `input_voltage`.
 
         Parameters
@@ -361,7 +378,13 @@ class Crossbar:
             self, input_voltage, *capacitance, within=within, lsb=lsb, accuracy=accuracy
         )
 
-    def to_spice(self, path, input_voltage, bias_voltage=0.0, dialect="ngspice"):
+    def to_spice(
+        self,
+        path: str | Path,
+        input_voltage: ArrayLike,
+        bias_voltage: ArrayLike = 0.0,
+        dialect: str = "ngspice",
+    ) -> Path:
         """Write a netlist of the array with one input; returns the path.
 
         It prints the current of every terminal; node names are those of `spice.netlist`.
@@ -398,7 +421,7 @@ class Crossbar:
             arrays, terminals = tuple(a[0] for a in arrays), tuple(a[0] for a in terminals)
         return Solution(*arrays, self, terminals)
 
-    def transfer_matrix(self):
+    def transfer_matrix(self) -> NDArray[np.float64]:
         """(n, m) S: current into each sensed line per volt on each driven line (transposed: (m,
         n)).
 
@@ -407,7 +430,7 @@ class Crossbar:
         transfer, _ = self._joined(self.conductance, self.word_segments, self.bit_segments)
         return np.ascontiguousarray(transfer.T if self.transposed else transfer)  # reciprocity
 
-    def power_matrix(self):
+    def power_matrix(self) -> NDArray[np.float64]:
         """(m, m) S, symmetric (transposed: (n, n)): v @ power_matrix @ v watts are drawn, sensing
         at 0 V.
         """

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def _line_currents(segments, injected):
@@ -47,19 +48,19 @@ class Solution:
     iterations : (b,) iterations of the linear solver; Newton steps where cells are not ohmic
     """
 
-    output_current: np.ndarray
-    input_current: np.ndarray
-    word_line_voltage: np.ndarray
-    bit_line_voltage: np.ndarray
-    cell_voltage: np.ndarray
-    cell_current: np.ndarray
-    residual: np.ndarray
-    iterations: np.ndarray
+    output_current: NDArray[np.float64]
+    input_current: NDArray[np.float64]
+    word_line_voltage: NDArray[np.float64]
+    bit_line_voltage: NDArray[np.float64]
+    cell_voltage: NDArray[np.float64]
+    cell_current: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    iterations: NDArray[np.int64]
     _crossbar: object = field(repr=False)
     _terminals: tuple = field(repr=False)  # (b, m) word-line and (b, n) bit-line voltages
 
     @property
-    def terminal_voltage(self):
+    def terminal_voltage(self) -> NDArray[np.float64]:
         """(b, m, n) V between the terminals of a cell's word line and bit line: its voltage if
         wires were ideal.
         """
@@ -75,22 +76,22 @@ class Solution:
         )
 
     @property
-    def word_line_current(self):
+    def word_line_current(self) -> NDArray[np.float64]:
         """(b, m, n + 1) A in the word-line segments, from left to right."""
         return self._lines()[0].reshape(*self.residual.shape, *self._crossbar.word_segments.shape)
 
     @property
-    def bit_line_current(self):
+    def bit_line_current(self) -> NDArray[np.float64]:
         """(b, m + 1, n) A in the bit-line segments, from top to bottom."""
         return self._lines()[1].reshape(*self.residual.shape, *self._crossbar.bit_segments.shape)
 
     @property
-    def cell_power(self):
+    def cell_power(self) -> NDArray[np.float64]:
         """(b,) W dissipated in the cells."""
         return (self.cell_voltage * self.cell_current).sum(axis=(-2, -1))
 
     @property
-    def wire_power(self):
+    def wire_power(self) -> NDArray[np.float64]:
         """(b,) W dissipated in wires, source and sense resistances."""
         xb = self._crossbar
         total = sum(
@@ -100,7 +101,7 @@ class Solution:
         return total.reshape(self.residual.shape)
 
     @property
-    def power(self):
+    def power(self) -> NDArray[np.float64]:
         """(b,) W delivered by all terminals: cell_power + wire_power, from the terminal currents
         alone.
         """
