@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from interval_coverage import FULL, assert_intervals_hold, repetitions
 from numpy.testing import assert_allclose
-from scipy import stats
+from scipy import linalg, stats
 
 from xbarsim import calibrate
 from xbarsim.base.errors import OutOfRangeError, ShapeError
@@ -55,6 +55,41 @@ def test_branches_that_share_their_curve(count, noise, repetitions):
 
     truth = {"conductance": 30e-6, "voltage_scale": 0.25}
     assert_intervals_hold(fit, truth, repetitions, generator)
+
+
+def test_weights_that_were_fitted_cost_degrees_of_freedom():
+    """At the ends of V0's interval the sum of squares, by scipy, is that of the F distribution."""
+    current = sinh(DOWN)
+    fit = calibrate.fit_iv(DOWN, current + NOISES["proportional"](current, generator(1)))
+    assert any("the noise grows with the current" in note for note in fit.notes)
+    measured = fit.curves["current against voltage"].data["data 1"][1]
+    fitted = sinh(DOWN, fit.conductance.value, fit.voltage_scale.value)
+    weights = 1 / np.hypot(1, 300 * fitted / fitted.max())  # the steepest of those tried
+
+    def squares(v0):
+        column = weights * sinh(DOWN, 1.0, v0)
+        return linalg.lstsq(column[:, None], weights * measured)[1]
+
+    freedom = len(DOWN) - 2 - 2  # conductance and V0; ratio and power of the noise
+    expected = 1 + stats.f.ppf(0.9, 1, freedom) / freedom
+    ends = [fit.voltage_scale.low, fit.voltage_scale.high]
+    found = [squares(v0) / squares(fit.voltage_scale.value) for v0 in ends]
+    assert_allclose(found, expected, rtol=2e-3)
+
+
+@pytest.mark.long
+def test_one_branch_with_noise_that_grows_is_held_by_many():
+    """1,200 repetitions: a share of .90 is known to .009."""
+    held = np.zeros(2)
+    for child in np.random.SeedSequence(20_261_125).spawn(1200):
+        rng = np.random.default_rng(child)
+        current = sinh(DOWN)
+        fit = calibrate.fit_iv(DOWN, current + NOISES["proportional"](current, rng))
+        held += [
+            fit.conductance.low <= 30e-6 <= fit.conductance.high,
+            fit.voltage_scale.low <= 0.25 <= fit.voltage_scale.high,
+        ]
+    assert (abs(held / 1200 - 0.9) < 0.027).all(), held / 1200
 
 
 @repetitions

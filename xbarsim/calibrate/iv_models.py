@@ -42,6 +42,11 @@ class Noise:
         top = abs(current).max() or 1.0
         return 1 / np.sqrt(1 + (self.ratio * abs(current) / top) ** self.power)
 
+    @property
+    def fitted(self):
+        """How many parameters were fitted: the ratio and the power, where it grows at all."""
+        return 2 if self.ratio else 0
+
     def __str__(self):
         of = "the current" if self.power == 2 else "the square root of the current"
         return f"the noise grows with {of}: points are weighted by it"
@@ -57,6 +62,7 @@ class Points:
 
     voltage, current : (n,) V and A;  owner : (n,) number of the branch;  count : branches
     root : (n,) weights of residuals;  offset : whether the instrument has one
+    spent : parameters of the weights that were fitted to the same points
     """
 
     voltage: np.ndarray
@@ -65,6 +71,7 @@ class Points:
     count: int
     root: np.ndarray
     offset: bool = False
+    spent: int = 0
 
     @classmethod
     def of(cls, branches):
@@ -166,7 +173,8 @@ def _weighted(points, top):
         if found == noise:
             return points, noise
         noise = found
-        points = dataclasses.replace(points, root=noise.root_weights(fitted))
+        root = noise.root_weights(fitted)
+        points = dataclasses.replace(points, root=root, spent=noise.fitted)
     return _with_offset(points, top), noise
 
 
@@ -201,7 +209,7 @@ def _profile(points, top):
     def design(curvature):
         return points.columns(sinh_shape(points.voltage, curvature))
 
-    return Separable(design, points.target, CURVATURES / top)
+    return Separable(design, points.target, CURVATURES / top, points.spent)
 
 
 # --- parameters of the sinh
@@ -328,7 +336,7 @@ def _polynomial(points, powers, top):
     residual = points.target - points.columns(v + each @ c) @ linear
     rss = float(residual @ residual)
     free = len(linear) + len(powers)
-    freedom = max(len(v) - free, 1)
+    freedom = max(len(v) - free - points.spent, 1)
     covariance = rss / freedom * inverse
     alone = rss / freedom * solve(points.columns(v + each @ c), residual)[1]
     conductance = _mean_conductance(

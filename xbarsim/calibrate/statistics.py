@@ -157,10 +157,10 @@ class Separable:
     costs : points that stand for one that is not correlated
 
     design : s -> (n, k);  grid : increasing values of s;  nearly exact where the model is linear in
-        between
+        between;  spent : degrees of freedom that the weights of the points cost
     """
 
-    def __init__(self, design, y, grid):
+    def __init__(self, design, y, grid, spent=0):
         self.design, self.y = design, y
         self.grid = np.asarray(grid, float)
         best = int(np.argmin([self._rss(s) for s in self.grid]))
@@ -172,7 +172,7 @@ class Separable:
         rho = correlation(self.residual)
         self.correlated = rho if rho > 3.3 / np.sqrt(self.n) else 0.0
         self.costs = (1 + self.correlated) / (1 - min(self.correlated, 0.99))
-        self.freedom = max((self.n - self.k) / self.costs, 1.0)
+        self.freedom = max((self.n - self.k - spent) / self.costs, 1.0)
         self.threshold = self.rss * (1 + stats.f.ppf(CONFIDENCE, 1, self.freedom) / self.freedom)
 
     def _rss(self, s):
