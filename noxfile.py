@@ -4,6 +4,7 @@
 With `nox --no-venv` a session uses the environment that nox itself stands in.
 """
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -36,32 +37,38 @@ def install(session):
         session.install("-e", ".[bert,test]")
 
 
+def run(session, module, *words, **options):
+    """A module of the environment: of the one that nox stands in without environments of its own."""
+    interpreter = "python" if session.virtualenv.is_sandboxed else sys.executable
+    session.run(interpreter, "-m", module, *words, **options)
+
+
 @nox.session
 def lint(session):
     """ruff."""
     install(session)
-    session.run("ruff", "check", ".")
+    run(session, "ruff", "check", ".")
 
 
 @nox.session
 def test(session):
     """Every test but the long studies."""
     install(session)
-    session.run("pytest", "-q", *session.posargs)
+    run(session, "pytest", "-q", *session.posargs)
 
 
 @nox.session
 def quick(session):
     """The tests that need no compiled kernel: about a minute."""
     install(session)
-    session.run("pytest", "-q", *(f"tests/{room}" for room in QUICK), *session.posargs)
+    run(session, "pytest", "-q", *(f"tests/{room}" for room in QUICK), *session.posargs)
 
 
 @nox.session
 def long(session):
     """The studies of coverage and of hostile runs: hours."""
     install(session)
-    session.run("pytest", "-q", "-m", "long", *session.posargs)
+    run(session, "pytest", "-q", "-m", "long", *session.posargs)
 
 
 @nox.session
@@ -70,7 +77,7 @@ def bounds(session):
     install(session)
     with tempfile.TemporaryDirectory() as cache:
         environment = {"NUMBA_BOUNDSCHECK": "1", "XBARSIM_CACHE_DIR": cache}
-        session.run("pytest", "-q", *KERNEL_TESTS, *COMPILED_ONLY, env=environment)
+        run(session, "pytest", "-q", *KERNEL_TESTS, *COMPILED_ONLY, env=environment)
 
 
 @nox.session
@@ -85,9 +92,9 @@ def interpreter(session):
         }
         selection = "not stress_grid and not spectrum and not large"
         tests = ("-m", "pytest", "-q", "-W", "ignore:overflow", "-k", selection, *KERNEL_TESTS)
-        session.run("coverage", "run", "--source=xbarsim.kernels", *tests, env=environment)
-        session.run(
-            "coverage", "report", f"--omit={NOT_MEASURED}", "--fail-under=95", env=environment
+        run(session, "coverage", "run", "--source=xbarsim.kernels", *tests, env=environment)
+        run(
+            session, "coverage", "report", f"--omit={NOT_MEASURED}", "--fail-under=95", env=environment
         )
 
 
@@ -97,5 +104,6 @@ def build(session):
     if session.virtualenv.is_sandboxed:
         session.install("build")
     with tempfile.TemporaryDirectory() as place:
-        session.run("python", "-m", "build", "--wheel", "--outdir", place)
-        session.run("python", "tests/check_wheel.py", place)
+        run(session, "build", "--wheel", "--outdir", place)
+        interpreter = "python" if session.virtualenv.is_sandboxed else sys.executable
+        session.run(interpreter, "tests/check_wheel.py", place)

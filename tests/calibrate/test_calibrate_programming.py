@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coverage_study import FEW, MANY, assert_agree, assert_covers, drawn, of_model
+from coverage_study import assert_agree, assert_covers, assert_pooled, drawn, of_model
 from numpy.testing import assert_allclose
 from scipy import stats
 
@@ -270,10 +270,14 @@ COVERED = {
 }
 
 
-@pytest.mark.parametrize("repetitions", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
+@pytest.mark.long
 @pytest.mark.parametrize("name", COVERED)
-def test_intervals_hold_the_truth(name, repetitions):
-    assert_covers(COVERED[name], repetitions)
+def test_intervals_hold_the_truth(name):
+    assert_covers(COVERED[name])
+
+
+def test_intervals_of_few_repetitions_hold_the_truth():
+    assert_pooled(COVERED, 8, least=180)
 
 
 def test_ks_of_the_helper_sees_a_shift():

@@ -3,7 +3,7 @@
     python -m pip install torch transformers safetensors
     python tests/frozen/make_decoders.py
 
-`tests/test_decoder.py` compares our forward passes with them; neither library is needed for that.
+`tests/models/test_decoder.py` compares our forward passes with them; neither library is needed for that.
 """
 
 import json

@@ -3,7 +3,7 @@
     python -m pip install torch transformers safetensors tokenizers
     python tests/frozen/make_mpnet.py
 
-`tests/test_bert.py` compares our forward pass with them; neither library is needed for that.
+`tests/models/test_bert.py` compares our forward pass with them; neither library is needed for that.
 """
 
 import json

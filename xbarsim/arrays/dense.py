@@ -4,7 +4,7 @@ A cell is read wrongly where the conductance that the read sees lies beyond a cr
 the bit line carries the threshold.  `surroundings` draws the data and the cells of the others and
 solves the segment; what is left for the cell that is read is a source with its resistance, so the
 critical conductance is a formula and the probability of an error that of the cell's own law
-(`readlaw`), an integral that no sampling of it could give.  Mean over the surroundings: their data
+(`read_law`), an integral that no sampling of it could give.  Mean over the surroundings: their data
 are drawn with several tilts towards what changes the voltage of the worst place, and weighted back,
 because rare data decide rare errors.  The standard error is that of this mean.
 """
@@ -27,7 +27,7 @@ PRECISION = 0.1  # wanted standard error of the mean bit-error rate over that ra
 NOISE_STEP, COARSE_STEP = (
     0.02,
     0.1,
-)  # between deviates of the sense amplifier, see `readlaw.deviates`; for thresholds
+)  # between deviates of the sense amplifier, see `read_law.deviates`; for thresholds
 CANDIDATES = (80, 12, 12)  # thresholds that are compared, ever closer to the best
 THRESHOLD_READS, NOISY_THRESHOLD_READS = (
     84,

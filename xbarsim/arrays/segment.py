@@ -42,7 +42,7 @@ TILTS = (
     10.0,
 )  # standard deviations by which data lower the lowest voltage
 BISECTIONS = 60
-STORED, READ = 1000, 1001  # purposes of random streams, beyond those of device.py
+STORED, READ = 1000, 1001  # purposes of random streams, beyond those of devices/streams.py
 
 
 def levels_of(device, bits_per_cell):

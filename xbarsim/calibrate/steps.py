@@ -2,7 +2,7 @@
 reads.
 
 The law that is fitted is the law that `[write_verify]` of a device file runs, pulse by pulse
-(`kernels.pulses`).
+(`kernels.devices.pulses`).
 """
 
 import dataclasses
@@ -24,6 +24,8 @@ ALL_READ, ALL_STEP = (
 )  # log odds of the share of step noise at which one kind of noise is none
 LEAST_TO_FALL = 12  # pulses in a direction whose steps are not taken as equal
 STEEPEST = 8.0  # ln of the first over the last step that reads between can tell
+NOISE = 4  # index of the log odds in theta; the law's parameters come before it
+SLOPE = 1e-4  # half step of the derivatives by parameters of the law
 FLOOR = 1e-7  # standard deviation of a read, of the range: reads have so many digits
 
 
@@ -66,8 +68,9 @@ class Steps:
     rate : (up, down), per unit: of the exponential, or of the line that falls to 0;  laws : (up,
         down) of LAWS
     log_odds : of the share of step noise;  variance : of the reads' noise and of the steps'
-        together, see `kernels.pulses`
+        together, see `kernels.devices.pulses`
     unit : mean size of a step
+    restriction : of the likelihood (REML), None for the likelihood itself
     """
 
     trains: Trains
@@ -79,6 +82,7 @@ class Steps:
     free: np.ndarray
     variance: float = 1.0
     minus_two: float = np.inf
+    restriction: "Restriction | None" = None
 
     @property
     def size(self):
@@ -143,16 +147,38 @@ class Steps:
         ):
             return dataclasses.replace(self, theta=theta, minus_two=1e30)
         square = (innovation**2 / spread)[counted]
+        freedom = counted.sum()
+        determinant = 0.0
+        if self.restriction is not None:
+            freedom = max(freedom - len(self.restriction.steps.law), 1)
+            determinant = self.restriction.log_determinant(theta[NOISE])
         if variance is None:
-            variance = square.mean() + (FLOOR * (self.high - self.low)) ** 2
+            variance = square.sum() / freedom + (FLOOR * (self.high - self.low)) ** 2
         minus_two = (
             np.log(spread[counted]).sum()
-            + counted.sum() * np.log(2 * np.pi * variance)
+            + freedom * np.log(2 * np.pi * variance)
             + square.sum() / variance
+            + determinant
         )
         if not np.isfinite(minus_two):
             minus_two = 1e30
         return dataclasses.replace(moved, variance=float(variance), minus_two=float(minus_two))
+
+    @property
+    def law(self):
+        """Indices of the free parameters of the law."""
+        return self.free[self.free < NOISE]
+
+    def restricted(self):
+        """The same law with the noise of the largest restricted likelihood (Patterson and
+        Thompson, 1971).
+
+        The law stays: noise that is relative to a small step and the step trade with each other.
+        """
+        noise = self.free[self.free == NOISE]
+        held = dataclasses.replace(self, free=noise, restriction=Restriction(self))
+        found = _search(held) if noise.size else held.at(held.values)
+        return dataclasses.replace(found, free=self.free)
 
     @property
     def values(self):
@@ -167,6 +193,44 @@ class Steps:
         theta = self.theta.copy()
         theta[index] = value
         return dataclasses.replace(self, theta=theta, free=self.free[self.free != index])
+
+
+class Restriction:
+    """What the law's parameters take from the estimates of the noise, about the law of some Steps.
+
+    Without it the noise comes out too small: the law follows part of the scatter of the steps, the
+    more so where reads hide all but their sum.
+    """
+
+    def __init__(self, steps):
+        self.steps = steps
+        self._known = {}
+
+    def information(self, log_odds):
+        """(k, k) information of the reads on the free parameters of the law, of variance 1."""
+        counted = self.steps.trains.way != 0
+        theta = self.steps.theta.copy()
+        theta[NOISE] = log_odds
+        spread = self._follow(theta)[1][counted]
+        design = []
+        for index in self.steps.law:
+            above = theta.copy()
+            above[index] += SLOPE
+            below = theta.copy()
+            below[index] -= SLOPE
+            rise = self._follow(above)[0] - self._follow(below)[0]
+            design.append(rise[counted] / (2 * SLOPE))
+        design = np.array(design)
+        return (design / spread) @ design.T
+
+    def log_determinant(self, log_odds):
+        """ln of the determinant of `information`, kept: searches ask for few shares of noise."""
+        if log_odds not in self._known:
+            self._known[log_odds] = float(np.linalg.slogdet(self.information(log_odds))[1])
+        return self._known[log_odds]
+
+    def _follow(self, theta):
+        return dataclasses.replace(self.steps, theta=theta).follow()
 
 
 def choices(trains, law=None):
@@ -265,7 +329,10 @@ def worse_without(steps, index, value):
 
 
 class Uncertainty:
-    """Intervals of functions of fitted Steps, by the curvature of the likelihood."""
+    """Intervals of functions of fitted Steps, by the curvature of the likelihood.
+
+    steps : `Steps.restricted`, so that the noise is not too small
+    """
 
     def __init__(self, steps):
         self.steps = steps
@@ -288,29 +355,66 @@ class Uncertainty:
     def _hessian(self):
         size = len(self.point)
         moves = np.diag(self.widths)
+        likelihood = dataclasses.replace(self.steps, restriction=None)
         result = np.empty((size, size))
         for i in range(size):
             for j in range(i, size):
                 total = 0.0
                 for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-                    total += a * b * self._at(self.point + a * moves[i] + b * moves[j]).minus_two
+                    corner = self.point + a * moves[i] + b * moves[j]
+                    total += a * b * likelihood.at(corner[:-1], np.exp(corner[-1])).minus_two
                 result[i, j] = result[j, i] = total / (8 * self.widths[i] * self.widths[j])
         return result
 
-    def interval(self, function, variance=0.0):
-        """(value, low, high) of function(steps), with a variance that it has beside the
-        parameters'."""
-        value = function(self._at(self.point))
+    def _estimate(self, function):
+        """(value, gradient by the free parameters) of function(steps)."""
         gradient = np.empty(len(self.point))
         for k, width in enumerate(self.widths):
             move = np.zeros(len(self.point))
             move[k] = width
-            gradient[k] = (
-                function(self._at(self.point + move)) - function(self._at(self.point - move))
-            ) / (2 * width)
+            rise = function(self._at(self.point + move)) - function(self._at(self.point - move))
+            gradient[k] = rise / (2 * width)
+        return function(self._at(self.point)), gradient
+
+    def _effective(self, gradient):
+        """Degrees of freedom (Satterthwaite, 1946) behind the error of a function of the law.
+
+        gradient : of the function by the law's free parameters
+        """
+        if not gradient.any():
+            return self.freedom
+        law = len(gradient)
+        log_odds = self.steps.theta[NOISE]
+        information = self.steps.restriction.information
+
+        def log_variance(moved):
+            return np.log(gradient @ np.linalg.solve(information(moved), gradient))
+
+        slopes = np.ones(len(self.point) - law)  # the last by the logarithm of the variance
+        if NOISE in self.steps.free:
+            width = self.widths[law]
+            rise = log_variance(log_odds + width) - log_variance(log_odds - width)
+            slopes[0] = rise / (2 * width)
+        error = slopes @ self.covariance[law:, law:] @ slopes
+        return float(np.clip(2 / max(error, 1e-12), 1.0, self.freedom))
+
+    def interval(self, function, variance=0.0):
+        """(value, low, high) of function(steps), with a variance that it has beside the
+        parameters'."""
+        value, gradient = self._estimate(function)
         error = np.sqrt(max(gradient @ self.covariance @ gradient, 0.0) + variance)
-        half = stats.t.ppf(1 - TAIL, self.freedom) * error
+        freedom = self._effective(gradient[: len(self.steps.law)])
+        half = stats.t.ppf(1 - TAIL, freedom) * error
         return float(value), float(value - half), float(value + half)
+
+    def deviation(self, function):
+        """The same for a standard deviation: chi-squared with the degrees of freedom of its
+        error."""
+        logarithm, gradient = self._estimate(lambda steps: np.log(function(steps)))
+        freedom = 0.5 / max(gradient @ self.covariance @ gradient, 1e-12)
+        shares = np.maximum(stats.chi2.ppf([1 - TAIL, TAIL], freedom) / freedom, 1e-100)
+        value = np.exp(logarithm)
+        return float(value), float(value / np.sqrt(shares[0])), float(value / np.sqrt(shares[1]))
 
     def positive(self, function):
         """The same for a quantity above 0, on a logarithmic scale."""
@@ -353,7 +457,7 @@ def noise_parameters(steps, unit):
             Parameter.unknown("step_relative_sigma", "1", reason),
             Parameter.unknown("read_sigma", unit, reason),
         ]
-        return unknown, all_read
+        return unknown, all_read.restricted()
     has_step = without_step >= threshold or without_read < without_step
     has_read = without_read >= threshold or without_step <= without_read
     chosen = steps
@@ -361,11 +465,11 @@ def noise_parameters(steps, unit):
         chosen = all_read
     elif not has_read:
         chosen = all_step
+    chosen = chosen.restricted()
     uncertainty = Uncertainty(chosen)
     parameters = []
     if has_step:
-        values = uncertainty.positive(lambda s: np.sqrt(s.variance * s.step_share) / s.unit)
-        values = _less_biased(values, len(chosen.free[chosen.free < 4]))
+        values = uncertainty.deviation(lambda s: np.sqrt(s.variance * s.step_share) / s.unit)
         parameters.append(Parameter.known("step_relative_sigma", "1", *values))
     else:
         parameters.append(
@@ -374,8 +478,7 @@ def noise_parameters(steps, unit):
             )
         )
     if has_read:
-        values = uncertainty.positive(lambda s: np.sqrt(s.variance * (1 - s.step_share)))
-        values = _less_biased(values, len(chosen.free[chosen.free < 4]))
+        values = uncertainty.deviation(lambda s: np.sqrt(s.variance * (1 - s.step_share)))
         parameters.append(Parameter.known("read_sigma", unit, *values))
     else:
         parameters.append(

@@ -234,9 +234,9 @@ class Crossbar:
 
         Notes
         -----
-        Conjugate gradients with exact solves along every line (`kernels/nodal.py`): O(m n) per
+        Conjugate gradients with exact solves along every line (`kernels/circuit/nodal.py`): O(m n) per
         iteration.  Around them, where cells are not ohmic, damped Newton steps
-        (`kernels/newton.py`).
+        (`kernels/circuit/newton.py`).
         """
         tolerance = positive("tolerance", tolerance, "")
         if not isinstance(steps, (int, np.integer)) or steps < 0:
@@ -367,7 +367,7 @@ class Crossbar:
 
         Notes
         -----
-        L-stable second-order steps of what each node still lacks (`kernels/transient.py`), each
+        L-stable second-order steps of what each node still lacks (`kernels/circuit/transient.py`), each
         two solutions of the network, until no output can leave the tolerance again.  The voltages
         that nodes still lack dissipate a power that never grows, and no output can be further off
         than if its sense resistance took all of it.
@@ -425,7 +425,7 @@ class Crossbar:
         """(n, m) S: current into each sensed line per volt on each driven line (transposed: (m,
         n)).
 
-        In any arrangement by joining blocks of cells (`kernels/transfer.py`).
+        In any arrangement by joining blocks of cells (`kernels/circuit/transfer.py`).
         """
         transfer, _ = self._joined(self.conductance, self.word_segments, self.bit_segments)
         return np.ascontiguousarray(transfer.T if self.transposed else transfer)  # reciprocity

@@ -17,7 +17,7 @@ Entries = Annotated[int, Field(ge=1, le=65536), AfterValidator(_power_of_two)]
 
 
 class Pieces(Table):
-    """A nonlinear function of the function unit, see xbarsim.functions."""
+    """A nonlinear function of the function unit, see xbarsim.hardware.functions."""
 
     unit: Literal["float", "table", "polynomial"] = Field(
         "float",

@@ -1,7 +1,7 @@
 """What time, reads and temperature make of cells after the write.
 
-Every function takes the device (`device.DeviceModel`: its file, the effects that are on, time,
-temperature, reads), and the cells (`device.Programmed`) as they were just written.
+Every function takes the device (`model.DeviceModel`: its file, the effects that are on, time,
+temperature, reads), and the cells (`model.Programmed`) as they were just written.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """The device file: tables of measured or published quantities, each with its unit in the key and its `source`.
 
-docs/devices.md explains every table and its equation; `device.DeviceModel` computes with them.  Only `description`,
+docs/devices.md explains every table and its equation; `model.DeviceModel` computes with them.  Only `description`,
 `[read]` and `[conductance]` are required: a table that is absent is an effect that the device does not have.
 """
 import math

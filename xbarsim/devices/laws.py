@@ -154,7 +154,7 @@ class _Law(Table):
         )
 
     def of_cells(self, cells):
-        """The law at the conductance that it means of `device.Programmed` cells."""
+        """The law at the conductance that it means of `model.Programmed` cells."""
         chosen = {"target": cells.target, "achieved": cells.achieved, "read": cells.conductance}[
             self.of
         ]

@@ -1,7 +1,7 @@
 """What a read of programmed cells sees: white, 1/f and telegraph noise.
 
-Every function takes the device (`device.DeviceModel`: its file, the effects that are on, time and
-temperature) and the cells (`device.Programmed`), because a law of the device file means the target,
+Every function takes the device (`model.DeviceModel`: its file, the effects that are on, time and
+temperature) and the cells (`model.Programmed`), because a law of the device file means the target,
 the achieved or the read conductance of a cell, as its key `of` says.
 
 Reference: S. R. Nandakumar et al., "Phase-change memory models for deep learning training and

@@ -3,7 +3,7 @@
 `record` notes the range of every function on held-out sentences; `build` makes integer functions of
 the tables `[functions.*]` of a study; `operations` hands them to `bert.encode`.  A function rounds
 its float input to codes of a static full scale, computes with integers alone
-(`kernels/functions.py`) and scales the result.  Codes that leave their range are held at its end
+(`kernels/arrays/functions.py`) and scales the result.  Codes that leave their range are held at its end
 and counted.
 
 unit = "table"       a value per piece of the input range, taken in its middle

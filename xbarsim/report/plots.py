@@ -36,7 +36,7 @@ def _save(figure, path):
 def layer_snr(summary, path):
     """SNR of every matrix in execution order, one line per case: of the matrix alone, and accumulated up to it.
 
-    summary : aggregate.Summary;  path : file to write (.png, .pdf, .svg)
+    summary : summary.Summary;  path : file to write (.png, .pdf, .svg)
     """
     cases = [case for case in summary.cases if case.layers]
     if not cases:
@@ -62,7 +62,7 @@ def layer_snr(summary, path):
 
 
 def against(summary, curves, key, path):
-    """Metric against a key of the study, one line per curve of `sweep.against`.
+    """Metric against a key of the study, one line per curve of `curves.against`.
 
     Bars with caps are 95 % over chips, pale bars 95 % over the sampled examples.  Curves stand a little beside each other.
     """

@@ -117,7 +117,7 @@ def repeat(
     Parameters
     ----------
     path : trace of version 3
-    directory, threads, progress, say : see `runner.run_study`
+    directory, threads, progress, say : see `run.run_study`
     model, task : see `study_of`
 
     Returns

@@ -12,7 +12,7 @@ over chips                        Student's t of the chips' values
 ================================  ==================================================================
 
 A bootstrap that draws the examples alone has no width where every prediction is right or where no
-prediction changed, which is what few examples show most often.  `tests/test_metrics.py` counts how
+prediction changed, which is what few examples show most often.  `tests/tasks/test_metrics.py` counts how
 often each interval holds the truth.  The macro average of F1 needs some ten examples of each class:
 below that its value is biased, and no interval of it holds.
 """
