@@ -1,4 +1,6 @@
-"""A matrix of one's own: to the LSB where all is ideal, wires by stamping, energy by V² G t, the bits of a run."""
+"""A matrix of one's own: exact to the LSB where all is ideal, wires by stamping, energy by V² G t,
+the bits of a run.
+"""
 
 import numpy as np
 import pytest
@@ -69,7 +71,7 @@ def stamped_matrix(conductances, inputs, outputs):
 
 
 def test_ideal_effects_are_the_matrix_to_the_lsb_of_the_converters():
-    """Inputs to half an LSB of 8 bits, and of each of two row blocks the currents to half of theirs."""
+    """Inputs to half an LSB of 8 bits, currents of each of two row blocks to half of theirs."""
     weight, x = numbers()
     chosen = tables(
         effects=IDEAL | {"converters": True},
@@ -89,7 +91,7 @@ def test_ideal_effects_are_the_matrix_to_the_lsb_of_the_converters():
 
 
 def test_conductances_lie_on_their_tiles():
-    """[row block, column block, plane] against the weights, with the unused cells in the low state."""
+    """[row block, column block, plane] against the weights; unused cells are in the low state."""
     weight, x = numbers()
     found = AnalogMatrix(weight, tables(), samples=x).conductances
     assert found.shape == (2, 2, 2, 8, 6)

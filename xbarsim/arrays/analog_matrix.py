@@ -142,7 +142,7 @@ class AnalogMatrix:
 
     @property
     def conductances(self) -> NDArray[np.float64]:
-        """(row blocks, column blocks, planes, word_lines, bit_lines) S: a copy of what a read finds.
+        """(row blocks, column blocks, planes, word lines, bit lines) S: copy of what a read finds.
 
         Tile [row_block, column_block, plane] holds the inputs from row_block * word_lines and the
         outputs from column_block * bit_lines.  Planes are the slices of a weight from the lowest
@@ -182,8 +182,8 @@ class AnalogMatrix:
         given = numbers("conductances", conductances, "S")
         if given.shape != self._tiles_shape:
             raise ShapeError(
-                f"conductances have shape {given.shape}; allowed: {self._tiles_shape}, (row blocks, "
-                "column blocks, planes, word lines, bit lines)"
+                f"conductances have shape {given.shape}; allowed: {self._tiles_shape}, "
+                "(row blocks, column blocks, planes, word lines, bit lines)"
             )
         wrong = ~(np.isfinite(given) & (given >= 0))
         if wrong.any():

@@ -389,7 +389,8 @@ def load_chip(name_or_path: str | Path) -> Description:
 
     Parameters
     ----------
-    name_or_path : one of those that `xbarsim chip list` shows, or a file of the form of docs/chips.md
+    name_or_path : one of those that `xbarsim chip list` shows, or a file of the form of
+        docs/chips.md
 
     Returns
     -------
