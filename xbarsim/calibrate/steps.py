@@ -485,16 +485,3 @@ def noise_parameters(steps, unit):
             Parameter.unknown("read_sigma", unit, "the noise of the steps explains all scatter")
         )
     return parameters, chosen
-
-
-def _less_biased(values, coefficients):
-    """(value, low, high) of a standard deviation without what the fitted coefficients took from it.
-
-    A standard deviation known to the relative error e has about 1 / (2 e^2) degrees of freedom,
-    of which the largest likelihood counts the fitted coefficients too.
-    """
-    value, low, high = values
-    error = np.log(high / low) / (2 * stats.norm.ppf(1 - TAIL))
-    freedom = 1 / (2 * max(error, 1e-6) ** 2)
-    factor = np.sqrt(freedom / max(freedom - coefficients, freedom / 2))
-    return value * factor, low * factor, high * factor

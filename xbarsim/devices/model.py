@@ -1,7 +1,7 @@
 """Device models: what a cell makes of the conductance it is told to take, and what a read sees of it.
 
-A device file (`devices/file.py`, docs/devices.md) states each quantity with its unit in the key and a `source`.  Presets come
-with xbarsim (`device_names()`); any path to a file of the same form works in their place.
+A device file (`devices/file.py`, docs/devices.md) states each quantity with its unit in the key and a `source`.  Presets
+come with xbarsim (`device_names()`); any path to a file of the same form works in their place.
 
     device = load_device("pcm").at(time=86400.0)
     device.program(target, seed).conductance
