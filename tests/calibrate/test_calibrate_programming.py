@@ -238,6 +238,14 @@ def lines(standardised):
     return make
 
 
+def band_about_a_line(rng):
+    line = 1e-6 - 3e-6 * SCALED
+    error = line + rng.uniform(-2e-6, 2e-6, MORE.size)
+    fit = calibrate.fit_programming(MORE, MORE + error, degree=0, bias_degree=1)
+    truth = {"bias": line.mean(), "half_width": 2e-6, "sigma": 2e-6 / ROOT3}
+    return of_model(fit, "bounded, uniform within the half width of an error linear"), truth
+
+
 ROOT3 = np.sqrt(3)
 COVERED = {
     "normal": constant(FORMS["normal"][0], "Gaussian", {"bias": 0.3e-6, "sigma": 1e-6}),
@@ -265,6 +273,7 @@ COVERED = {
         "bounded",
         {"bias": 1.5e-6, "half_width": 2.5e-6, "sigma": 2.5e-6 / ROOT3},
     ),
+    "uniform about a line": band_about_a_line,
     "lines, normal": lines(lambda rng, n: rng.standard_normal(n)),
     "lines, logistic": lines(lambda rng, n: rng.logistic(size=n) * ROOT3 / np.pi),
 }

@@ -22,6 +22,7 @@ from xbarsim.calibrate.write_errors import (
     micro,
 )
 from xbarsim.calibrate.write_intervals import (
+    band_centre,
     freedom_ends,
     hessian,
     mean_covariance,
@@ -242,11 +243,7 @@ def _bounded(band, target):
     parameters = [sigma, half]
     centre = "the target"
     if band.mean is not None:
-        reach = width * (
-            (2 * TAIL) ** (-1 / (n - band.size)) - 1
-        )  # Neyman and Pearson: of a midrange
-        middle = band.location.mean()
-        parameters.insert(0, Parameter.known("bias", "S", middle, middle - reach, middle + reach))
+        parameters.insert(0, Parameter.known("bias", "S", *band_centre(band)))
         centre = "a constant error" if band.mean.degree == 0 else "an error linear in the target"
     share_below = (band.error - band.location + width) / (2 * width)
     drawn = np.linspace(0.5 / DRAWN, 1 - 0.5 / DRAWN, DRAWN)

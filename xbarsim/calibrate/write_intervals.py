@@ -44,6 +44,33 @@ def moment_interval(fit):
     return np.sqrt(correction * mean) / ratio, np.sqrt(correction * mean) * ratio
 
 
+def band_centre(band):
+    """(value, low, high) S of the mean of a Band's centre over the writes.
+
+    The ends are the least and the largest mean of all lines whose band holds every error with a
+    half width that the likelihood width**-n allows: exact about a constant (the midrange of Neyman
+    and Pearson, 1928), where the likelihood ratio is exponential.
+    """
+    widest = band.half_width * (2 * TAIL) ** (-1 / (len(band.error) - band.size))
+    middle = float(band.location.mean())
+    if band.mean.degree == 0:
+        reach = widest - band.half_width
+        return middle, middle - reach, middle + reach
+    design = band.mean.design
+    residual = band.error - band.location
+    ends = []
+    for sign in (1, -1):
+        found = optimize.linprog(
+            sign * design.mean(axis=0),
+            A_ub=np.vstack((design, -design)),
+            b_ub=np.concatenate((residual + widest, widest - residual)) / widest,
+            bounds=[(None, None)] * band.mean.size,
+            method="highs",
+        )
+        ends.append(sign * found.fun * widest)
+    return middle, middle + ends[0], middle + ends[1]
+
+
 def freedom_ends(fit):
     """Ends of the degrees of freedom by their profile likelihood, None where it does not close."""
     z = fit.deviates
