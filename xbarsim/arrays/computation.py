@@ -8,8 +8,8 @@ weights, Q·Kᵀ and scores·V are the same operation.
 Two ways to simulate it (`[computation] mode`): `direct` takes every conversion of every bit pair through the transfer
 matrix of its tile; `statistical` takes mean and variance of a conversion for every set of conducting lines, measured
 on the same crossbars, and sums them over all conversions exactly (see `kernels.arrays.counting`).  What a cell adds to a
-current depends, by the IR drop, on the other switches of its tile: `ir_drop = "typical"` takes its mean over random switches and
-an independent deviation at every conversion, `"solved"` the very switches of every tile and plane, as `direct` does.
+current depends, by the IR drop, on the other switches of its tile: `ir_drop = "typical"` takes its mean over random
+switches and an independent deviation at every conversion, `"solved"` the very switches of every tile and plane, as `direct` does.
 
 Depth is the dimension that the product sums over: its elements lie on word lines, the outputs on bit lines.
 """
