@@ -1,22 +1,18 @@
-"""The computation crossbar of large-and-small chips: products of two digital operands by counting
-conducting cells.
+"""The computation crossbar of large-and-small chips: products of two digital operands by counting conducting cells.
 
-A cell is a fixed resistor behind a switch.  Bits of one operand drive word lines, digits of the
-other set the switches, `rows_per_conversion` word lines are driven at once, and a few-level ADC
-counts the cells of a bit line that conduct; shift-and-add assembles the product of the integers.
-Nothing is programmed, both operands are data: products with weights, Q·Kᵀ and scores·V are the same
-operation.
+A cell is a fixed resistor behind a switch.  Bits of one operand drive word lines, digits of the other set the switches,
+`rows_per_conversion` word lines are driven at once, and a few-level ADC counts the cells of a bit line that conduct;
+shift-and-add assembles the product of the integers.  Nothing is programmed, both operands are data: products with
+weights, Q·Kᵀ and scores·V are the same operation.
 
-Two ways to simulate it (`[computation] mode`): `direct` takes every conversion of every bit pair
-through the transfer matrix of its tile; `statistical` takes mean and variance of a conversion for
-every set of conducting lines, measured on the same crossbars, and sums them over all conversions
-exactly (see `kernels.arrays.counting`).  What a cell adds to a current depends, by the IR drop, on
-the other switches of its tile: `ir_drop = "typical"` takes its mean over random switches and an
-independent deviation at every conversion, `"solved"` the very switches of every tile and plane, as
+Two ways to simulate it (`[computation] mode`): `direct` takes every conversion of every bit pair through the transfer
+matrix of its tile; `statistical` takes mean and variance of a conversion for every set of conducting lines, measured
+on the same crossbars, and sums them over all conversions exactly (see `kernels.arrays.counting`).  What a cell adds to a
+current depends, by the IR drop, on the other switches of its tile: `ir_drop = "typical"` takes its mean over random
+switches and an independent deviation at every conversion, `"solved"` the very switches of every tile and plane, as
 `direct` does.
 
-Depth is the dimension that the product sums over: its elements lie on word lines, the outputs on
-bit lines.
+Depth is the dimension that the product sums over: its elements lie on word lines, the outputs on bit lines.
 """
 import functools
 import itertools
@@ -41,34 +37,26 @@ from xbarsim.kernels.arrays.counting import (
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 from xbarsim.models.int8 import EXACT, LEVELS, integer_product
 
-# purposes of random streams: spawn_key = (COMPUTATION, crossbar, purpose)
-RESISTORS, PATTERNS = 0, 1
+RESISTORS, PATTERNS = 0, 1       # purposes of random streams: spawn_key = (COMPUTATION, crossbar, purpose)
 COMPUTATION = 2**32 - 1          # in the place of a matrix's number, which is smaller
 PATTERN_COUNT = 8                # switch patterns per crossbar behind the statistics of the IR drop
-# used word and bit lines are rounded up to this, or a power of two, for the statistics
-GRID = 32
-# sides of products with weights that the statistical mode keeps, per chip
-KEPT_BYTES = 2**30
+GRID = 32                        # used word and bit lines are rounded up to this, or a power of two, for the statistics
+KEPT_BYTES = 2**30               # sides of products with weights that the statistical mode keeps, per chip
 BLOCK_BYTES = 2**25              # of the word-line operand's side of the sums of a quantity at once
-# codes: a mean or variance below this in every conversion is not followed
-NEGLIGIBLE = 1e-9
-# conversions, and share of the variance, that IR drop may decide without a warning
-FLIPS, FLIPS_OF_NOISE = 1e-7, 0.1
+NEGLIGIBLE = 1e-9                # codes: a mean or variance below this in every conversion is not followed
+FLIPS, FLIPS_OF_NOISE = 1e-7, 0.1  # conversions, and share of the variance, that IR drop may decide without a warning
 QUANTITIES = ("mean", "variance", "saturation")
 
 
 class Crossbars:
-    """The computation crossbars of one simulated chip: their resistors, and the statistics of their
-    conversions.
+    """The computation crossbars of one simulated chip: their resistors, and the statistics of their conversions.
 
-    The tiles of a product take the crossbars in turn, tile number modulo `computation.crossbars`;
-    the digit planes of a tile are set one after another on the same crossbar.
+    The tiles of a product take the crossbars in turn, tile number modulo `computation.crossbars`; the digit planes of a
+    tile are set one after another on the same crossbar.
     """
 
     def __init__(self, study, seed):
-        """study : the study of the product (computation, wires, effects);  seed : int, names the
-        chip.
-        """
+        """study : the study of the product (computation, wires, effects);  seed : int, names the chip."""
         self.study, self.seed, self.settings = study, seed, study.computation
         computation, effects = study.computation, study.effects
         self.coding = Coding(computation.sign, computation.digit_bits, computation.digit_cells)
@@ -88,8 +76,7 @@ class Crossbars:
             self.stuck_closed[x] = stuck & (draw < computation.stuck_closed_rate)
             self.stuck_open[x] = stuck & (draw >= 1 - computation.stuck_open_rate)
         units = np.resize(self.coding.units, computation.word_lines)
-        # LSB of a closed cell without IR drop
-        self.current = self.relative * units[:, None]
+        self.current = self.relative * units[:, None]               # LSB of a closed cell without IR drop
         self.solved = computation.mode == "statistical" and computation.ir_drop == "solved" and has_wires(study)
         self._statistics, self._lock, self._kept_bytes, self._warned = {}, threading.Lock(), 0, False
 
@@ -101,10 +88,9 @@ class Crossbars:
     def prepare(self, codes, first=0, depths=None, keep=False, widths=None):
         """SwitchOperand of integer codes in ±127, (depth, n) or z such matrices (z, depth, n).
 
-        first : int or (z,), number of the first tile of each among the tiles that take the
-            crossbars in turn
-        depths, widths : (z,) elements and outputs that there are of each matrix, all of them if
-            None; the others are padding
+        first : int or (z,), number of the first tile of each among the tiles that take the crossbars in turn
+        depths, widths : (z,) elements and outputs that there are of each matrix, all of them if None;
+            the others are padding
         keep : whether a single one is used often
         """
         codes = checked_codes("switch operand", codes)
@@ -112,8 +98,7 @@ class Crossbars:
         z, depth, outputs = codes.shape
         used = np.arange(depth) < (np.full((z, 1), depth) if depths is None else np.reshape(depths, (z, 1)))
         lines = Lines.of(depth, self.cells, settings.word_lines, settings.rows_per_conversion)
-        # (..., depth, n, c)
-        fields = coding.cells(coding.fields(codes) * used[None, :, :, None].astype(np.uint8))
+        fields = coding.cells(coding.fields(codes) * used[None, :, :, None].astype(np.uint8))    # (..., depth, n, c)
         cell = np.arange(len(lines.element))[:, None] % self.cells
         cell = np.where(lines.element < 0, -1, lines.element * self.cells + cell)
         fields = on_lines(np.moveaxis(fields, 3, 2).reshape(*fields.shape[:2], outputs, -1), cell)
@@ -121,8 +106,7 @@ class Crossbars:
         column_blocks = -(-outputs // settings.bit_lines)
         tile = (np.reshape(first, (-1, 1, 1)) + lines.row_block * column_blocks + (bit // settings.bit_lines)[:, None])
         crossbar = np.broadcast_to(tile % settings.crossbars, (z, outputs, len(lines.group)))
-        # (z, r, groups)
-        ones = coding.table(0)[fields].sum(axis=(0, 2))
+        ones = coding.table(0)[fields].sum(axis=(0, 2))                                          # (z, r, groups)
         density = float(ones.sum() / (len(coding.signs) * len(coding.digit_planes) * self.cells * outputs * used.sum()))
         units = np.resize(coding.units, len(lines.line))[:, None]
         effective = (codes + np.float32(coding.offset)) * used[..., None].astype(np.float32)
@@ -143,13 +127,11 @@ class Crossbars:
         return operand
 
     def _conducting(self, fields, crossbar, lines, widths):
-        """Cells that conduct behind every word line when it is driven once per digit plane, (z, r,
-        groups).
+        """Cells that conduct behind every word line when it is driven once per digit plane, (z, r, groups).
 
-        fields : (channels, z, n, r, groups), stuck cells included;  widths : of `prepare`.  A tile
-            is
-        read as a whole: its bit lines beside the last output have no closed switches, but cells
-        that are stuck closed.
+        fields : (channels, z, n, r, groups), stuck cells included;  widths : of `prepare`.  A tile is
+        read as a whole: its bit lines beside the last output have no closed switches, but cells that
+        are stuck closed.
         """
         settings, coding = self.settings, self.coding
         outputs = fields.shape[2]
@@ -163,8 +145,7 @@ class Crossbars:
         if outputs % settings.bit_lines == 0:
             return ones
         beside = slice(outputs % settings.bit_lines, None)
-        # (crossbars, word lines)
-        stuck = (self.stuck_closed & ~self.stuck_open)[:, :, beside].sum(axis=2)
+        stuck = (self.stuck_closed & ~self.stuck_open)[:, :, beside].sum(axis=2)   # (crossbars, word lines)
         stuck = stuck[crossbar[:, -1, None, :], np.maximum(lines.line, 0)]         # (z, r, groups)
         stuck = np.where(lines.line < 0, 0, stuck) * read[:, -1, None, None]
         return ones + stuck * (len(coding.signs) * len(coding.digit_planes))
@@ -172,14 +153,12 @@ class Crossbars:
     @staticmethod
     def _per_element(values, lines, depth):
         """(z, n, r, groups) summed over the lines of every element, (z, n, depth) float32."""
-        # the last: places without an element
-        result = np.zeros((*values.shape[:2], depth + 1), np.float32)
+        result = np.zeros((*values.shape[:2], depth + 1), np.float32)            # the last: places without an element
         np.add.at(result, (slice(None), slice(None), lines.element), values)
         return result[..., :-1]
 
     def tiles(self, depth, outputs):
-        """Tiles of a product: crossbars that it would take to hold one digit plane of it at once.
-        """
+        """Tiles of a product: crossbars that it would take to hold one digit plane of it at once."""
         per_tile = self.settings.word_lines // self.cells
         return -(-depth // per_tile) * -(-outputs // self.settings.bit_lines)
 
@@ -197,8 +176,7 @@ class Crossbars:
                 "dac_drives": pairs * depth * self.cells * columns}
 
     def stuck_cells(self, operand):
-        """(closed, open) cells of the tiles of one matrix, counted on the crossbars that hold them.
-        """
+        """(closed, open) cells of the tiles of one matrix, counted on the crossbars that hold them."""
         settings, (_, depth, outputs) = self.settings, operand.codes.shape
         used = (operand.crossbar[0, 0, 0] + np.arange(self.tiles(depth, outputs))) % settings.crossbars
         return tuple(int(stuck[used].sum()) for stuck in (self.stuck_closed, self.stuck_open))
@@ -227,8 +205,7 @@ class Crossbars:
         keys = np.ascontiguousarray(keys, np.uint64).reshape(codes.shape[:2])
         fields = self.coding.fields(codes) * operand.used[:, None].astype(np.uint8)
         output, saturations = getattr(self, f"_{self.settings.mode}")(codes, fields, operand, keys)
-        # of every element alone
-        ones = self._features(fields[:, :, :, None], {"saturation": [np.array([1])]})
+        ones = self._features(fields[:, :, :, None], {"saturation": [np.array([1])]})      # of every element alone
         conducting = ones["saturation"] @ operand.closed
         if self.coding.offset:
             # Σ (a + o)(b + o) = Σ ab + o Σ b + o Σ (a + o): both sums are known digitally.
@@ -272,8 +249,8 @@ class Crossbars:
         return values.astype(exact, copy=False) @ switched
 
     def _features(self, fields, quantities):
-        """{name: (z, rows, subsets · groups)} of quantities {name: (subsets, ...)} for fields
-        (channels, z, rows, r, groups), see `conjunctions`; those of the same sets at once."""
+        """{name: (z, rows, subsets · groups)} of quantities {name: (subsets, ...)} for fields (channels, z, rows, r,
+        groups), see `conjunctions`; those of the same sets at once."""
         powers, result = {"mean": 1, "variance": 2, "saturation": 0}, {}
         channels, z, rows, *places = fields.shape
         for subsets in {subsets.tobytes(): subsets for subsets, *_ in quantities.values()}.values():
@@ -308,19 +285,17 @@ class Crossbars:
                        statistics.whole)
 
     def _solved(self, operand, matrices):
-        """Side by the conversions of every tile with its switches as they are set, plane by plane:
-        the weights of the digits enter its sums, the word-line operand's side is the same."""
+        """Side by the conversions of every tile with its switches as they are set, plane by plane: the weights of the digits
+        enter its sums, the word-line operand's side is the same."""
         fields, lines = operand.fields[:, matrices], operand.lines
         _, z, outputs, places, groups = fields.shape
         units = np.resize(self.coding.units, places)
         sums = np.zeros((3, z, outputs, 2**places, groups), np.float32)
         for matrix, row_block in itertools.product(range(z), range(lines.row_block[-1] + 1)):
             tile = lines.groups_of(row_block)
-            # (g, r)
-            line = lines.line[:, tile].T
+            line = lines.line[:, tile].T                                                     # (g, r)
             for plane in self._planes(operand, matrix + matrices.start, row_block):
-                # (n, g, r)
-                current = np.where(line < 0, 0.0, plane.transfer[:, np.maximum(line, 0)])
+                current = np.where(line < 0, 0.0, plane.transfer[:, np.maximum(line, 0)])    # (n, g, r)
                 moments = self._moments(current, 0.0)
                 closed = fields[plane.channel, matrix, plane.columns, :, tile].swapaxes(1, 2) >> plane.bit & 1
                 moments[0][..., 1 << np.arange(places)] -= closed * units
@@ -337,9 +312,7 @@ class Crossbars:
                         for name, total, own in zip(QUANTITIES, sums, matter, strict=True) if own.any()}, whole)
 
     def _moments(self, current, relative_sigma):
-        """Möbius coefficients (3, ..., 2^r) of the QUANTITIES of conversions of lines with currents
-        (..., r).
-        """
+        """Möbius coefficients (3, ..., 2^r) of the QUANTITIES of conversions of lines with currents (..., r)."""
         flat = np.ascontiguousarray(current).reshape(-1, current.shape[-1])
         moments = conversion_moments(flat, relative_sigma * flat, self.half_swing, self.top)
         for each in moments:
@@ -367,8 +340,7 @@ class Crossbars:
     def _direct(self, codes, fields, operand, keys):
         coding, settings, lines = self.coding, self.settings, operand.lines
         z, depth, outputs = operand.codes.shape
-        # (channels, z, b, r, groups)
-        driven = on_lines(fields, lines.element)
+        driven = on_lines(fields, lines.element)                                     # (channels, z, b, r, groups)
         planes = [(channel, p, sign * value) for channel, sign in enumerate(coding.signs) for p, value in coding.planes]
         weight = np.array([value for _, _, value in planes])
         output, saturations = np.zeros((*keys.shape, outputs)), np.zeros(keys.shape, np.int64)
@@ -390,11 +362,9 @@ class Crossbars:
     # ------------------------------------------------------------ physics
 
     def transfer(self, crossbar, closed):
-        """(bit lines, word lines) LSB per driven word line of one crossbar with its switches
-        `closed` (m, n) bool.
+        """(bit lines, word lines) LSB per driven word line of one crossbar with its switches `closed` (m, n) bool.
 
-        The wires are solved exactly; word lines that are not driven are held at 0 V, open switches
-        conduct nothing.
+        The wires are solved exactly; word lines that are not driven are held at 0 V, open switches conduct nothing.
         """
         relative = np.where(self.conducts(crossbar, closed), self.current[crossbar], 0.0)
         if not has_wires(self.study):
@@ -402,8 +372,7 @@ class Crossbars:
         result = np.zeros(relative.shape[::-1])
         if not relative.any():
             return result
-        # Lines beyond the last conducting cell carry no current, but bit lines go on below it to
-        # the sense amplifier.
+        # Lines beyond the last conducting cell carry no current, but bit lines go on below it to the sense amplifier.
         m, n = (int(np.flatnonzero(relative.any(axis=axis))[-1]) + 1 for axis in (1, 0))
         unit = 1 / self.settings.resistance_ohm
         segments = wire_segments(self.study.wires, m, n, below=len(relative) - m)
@@ -411,14 +380,11 @@ class Crossbars:
         return result
 
     def conducts(self, crossbar, closed):
-        """The cells of a crossbar that conduct when `closed` of its switches are to be closed, (m,
-        n) bool.
-        """
+        """The cells of a crossbar that conduct when `closed` of its switches are to be closed, (m, n) bool."""
         return (closed | self.stuck_closed[crossbar]) & ~self.stuck_open[crossbar]
 
     def statistics(self, depth, outputs, density):
-        """Statistics of the conversions of products of this size whose switches are closed with
-        this density.
+        """Statistics of the conversions of products of this size whose switches are closed with this density.
 
         Without wires neither matters: one set serves all products.
         """
@@ -450,8 +416,7 @@ class Crossbars:
                     total, seen = total + share, seen + conducts
                 everywhere = total.sum() / max(seen.sum(), 1)
                 attenuation[x] = np.where(seen > 0, total / np.maximum(seen, 1), everywhere)
-                # how the other switches move a cell's share
-                for share, conducts in shares:
+                for share, conducts in shares:                  # how the other switches move a cell's share
                     free = conducts & (seen > 1)
                     squares += ((share / attenuation[x] - 1)[free] ** 2).sum()
                     count += ((seen - 1)[free] / seen[free]).sum()
@@ -459,18 +424,14 @@ class Crossbars:
             relative_sigma = float(np.sqrt(squares / max(count, 1)))
         lines = Lines.of(max(rows // self.cells, 1), self.cells, settings.word_lines, settings.rows_per_conversion)
         current = current[:, :, :columns]
-        # (groups, r)
-        lines = lines.line.T
-        # (x, n, groups, r)
-        current = np.where(lines < 0, 0.0, current[:, np.maximum(lines, 0)].transpose(0, 3, 1, 2))
+        lines = lines.line.T                                                                     # (groups, r)
+        current = np.where(lines < 0, 0.0, current[:, np.maximum(lines, 0)].transpose(0, 3, 1, 2))  # (x, n, groups, r)
         moments = self._moments(current, relative_sigma)
         self._check_ir_drop(current, relative_sigma, moments[1], density)
         units = np.where(lines < 0, 0.0, np.resize(self.coding.units, lines.shape[1]))
         single = 1 << np.arange(lines.shape[1])
-        # the exact count
-        moments[0][..., single] -= units
-        # (quantities, subsets)
-        matter = np.abs(moments).max(axis=(1, 2, 3)) > NEGLIGIBLE
+        moments[0][..., single] -= units                                                         # the exact count
+        matter = np.abs(moments).max(axis=(1, 2, 3)) > NEGLIGIBLE                                # (quantities, subsets)
         whole = bool(matter[0, single].any())
         if whole:
             matter[0, single] = True
@@ -481,12 +442,11 @@ class Crossbars:
     def _check_ir_drop(self, current, relative_sigma, variance, density):
         """Warn, once, where the switches of other cells decide conversions.
 
-        current, variance : of `_measure`, the latter as Möbius coefficients F: if every line
-            conducts with probability p, the mean of a quantity is Σ_U F(U) p^|U|
+        current, variance : of `_measure`, the latter as Möbius coefficients F: if every line conducts with probability p,
+            the mean of a quantity is Σ_U F(U) p^|U|
         """
         size = np.array([set_.bit_count() for set_ in range(variance.shape[-1])])
-        # half of the word lines are driven
-        probability = (density / 2) ** size
+        probability = (density / 2) ** size                                 # half of the word lines are driven
         total = variance @ probability
         if self._warned or not relative_sigma or total.mean() < FLIPS:
             return
@@ -502,9 +462,7 @@ class Crossbars:
 
 
 def blocks_of(z, rows, row_bytes):
-    """[(slice of matrices, [slices of rows])]: several small matrices, or parts of a large one,
-    within `BLOCK_BYTES`.
-    """
+    """[(slice of matrices, [slices of rows])]: several small matrices, or parts of a large one, within `BLOCK_BYTES`."""
     at_once, step = max(1, BLOCK_BYTES // max(1, rows * row_bytes)), max(1, BLOCK_BYTES // row_bytes)
     return [(slice(start, start + at_once), [slice(row, row + step) for row in range(0, rows, step)])
             for start in range(0, z, at_once)]
@@ -517,9 +475,7 @@ def rounded(lines):
 
 @functools.cache
 def normal_quantiles():
-    """(2^16,) float32: equally likely values with the distribution of a standard normal number,
-    variance exactly 1.
-    """
+    """(2^16,) float32: equally likely values with the distribution of a standard normal number, variance exactly 1."""
     from scipy.special import ndtri
 
     values = ndtri((np.arange(2**16) + 0.5) / 2**16)
