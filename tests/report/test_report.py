@@ -221,3 +221,11 @@ def test_a_folder_by_its_name_and_a_file_that_can_be_read(tmp_path):
     text = as_json.read_text()
     assert text.startswith('[\n {\n  "path": "runs/a.h5",\n  "study": "s",\n')
     assert text.endswith("}\n]\n")
+
+
+def test_an_energy_that_one_layer_does_not_state_is_not_known():
+    first, second = CASE.products
+    case = replace(CASE, products=(first, replace(second, write_energy=None)))
+    lines = report.render(replace(SUMMARY, cases=(case,))).splitlines()
+    row = next(line for line in lines if line.startswith("scores "))
+    assert row.endswith("   not known") and "nJ" not in row

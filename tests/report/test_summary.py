@@ -202,6 +202,10 @@ def test_chips_that_are_not_finished_do_not_count():
     late = dataclasses.replace(chip(1, 1, 0), done=np.array([True, False, False]))
     found = aggregate.summarise(trace(only=Case('name = "c"', (chip(0, 1, 0), late)))).cases[0]
     assert found.chips == (1.0,) and found.chips_low is None
+    cases = {"first": (late, chip(1, 1, 0)), "none": (late, late)}
+    made = {name: Case('name = "c"', chips) for name, chips in cases.items()}
+    (found,) = aggregate.summarise(trace(**made)).cases
+    assert (found.name, found.chips) == ("first", (0.5,))
     one = trace().reference["int8"]
     short = dataclasses.replace(trace(), reference={
         "float32": trace().reference["float32"],
@@ -236,6 +240,15 @@ def test_an_output_that_is_none_is_refused_with_its_path():
     broken = dataclasses.replace(chip(0, 1, 0), output=bad)
     with pytest.raises(TraceError, match="an output of chip 1 of case 'c' is not finite"):
         aggregate.summarise(trace(c=Case('name = "c"', (broken,))))
+
+
+def test_one_output_of_many_that_is_none_is_refused():
+    bad = outputs(1, 1, 1)
+    bad[2, 1] = np.inf
+    made = trace()
+    made.reference["int8"] = Outputs(bad, ALL)
+    with pytest.raises(TraceError, match="an output of reference int8 is not finite"):
+        aggregate.summarise(made)
 
 
 def test_intervals_are_those_of_wilson():
