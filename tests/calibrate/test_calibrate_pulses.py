@@ -184,13 +184,14 @@ NOISES = {
     "reads only": (LOGARITHMIC, 0.0, 0.5e-6),
     "steps only": (SATURATION, 0.4, 0.0),
 }
+MANY_TRAINS = 400  # of 200, one right interval in 70 leaves the band by chance; here are 30
 TRAINS = {name: repeated(*noise) for name, noise in NOISES.items()}
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", TRAINS)
 def test_intervals_of_pulses_hold_the_truth(name):
-    assert_covers(TRAINS[name])
+    assert_covers(TRAINS[name], MANY_TRAINS)
 
 
 def test_intervals_of_few_short_trains_hold_the_truth():

@@ -181,17 +181,19 @@ def step_parameters(uncertainty, ends, way, unit, straight_line):
         return s.step(way, ends.start(s, way)[0])
 
     def fall(s):
-        last = s.step(way, ends.end(s, way)[0])
-        return np.log(first_step(s) / max(last, 1e-12 * s.unit))
+        first = _log_step(s, way, ends.start(s, way)[0])
+        return first - _log_step(s, way, ends.end(s, way)[0])
 
-    step = uncertainty.positive(first_step)
+    at_start = _log_step_variance(steps, way, *ends.start(steps, way))
+    at_end = _log_step_variance(steps, way, *ends.end(steps, way))
+    step = uncertainty.positive(first_step, at_start)
     if step[2] > UNCERTAIN * step[0]:
         parameters = [
             Parameter.unknown(f"step_{name}", unit, "the first step depends on the nonlinearity")
         ]
     else:
         parameters = [Parameter.known(f"step_{name}", unit, *step)]
-    values = uncertainty.interval(fall)
+    values = uncertainty.interval(fall, at_start + at_end)
     open_ended = values[2] - values[0] > UNCERTAIN * abs(values[0])
     reason = (
         straight_line or "is open above: the train saturates within few pulses; apply smaller ones"
@@ -210,6 +212,18 @@ def step_parameters(uncertainty, ends, way, unit, straight_line):
                 )
             )
     return parameters
+
+
+def _log_step(steps, way, x):
+    """ln of the step at x."""
+    return np.log(max(steps.step(way, x), 1e-12 * steps.unit))
+
+
+def _log_step_variance(steps, way, x, variance):
+    """Variance of ln of the step at x, by that of x alone."""
+    move = 1e-4 * (steps.high - steps.low)
+    rise = _log_step(steps, way, x + move) - _log_step(steps, way, x - move)
+    return (rise / (2 * move)) ** 2 * variance
 
 
 def step_table(steps, way, minimum, maximum, constant):

@@ -329,9 +329,9 @@ def worse_without(steps, index, value):
 
 
 class Uncertainty:
-    """Intervals of functions of fitted Steps, by the curvature of the likelihood.
+    """Intervals of functions of fitted Steps, by the curvature of the restricted likelihood.
 
-    steps : `Steps.restricted`, so that the noise is not too small
+    steps : `Steps.restricted`
     """
 
     def __init__(self, steps):
@@ -355,14 +355,13 @@ class Uncertainty:
     def _hessian(self):
         size = len(self.point)
         moves = np.diag(self.widths)
-        likelihood = dataclasses.replace(self.steps, restriction=None)
         result = np.empty((size, size))
         for i in range(size):
             for j in range(i, size):
                 total = 0.0
                 for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
                     corner = self.point + a * moves[i] + b * moves[j]
-                    total += a * b * likelihood.at(corner[:-1], np.exp(corner[-1])).minus_two
+                    total += a * b * self._at(corner).minus_two
                 result[i, j] = result[j, i] = total / (8 * self.widths[i] * self.widths[j])
         return result
 
@@ -416,9 +415,9 @@ class Uncertainty:
         value = np.exp(logarithm)
         return float(value), float(value / np.sqrt(shares[0])), float(value / np.sqrt(shares[1]))
 
-    def positive(self, function):
-        """The same for a quantity above 0, on a logarithmic scale."""
-        logarithms = self.interval(lambda steps: np.log(function(steps)))
+    def positive(self, function, variance=0.0):
+        """The same for a quantity above 0, on a logarithmic scale; a variance of its logarithm."""
+        logarithms = self.interval(lambda steps: np.log(function(steps)), variance)
         return tuple(float(end) for end in np.exp(np.clip(logarithms, -300, 300)))
 
 
