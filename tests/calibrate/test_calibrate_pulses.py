@@ -305,13 +305,15 @@ VERIFY = {
 }
 
 
-def log(rng, writes=120, tolerance=0.8e-6, most=200, falling=False):
-    """(target, read, write, pulse) rows of the process of VERIFY, run here; `falling`: steps that
-    fall along lines."""
+def log(rng, writes=120, tolerance=0.8e-6, most=200, falling=False, from_above=False):
+    """(target, read, write, pulse) rows of the process of VERIFY, run here.
+
+    falling : steps fall along lines;  from_above : every second write starts at 39 µS
+    """
     rows = []
     for write in range(writes):
         target = rng.uniform(5e-6, 38e-6)
-        x = 1e-6
+        x = 39e-6 if from_above and write % 2 else 1e-6
         for pulse in range(most + 1):
             read = x + rng.normal(0, 0.2e-6)
             rows.append((target, read, write, pulse))
@@ -374,6 +376,13 @@ def test_failed_writes_are_counted():
     assert fit.maximum_pulses.value == 15 == fit.device["write_verify"]["maximum_pulses"]
 
 
+def test_few_pulses_down_leave_their_step_at_the_end_open():
+    """Seven pulses down near 13 µS say nothing of the step at 38 µS; the file has their mean."""
+    fit = calibrate.fit_write_verify(*log(np.random.default_rng(1000), 100), law=LOGARITHMIC)
+    assert not fit.step_down.identified and "only 7 pulses" in fit.step_down.reason
+    assert 0.4 < fit.device["write_verify"]["step_down_us"] < 1.2
+
+
 def test_logs_that_cannot_be_used(tmp_path):
     target, read, write, pulse = log(np.random.default_rng(2), 20)
     with pytest.raises(OutOfRangeError, match="a read after every pulse"):
@@ -399,45 +408,52 @@ def test_logs_that_cannot_be_used(tmp_path):
     assert_allclose(of_file.tolerance.value, direct.tolerance.value, rtol=1e-6)
 
 
-LOGS = {  # name: (falling, most pulses of a write)
-    "logarithmic": (False, 200),
-    "falling": (True, 200),
-    "few pulses": (False, 15),
+LOGS = {  # name: (falling, most pulses of a write, whether every second starts above)
+    "logarithmic": (False, 200, False),
+    "falling": (True, 200, False),
+    "few pulses": (False, 15, False),
+    "both ways": (False, 200, True),
+    "both ways, falling": (True, 200, True),
 }
 
 
 @functools.cache
-def many_writes(falling, most):
+def many_writes(falling, most, from_above):
     """(mean pulses, share not verified) of very many writes."""
-    target, read, write, pulse = log(np.random.default_rng(99), 20000, most=most, falling=falling)
+    target, read, write, pulse = log(
+        np.random.default_rng(99), 20000, most=most, falling=falling, from_above=from_above
+    )
     last = np.append(np.diff(write) != 0, True)
     return pulse[last].mean(), np.mean(abs(read - target)[last] > 0.8e-6)
 
 
-def logged(falling, most):
+def logged(falling, most, from_above):
     law = SATURATION if falling else LOGARITHMIC
 
     def make(rng):
-        fit = calibrate.fit_write_verify(*log(rng, 100, most=most, falling=falling), law=law)
+        rows = log(rng, 100, most=most, falling=falling, from_above=from_above)
+        fit = calibrate.fit_write_verify(*rows, law=law)
         low, high = (fit.device["conductance"][key] * 1e-6 for key in ("minimum_us", "maximum_us"))
         passed = np.array([low - 1e-6, 40e-6 - high]) / 39e-6
         steps = np.array([2e-6, 1.5e-6])
         steps *= (
             1 - np.array([0.8, 0.6]) * passed if falling else np.exp(-np.array([1.5, 1.0]) * passed)
         )
-        pulses, unverified = many_writes(falling, most)
+        pulses, unverified = many_writes(falling, most, from_above)
         truth = {
-            "start": 1e-6,
             "pulses": pulses,
             "step_up": steps[0],
             "step_relative_sigma": 0.3,
             "read_sigma": 0.2e-6,
         }
+        if from_above:
+            truth["step_down"] = steps[1]
+        else:  # few pulses down leave their steps open
+            truth["start"] = 1e-6
         if unverified > 0:
             truth["unverified_rate"] = unverified
         else:
             truth["tolerance"] = 0.8e-6
-            truth["step_down"] = steps[1]  # few pulses leave the steps down open
         return fit, truth
 
     return make

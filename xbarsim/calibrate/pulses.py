@@ -104,14 +104,18 @@ def _result(steps, trains, unit):
     laws = [steps.laws[way] for way in steps.trains.directions]
     model = laws[0] if len(set(laws)) == 1 else f"{laws[0]} up, {laws[1]} down"
     aic = steps.aic
+    fitted_steps = steps
     steps, reasons = straight(steps)
+    other = falling(fitted_steps, reasons)
     noise, steps = noise_parameters(steps, unit)
     uncertainty = Uncertainty(steps)
     ends = Ends(steps)
     parameters, table = [], {}
     minimum, maximum = window(uncertainty, ends)
     for way in steps.trains.directions:
-        parameters += step_parameters(uncertainty, ends, way, unit, reasons.get(way))
+        parameters += step_parameters(
+            uncertainty, other, ends, way=way, unit=unit, straight_line=reasons.get(way)
+        )
         if parameters[-1 if steps.laws[way] == LOGARITHMIC else -2].identified or way in reasons:
             table |= step_table(steps, way, minimum[0], maximum[0], way in reasons)
     table |= noise_table(*noise)
@@ -172,8 +176,8 @@ def window(uncertainty, ends):
     return min(found), max(found)
 
 
-def step_parameters(uncertainty, ends, way, unit, straight_line):
-    """[step, nonlinearity, and saturation of that law] of a direction."""
+def step_parameters(uncertainty, other, ends, way, unit, straight_line):
+    """[step, nonlinearity, and saturation of that law] of a direction; `other`: see `falling`."""
     name = WAYS[way]
     steps = uncertainty.steps
 
@@ -186,7 +190,7 @@ def step_parameters(uncertainty, ends, way, unit, straight_line):
 
     at_start = _log_step_variance(steps, way, *ends.start(steps, way))
     at_end = _log_step_variance(steps, way, *ends.end(steps, way))
-    step = uncertainty.positive(first_step, at_start)
+    step = step_interval(uncertainty, other if straight_line else None, first_step, at_start)
     if step[2] > UNCERTAIN * step[0]:
         parameters = [
             Parameter.unknown(f"step_{name}", unit, "the first step depends on the nonlinearity")
@@ -224,6 +228,22 @@ def _log_step_variance(steps, way, x, variance):
     move = 1e-4 * (steps.high - steps.low)
     rise = _log_step(steps, way, x + move) - _log_step(steps, way, x - move)
     return (rise / (2 * move)) ** 2 * variance
+
+
+def falling(steps, reasons):
+    """Uncertainty of steps that may fall, where `straight` held some of them constant by chance;
+    None otherwise."""
+    held = [way for way in reasons if 2 + way in steps.free]
+    return Uncertainty(steps.restricted()) if held else None
+
+
+def step_interval(uncertainty, other, function, variance=0.0):
+    """(value, low, high) of a step; the interval holds that of `other` too, see `falling`."""
+    value, low, high = uncertainty.positive(function, variance)
+    if other is None:
+        return value, low, high
+    _, other_low, other_high = other.positive(function, variance)
+    return value, min(low, other_low), max(high, other_high)
 
 
 def step_table(steps, way, minimum, maximum, constant):

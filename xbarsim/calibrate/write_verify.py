@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.base.units import MICROSIEMENS
-from xbarsim.calibrate.pulses import noise_table, step_table
+from xbarsim.calibrate.pulses import falling, noise_table, step_interval, step_table
 from xbarsim.calibrate.result import CONFIDENCE, Curve, FitResult, Parameter
 from xbarsim.calibrate.statistics import proportion, t_interval
 from xbarsim.calibrate.steps import (
@@ -177,7 +177,9 @@ def _result(steps, writes):
         steps.laws[0] if len(set(steps.laws)) == 1 else f"{steps.laws[0]} up, {steps.laws[1]} down"
     )
     aic = steps.aic
+    fitted_steps = steps
     steps, reasons = straight(steps)
+    other = falling(fitted_steps, reasons)
     noise, steps = noise_parameters(steps, "S")
     uncertainty = Uncertainty(steps)
     tolerance, failed = tolerance_of(writes)
@@ -210,13 +212,17 @@ def _result(steps, writes):
     } | noise_table(*noise)
     for way in steps.trains.directions:
         at_end = minimum if way == 0 else maximum
-        parameters.append(
-            Parameter.known(
-                f"step_{WAYS[way]}",
-                "S",
-                *uncertainty.positive(lambda s, way=way, x=at_end: s.step(way, x)),
+        name = f"step_{WAYS[way]}"
+        if 2 + way not in fitted_steps.free:
+            reason = f"{reasons[way]}, whose mean step the file has; log more of them"
+            parameters.append(Parameter.unknown(name, "S", reason))
+        else:
+            values = step_interval(
+                uncertainty,
+                other if way in reasons else None,
+                lambda s, way=way, x=at_end: s.step(way, x),
             )
-        )
+            parameters.append(Parameter.known(name, "S", *values))
         table |= step_table(steps, way, minimum, maximum, way in reasons)
         if way in reasons:
             notes.append(f"steps {WAYS[way]} do not change with the conductance beyond chance")
