@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "test", "bounds", "interpreter", "build"]
+nox.options.sessions = ["lint", "types", "test", "bounds", "interpreter", "build"]
 nox.options.reuse_existing_virtualenvs = True
 
 QUICK = ("base", "config", "tasks", "models", "report", "chips")
@@ -26,9 +26,7 @@ KERNEL_TESTS = (
 )
 COMPILED_ONLY = ("tests/kernels/test_transfer.py", "tests/arrays/test_computation.py")
 # Their tests take too long in the interpreter; the cache of compiled code has nothing to do there.
-NOT_MEASURED = (
-    "*/_cache.py,*/telegraph.py,*/pulses.py,*/transfer.py,*/small_blocks.py,*/joins.py,*/counting.py"
-)
+NOT_MEASURED = "*/_cache.py,*/telegraph.py,*/pulses.py,*/transfer.py,*/small_blocks.py,*/joins.py,*/counting.py"
 
 
 def install(session):
@@ -48,6 +46,14 @@ def lint(session):
     """ruff."""
     install(session)
     run(session, "ruff", "check", ".")
+
+
+@nox.session
+def types(session):
+    """mypy, strict for the rooms that are annotated."""
+    if session.virtualenv.is_sandboxed:
+        session.install("-e", ".[bert,test,develop]")
+    run(session, "mypy")
 
 
 @nox.session
@@ -94,7 +100,12 @@ def interpreter(session):
         tests = ("-m", "pytest", "-q", "-W", "ignore:overflow", "-k", selection, *KERNEL_TESTS)
         run(session, "coverage", "run", "--source=xbarsim.kernels", *tests, env=environment)
         run(
-            session, "coverage", "report", f"--omit={NOT_MEASURED}", "--fail-under=95", env=environment
+            session,
+            "coverage",
+            "report",
+            f"--omit={NOT_MEASURED}",
+            "--fail-under=95",
+            env=environment,
         )
 
 

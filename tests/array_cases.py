@@ -1,4 +1,5 @@
 """Small programmed arrays for the tests of arrays."""
+
 import numpy as np
 
 from xbarsim.arrays.array import calibrate, program_matrix
@@ -19,7 +20,9 @@ def build(study, inputs=37, outputs=21, seed=0, samples=200, device=None):
     weight = rng.standard_normal((outputs, inputs)).astype(np.float32)
     x = rng.standard_normal((samples, inputs)).astype(np.float32)
     device = device or load_device(study.device.name)
-    programmed = program_matrix("layer.0.query", 0, weight, (x.astype(float) ** 2).mean(axis=0), study, device)
+    programmed = program_matrix(
+        "layer.0.query", 0, weight, (x.astype(float) ** 2).mean(axis=0), study, device
+    )
     return weight, x, calibrate(programmed, x)
 
 

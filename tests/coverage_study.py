@@ -19,7 +19,7 @@ def outcomes(make, repetitions):
     for seed in range(repetitions):
         fit, truth = make(np.random.default_rng(FIRST + seed))
         for name, value in truth.items():
-            parameter = getattr(fit, name, None)        # a fit leaves out what its law has not
+            parameter = getattr(fit, name, None)  # a fit leaves out what its law has not
             holds = None
             if parameter is not None and parameter.identified:
                 holds = bool(parameter.low <= value <= parameter.high)

@@ -1,4 +1,5 @@
 """Arrays: exact where everything is ideal, wires against dense nodal analysis, converters and noise as stated."""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,9 +15,13 @@ from xbarsim.hardware.description import layer_attributes
 from xbarsim.report import summary
 from xbarsim.report import text as report
 
-ENCODINGS = [{}, {"placement": "neighbour"}, {"subtraction": "digital"},
-             {"encoding": "slices", "weight_bits": 16, "bits_per_cell": 4},
-             {"encoding": "slices", "weight_bits": 16, "bits_per_cell": 8, "sign": "offset"}]
+ENCODINGS = [
+    {},
+    {"placement": "neighbour"},
+    {"subtraction": "digital"},
+    {"encoding": "slices", "weight_bits": 16, "bits_per_cell": 4},
+    {"encoding": "slices", "weight_bits": 16, "bits_per_cell": 8, "sign": "offset"},
+]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -26,17 +31,30 @@ def test_ideal_arrays_are_the_matrix(encoding):
     weight, x, array = build(study(mapping=mapping, effects=IDEAL))
     tolerance = 1e-5 if encoding.get("encoding") != "slices" else 3e-4
     expected = x @ weight.T
-    np.testing.assert_allclose(array.multiply(x, names(len(x)), 1).output, expected,
-                               atol=tolerance * abs(expected).max())
+    np.testing.assert_allclose(
+        array.multiply(x, names(len(x)), 1).output, expected, atol=tolerance * abs(expected).max()
+    )
     assert array.programmed.layout.row_blocks == 3
 
 
 def test_wires_are_those_of_dense_nodal_analysis():
     """Every tile of the programmed matrix is solved again by stamping; pairs on twin tiles, 2 row and 2 column blocks."""
-    chosen = study(mapping={"word_lines": 8, "bit_lines": 6, "clip": "maximum", "scale": "matrix", "gain": "none"},
-                   effects=IDEAL | {"wires": True},
-                   wires={"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 25.0,
-                          "source_resistance_ohm": 100.0, "sense_resistance_ohm": 60.0})
+    chosen = study(
+        mapping={
+            "word_lines": 8,
+            "bit_lines": 6,
+            "clip": "maximum",
+            "scale": "matrix",
+            "gain": "none",
+        },
+        effects=IDEAL | {"wires": True},
+        wires={
+            "word_line_resistance_ohm": 40.0,
+            "bit_line_resistance_ohm": 25.0,
+            "source_resistance_ohm": 100.0,
+            "sense_resistance_ohm": 60.0,
+        },
+    )
     weight, x, array = build(chosen, inputs=13, outputs=9)
     low, high = 1e-6, 40e-6
     full = abs(weight).max()
@@ -44,25 +62,37 @@ def test_wires_are_those_of_dense_nodal_analysis():
     for first_row in (0, 8):
         for first_column in (0, 6):
             for sign in (1, -1):
-                g = np.full((8, 6), low)                                     # unused cells are low
-                part = np.maximum(sign * weight[first_column:first_column + 6, first_row:first_row + 8].T, 0) / full
-                g[:part.shape[0], :part.shape[1]] += part * (high - low)
+                g = np.full((8, 6), low)  # unused cells are low
+                part = (
+                    np.maximum(
+                        sign * weight[first_column : first_column + 6, first_row : first_row + 8].T,
+                        0,
+                    )
+                    / full
+                )
+                g[: part.shape[0], : part.shape[1]] += part * (high - low)
                 r_word, r_bit = np.full(g.shape, 40.0), np.full(g.shape, 25.0)
                 r_word[:, 0] += 100.0
                 r_bit[-1] += 60.0
-                transfer = dense_transfer(g, r_word, r_bit)[:part.shape[1], :part.shape[0]]
-                effective[first_column:first_column + 6, first_row:first_row + 8] += sign * transfer
+                transfer = dense_transfer(g, r_word, r_bit)[: part.shape[1], : part.shape[0]]
+                effective[first_column : first_column + 6, first_row : first_row + 8] += (
+                    sign * transfer
+                )
     effective *= full / (high - low)
     expected = x @ effective.T
-    np.testing.assert_allclose(array.multiply(x, names(len(x)), 1).output, expected, atol=2e-5 * abs(expected).max())
-    assert abs(effective - weight).max() > 0.01 * full                       # the wires do something
+    np.testing.assert_allclose(
+        array.multiply(x, names(len(x)), 1).output, expected, atol=2e-5 * abs(expected).max()
+    )
+    assert abs(effective - weight).max() > 0.01 * full  # the wires do something
 
 
 def test_array_energy_is_what_cells_and_wires_dissipate():
-    chosen = study(mapping={"word_lines": 8, "bit_lines": 8, "clip": "maximum", "scale": "matrix"},
-                   effects=IDEAL | {"wires": True},
-                   wires={"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 25.0},
-                   dac={"range": "maximum", "bits": "ideal", "read_time_ns": 50.0})
+    chosen = study(
+        mapping={"word_lines": 8, "bit_lines": 8, "clip": "maximum", "scale": "matrix"},
+        effects=IDEAL | {"wires": True},
+        wires={"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 25.0},
+        dac={"range": "maximum", "bits": "ideal", "read_time_ns": 50.0},
+    )
     weight, x, array = build(chosen, inputs=8, outputs=8)
     volts = 0.2 * x[0] / abs(x).max()
     power = 0.0
@@ -74,19 +104,29 @@ def test_array_energy_is_what_cells_and_wires_dissipate():
     np.testing.assert_allclose(product.array_energy, power * 50e-9, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("dac", "adc"), [
-    ({"bits": 8}, {"bits": 8}), ({"bits": 6, "polarity": "two_phase"}, {"bits": 9}),
-    ({"bits": 8, "encoding": "bit_serial"}, {"bits": 8}), ({"bits": 8, "encoding": "pulse_width"}, {"bits": 8})])
+@pytest.mark.parametrize(
+    ("dac", "adc"),
+    [
+        ({"bits": 8}, {"bits": 8}),
+        ({"bits": 6, "polarity": "two_phase"}, {"bits": 9}),
+        ({"bits": 8, "encoding": "bit_serial"}, {"bits": 8}),
+        ({"bits": 8, "encoding": "pulse_width"}, {"bits": 8}),
+    ],
+)
 def test_converters_cost_what_their_resolution_says(dac, adc):
     """Error power of a whole chain against uniform rounding of inputs and outputs, within a factor of four."""
-    chosen = study(mapping={"word_lines": 64, "bit_lines": 32, "clip": "maximum", "gain": "none"},
-                   effects=IDEAL | {"converters": True}, dac=dac, adc=adc)
+    chosen = study(
+        mapping={"word_lines": 64, "bit_lines": 32, "clip": "maximum", "gain": "none"},
+        effects=IDEAL | {"converters": True},
+        dac=dac,
+        adc=adc,
+    )
     weight, x, array = build(chosen, samples=500)
     exact = x @ weight.T
     error = array.multiply(x, names(len(x)), 1).output - exact
     input_step = 2 * abs(x).max() / 2 ** dac["bits"]
     output_step = 2 * abs(exact).max() / 2 ** adc["bits"]
-    expected = np.sqrt(input_step ** 2 / 12 * (weight ** 2).sum(axis=1).mean() + output_step ** 2 / 12)
+    expected = np.sqrt(input_step**2 / 12 * (weight**2).sum(axis=1).mean() + output_step**2 / 12)
     assert expected / 4 < error.std() < 4 * expected
 
 
@@ -94,13 +134,25 @@ def test_converters_cost_what_their_resolution_says(dac, adc):
 def test_unsigned_slices_without_their_low_state_convert_whole_units(dac):
     """A reference takes the low state (1 of 40 µS) away before the ADC, so that 8 bits count 32 rows of 2-bit cells without
     error; subtracted digitally it moves every conversion by a fraction of a unit."""
-    tables = {"effects": IDEAL | {"converters": True}, "adc": {"bits": 8, "range": "unit"},
-              "dac": {"encoding": "bit_serial", "range": "maximum"} | dac}
-    mapping = {"word_lines": 32, "bit_lines": 32, "encoding": "slices", "sign": "offset", "clip": "maximum",
-               "gain": "none", "bits_per_cell": 2}
+    tables = {
+        "effects": IDEAL | {"converters": True},
+        "adc": {"bits": 8, "range": "unit"},
+        "dac": {"encoding": "bit_serial", "range": "maximum"} | dac,
+    }
+    mapping = {
+        "word_lines": 32,
+        "bit_lines": 32,
+        "encoding": "slices",
+        "sign": "offset",
+        "clip": "maximum",
+        "gain": "none",
+        "bits_per_cell": 2,
+    }
     weight, x, array = build(study(mapping=mapping, **tables))
-    clip = np.abs(weight).max(axis=1) / 127                     # one full scale per output
-    exact = array.coder.hold(x)[0].astype(float) @ (np.rint(weight / clip[:, None]) * clip[:, None]).T
+    clip = np.abs(weight).max(axis=1) / 127  # one full scale per output
+    exact = (
+        array.coder.hold(x)[0].astype(float) @ (np.rint(weight / clip[:, None]) * clip[:, None]).T
+    )
     product = array.multiply(x, names(len(x)), 1)
     np.testing.assert_allclose(product.output, exact, atol=1e-5 * abs(exact).max())
     assert not product.adc_saturations.any()
@@ -111,16 +163,30 @@ def test_unsigned_slices_without_their_low_state_convert_whole_units(dac):
 def test_bit_serial_slices_are_counted_as_dense_nodal_analysis_and_digits_say():
     """One tile, solved by stamping for every bit of the magnitudes of the inputs; the currents lose the low state, become
     units of a level, and digits are added in integers."""
-    chosen = study(mapping={"word_lines": 8, "bit_lines": 12, "encoding": "slices", "sign": "offset", "weight_bits": 6,
-                            "placement": "neighbour", "clip": "maximum", "scale": "matrix", "gain": "none"},
-                   effects=IDEAL | {"wires": True, "converters": True}, adc={"range": "unit"},
-                   wires={"word_line_resistance_ohm": 90.0, "bit_line_resistance_ohm": 60.0},
-                   dac={"encoding": "bit_serial", "polarity": "two_phase", "range": "maximum", "bits": 5})
+    chosen = study(
+        mapping={
+            "word_lines": 8,
+            "bit_lines": 12,
+            "encoding": "slices",
+            "sign": "offset",
+            "weight_bits": 6,
+            "placement": "neighbour",
+            "clip": "maximum",
+            "scale": "matrix",
+            "gain": "none",
+        },
+        effects=IDEAL | {"wires": True, "converters": True},
+        adc={"range": "unit"},
+        wires={"word_line_resistance_ohm": 90.0, "bit_line_resistance_ohm": 60.0},
+        dac={"encoding": "bit_serial", "polarity": "two_phase", "range": "maximum", "bits": 5},
+    )
     weight, x, array = build(chosen, inputs=8, outputs=4, samples=40)
     largest, full = abs(x).max(), abs(weight).max()
     code = np.rint(x / largest * 15).astype(int)
     unsigned = np.rint(weight.T / full * 31).astype(int) + 32
-    digits = unsigned[..., None] >> np.array([0, 2, 4]) & 3                  # (inputs, outputs, slices), side by side
+    digits = (
+        unsigned[..., None] >> np.array([0, 2, 4]) & 3
+    )  # (inputs, outputs, slices), side by side
     r_word, r_bit = np.full((8, 12), 90.0), np.full((8, 12), 60.0)
     transfer = dense_transfer(1e-6 + digits.reshape(8, 12) * 13e-6, r_word, r_bit) - 1e-6
     counted = np.zeros((len(x), 4, 3), int)
@@ -131,22 +197,30 @@ def test_bit_serial_slices_are_counted_as_dense_nodal_analysis_and_digits_say():
             counted += sign * 2**bit * np.maximum(units, 0).reshape(-1, 4, 3)
     result = counted @ np.array([1, 4, 16]) - 32 * code.sum(axis=1, keepdims=True)
     product = array.multiply(x, names(len(x)), 1)
-    np.testing.assert_allclose(product.output, result * (largest / 15) * (full / 31), atol=1e-5 * abs(x @ weight.T).max())
-    assert (result != code @ (unsigned - 32)).any()                          # the wires cost units
+    np.testing.assert_allclose(
+        product.output, result * (largest / 15) * (full / 31), atol=1e-5 * abs(x @ weight.T).max()
+    )
+    assert (result != code @ (unsigned - 32)).any()  # the wires cost units
 
 
 def correlated(samples, inputs, seed=0):
     """Inputs that a few directions and a few large elements dominate, none of them centred."""
     rng = np.random.default_rng(seed)
     directions = rng.standard_normal((4, inputs))
-    x = rng.standard_normal((samples, 4)) @ directions + 0.3 * rng.standard_normal((samples, inputs)) + 0.5
+    x = (
+        rng.standard_normal((samples, 4)) @ directions
+        + 0.3 * rng.standard_normal((samples, inputs))
+        + 0.5
+    )
     x[:, 3] *= 10
     return x.astype(np.float32)
 
 
 def build_with(study, weight, x):
     moment = (x.astype(float) ** 2).mean(axis=0)
-    return calibrate(program_matrix("layer.0.query", 0, weight, moment, study, load_device(study.device.name)), x)
+    return calibrate(
+        program_matrix("layer.0.query", 0, weight, moment, study, load_device(study.device.name)), x
+    )
 
 
 @pytest.mark.parametrize("sign", ["pair", "offset"])
@@ -155,8 +229,17 @@ def test_the_digital_gain_is_least_squares_on_the_inputs(sign, gain):
     """Against a general solver on the products of the samples: gain of each output or of all, of unsigned weights also the
     weight of the inputs' sum of each output."""
     x, weight = correlated(300, 37), np.random.default_rng(2).standard_normal((21, 37))
-    chosen = study(mapping={"word_lines": 16, "bit_lines": 12, "encoding": "slices", "sign": sign, "gain": gain},
-                   effects=IDEAL | {"wires": True}, wires=WIRES)
+    chosen = study(
+        mapping={
+            "word_lines": 16,
+            "bit_lines": 12,
+            "encoding": "slices",
+            "sign": sign,
+            "gain": gain,
+        },
+        effects=IDEAL | {"wires": True},
+        wires=WIRES,
+    )
     array = build_with(chosen, weight, x)
     wanted, found = x @ weight.T, x.astype(float) @ array.programmed.achieved.T
     total = x.sum(axis=1, dtype=float)
@@ -168,7 +251,10 @@ def test_the_digital_gain_is_least_squares_on_the_inputs(sign, gain):
     if sign == "offset":
         sums = [total[:, None]] if gain == "column" else [np.kron(np.eye(21), total[:, None])]
         columns = [np.hstack([column, sums[0]]) for column in columns]
-    best = [column @ np.linalg.lstsq(column, right, rcond=None)[0] for column, right in zip(columns, rights, strict=True)]
+    best = [
+        column @ np.linalg.lstsq(column, right, rcond=None)[0]
+        for column, right in zip(columns, rights, strict=True)
+    ]
     best = np.array(best).reshape(21, -1).T
     np.testing.assert_allclose(x @ array.folded.T, best, rtol=0, atol=2e-4 * abs(wanted).max())
     assert ((best - wanted) ** 2).mean() < 0.5 * ((found - wanted) ** 2).mean()
@@ -181,12 +267,16 @@ def test_the_digital_gain_is_least_squares_on_the_inputs(sign, gain):
 def test_gains_without_cross_terms_are_those_of_independent_inputs():
     """Where the inputs are the ones to be multiplied: least squares over the weights, weighed with mean squares."""
     x, weight = correlated(50, 37), np.random.default_rng(2).standard_normal((21, 37))
-    chosen = study(mapping={"word_lines": 16, "bit_lines": 12}, effects=IDEAL | {"wires": True}, wires=WIRES)
+    chosen = study(
+        mapping={"word_lines": 16, "bit_lines": 12}, effects=IDEAL | {"wires": True}, wires=WIRES
+    )
     moment = (x.astype(float) ** 2).mean(axis=0)
     programmed = program_matrix("layer.0.query", 0, weight, moment, chosen, load_device("ideal"))
     array, root = calibrate(programmed, x, cross_terms=False), np.sqrt(moment)
     for j in range(21):
-        best = np.linalg.lstsq((root * programmed.achieved[j])[:, None], root * weight[j], rcond=None)[0][0]
+        best = np.linalg.lstsq(
+            (root * programmed.achieved[j])[:, None], root * weight[j], rcond=None
+        )[0][0]
         assert array.gain[j] == pytest.approx(best, rel=1e-9)
     assert abs(array.gain - calibrate(programmed, x).gain).max() > 1e-3
 
@@ -195,7 +285,9 @@ def test_without_gain_nothing_is_corrected_and_zero_inputs_leave_gains_of_one():
     weight = np.random.default_rng(2).standard_normal((21, 37))
     for sign in ("pair", "offset"):
         mapping = {"word_lines": 16, "bit_lines": 12, "encoding": "slices", "sign": sign}
-        plain = study(mapping=mapping | {"gain": "none"}, effects=IDEAL | {"wires": True}, wires=WIRES)
+        plain = study(
+            mapping=mapping | {"gain": "none"}, effects=IDEAL | {"wires": True}, wires=WIRES
+        )
         array = build_with(plain, weight, correlated(50, 37))
         assert (array.gain == 1).all()
         np.testing.assert_allclose(array.folded, array.programmed.achieved, rtol=1e-6)
@@ -207,10 +299,19 @@ def test_without_gain_nothing_is_corrected_and_zero_inputs_leave_gains_of_one():
 @pytest.mark.parametrize("sign", ["pair", "offset"])
 def test_inputs_of_zero_give_zero_through_wires(sign):
     """Two-bit digits of offset binary put 128 codes on every word line; their result is subtracted as calibrated."""
-    tables = {"effects": IDEAL | {"wires": True, "converters": True}, "wires": WIRES,
-              "adc": {"bits": 14, "range": "maximum"},
-              "dac": {"encoding": "bit_serial", "digit_bits": 2, "range": "maximum"}}
-    mapping = {"word_lines": 16, "bit_lines": 12, "encoding": "slices", "sign": sign, "clip": "maximum"}
+    tables = {
+        "effects": IDEAL | {"wires": True, "converters": True},
+        "wires": WIRES,
+        "adc": {"bits": 14, "range": "maximum"},
+        "dac": {"encoding": "bit_serial", "digit_bits": 2, "range": "maximum"},
+    }
+    mapping = {
+        "word_lines": 16,
+        "bit_lines": 12,
+        "encoding": "slices",
+        "sign": sign,
+        "clip": "maximum",
+    }
     zero = np.zeros((1, 37), np.float32)
     _, x, array = build(study(mapping=mapping, **tables))
     size = array.multiply(x, names(len(x)), 1).output.std()
@@ -221,7 +322,12 @@ def test_inputs_of_zero_give_zero_through_wires(sign):
 
 def test_one_bit_converters_pass_signs():
     """One row block of ideal cells: the sign of every input, the sign of every sum, levels that are mean magnitudes."""
-    chosen = study(effects=IDEAL | {"converters": True}, dac={"bits": 1}, adc={"bits": 1}, mapping={"gain": "none"})
+    chosen = study(
+        effects=IDEAL | {"converters": True},
+        dac={"bits": 1},
+        adc={"bits": 1},
+        mapping={"gain": "none"},
+    )
     weight, x, array = build(chosen)
     level = (abs(x).mean(axis=0) * (weight**2).sum(axis=0)).sum() / (weight**2).sum()
     total = np.where(x < 0, -level, level) @ weight.T
@@ -234,9 +340,15 @@ def test_one_bit_converters_pass_signs():
     assert beyond.sum() > 100
 
 
-@pytest.mark.parametrize("tables", [{"dac": {"bits": 1}}, {"adc": {"bits": 1}},
-                                    {"dac": {"bits": 1, "polarity": "two_phase", "encoding": "pulse_width"}},
-                                    {"adc": {"bits": 1}, "mapping": {"subtraction": "digital"}}])
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"dac": {"bits": 1}},
+        {"adc": {"bits": 1}},
+        {"dac": {"bits": 1, "polarity": "two_phase", "encoding": "pulse_width"}},
+        {"adc": {"bits": 1}, "mapping": {"subtraction": "digital"}},
+    ],
+)
 def test_one_bit_of_either_converter_keeps_a_part_of_the_signal(tables):
     weight, x, array = build(study(effects=IDEAL | {"converters": True}, **tables))
     output = array.multiply(x, names(len(x)), 1).output
@@ -250,8 +362,12 @@ def test_one_bit_leaves_no_digit_for_bit_serial_inputs():
 
 
 def test_saturations_are_counted():
-    chosen = study(effects=IDEAL | {"converters": True}, dac={"range": "quantile", "quantile": 0.9},
-                   adc={"range": "quantile", "quantile": 0.9}, mapping={"clip": "maximum"})
+    chosen = study(
+        effects=IDEAL | {"converters": True},
+        dac={"range": "quantile", "quantile": 0.9},
+        adc={"range": "quantile", "quantile": 0.9},
+        mapping={"clip": "maximum"},
+    )
     _, x, array = build(chosen)
     product = array.multiply(10 * x, names(len(x)), 1)
     assert product.dac_saturations.sum() > 0.7 * x.size
@@ -263,21 +379,32 @@ def test_saturations_are_counted():
 def test_read_noise_has_the_stated_variance_and_belongs_to_the_token(tmp_path):
     """var(y) = Σ x² σ²(G) of both cells of a pair, in weight units; without wires."""
     file = tmp_path / "noisy.toml"
-    file.write_text('description = "test"\n[read]\nvoltage_v = 0.2\nsource = "test"\n[conductance]\nminimum_us = 1.0\n'
-                    'maximum_us = 40.0\nvalid_range_us = [0.0, 50.0]\nsource = "test"\n'
-                    '[read_noise]\nrelative_sigma = 0.05\nsource = "test"\n')
-    chosen = study(device={"name": str(file)}, effects=IDEAL | {"read_noise": True},
-                   mapping={"clip": "maximum", "scale": "matrix", "gain": "none"})
+    file.write_text(
+        'description = "test"\n[read]\nvoltage_v = 0.2\nsource = "test"\n[conductance]\nminimum_us = 1.0\n'
+        'maximum_us = 40.0\nvalid_range_us = [0.0, 50.0]\nsource = "test"\n'
+        '[read_noise]\nrelative_sigma = 0.05\nsource = "test"\n'
+    )
+    chosen = study(
+        device={"name": str(file)},
+        effects=IDEAL | {"read_noise": True},
+        mapping={"clip": "maximum", "scale": "matrix", "gain": "none"},
+    )
     weight, x, array = build(chosen)
     many = np.repeat(x[:1], 4000, axis=0)
     output = array.multiply(many, names(4000), 1).output
     scale = abs(weight).max() / 39e-6
-    cells = (1e-6 + np.maximum(weight, 0) / scale) ** 2 + (1e-6 + np.maximum(-weight, 0) / scale) ** 2
+    cells = (1e-6 + np.maximum(weight, 0) / scale) ** 2 + (
+        1e-6 + np.maximum(-weight, 0) / scale
+    ) ** 2
     expected = 0.05 * scale * np.sqrt(cells @ x[0] ** 2)
     np.testing.assert_allclose(output.std(axis=0), expected, rtol=0.06)
-    np.testing.assert_allclose(output.mean(axis=0), weight @ x[0], atol=5 * expected.max() / np.sqrt(4000))
+    np.testing.assert_allclose(
+        output.mean(axis=0), weight @ x[0], atol=5 * expected.max() / np.sqrt(4000)
+    )
     # the same tokens in another batch, other tokens, another seed
-    alone = array.multiply(many[:7], names(7, first=100), 1).output       # equal but for rounding in the GEMM
+    alone = array.multiply(
+        many[:7], names(7, first=100), 1
+    ).output  # equal but for rounding in the GEMM
     np.testing.assert_allclose(alone, output[100:107], atol=1e-5)
     assert abs(output[100:107] - output[:7]).min() > 1e-5
     assert (array.multiply(many[:7], names(7), 2).output != output[:7]).all()
@@ -292,15 +419,22 @@ def test_programming_depends_on_the_seed_alone():
 
 
 def test_layer_overrides_reach_their_matrix_only():
-    chosen = study(effects=IDEAL | {"converters": True}, layer=[{"match": "layer.0.*", "adc": {"bits": 3}}])
+    chosen = study(
+        effects=IDEAL | {"converters": True}, layer=[{"match": "layer.0.*", "adc": {"bits": 3}}]
+    )
     assert build(chosen)[2].codes[1] == 3
     assert chosen.for_layer("layer.1.query").adc.bits == 8
 
 
 def test_events_of_one_row():
     chosen = study(mapping={"word_lines": 16, "bit_lines": 12})
-    _, _, array = build(chosen)                                  # 37 x 21: 3 row blocks, 2 column blocks, pairs on twins
-    assert array.events_per_row == {"tile_reads": 12, "adc_conversions": 63, "shift_adds": 63, "dac_drives": 4 * 37}
+    _, _, array = build(chosen)  # 37 x 21: 3 row blocks, 2 column blocks, pairs on twins
+    assert array.events_per_row == {
+        "tile_reads": 12,
+        "adc_conversions": 63,
+        "shift_adds": 63,
+        "dac_drives": 4 * 37,
+    }
 
 
 def test_bad_matrices_and_samples_are_refused():
@@ -318,35 +452,55 @@ def test_bad_matrices_and_samples_are_refused():
 
 def test_drift_and_flicker_noise_reach_the_product():
     """PCM a day after programming: the digital gain undoes the common drift, the noise grows with the band."""
+
     def built(**conditions):
-        return build(study(device={"name": "pcm"} | conditions, mapping={"scale": "matrix", "clip": "maximum"},
-                           effects=IDEAL | {"drift": True, "flicker": True}), device=load_device("pcm"))
+        return build(
+            study(
+                device={"name": "pcm"} | conditions,
+                mapping={"scale": "matrix", "clip": "maximum"},
+                effects=IDEAL | {"drift": True, "flicker": True},
+            ),
+            device=load_device("pcm"),
+        )
+
     weight, x, fresh = built()
     _, _, late = built(time_s=86400.0)
-    expected = (86400 / 20) ** -0.049             # of the large weights: nu is 0.049 above a fifth of the window
-    assert fresh.programmed.achieved.std() * expected == pytest.approx(late.programmed.achieved.std(), rel=0.03)
+    expected = (
+        86400 / 20
+    ) ** -0.049  # of the large weights: nu is 0.049 above a fifth of the window
+    assert fresh.programmed.achieved.std() * expected == pytest.approx(
+        late.programmed.achieved.std(), rel=0.03
+    )
     exact = x @ weight.T
     output = late.multiply(x, names(len(x)), 1).output
     assert (output * exact).sum() / (exact**2).sum() == pytest.approx(1, abs=0.02)
     noise = [array.folded_variance.sum() / (array.gain**2).mean() for array in (fresh, late)]
     # variance (g Q)², Q of the target, which does not drift, times the logarithm of the band
-    assert noise[1] / noise[0] == pytest.approx(expected**2 * np.log(86400 * 5e6) / np.log(20 * 5e6), rel=0.05)
+    assert noise[1] / noise[0] == pytest.approx(
+        expected**2 * np.log(86400 * 5e6) / np.log(20 * 5e6), rel=0.05
+    )
 
 
 def test_unused_cells_are_low_or_open_whatever_the_window():
     """Power at 1 V on every word line is the sum of the conductances: 100 µS more for every unused cell that is low."""
     power = {}
     for unused in ("low", "open"):
-        chosen = study(device={"name": "1t1r-hong2025"}, mapping={"unused": unused, "clip": "maximum"}, effects=IDEAL)
-        weight, _, array = build(chosen)                                       # 37 x 21 of 128 x 128, on twin tiles
+        chosen = study(
+            device={"name": "1t1r-hong2025"},
+            mapping={"unused": unused, "clip": "maximum"},
+            effects=IDEAL,
+        )
+        weight, _, array = build(chosen)  # 37 x 21 of 128 x 128, on twin tiles
         np.testing.assert_allclose(array.programmed.achieved, weight, atol=1e-5 * abs(weight).max())
         power[unused] = array.programmed.power[0].sum()
     assert power["low"] - power["open"] == pytest.approx(2 * 37 * (128 - 21) * 100e-6, rel=1e-4)
 
 
-NOISY = ('description = "test"\n[read]\nvoltage_v = 0.2\nsource = "test"\n[conductance]\nminimum_us = 1.0\n'
-         'maximum_us = 40.0\nvalid_range_us = [0.0, 50.0]\nsource = "test"\n'
-         '[read_noise]\nrelative_sigma = 0.01\nsource = "test"\n')
+NOISY = (
+    'description = "test"\n[read]\nvoltage_v = 0.2\nsource = "test"\n[conductance]\nminimum_us = 1.0\n'
+    'maximum_us = 40.0\nvalid_range_us = [0.0, 50.0]\nsource = "test"\n'
+    '[read_noise]\nrelative_sigma = 0.01\nsource = "test"\n'
+)
 SERIAL = {"dac": {"encoding": "bit_serial"}, "mapping": {"encoding": "slices", "sign": "offset"}}
 
 
@@ -354,8 +508,12 @@ SERIAL = {"dac": {"encoding": "bit_serial"}, "mapping": {"encoding": "slices", "
 def noisy(request, tmp_path):
     """(inputs, array) with converters and read noise."""
     (tmp_path / "noisy.toml").write_text(NOISY)
-    chosen = study(device={"name": str(tmp_path / "noisy.toml")}, adc={"bits": 16},      # sees the rounding of a GEMM
-                   effects=IDEAL | {"converters": True, "read_noise": True}, **request.param)
+    chosen = study(
+        device={"name": str(tmp_path / "noisy.toml")},
+        adc={"bits": 16},  # sees the rounding of a GEMM
+        effects=IDEAL | {"converters": True, "read_noise": True},
+        **request.param,
+    )
     return build(chosen, inputs=150, outputs=70, samples=300)[1:]
 
 
@@ -372,7 +530,9 @@ def test_converted_results_do_not_depend_on_the_batch(noisy):
 def test_columns_in_pieces_are_the_same_columns(noisy, monkeypatch):
     x, array = noisy
     whole = array.multiply(x, names(300), 1)
-    monkeypatch.setattr("xbarsim.arrays.array.CURRENT_COLUMNS", 16)          # pieces that end within an output's conversions
+    monkeypatch.setattr(
+        "xbarsim.arrays.array.CURRENT_COLUMNS", 16
+    )  # pieces that end within an output's conversions
     pieces = array.multiply(x, names(300), 1)
     # a product of fewer columns may round otherwise, which moves a conversion now and then by a code
     difference = np.abs(pieces.output - whole.output) / whole.output.std()
@@ -397,20 +557,35 @@ def test_adc_ranges_of_a_tile_are_the_widest_of_its_bit_lines():
 
 def test_what_a_matrix_tells_the_trace():
     """Clipped weights, cells at a bound and the attenuation of tiles, each counted or solved anew."""
-    chosen = study(device={"name": "rram-wan2022"}, wires=WIRES, mapping={"word_lines": 16, "bit_lines": 12,
-                                                                         "clip": "quantile", "clip_quantile": 0.9})
+    chosen = study(
+        device={"name": "rram-wan2022"},
+        wires=WIRES,
+        mapping={"word_lines": 16, "bit_lines": 12, "clip": "quantile", "clip_quantile": 0.9},
+    )
     weight, x, array = build(chosen)
     attributes, data = layer_attributes(array)
     limit = np.quantile(abs(weight.astype(float)), 0.9, axis=1)
     clipped = (abs(weight) > limit[:, None]).sum()
     assert attributes["clipped_weights"] == clipped == 21 * 4
     # Cells whose error took them below 0 S pass nothing: they are 0 in the transfer matrix of a tile without wires.
-    dry = build(study(device={"name": "rram-wan2022"}, mapping=chosen.mapping.model_dump(), effects={"wires": False}))[2]
+    dry = build(
+        study(
+            device={"name": "rram-wan2022"},
+            mapping=chosen.mapping.model_dump(),
+            effects={"wires": False},
+        )
+    )[2]
     target = load_device("rram-wan2022").in_study(chosen).program
-    tiles = [array.programmed.layout.to_tiles(
-        array.programmed.encoded.target[0][:, array.programmed.layout.rows(block)], 1e-6) for block in range(3)]
-    at_zero = sum((target(part, Streams(chosen.seed, 0, 4 * block)).conductance == 0).sum()
-                  for block, part in enumerate(tiles))
+    tiles = [
+        array.programmed.layout.to_tiles(
+            array.programmed.encoded.target[0][:, array.programmed.layout.rows(block)], 1e-6
+        )
+        for block in range(3)
+    ]
+    at_zero = sum(
+        (target(part, Streams(chosen.seed, 0, 4 * block)).conductance == 0).sum()
+        for block, part in enumerate(tiles)
+    )
     assert attributes["bounded_cells"] == at_zero == layer_attributes(dry)[0]["bounded_cells"] > 100
     assert attributes["bounded_cells"] != attributes["clipped_weights"]
     assert attributes["tiles"] == 12 and attributes["cells"] == 12 * 16 * 12
@@ -425,20 +600,47 @@ def test_what_a_matrix_tells_the_trace():
 def test_shares_of_saturations_are_of_inputs_and_conversions():
     """A hand-made matrix of 8 inputs: 6 of 3 x 8 inputs and 5 of 40 conversions at the end of their range."""
     tokens = np.array([1, 2])
-    events = {"adc_conversions": np.array([10, 30]), "adc_saturations": np.array([2, 3]),
-              "dac_saturations": np.array([4, 2])}
-    kinds = [f"{kind}_{name}" for kind in ("local", "accumulated")
-             for name in ("relative_rms", "signal_rms", "error_rms")]
+    events = {
+        "adc_conversions": np.array([10, 30]),
+        "adc_saturations": np.array([2, 3]),
+        "dac_saturations": np.array([4, 2]),
+    }
+    kinds = [
+        f"{kind}_{name}"
+        for kind in ("local", "accumulated")
+        for name in ("relative_rms", "signal_rms", "error_rms")
+    ]
     errors = {name: np.ones(2) for name in kinds}
     wires = {"attenuation_mean": np.array([0.9, 0.7]), "attenuation_std": np.array([0.01, 0.03])}
-    attributes = {"clipped_weights": 11, "stuck_on": 1, "stuck_off": 2, "bounded_cells": 13, "tiles": 2, "cells": 64,
-                  "inputs": 8, "outputs": 4, "write_pulses": 17, "write_energy": 3e-9}
+    attributes = {
+        "clipped_weights": 11,
+        "stuck_on": 1,
+        "stuck_off": 2,
+        "bounded_cells": 13,
+        "tiles": 2,
+        "cells": 64,
+        "inputs": 8,
+        "outputs": 4,
+        "write_pulses": 17,
+        "write_energy": 3e-9,
+    }
     data = events | errors | wires | {"array_energy": np.array([1e-12, 2e-12])}
-    found = summary._layer("layer.0.query", SimpleNamespace(data=data, attributes=attributes), tokens)
+    found = summary._layer(
+        "layer.0.query", SimpleNamespace(data=data, attributes=attributes), tokens
+    )
     assert found.dac_saturated == 6 / 24 and found.adc_saturated == 5 / 40
-    assert found.attenuation == pytest.approx(0.8) and found.clipped_weights == 11 and found.bounded_cells == 13
+    assert (
+        found.attenuation == pytest.approx(0.8)
+        and found.clipped_weights == 11
+        and found.bounded_cells == 13
+    )
     assert found.stuck_cells == 3 and found.write_pulses == 17
-    text = "\n".join(report._hardware(SimpleNamespace(layers=[found], energy={"ADC": 1e-9}, assumed=(), events={"reads": 3},
-                                                      products=[])))
+    text = "\n".join(
+        report._hardware(
+            SimpleNamespace(
+                layers=[found], energy={"ADC": 1e-9}, assumed=(), events={"reads": 3}, products=[]
+            )
+        )
+    )
     assert "clipped weights 11, stuck cells 3, cells held at a physical bound 13" in text
     assert "at most 12.50 % in a matrix, inputs 25.00 %; strongest mean IR drop 20.00 %" in text

@@ -1,4 +1,5 @@
 """Arrays at the edges of their blocks, samples and options."""
+
 import dataclasses
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_cells_without_conductance_pass_nothing(from_zero):
     transfer, conductance = np.full((1, 2, 2), 3e-6), np.full((1, 2, 2), 4e-6)
     conductance[0, 1, 0] = 0.0
     for _ in range(3):
-        filled = np.full((1, 2, 2), 7.0)                     # what memory that is used again holds
+        filled = np.full((1, 2, 2), 7.0)  # what memory that is used again holds
         del filled
         passed = attenuation(transfer, conductance)[0]
         np.testing.assert_array_equal(passed, [[[0.75, 0.75], [0.0, 0.75]]])
@@ -82,15 +83,18 @@ def test_one_value_that_is_not_finite_is_refused(spoilt):
     assert np.isfinite(calibrate(programmed, np.ones((1, 37), np.float32)).gain).all()
 
 
-@pytest.mark.parametrize(("dac", "mapping", "codes"), [
-    ({}, {}, (-127, 127)),
-    ({}, {"subtraction": "digital"}, (-127, 127)),
-    ({"polarity": "two_phase"}, {"subtraction": "digital"}, (0, 255)),
-    ({"polarity": "two_phase"}, {}, (-127, 127)),
-    ({"encoding": "bit_serial"}, {"subtraction": "digital"}, (0, 255)),
-    ({"encoding": "bit_serial"}, {"encoding": "slices", "sign": "offset"}, (0, 255)),
-    ({}, {"encoding": "slices", "sign": "offset"}, (-127, 127)),
-])
+@pytest.mark.parametrize(
+    ("dac", "mapping", "codes"),
+    [
+        ({}, {}, (-127, 127)),
+        ({}, {"subtraction": "digital"}, (-127, 127)),
+        ({"polarity": "two_phase"}, {"subtraction": "digital"}, (0, 255)),
+        ({"polarity": "two_phase"}, {}, (-127, 127)),
+        ({"encoding": "bit_serial"}, {"subtraction": "digital"}, (0, 255)),
+        ({"encoding": "bit_serial"}, {"encoding": "slices", "sign": "offset"}, (0, 255)),
+        ({}, {"encoding": "slices", "sign": "offset"}, (-127, 127)),
+    ],
+)
 def test_codes_are_signed_where_currents_of_both_signs_occur(dac, mapping, codes):
     chosen = study(effects=CONVERTERS, dac=dac, mapping=mapping, adc={"bits": 8})
     assert build(chosen)[2].codes == codes
@@ -178,8 +182,12 @@ def test_pieces_of_currents_fill_512_kib(monkeypatch, encoding, samples):
 
     multiply = arrays.multiply_rows
     monkeypatch.setattr(arrays, "multiply_rows", recorded)
-    _, x, array = build(study(effects=CONVERTERS, dac={"encoding": encoding, "bits": 8}),
-                        inputs=8, outputs=600, samples=samples)
+    _, x, array = build(
+        study(effects=CONVERTERS, dac={"encoding": encoding, "bits": 8}),
+        inputs=8,
+        outputs=600,
+        samples=samples,
+    )
     array.multiply(x, names(samples), 1)
     assert shapes == [(256, 512), (256, 88)] * 2
     assert 256 * 512 * np.float32().nbytes == 512 * 1024
@@ -191,7 +199,7 @@ def test_saturations_of_one_bit_are_those_of_all_pieces_of_columns(monkeypatch):
     monkeypatch.setattr(arrays, "CURRENT_COLUMNS", 5)
     pieces = array.multiply(x, names(len(x)), 1).adc_saturations
     assert whole.sum() > 100
-    assert abs(pieces - whole).sum() <= 2                    # rounding at the very edge
+    assert abs(pieces - whole).sum() <= 2  # rounding at the very edge
 
 
 def test_saturations_add_the_row_blocks():
@@ -202,17 +210,21 @@ def test_saturations_add_the_row_blocks():
     volts = 0.2 * array.coder.hold(x)[0].astype(float) / array.coder.full_scale
     beyond = np.zeros(len(x), int)
     for block, lsb in enumerate(array.lsb):
-        current = volts[:, 16 * block:16 * block + 16] @ array.programmed.transfer[block].T
+        current = volts[:, 16 * block : 16 * block + 16] @ array.programmed.transfer[block].T
         beyond += (abs(np.rint(current / lsb.ravel())) > 31).sum(axis=1)
     found = array.multiply(x, names(len(x)), 1).adc_saturations
     assert beyond.sum() > 300
-    assert abs(found - beyond).sum() <= 2                    # rounding at the very edge
+    assert abs(found - beyond).sum() <= 2  # rounding at the very edge
 
 
 def test_one_unsigned_bit_keeps_its_zero():
     """Codes 0 and 1 of bit lines that no input drives are 0."""
-    chosen = study(effects=CONVERTERS, adc={"bits": 1}, dac={"encoding": "bit_serial"},
-                   mapping={"subtraction": "digital"})
+    chosen = study(
+        effects=CONVERTERS,
+        adc={"bits": 1},
+        dac={"encoding": "bit_serial"},
+        mapping={"subtraction": "digital"},
+    )
     array = build(chosen)[2]
     assert array.codes == (0, 1)
     zero = np.zeros((2, 37), np.float32)
@@ -284,8 +296,15 @@ def test_records_of_arrays_are_immutable():
     target, layout = np.full((1, 2, 2), 30e-6), Layout(2, 2, 1, 4, 3, "twin")
     row = program_row_block(target, layout, load_device("ideal"), chosen, 0, 0)
     product = array.multiply(x, names(len(x)), 1)
-    for record in (array, array.coder, programmed, programmed.encoded, programmed.layout, row,
-                   product):
+    for record in (
+        array,
+        array.coder,
+        programmed,
+        programmed.encoded,
+        programmed.layout,
+        row,
+        product,
+    ):
         name = dataclasses.fields(record)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(record, name, None)
@@ -295,7 +314,11 @@ def test_records_of_arrays_are_immutable():
 def test_planes_that_share_a_tile_share_its_range(placement, ranges):
     """Three digits: on neighbouring bit lines one range per tile, on twin tiles one per digit."""
     mapping = {
-        "word_lines": 64, "bit_lines": 24, "encoding": "slices", "weight_bits": 7, "bits_per_cell": 2,
+        "word_lines": 64,
+        "bit_lines": 24,
+        "encoding": "slices",
+        "weight_bits": 7,
+        "bits_per_cell": 2,
         "placement": placement,
     }
     chosen = study(mapping=mapping, adc={"per": "tile"}, effects=IDEAL | {"converters": True})

@@ -1,4 +1,5 @@
 """The computation crossbar: against counting bit by bit, dense nodal analysis, and the two modes against each other."""
+
 import itertools
 import warnings
 
@@ -14,14 +15,24 @@ from xbarsim.config.study import validate
 from xbarsim.kernels.arrays.counting import add_noise, conversion_moments, moebius
 
 IDEAL = {"wires": False, "programming": False, "converters": True, "read_noise": False}
-CODINGS = [{}, {"sign": "offset"}, {"sign": "magnitude"}, {"sign": "offset", "digit_bits": 2},
-           {"sign": "magnitude", "digit_bits": 2, "rows_per_conversion": 6, "adc_bits": 3},
-           {"sign": "magnitude", "digit_bits": 3, "digit_cells": "weighted", "adc_bits": 3}]
+CODINGS = [
+    {},
+    {"sign": "offset"},
+    {"sign": "magnitude"},
+    {"sign": "offset", "digit_bits": 2},
+    {"sign": "magnitude", "digit_bits": 2, "rows_per_conversion": 6, "adc_bits": 3},
+    {"sign": "magnitude", "digit_bits": 3, "digit_cells": "weighted", "adc_bits": 3},
+]
 
 
 def crossbars(effects=IDEAL, seed=5, wires=None, **computation):
     small = {"word_lines": 16, "bit_lines": 12, "crossbars": 3}
-    return Crossbars(validate({"computation": small | computation, "effects": effects, "wires": wires or {}}, "test"), seed)
+    return Crossbars(
+        validate(
+            {"computation": small | computation, "effects": effects, "wires": wires or {}}, "test"
+        ),
+        seed,
+    )
 
 
 def operands(tokens=4, depth=37, outputs=21, seed=0, scale=45):
@@ -46,19 +57,35 @@ def test_without_clipping_the_product_is_exact(coding, mode):
 
 
 @pytest.mark.parametrize("mode", ["direct", "statistical"])
-@pytest.mark.parametrize("coding", [{"rows_per_conversion": 5}, {"rows_per_conversion": 3, "adc_bits": 1},
-                                    {"sign": "offset", "digit_bits": 2, "rows_per_conversion": 6},
-                                    {"sign": "magnitude", "rows_per_conversion": 8, "adc_bits": 1},
-                                    {"sign": "magnitude", "digit_bits": 2, "digit_cells": "weighted",
-                                     "rows_per_conversion": 4}], ids=str)
+@pytest.mark.parametrize(
+    "coding",
+    [
+        {"rows_per_conversion": 5},
+        {"rows_per_conversion": 3, "adc_bits": 1},
+        {"sign": "offset", "digit_bits": 2, "rows_per_conversion": 6},
+        {"sign": "magnitude", "rows_per_conversion": 8, "adc_bits": 1},
+        {"sign": "magnitude", "digit_bits": 2, "digit_cells": "weighted", "rows_per_conversion": 4},
+    ],
+    ids=str,
+)
 def test_clipping_is_that_of_counting_bit_by_bit(coding, mode):
     a, b = operands(tokens=2, outputs=3)
     chip = crossbars(mode=mode, **coding)
     settings = chip.settings
-    expected, saturated = counted_product(a, b, settings.rows_per_conversion, 2**settings.adc_bits - 1, settings.sign,
-                                          settings.digit_bits, settings.digit_cells == "weighted", 16 // chip.cells)
+    expected, saturated = counted_product(
+        a,
+        b,
+        settings.rows_per_conversion,
+        2**settings.adc_bits - 1,
+        settings.sign,
+        settings.digit_bits,
+        settings.digit_cells == "weighted",
+        16 // chip.cells,
+    )
     counted = product(chip, a, b)
-    np.testing.assert_allclose(counted.output, expected, rtol=0, atol=2e-3)       # float32 sums up to 1e5
+    np.testing.assert_allclose(
+        counted.output, expected, rtol=0, atol=2e-3
+    )  # float32 sums up to 1e5
     np.testing.assert_allclose(counted.saturations.sum(), saturated, rtol=1e-5)
     assert abs(expected - a @ b).max() > 10 and saturated > 10
 
@@ -67,16 +94,22 @@ def test_clipping_is_that_of_counting_bit_by_bit(coding, mode):
 @pytest.mark.parametrize("coding", [{}, {"sign": "magnitude", "digit_bits": 2}], ids=str)
 def test_stuck_cells_overrule_their_switches(coding, mode):
     a, b = operands(tokens=2, outputs=15)
-    chip = crossbars(IDEAL | {"stuck": True}, mode=mode, stuck_closed_rate=0.05, stuck_open_rate=0.1, **coding)
+    chip = crossbars(
+        IDEAL | {"stuck": True}, mode=mode, stuck_closed_rate=0.05, stuck_open_rate=0.1, **coding
+    )
     per_tile = 16 // chip.cells
     lines = per_tile * chip.cells
 
     def conducts(line, output, closed):
-        x = (2 + line // lines * 2 + output // 12) % 3           # tile number from 2 on, 2 column blocks, 3 crossbars
+        x = (
+            2 + line // lines * 2 + output // 12
+        ) % 3  # tile number from 2 on, 2 column blocks, 3 crossbars
         place = x, line % lines, output % 12
         return (closed or chip.stuck_closed[place]) and not chip.stuck_open[place]
 
-    expected, _ = counted_product(a, b, 3, 3, chip.settings.sign, chip.settings.digit_bits, False, per_tile, conducts)
+    expected, _ = counted_product(
+        a, b, 3, 3, chip.settings.sign, chip.settings.digit_bits, False, per_tile, conducts
+    )
     np.testing.assert_allclose(product(chip, a, b, first=2).output, expected, rtol=0, atol=2e-3)
     assert abs(expected - a @ b).max() > 100
 
@@ -84,9 +117,21 @@ def test_stuck_cells_overrule_their_switches(coding, mode):
 def test_wires_of_every_conversion_are_those_of_dense_nodal_analysis():
     """Spread, word-line and bit-line, source and sense resistance; two row blocks; codes of every conversion by hand."""
     effects = IDEAL | {"wires": True, "spread": True}
-    wires = {"word_line_resistance_ohm": 4000.0, "bit_line_resistance_ohm": 2500.0, "source_resistance_ohm": 1e4,
-             "sense_resistance_ohm": 6000.0}
-    chip = crossbars(effects, wires=wires, word_lines=6, bit_lines=5, crossbars=2, mode="direct", resistor_spread=0.1)
+    wires = {
+        "word_line_resistance_ohm": 4000.0,
+        "bit_line_resistance_ohm": 2500.0,
+        "source_resistance_ohm": 1e4,
+        "sense_resistance_ohm": 6000.0,
+    }
+    chip = crossbars(
+        effects,
+        wires=wires,
+        word_lines=6,
+        bit_lines=5,
+        crossbars=2,
+        mode="direct",
+        resistor_spread=0.1,
+    )
     a, b = operands(tokens=3, depth=11, outputs=4)
     r_word, r_bit = np.full((6, 5), 4000.0), np.full((6, 5), 2500.0)
     r_word[:, 0] += 1e4
@@ -96,15 +141,15 @@ def test_wires_of_every_conversion_are_those_of_dense_nodal_analysis():
         for block in range(2):
             rows = slice(6 * block, min(6 * block + 6, 11))
             switches = np.zeros((6, 5))
-            switches[:rows.stop - rows.start, :4] = b[rows].astype(int) >> q & 1
+            switches[: rows.stop - rows.start, :4] = b[rows].astype(int) >> q & 1
             transfer = dense_transfer(switches * chip.relative[block] * 1e-5, r_word, r_bit) / 1e-5
             for p in range(8):
                 bits = np.zeros((3, 6))
-                bits[:, :rows.stop - rows.start] = a[:, rows].astype(int) >> p & 1
+                bits[:, : rows.stop - rows.start] = a[:, rows].astype(int) >> p & 1
                 for group in (slice(0, 3), slice(3, 6)):
                     current = bits[:, group] @ transfer[:, group].T
                     code = np.clip(np.floor(current + 0.5), 0, 3)[:, :4]
-                    expected += code * 2**(p + q) * (-1 if p == 7 else 1) * (-1 if q == 7 else 1)
+                    expected += code * 2 ** (p + q) * (-1 if p == 7 else 1) * (-1 if q == 7 else 1)
     np.testing.assert_array_equal(product(chip, a, b).output, expected)
     assert abs(expected - a @ b).max() > 100
 
@@ -129,32 +174,49 @@ def test_moments_of_a_conversion_by_enumeration():
     moments = conversion_moments(current, np.zeros((1, 3)), swing, top)[:, 0]
     for s in range(8):
         members = [current[0, i] for i in range(3) if s >> i & 1]
-        totals = [sum(m * f for m, f in zip(members, state, strict=True))
-                  for state in itertools.product((1 - swing, 1 + swing), repeat=len(members))]
+        totals = [
+            sum(m * f for m, f in zip(members, state, strict=True))
+            for state in itertools.product((1 - swing, 1 + swing), repeat=len(members))
+        ]
         codes = np.clip(np.floor(np.array(totals) + 0.5), 0, top)
-        np.testing.assert_allclose(moments[:, s], [codes.mean(), codes.var(), np.mean(np.array(totals) >= top + 0.5)],
-                                   atol=1e-12)
+        np.testing.assert_allclose(
+            moments[:, s],
+            [codes.mean(), codes.var(), np.mean(np.array(totals) >= top + 0.5)],
+            atol=1e-12,
+        )
     transform = moments.copy()
     moebius(transform)
-    for s in range(8):                                            # the sum over all subsets gives the function back
-        np.testing.assert_allclose(sum(transform[:, u] for u in range(8) if u & s == u), moments[:, s], atol=1e-12)
+    for s in range(8):  # the sum over all subsets gives the function back
+        np.testing.assert_allclose(
+            sum(transform[:, u] for u in range(8) if u & s == u), moments[:, s], atol=1e-12
+        )
 
 
 def test_gaussian_part_of_the_moments():
     draws = 0.9 * 2 + 0.3 * np.sqrt(2) * np.random.default_rng(2).standard_normal(400_000)
     codes = np.clip(np.floor(draws + 0.5), 0, 3)
     moments = conversion_moments(np.array([[0.9, 0.9]]), np.array([[0.3, 0.3]]), 0.0, 3)[:, 0, 3]
-    np.testing.assert_allclose(moments, [codes.mean(), codes.var(), (draws >= 3.5).mean()], rtol=0.01, atol=3e-4)
+    np.testing.assert_allclose(
+        moments, [codes.mean(), codes.var(), (draws >= 3.5).mean()], rtol=0.01, atol=3e-4
+    )
 
 
-NOISY = [({"read_noise": True, "spread": True, "telegraph_multiplier": 18.0}, {}),
-         ({"read_noise": True, "spread": True, "telegraph_multiplier": 8.0},
-          {"sign": "magnitude", "rows_per_conversion": 5}),
-         ({"read_noise": True, "programming": True, "telegraph_multiplier": 9.0},
-          {"sign": "offset", "digit_bits": 2, "resistor_spread": 0.1, "stuck_open_rate": 0.02}),
-         ({"read_noise": True, "converters": False, "telegraph_multiplier": 5.0}, {}),
-         ({"wires": True, "read_noise": True, "spread": True, "telegraph_multiplier": 7.0},
-          {"resistance_ohm": 1000.0, "ir_drop": "solved"})]
+NOISY = [
+    ({"read_noise": True, "spread": True, "telegraph_multiplier": 18.0}, {}),
+    (
+        {"read_noise": True, "spread": True, "telegraph_multiplier": 8.0},
+        {"sign": "magnitude", "rows_per_conversion": 5},
+    ),
+    (
+        {"read_noise": True, "programming": True, "telegraph_multiplier": 9.0},
+        {"sign": "offset", "digit_bits": 2, "resistor_spread": 0.1, "stuck_open_rate": 0.02},
+    ),
+    ({"read_noise": True, "converters": False, "telegraph_multiplier": 5.0}, {}),
+    (
+        {"wires": True, "read_noise": True, "spread": True, "telegraph_multiplier": 7.0},
+        {"resistance_ohm": 1000.0, "ir_drop": "solved"},
+    ),
+]
 
 
 @pytest.mark.parametrize(("effects", "computation"), NOISY, ids=str)
@@ -163,16 +225,25 @@ def test_statistical_moments_are_those_of_the_direct_mode(effects, computation):
     a, b = operands(tokens=3, depth=40, outputs=24)
     repeats = 600
     many = np.repeat(a, repeats, axis=0)
-    runs = {mode: product(crossbars(IDEAL | effects, mode=mode, **computation), many, b, key=7).output.reshape(
-        3, repeats, -1) for mode in ("direct", "statistical")}
+    runs = {
+        mode: product(
+            crossbars(IDEAL | effects, mode=mode, **computation), many, b, key=7
+        ).output.reshape(3, repeats, -1)
+        for mode in ("direct", "statistical")
+    }
     mean = {mode: run.mean(axis=1) for mode, run in runs.items()}
     variance = {mode: run.var(axis=1, ddof=1) for mode, run in runs.items()}
-    noisy = variance["statistical"] > 0                                   # few rows at once may be without any noise
-    np.testing.assert_allclose(mean["direct"][~noisy], mean["statistical"][~noisy], rtol=0, atol=1e-2)
-    z = ((mean["direct"] - mean["statistical"])[noisy]
-         / np.sqrt((variance["direct"] + variance["statistical"])[noisy] / repeats))
-    assert abs(z).max() < 4.5 and 0.7 < z.std() < 1.3                     # up to 72 means
-    kurtosis = ((runs["direct"] - mean["direct"][:, None]) ** 4).mean() / variance["direct"].mean() ** 2
+    noisy = variance["statistical"] > 0  # few rows at once may be without any noise
+    np.testing.assert_allclose(
+        mean["direct"][~noisy], mean["statistical"][~noisy], rtol=0, atol=1e-2
+    )
+    z = (mean["direct"] - mean["statistical"])[noisy] / np.sqrt(
+        (variance["direct"] + variance["statistical"])[noisy] / repeats
+    )
+    assert abs(z).max() < 4.5 and 0.7 < z.std() < 1.3  # up to 72 means
+    kurtosis = ((runs["direct"] - mean["direct"][:, None]) ** 4).mean() / variance[
+        "direct"
+    ].mean() ** 2
     ratio = variance["direct"].sum() / variance["statistical"].sum()
     assert abs(ratio - 1) < 5 * np.sqrt((kurtosis + 1) / (72 * repeats))
     assert noisy.sum() > 40
@@ -183,30 +254,41 @@ def test_statistical_mode_follows_the_wires():
     effects = IDEAL | {"wires": True, "read_noise": True, "telegraph_multiplier": 6.0}
     common = {"word_lines": 64, "bit_lines": 64, "resistance_ohm": 20e3, "crossbars": 1}
     a, b = operands(tokens=24, depth=128, outputs=64)
-    error = {mode: product(crossbars(effects, mode=mode, **common), a, b).output - a @ b
-             for mode in ("direct", "statistical")}
+    error = {
+        mode: product(crossbars(effects, mode=mode, **common), a, b).output - a @ b
+        for mode in ("direct", "statistical")
+    }
     rms = {mode: np.sqrt((e**2).mean()) for mode, e in error.items()}
     assert rms["direct"] > 1000
     assert rms["statistical"] == pytest.approx(rms["direct"], rel=0.15)
 
 
-@pytest.mark.parametrize("coding", [{}, {"sign": "offset", "digit_bits": 2}, {"sign": "magnitude", "stuck_open_rate": 0.05}],
-                         ids=str)
+@pytest.mark.parametrize(
+    "coding",
+    [{}, {"sign": "offset", "digit_bits": 2}, {"sign": "magnitude", "stuck_open_rate": 0.05}],
+    ids=str,
+)
 def test_solved_wires_give_the_codes_of_the_direct_mode(coding):
     """IR drop that costs many codes, nothing random: the same integers; one matrix, and two of unequal depth at once."""
     effects = IDEAL | {"wires": True, "programming": True}
     common = {"resistance_ohm": 600.0, "resistor_spread": 0.05} | coding
     a, b = operands(tokens=3, depth=37, outputs=21)
-    chips = [crossbars(effects, **common, **mode) for mode in ({"mode": "direct"}, {"ir_drop": "solved"})]
+    chips = [
+        crossbars(effects, **common, **mode) for mode in ({"mode": "direct"}, {"ir_drop": "solved"})
+    ]
     direct, solved = (product(chip, a, b, first=1) for chip in chips)
     assert np.sqrt(((direct.output - a @ b) ** 2).mean()) > 500
-    np.testing.assert_allclose(solved.output, direct.output, rtol=0, atol=0.05)      # float32 sums up to 1e5
+    np.testing.assert_allclose(
+        solved.output, direct.output, rtol=0, atol=0.05
+    )  # float32 sums up to 1e5
     np.testing.assert_allclose(solved.saturations, direct.saturations, rtol=1e-5, atol=1e-3)
     rng = np.random.default_rng(6)
     a, b = rng.integers(-127, 128, (2, 3, 9)), rng.integers(-127, 128, (2, 9, 14))
     a[1, :, 5:] = b[1, 5:] = 0
-    direct, solved = (chip.multiply(a, chip.prepare(b, np.array([2, 0]), depths=[9, 5]), np.zeros((2, 3), int))
-                      for chip in chips)
+    direct, solved = (
+        chip.multiply(a, chip.prepare(b, np.array([2, 0]), depths=[9, 5]), np.zeros((2, 3), int))
+        for chip in chips
+    )
     np.testing.assert_allclose(solved.output, direct.output, rtol=0, atol=0.05)
     assert abs(direct.output - a @ b).max() > 100
 
@@ -214,9 +296,17 @@ def test_solved_wires_give_the_codes_of_the_direct_mode(coding):
 STRONG = {"resistance_ohm": 600.0}
 
 
-@pytest.mark.parametrize(("effects", "settings", "told"), [
-    ({}, STRONG, True), ({"read_noise": True, "telegraph_multiplier": 12.0}, STRONG, False), ({}, {}, False),
-    ({}, STRONG | {"ir_drop": "solved"}, False), ({}, STRONG | {"mode": "direct"}, False)], ids=str)
+@pytest.mark.parametrize(
+    ("effects", "settings", "told"),
+    [
+        ({}, STRONG, True),
+        ({"read_noise": True, "telegraph_multiplier": 12.0}, STRONG, False),
+        ({}, {}, False),
+        ({}, STRONG | {"ir_drop": "solved"}, False),
+        ({}, STRONG | {"mode": "direct"}, False),
+    ],
+    ids=str,
+)
 def test_ir_drop_beyond_the_typical_statistics_is_told(effects, settings, told):
     """Where other switches decide conversions, unless noise decides far more, or the wires are solved."""
     a, b = operands(tokens=1, depth=12, outputs=9)
@@ -244,9 +334,14 @@ def test_results_belong_to_chip_and_row_names():
     effects = IDEAL | {"read_noise": True, "spread": True, "telegraph_multiplier": 10.0}
     for mode in ("direct", "statistical"):
         chip = crossbars(effects, mode=mode)
-        whole, again = product(chip, a, b).output, product(crossbars(effects, mode=mode), a, b).output
+        whole, again = (
+            product(chip, a, b).output,
+            product(crossbars(effects, mode=mode), a, b).output,
+        )
         np.testing.assert_array_equal(whole, again)
-        np.testing.assert_allclose(product(chip, a[1:2], b, key=1).output, whole[1:2], rtol=0, atol=1e-2)
+        np.testing.assert_allclose(
+            product(chip, a[1:2], b, key=1).output, whole[1:2], rtol=0, atol=1e-2
+        )
         assert (product(chip, a, b, key=50).output != whole).any()
         assert (product(crossbars(effects, seed=6, mode=mode), a, b).output != whole).any()
 
@@ -256,11 +351,17 @@ def test_events_are_those_of_the_direct_loops():
         chip = crossbars(**coding)
         cells, rows = chip.cells, chip.settings.rows_per_conversion
         per_tile = 16 // cells
-        groups = sum(-(-min(per_tile, 37 - start) // (rows // cells)) for start in range(0, 37, per_tile))
+        groups = sum(
+            -(-min(per_tile, 37 - start) // (rows // cells)) for start in range(0, 37, per_tile)
+        )
         channels, bits = (2, 7) if chip.settings.sign == "magnitude" else (1, 8)
         pairs = channels * bits * channels * -(-bits // chip.settings.digit_bits)
-        assert chip.events(37, 21) == {"tile_reads": pairs * groups * 2, "adc_conversions": pairs * groups * 21,
-                                       "shift_adds": pairs * groups * 21, "dac_drives": pairs * 37 * cells * 2}
+        assert chip.events(37, 21) == {
+            "tile_reads": pairs * groups * 2,
+            "adc_conversions": pairs * groups * 21,
+            "shift_adds": pairs * groups * 21,
+            "dac_drives": pairs * 37 * cells * 2,
+        }
         assert chip.tiles(37, 21) == 2 * -(-37 // per_tile)
 
 
@@ -275,23 +376,30 @@ def test_bad_operands_and_settings_are_refused():
         product(chip, np.where(a == 127, np.nan, a), b)
     with pytest.raises(ShapeError, match="both must be equal"):
         product(chip, a[:, 1:], b)
-    for bad, message in (({"rows_per_conversion": 9}, "up to 8 conducting lines"),
-                         ({"digit_bits": 2}, "sign bit"),
-                         ({"digit_bits": 2, "sign": "offset", "rows_per_conversion": 4}, "multiples of the 3 cells"),
-                         ({"rows_per_conversion": 129, "mode": "direct"}, "up to word_lines = 128"),
-                         ({"stuck_closed_rate": 0.6, "stuck_open_rate": 0.6}, "must not exceed 1")):
+    for bad, message in (
+        ({"rows_per_conversion": 9}, "up to 8 conducting lines"),
+        ({"digit_bits": 2}, "sign bit"),
+        ({"digit_bits": 2, "sign": "offset", "rows_per_conversion": 4}, "multiples of the 3 cells"),
+        ({"rows_per_conversion": 129, "mode": "direct"}, "up to word_lines = 128"),
+        ({"stuck_closed_rate": 0.6, "stuck_open_rate": 0.6}, "must not exceed 1"),
+    ):
         with pytest.raises(ConfigError, match=message):
             validate({"computation": bad}, "test")
 
 
 @pytest.mark.parametrize("mode", ["direct", "statistical"])
-@pytest.mark.parametrize("coding", [{"sign": "offset", "rows_per_conversion": 5}, {"sign": "magnitude"}], ids=str)
+@pytest.mark.parametrize(
+    "coding", [{"sign": "offset", "rows_per_conversion": 5}, {"sign": "magnitude"}], ids=str
+)
 def test_many_products_at_once_are_those_of_each_alone(coding, mode):
     """Three matrices, one less deep than the others, each on a crossbar of its own."""
     effects = IDEAL | {"read_noise": True, "programming": True, "telegraph_multiplier": 9.0}
     chip = crossbars(effects, mode=mode, stuck_open_rate=0.05, **coding)
     rng = np.random.default_rng(3)
-    a, b = (np.rint(np.clip(40 * rng.standard_normal(shape), -127, 127)) for shape in ((3, 4, 9), (3, 9, 6)))
+    a, b = (
+        np.rint(np.clip(40 * rng.standard_normal(shape), -127, 127))
+        for shape in ((3, 4, 9), (3, 9, 6))
+    )
     a[1, :, 7:], b[1, 7:] = 0, 0
     first, keys = np.array([2, 0, 1]), np.arange(12).reshape(3, 4)
     together = chip.multiply(a, chip.prepare(b, first, depths=[9, 7, 9]), keys)
@@ -310,7 +418,9 @@ def test_products_beyond_the_integers_of_float32_are_exact(sign):
     a, b = rng.integers(100, 128, (2, 3, 600)), rng.integers(100, 128, (2, 600, 4))
     chip = crossbars(sign=sign)
     for several in (slice(0, 1), slice(0, 2)):
-        counted = chip.multiply(a[several], chip.prepare(b[several]), np.arange(3 * len(a[several])))
+        counted = chip.multiply(
+            a[several], chip.prepare(b[several]), np.arange(3 * len(a[several]))
+        )
         np.testing.assert_array_equal(counted.output, (a @ b)[several])
 
 
@@ -329,17 +439,24 @@ def test_blocks_of_the_statistical_mode_join_to_the_whole(z, monkeypatch):
         blocks = computation.blocks_of(z, 7, 4 * 7 * 7)
         sizes.add(tuple(len(rows) for _, rows in blocks))
         part = run()
-        np.testing.assert_allclose(part.output, whole.output, rtol=1e-5, atol=0.5)       # float32 sums of other shapes
+        np.testing.assert_allclose(
+            part.output, whole.output, rtol=1e-5, atol=0.5
+        )  # float32 sums of other shapes
         np.testing.assert_allclose(part.saturations, whole.saturations, rtol=1e-4)
     assert len(sizes) > 1
 
 
 def test_noise_of_the_statistical_mode_is_normal():
     output = np.zeros((200, 1001), np.float32)
-    add_noise(output, np.full(output.shape, 4.0, np.float32), np.arange(200, dtype=np.uint64), normal_quantiles())
+    add_noise(
+        output,
+        np.full(output.shape, 4.0, np.float32),
+        np.arange(200, dtype=np.uint64),
+        normal_quantiles(),
+    )
     z = np.sort(output.ravel() / 2)
     distance = abs(ndtr(z) - (np.arange(z.size) + 0.5) / z.size).max()
-    assert distance < 1.63 / z.size**0.5                                   # Kolmogorov and Smirnov, 1 %
-    assert z.var() == pytest.approx(1, abs=5 * (2 / z.size)**0.5)
-    lines = np.corrcoef(output[:, :8].T)                                   # numbers of one draw of 64 bits, and the next
+    assert distance < 1.63 / z.size**0.5  # Kolmogorov and Smirnov, 1 %
+    assert z.var() == pytest.approx(1, abs=5 * (2 / z.size) ** 0.5)
+    lines = np.corrcoef(output[:, :8].T)  # numbers of one draw of 64 bits, and the next
     assert abs(lines - np.eye(8)).max() < 5 / 200**0.5

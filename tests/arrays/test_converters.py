@@ -1,4 +1,5 @@
 """DAC phases and ADC codes against plain integer arithmetic."""
+
 import numpy as np
 import pytest
 
@@ -7,9 +8,17 @@ from xbarsim.config.arrays import Adc, Dac
 from xbarsim.kernels.arrays.converters import convert_accumulate
 from xbarsim.kernels.devices.random import add_normal, mix, normal_pair, row_keys
 
-CODERS = [("amplitude", "signed", 1), ("amplitude", "two_phase", 1), ("pulse_width", "two_phase", 1),
-          ("bit_serial", "signed", 1), ("bit_serial", "signed", 2), ("bit_serial", "signed", 3),
-          ("bit_serial", "two_phase", 1), ("bit_serial", "two_phase", 2), ("bit_serial", "two_phase", 3)]
+CODERS = [
+    ("amplitude", "signed", 1),
+    ("amplitude", "two_phase", 1),
+    ("pulse_width", "two_phase", 1),
+    ("bit_serial", "signed", 1),
+    ("bit_serial", "signed", 2),
+    ("bit_serial", "signed", 3),
+    ("bit_serial", "two_phase", 1),
+    ("bit_serial", "two_phase", 2),
+    ("bit_serial", "two_phase", 3),
+]
 
 
 def coder_of(encoding, polarity, digit_bits, bits=8, full_scale=3.0):
@@ -35,7 +44,7 @@ def test_phases_and_weights_restore_the_held_input(kind, bits):
 def test_bit_serial_phases_are_the_bits_of_twos_complement():
     coder = coder_of("bit_serial", "signed", 1, bits=4, full_scale=7.0)
     volts = coder.phases(np.array([[-7.0, -1, 0, 5]], np.float32))
-    bits = (volts[0] > 0.1).astype(int)                      # (p, inputs), least significant first
+    bits = (volts[0] > 0.1).astype(int)  # (p, inputs), least significant first
     expected = [[code >> p & 1 for code in (-7 & 15, -1 & 15, 0, 5)] for p in range(4)]
     np.testing.assert_array_equal(bits, expected)
 
@@ -43,11 +52,15 @@ def test_bit_serial_phases_are_the_bits_of_twos_complement():
 def test_two_phase_digits_are_those_of_the_magnitudes():
     coder = coder_of("bit_serial", "two_phase", 2, bits=6, full_scale=31.0)
     digits = np.rint(coder.phases(np.array([[-27.0, 0, 14]], np.float32))[0] * 3 / 0.2)
-    np.testing.assert_array_equal(digits, [[0, 0, 2], [0, 0, 3], [0, 0, 0], [3, 0, 0], [2, 0, 0], [1, 0, 0]])
+    np.testing.assert_array_equal(
+        digits, [[0, 0, 2], [0, 0, 3], [0, 0, 0], [3, 0, 0], [2, 0, 0], [1, 0, 0]]
+    )
 
 
 def test_inputs_beyond_full_scale_are_held_and_counted():
-    held, outside = coder_of("amplitude", "signed", 1).hold(np.array([[3.1, -9, 0.5], [1, 2, 3]], np.float32))
+    held, outside = coder_of("amplitude", "signed", 1).hold(
+        np.array([[3.1, -9, 0.5], [1, 2, 3]], np.float32)
+    )
     np.testing.assert_array_equal(outside, [2, 0])
     np.testing.assert_allclose(held[0, :2], [3, -3], rtol=1e-6)
 
@@ -61,7 +74,11 @@ def test_one_bit_is_the_sign():
         coder = coder_of(encoding, polarity, 1, bits=1)
         restored = np.einsum("bpi,p->bi", coder.phases(held), coder.phase_weight)
         np.testing.assert_allclose(restored, held, rtol=1e-6)
-    assert code_range(1, True) == (-1, 1) and code_range(1, False) == (0, 1) and code_range(2, True) == (-1, 1)
+    assert (
+        code_range(1, True) == (-1, 1)
+        and code_range(1, False) == (0, 1)
+        and code_range(2, True) == (-1, 1)
+    )
 
 
 def test_one_bit_levels_are_the_nearest_ones():
@@ -81,12 +98,17 @@ def test_one_bit_levels_are_the_nearest_ones():
     nearest = best(lambda level: ((abs(x) - level) ** 2).sum(axis=0) @ power)
     assert coder.full_scale == pytest.approx(nearest, abs=2e-3)
     assert InputCoder.calibrate(0 * x, power, Dac(bits=1), 0.2, ideal=False).full_scale == 1
-    unsigned = adc_full_scale(abs(x), Adc(bits=1), *code_range(1, False))    # codes 0 and 1
+    unsigned = adc_full_scale(abs(x), Adc(bits=1), *code_range(1, False))  # codes 0 and 1
     for j in range(4):
         candidates = abs(x[:, j]).max() * np.geomspace(0.15, 1, 17)
-        error = [((abs(x[:, j]) - np.clip(np.round(abs(x[:, j]) / level), 0, 1) * level) ** 2).sum() for level in candidates]
+        error = [
+            ((abs(x[:, j]) - np.clip(np.round(abs(x[:, j]) / level), 0, 1) * level) ** 2).sum()
+            for level in candidates
+        ]
         assert unsigned[j] == pytest.approx(candidates[np.argmin(error)], rel=1e-5)
-    assert adc_full_scale(x, Adc(bits=1, range="maximum"), -1, 1) == pytest.approx(abs(x).max(axis=0), rel=1e-6)
+    assert adc_full_scale(x, Adc(bits=1, range="maximum"), -1, 1) == pytest.approx(
+        abs(x).max(axis=0), rel=1e-6
+    )
 
 
 def test_drive_energy_is_the_quadratic_form_and_pulse_width_its_diagonal():
@@ -97,9 +119,15 @@ def test_drive_energy_is_the_quadratic_form_and_pulse_width_its_diagonal():
     amplitude, pulse = coder_of("amplitude", "signed", 1), coder_of("pulse_width", "signed", 1)
     volts = held * 0.2 / 3
     expected = [1e-7 * v @ power @ v for v in volts]
-    np.testing.assert_allclose(amplitude.drive_energy(amplitude.phases(held), power, 1e-7), expected, rtol=1e-5)
-    expected = [1e-7 * sum(0.2**2 * abs(x) / 3 * power[i, i] for i, x in enumerate(row)) for row in held]
-    np.testing.assert_allclose(pulse.drive_energy(pulse.phases(held), power, 1e-7), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        amplitude.drive_energy(amplitude.phases(held), power, 1e-7), expected, rtol=1e-5
+    )
+    expected = [
+        1e-7 * sum(0.2**2 * abs(x) / 3 * power[i, i] for i, x in enumerate(row)) for row in held
+    ]
+    np.testing.assert_allclose(
+        pulse.drive_energy(pulse.phases(held), power, 1e-7), expected, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kind", CODERS)
@@ -124,12 +152,26 @@ def test_conversion_equals_rounding_and_adding_in_plain_loops(signed):
     lowest, highest = code_range(5, signed)
     current = rng.normal(0, 20, (b, p, c, n)).astype(np.float32)
     inverse = rng.uniform(0.5, 1.5, (c, n)).astype(np.float32)
-    weight, phase = rng.normal(size=(c, n)).astype(np.float32), rng.normal(size=p).astype(np.float32)
+    weight, phase = (
+        rng.normal(size=(c, n)).astype(np.float32),
+        rng.normal(size=p).astype(np.float32),
+    )
     out = np.zeros((b, n), np.float32)
     saturated, limits = np.zeros(b, np.int64), (np.float32(lowest), np.float32(highest))
-    for part in (slice(0, 4), slice(4, 12), slice(12, 14)):    # columns in pieces that end within a conversion
-        saturated += convert_accumulate(np.ascontiguousarray(current.reshape(b, p, -1)[:, :, part]), part.start,
-                                        inverse.ravel()[part], weight.ravel()[part], phase, *limits, out)
+    for part in (
+        slice(0, 4),
+        slice(4, 12),
+        slice(12, 14),
+    ):  # columns in pieces that end within a conversion
+        saturated += convert_accumulate(
+            np.ascontiguousarray(current.reshape(b, p, -1)[:, :, part]),
+            part.start,
+            inverse.ravel()[part],
+            weight.ravel()[part],
+            phase,
+            *limits,
+            out,
+        )
     expected, count = np.zeros((b, n)), np.zeros(b)
     for i in range(b):
         for k in range(p):
@@ -147,7 +189,7 @@ def test_conversion_equals_rounding_and_adding_in_plain_loops(signed):
 def test_full_scale_criteria():
     rng = np.random.default_rng(5)
     current = rng.standard_normal((2000, 3)).astype(np.float32)
-    current[0] = 40.0                                          # an outlier that a good range ignores
+    current[0] = 40.0  # an outlier that a good range ignores
     largest = adc_full_scale(current, Adc(range="maximum"), -15, 15)
     np.testing.assert_allclose(largest, 40)
     quantile = adc_full_scale(current, Adc(range="quantile", quantile=0.99), -15, 15)
@@ -210,7 +252,9 @@ def test_normal_pairs_are_those_of_box_and_muller():
     u, turn = ((bits >> 32) + 0.5).astype(float) / 2**32, (bits & 0xFFFFFFFF).astype(float) / 2**32
     radius = np.sqrt(-2 * np.log(u))
     assert radius.min() < 0.01 and radius.max() > 4 and np.unique(turn * 8 // 1).size == 8
-    expected = np.column_stack([radius * np.cos(2 * np.pi * turn), radius * np.sin(2 * np.pi * turn)])
+    expected = np.column_stack(
+        [radius * np.cos(2 * np.pi * turn), radius * np.sin(2 * np.pi * turn)]
+    )
     error = abs(pairs - expected).max(axis=1)
     assert error[radius > 0.03].max() < 1e-6 and error.max() < 5e-4
 

@@ -1,4 +1,5 @@
 """The dense crossbar as memory: error rates against quadrature and against counted errors, and what it does to codes."""
+
 import dataclasses
 
 import numpy as np
@@ -20,7 +21,9 @@ WIRES = Wires(word_line_resistance_ohm=3.0, bit_line_resistance_ohm=5.0)
 
 def test_error_rates_are_those_of_counted_errors():
     """A segment bad enough to count: reads drawn anew, decided by the threshold, against the predicted rate."""
-    memory = Memory(rows=64, columns=96, sense_noise_ua=1.6, access="none", bias="grounded", lumped_rows=16)
+    memory = Memory(
+        rows=64, columns=96, sense_noise_ua=1.6, access="none", bias="grounded", lumped_rows=16
+    )
     predicted = dense.segment_confusion(memory, WIRES, WAN, 1)
     level, current, position = segment.read_currents(memory, WIRES, WAN, 77, 120)
     current = current + 1.6e-6 * np.random.default_rng(0).standard_normal(current.shape)
@@ -36,7 +39,9 @@ def test_error_rates_are_those_of_counted_errors():
 
 # A segment whose wires are its source alone: one node, so that the law of the sum of all other currents is a convolution.
 ROW = Memory(rows=1, columns=16, transistor_overdrive_v=5.0)
-SOURCE = Wires(word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0, source_resistance_ohm=3000.0)
+SOURCE = Wires(
+    word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0, source_resistance_ohm=3000.0
+)
 NOISY = """
 description = "test"
 read = { voltage_v = 0.2, source = "t" }
@@ -55,7 +60,9 @@ def noisy(tmp_path_factory):
 def cells_of(level):
     """Conductances (S) of cells and their probabilities: 3 µS about the level, cut at 0 S."""
     edge = np.linspace(-40, 80, 6001)
-    mass = np.where(edge[1:] < level, np.diff(norm.cdf(edge, level, 3)), -np.diff(norm.sf(edge, level, 3)))
+    mass = np.where(
+        edge[1:] < level, np.diff(norm.cdf(edge, level, 3)), -np.diff(norm.sf(edge, level, 3))
+    )
     return np.maximum((edge[1:] + edge[:-1]) / 2, 0) * 1e-6, mass
 
 
@@ -80,7 +87,7 @@ def exact_error(threshold):
             weight = mass[part].sum()
             own = max(mass[part] @ g[part] / weight, 1e-12)
             node = threshold / own + channel
-            allowed = (0.2 - node) / 3000.0 - threshold            # what the others carry at that voltage
+            allowed = (0.2 - node) / 3000.0 - threshold  # what the others carry at that voltage
             if stored == 0 and allowed <= 0:
                 continue
             if stored == 1 and allowed <= 0:
@@ -97,8 +104,16 @@ def exact_error(threshold):
             six = np.convolve(three, three)
             law = np.convolve(np.convolve(six, six), three)
             middle = allowed / step
-            below = law[:int(middle)].sum() + law[int(middle)] * (middle - int(middle)) if middle < len(law) - 1 else 1.0
-            above = law[int(middle) + 1:].sum() + law[int(middle)] * (1 - middle + int(middle)) if middle < len(law) else 0
+            below = (
+                law[: int(middle)].sum() + law[int(middle)] * (middle - int(middle))
+                if middle < len(law) - 1
+                else 1.0
+            )
+            above = (
+                law[int(middle) + 1 :].sum() + law[int(middle)] * (1 - middle + int(middle))
+                if middle < len(law)
+                else 0
+            )
             total += weight * (below if stored == 0 else above)
         result.append(total)
     return result
@@ -111,8 +126,14 @@ def test_error_rates_are_the_quadrature_of_the_actual_distributions(noisy, thres
     rates = []
     for seed in range(8):
         result = dense.segment_confusion(ROW, SOURCE, noisy, seed, threshold=np.array([threshold]))
-        rates.append([result.probability[:, 0, 1].mean(), result.probability[:, 1, 0].mean(),
-                      result.bit_error_rate.mean(), result.mean_error])
+        rates.append(
+            [
+                result.probability[:, 0, 1].mean(),
+                result.probability[:, 1, 0].mean(),
+                result.bit_error_rate.mean(),
+                result.mean_error,
+            ]
+        )
     rates = np.array(rates)
     np.testing.assert_allclose(rates[:, :2].mean(axis=0), expected, rtol=0.15)
     # the stated standard error is that of the scatter over seeds, and its intervals hold
@@ -132,7 +153,9 @@ def test_the_figures_of_a_long_segment():
     assert best.threshold[0] == pytest.approx(1.03e-6, rel=0.02)
     assert 0.9e-11 < 2 * best.bit_error_rate.mean() < 1.8e-11
     for other in (0.99e-6, 1.09e-6):
-        rate = dense.segment_confusion(memory, wires, WAN, 1, threshold=np.array([other])).bit_error_rate.mean()
+        rate = dense.segment_confusion(
+            memory, wires, WAN, 1, threshold=np.array([other])
+        ).bit_error_rate.mean()
         assert rate > best.bit_error_rate.mean()
 
 
@@ -154,7 +177,9 @@ def test_exact_cells_are_told_apart_by_the_middle_of_the_gap():
 
 def test_noise_of_the_sense_amplifier_alone_is_the_normal_tail():
     """Exact cells without wires: the currents are two, and a deviate of 1 µA crosses the threshold by its normal law."""
-    memory = Memory(rows=1, columns=4, sense_noise_ua=1.0, transistor_overdrive_v=5.0, threshold_ua=3.0)
+    memory = Memory(
+        rows=1, columns=4, sense_noise_ua=1.0, transistor_overdrive_v=5.0, threshold_ua=3.0
+    )
     wires = Wires(word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0)
     result = dense.segment_confusion(memory, wires, IDEAL, 1)
     low, high = branch_current(0.2, np.array([1e-6, 40e-6])) * 1e6
@@ -164,7 +189,9 @@ def test_noise_of_the_sense_amplifier_alone_is_the_normal_tail():
 
 def test_levels_of_two_bits_are_confused_with_their_neighbours():
     """Four levels, exact cells, loud sense amplifiers: the probabilities are differences of normal tails."""
-    memory = Memory(rows=1, columns=6, bits_per_cell=2, sense_noise_ua=0.8, transistor_overdrive_v=5.0)
+    memory = Memory(
+        rows=1, columns=6, bits_per_cell=2, sense_noise_ua=0.8, transistor_overdrive_v=5.0
+    )
     wires = Wires(word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0)
     result = dense.segment_confusion(memory, wires, IDEAL, 1)
     current = branch_current(0.2, np.array([1, 14, 27, 40]) * 1e-6) * 1e6
@@ -173,7 +200,7 @@ def test_levels_of_two_bits_are_confused_with_their_neighbours():
     edges = np.concatenate([[-np.inf], result.threshold * 1e6, [np.inf]])
     expected = np.array([np.diff(norm.cdf(edges, mean, 0.8)) for mean in current])
     np.testing.assert_allclose(result.probability[0], expected, atol=2e-3)
-    wrong = [[0, 1, 1, 2], [1, 0, 2, 1], [1, 2, 0, 1], [2, 1, 1, 0]]         # bits between 0, 1, 2 and 3
+    wrong = [[0, 1, 1, 2], [1, 0, 2, 1], [1, 2, 0, 1], [2, 1, 1, 0]]  # bits between 0, 1, 2 and 3
     assert result.bit_error_rate[0] == pytest.approx((expected * wrong).sum() / 8, rel=0.01)
 
 
@@ -195,25 +222,32 @@ def test_codes_come_back_with_the_stated_rate(bits):
     assert confusion.cell_error_rate == pytest.approx(0.01)
     read, wrong = dense.read_codes(codes, confusion, 256, np.random.SeedSequence(1))
     assert read.dtype == codes.dtype and read.shape == codes.shape
-    before, after = (np.unpackbits((x.astype(int) & 255).astype(np.uint8)[..., None], axis=-1) for x in (codes, read))
+    before, after = (
+        np.unpackbits((x.astype(int) & 255).astype(np.uint8)[..., None], axis=-1)
+        for x in (codes, read)
+    )
     cell = (before != after).reshape(-1, 8 // bits, bits).any(axis=-1)
     assert cell.sum() == wrong and binomtest(wrong, cell.size, 0.01).pvalue > 1e-3
-    if bits > 1:                                                          # only to neighbouring levels
+    if bits > 1:  # only to neighbouring levels
         value = [x.reshape(-1, bits) @ (1 << np.arange(bits)[::-1]) for x in (before, after)]
         assert abs(value[0].astype(int) - value[1]).max() == 1
-    else:                                                                 # every bit alike, the sign included
+    else:  # every bit alike, the sign included
         assert abs((before != after).reshape(-1, 8).mean(axis=0) - 0.01).max() < 0.002
     again = dense.read_codes(codes, confusion, 256, np.random.SeedSequence(1))[0]
     np.testing.assert_array_equal(again, read)
     assert (dense.read_codes(codes, confusion, 256, np.random.SeedSequence(2))[0] != read).any()
-    np.testing.assert_array_equal(dense.read_codes(codes, dense.stated(0.0, bits), 256, np.random.SeedSequence(1))[0], codes)
+    np.testing.assert_array_equal(
+        dense.read_codes(codes, dense.stated(0.0, bits), 256, np.random.SeedSequence(1))[0], codes
+    )
 
 
 def test_errors_lie_where_the_segment_is_bad():
     rate = np.array([0.0, 0.0, 0.0, 0.5])
     confusion = dense.Confusion(np.stack([np.array([[1 - p, p], [p, 1 - p]]) for p in rate]))
     codes = np.zeros((100, 64), np.int8)
-    read, wrong = dense.read_codes(codes, confusion, 128, np.random.SeedSequence(3))        # 16 weights of 8 cells
+    read, wrong = dense.read_codes(
+        codes, confusion, 128, np.random.SeedSequence(3)
+    )  # 16 weights of 8 cells
     place = (read.ravel() != 0).reshape(-1, 16).mean(axis=0)
     assert (place[:12] == 0).all() and (place[12:] > 0.9).all() and read.dtype == np.int8
     assert wrong == np.unpackbits(read.view(np.uint8)).sum()
@@ -227,7 +261,7 @@ def test_memory_of_a_study():
     study = validate({"memory": {"errors": "stated", "cell_error_rate": 0.05}}, "test")
     memory = dense.Memory.of(study, IDEAL, names)
     first = memory.read(names[0], codes)
-    assert (first != memory.read(names[1], codes)).any()                  # each matrix its own errors
+    assert (first != memory.read(names[1], codes)).any()  # each matrix its own errors
     np.testing.assert_array_equal(dense.Memory.of(study, IDEAL, names).read(names[0], codes), first)
     assert (dense.Memory.of(study, IDEAL, names, seed=8).read(names[0], codes) != first).any()
     solved = validate({"memory": {"errors": "segment", "columns": 1024, "rows": 32}}, "test")
@@ -235,12 +269,20 @@ def test_memory_of_a_study():
     with pytest.raises(OutOfRangeError, match="do not fit 8 bits"):
         dense.read_codes(codes * 2, dense.stated(0.1, 1), 64, np.random.SeedSequence(0))
     with pytest.raises(ConfigError, match="bits_per_cell = 1"):
-        dense.segment_confusion(Memory(bits_per_cell=2, threshold_ua=1.0, rows=8, columns=64), WIRES, IDEAL, 0)
+        dense.segment_confusion(
+            Memory(bits_per_cell=2, threshold_ua=1.0, rows=8, columns=64), WIRES, IDEAL, 0
+        )
 
 
 def test_a_share_of_the_cells_of_a_segment_has_telegraph_noise():
     """Cells of 40 µS, noise of 30 % of the signal in half of them: the others read what they were written to."""
-    telegraph = {"relative_amplitude": 0.3, "dwell_high_s": 1e-3, "dwell_low_s": 1e-3, "cell_fraction": 0.5, "source": "t"}
+    telegraph = {
+        "relative_amplitude": 0.3,
+        "dwell_high_s": 1e-3,
+        "dwell_low_s": 1e-3,
+        "cell_fraction": 0.5,
+        "source": "t",
+    }
     file = IDEAL.file.model_copy(update={"read_noise": ReadNoise(telegraph=telegraph, source="t")})
     noisy = dataclasses.replace(IDEAL, file=file)
     memory = Memory(rows=1, columns=400, access="none", lumped_rows=1)

@@ -1,4 +1,5 @@
 """Weights to conductances and tiles, and back."""
+
 import numpy as np
 import pytest
 
@@ -33,10 +34,14 @@ def weight():
 @pytest.mark.parametrize(("encoding", "sign"), ENCODINGS)
 @pytest.mark.parametrize("scale", ["matrix", "column"])
 def test_decoding_the_targets_gives_the_held_weights(weight, encoding, sign, scale):
-    mapping = Mapping(encoding=encoding, sign=sign, scale=scale, clip="quantile", clip_quantile=0.99)
+    mapping = Mapping(
+        encoding=encoding, sign=sign, scale=scale, clip="quantile", clip_quantile=0.99
+    )
     clip = choose_clip(weight, np.ones(150), mapping, Window())
     encoded = encode(weight, clip, mapping, Window())
-    np.testing.assert_allclose(encoded.decode(encoded.target), hold(weight, clip, mapping), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        encoded.decode(encoded.target), hold(weight, clip, mapping), rtol=0, atol=1e-14
+    )
     assert encoded.target.min() >= Window.conductance_min * (1 - 1e-12)
     assert encoded.target.max() <= Window.conductance_max * (1 + 1e-12)
     assert encoded.clipped == np.count_nonzero(np.abs(weight) > clip) > 0
@@ -45,7 +50,9 @@ def test_decoding_the_targets_gives_the_held_weights(weight, encoding, sign, sca
 def test_sliced_weights_are_the_rounded_integers(weight):
     """An oracle in plain integers: 8-bit codes, base-4 digits, one pair of cells per digit."""
     mapping = Mapping(encoding="slices", clip="maximum", scale="matrix", bits_per_cell=2)
-    encoded = encode(weight, choose_clip(weight, np.ones(150), mapping, Window()), mapping, Window())
+    encoded = encode(
+        weight, choose_clip(weight, np.ones(150), mapping, Window()), mapping, Window()
+    )
     lsb = np.abs(weight).max() / 127
     for i, j in [(0, 0), (3, 9), (149, 36), (77, 20)]:
         code = round(weight[i, j] / lsb)
@@ -81,7 +88,14 @@ def expected_error(weight, j, clip, moment, device, mapping):
                 parts += [(value, 0.0) for value, _ in parts]
         total += m * (held - w) ** 2
         for value, share in parts:
-            total += m * (value * device.programming_sigma(np.array(device.conductance_min + share * window))) ** 2
+            total += (
+                m
+                * (
+                    value
+                    * device.programming_sigma(np.array(device.conductance_min + share * window))
+                )
+                ** 2
+            )
     return total
 
 
@@ -99,8 +113,13 @@ def test_mse_clip_is_the_best_candidate_by_brute_force(encoding, sign, scale):
     chosen = choose_clip(weight, moment, mapping, device)
     if scale == "matrix":
         candidates = np.quantile(np.abs(weight), CLIP_QUANTILES)
-        error = [sum(expected_error(weight, j, clip, moment, device, mapping) for j in range(6)) for clip in candidates]
-        assert len(set(chosen)) == 1 and error[int(np.argmin(abs(candidates - chosen[0])))] <= min(error) * (1 + 1e-4)
+        error = [
+            sum(expected_error(weight, j, clip, moment, device, mapping) for j in range(6))
+            for clip in candidates
+        ]
+        assert len(set(chosen)) == 1 and error[int(np.argmin(abs(candidates - chosen[0])))] <= min(
+            error
+        ) * (1 + 1e-4)
         return
     places = set()
     for j in range(6):
@@ -115,7 +134,9 @@ def test_mse_clip_is_the_best_candidate_by_brute_force(encoding, sign, scale):
 
 def test_without_programming_error_nothing_is_clipped_away(weight):
     mapping = Mapping(scale="column")
-    np.testing.assert_array_equal(choose_clip(weight, np.ones(150), mapping, Window()), np.abs(weight).max(axis=0))
+    np.testing.assert_array_equal(
+        choose_clip(weight, np.ones(150), mapping, Window()), np.abs(weight).max(axis=0)
+    )
 
 
 class Biased(Window):
@@ -193,7 +214,12 @@ def test_a_sparse_column_keeps_its_largest_weight(clip):
 def test_zero_columns_have_a_scale(scale):
     weight = np.zeros((5, 3))
     weight[:, 1] = 0.5
-    encoded = encode(weight, choose_clip(weight, np.ones(5), Mapping(scale=scale), Window(1e-6)), Mapping(), Window())
+    encoded = encode(
+        weight,
+        choose_clip(weight, np.ones(5), Mapping(scale=scale), Window(1e-6)),
+        Mapping(),
+        Window(),
+    )
     np.testing.assert_allclose(encoded.decode(encoded.target), weight, atol=1e-15)
 
 
@@ -201,9 +227,13 @@ def test_zero_columns_have_a_scale(scale):
 @pytest.mark.parametrize("placement", ["twin", "neighbour"])
 @pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (16, 16), (40, 37), (17, 5)])
 def test_tiles_hold_every_cell_once(encoding, sign, placement, inputs, outputs):
-    mapping = Mapping(encoding=encoding, sign=sign, placement=placement, word_lines=16, bit_lines=12)
+    mapping = Mapping(
+        encoding=encoding, sign=sign, placement=placement, word_lines=16, bit_lines=12
+    )
     layout = layout_of(inputs, outputs, mapping)
-    cells = np.arange(1.0, layout.planes * inputs * outputs + 1).reshape(layout.planes, inputs, outputs)
+    cells = np.arange(1.0, layout.planes * inputs * outputs + 1).reshape(
+        layout.planes, inputs, outputs
+    )
     seen = []
     for block in range(layout.row_blocks):
         planes = cells[:, layout.rows(block)]

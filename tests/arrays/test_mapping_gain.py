@@ -1,4 +1,5 @@
 """Full scales and gains of a mapping whose device writes with a mean error, and their edges."""
+
 import numpy as np
 import pytest
 
@@ -134,7 +135,7 @@ def test_scatter_that_grows_with_the_target_is_widened_by_the_gain(encoding, sig
     if encoding == "slices":
         np.testing.assert_array_equal(biased, plain)
         return
-    for j in range(30):                      # the two interpolate σ² between steps differently
+    for j in range(30):  # the two interpolate σ² between steps differently
         best = scattered_error(weight[:, j], plain[j], moment, device)
         found = scattered_error(weight[:, j], biased[j], moment, device)
         assert found == pytest.approx(best, rel=2e-3)

@@ -1,4 +1,5 @@
 """A segment of the dense crossbar: against the whole circuit, cell by cell, and against ladders written out."""
+
 import numpy as np
 import pytest
 
@@ -10,8 +11,12 @@ from xbarsim.config.synergy import Memory
 from xbarsim.devices.presets import load_device
 
 IDEAL = load_device("ideal")
-WIRES = Wires(word_line_resistance_ohm=3.0, bit_line_resistance_ohm=5.0, source_resistance_ohm=70.0,
-              sense_resistance_ohm=90.0)
+WIRES = Wires(
+    word_line_resistance_ohm=3.0,
+    bit_line_resistance_ohm=5.0,
+    source_resistance_ohm=70.0,
+    sense_resistance_ohm=90.0,
+)
 
 
 def stored(rows, columns, seed=0):
@@ -28,8 +33,17 @@ def whole(g, bias, access, voltage=0.3, drive="left", idle=()):
     cell = None
     if access == "selector":
         cell, g = cells.Sinh(0.05), g * (voltage / 0.05 / np.sinh(voltage / 0.05))
-    xb = Crossbar(g, 3.0, 5.0, 70.0, 90.0, drive=drive, cell=cell,
-                  floating_word_lines=range(1, m) if bias == "floating" else (), floating_bit_lines=idle if bit == 0 else ())
+    xb = Crossbar(
+        g,
+        3.0,
+        5.0,
+        70.0,
+        90.0,
+        drive=drive,
+        cell=cell,
+        floating_word_lines=range(1, m) if bias == "floating" else (),
+        floating_bit_lines=idle if bit == 0 else (),
+    )
     return xb.solve(v, b).output_current
 
 
@@ -38,12 +52,23 @@ def whole(g, bias, access, voltage=0.3, drive="left", idle=()):
 @pytest.mark.parametrize("every", [1, 4])
 def test_an_unlumped_segment_is_the_whole_crossbar(access, bias, every):
     g = stored(12, 24)
-    memory = Memory(rows=12, columns=24, access=access, bias=bias, lumped_rows=1, sensed_every=every, drive="both")
+    memory = Memory(
+        rows=12,
+        columns=24,
+        access=access,
+        bias=bias,
+        lumped_rows=1,
+        sensed_every=every,
+        drive="both",
+    )
     xb, v, b = segment.circuit(memory, WIRES, 0.3, g[0], g[1:])
     idle = [j for j in range(24) if j % every]
     sensed = np.arange(24) % every == 0
-    np.testing.assert_allclose(xb.solve(v, b).output_current[sensed],
-                               whole(g, bias, access, drive="both", idle=idle)[sensed], rtol=1e-8)
+    np.testing.assert_allclose(
+        xb.solve(v, b).output_current[sensed],
+        whole(g, bias, access, drive="both", idle=idle)[sensed],
+        rtol=1e-8,
+    )
 
 
 @pytest.mark.parametrize("bias", ["grounded", "floating", "half"])
@@ -61,26 +86,41 @@ def test_lumped_rows_are_close_to_all_rows(bias):
 
 def test_a_transistor_segment_is_one_ladder():
     """Against a fixed point over the word line of resistors: cell, channel and the whole bit line in series."""
-    memory = Memory(rows=100, columns=30, transistor_overdrive_v=5.0, transistor_resistance_ohm=3000.0)
+    memory = Memory(
+        rows=100, columns=30, transistor_overdrive_v=5.0, transistor_resistance_ohm=3000.0
+    )
     g = stored(1, 30)[0]
-    wires = Wires(word_line_resistance_ohm=20.0, bit_line_resistance_ohm=50.0, source_resistance_ohm=400.0,
-                  sense_resistance_ohm=700.0)
+    wires = Wires(
+        word_line_resistance_ohm=20.0,
+        bit_line_resistance_ohm=50.0,
+        source_resistance_ohm=400.0,
+        sense_resistance_ohm=700.0,
+    )
     xb, v, b = segment.circuit(memory, wires, 0.2, g)
-    branch = 1 / (1 / g + 3000.0 + 100 * 50.0 + 700.0)       # a channel far below its overdrive is a resistor
+    branch = 1 / (
+        1 / g + 3000.0 + 100 * 50.0 + 700.0
+    )  # a channel far below its overdrive is a resistor
     voltage = np.full(30, 0.2)
     for _ in range(200):
         current = branch * voltage
-        behind = np.cumsum(current[::-1])[::-1]                           # what each segment of the word line carries
+        behind = np.cumsum(current[::-1])[::-1]  # what each segment of the word line carries
         voltage = 0.2 - 400.0 * behind[0] - np.cumsum(20.0 * behind)
     found = xb.solve(v, b).output_current
-    np.testing.assert_allclose(found, branch * voltage, rtol=0.005)       # the channel bends by V / 2 Vo of its share
-    assert abs(found / (0.2 * branch) - 1).max() > 0.05                   # and the wires matter here
+    np.testing.assert_allclose(
+        found, branch * voltage, rtol=0.005
+    )  # the channel bends by V / 2 Vo of its share
+    assert abs(found / (0.2 * branch) - 1).max() > 0.05  # and the wires matter here
 
 
-@pytest.mark.parametrize(("source", "sense", "near", "far"), [(0.0, 0.0, 6.99, 4.17), (2000.0, 500.0, 0.90, 0.54)])
+@pytest.mark.parametrize(
+    ("source", "sense", "near", "far"), [(0.0, 0.0, 6.99, 4.17), (2000.0, 500.0, 0.90, 0.54)]
+)
 def test_source_and_sense_resistance_reach_the_read(source, sense, near, far):
     """256 columns of 1024 rows at 32 nm, data at the nominal levels: a stored 1 at both ends, by the ladder of resistors."""
-    memory, wires = Memory(columns=256), Wires(source_resistance_ohm=source, sense_resistance_ohm=sense)
+    memory, wires = (
+        Memory(columns=256),
+        Wires(source_resistance_ohm=source, sense_resistance_ohm=sense),
+    )
     level, current, position = segment.read_currents(memory, wires, IDEAL, 1, 3)
     for data, found in zip(level, current, strict=True):
         branch = 1 / (1 / np.where(data == 1, 40e-6, 1e-6) + 2000.0 + 1024 * 1.06 + sense)
@@ -92,19 +132,27 @@ def test_source_and_sense_resistance_reach_the_read(source, sense, near, far):
                 nodes[k, k + 1] = nodes[k + 1, k] = -1 / 1.06
         into = np.zeros(256)
         into[0] = 0.2 / (1.06 + source)
-        np.testing.assert_allclose(found, branch * np.linalg.solve(nodes, into), rtol=0.02)   # the channel bends a little
+        np.testing.assert_allclose(
+            found, branch * np.linalg.solve(nodes, into), rtol=0.02
+        )  # the channel bends a little
         ones = np.flatnonzero(data == 1)
         assert found[ones[0]] * 1e6 == pytest.approx(near, rel=0.08)
-        assert found[ones[-1]] * 1e6 == pytest.approx(far, rel=0.12)                          # by the data
+        assert found[ones[-1]] * 1e6 == pytest.approx(far, rel=0.12)  # by the data
 
 
 @pytest.mark.parametrize("drive", ["left", "both"])
-@pytest.mark.parametrize(("access", "tolerance"), [("transistor", 1e-4), ("none", 0.01), ("selector", 0.01)])
+@pytest.mark.parametrize(
+    ("access", "tolerance"), [("transistor", 1e-4), ("none", 0.01), ("selector", 0.01)]
+)
 def test_what_a_cell_sees_predicts_its_current_for_any_conductance(access, tolerance, drive):
     """A source for every cell, from one solution; the circuit is solved again with another cell in its place."""
     memory = Memory(rows=32, columns=60, access=access, lumped_rows=8, sensed_every=2, drive=drive)
-    wires = Wires(word_line_resistance_ohm=10.0, bit_line_resistance_ohm=5.0, source_resistance_ohm=1000.0,
-                  sense_resistance_ohm=300.0)
+    wires = Wires(
+        word_line_resistance_ohm=10.0,
+        bit_line_resistance_ohm=5.0,
+        source_resistance_ohm=1000.0,
+        sense_resistance_ohm=300.0,
+    )
     rng = np.random.default_rng(0)
     g, others = stored(1, 60)[0], None
     if access != "transistor":
@@ -118,7 +166,9 @@ def test_what_a_cell_sees_predicts_its_current_for_any_conductance(access, toler
             other[column] = conductance
             changed, _, _ = segment.circuit(memory, wires, 0.2, other, others)
             current = changed.solve(v, b).output_current[column]
-            with np.errstate(divide="ignore", invalid="ignore"):       # floating bit lines carry no current
+            with np.errstate(
+                divide="ignore", invalid="ignore"
+            ):  # floating bit lines carry no current
                 critical = seen.critical(memory, 0.2, current)[0, column]
             assert abs(critical - conductance) < tolerance * 60e-6
 
@@ -126,10 +176,12 @@ def test_what_a_cell_sees_predicts_its_current_for_any_conductance(access, toler
 def test_critical_conductances_have_ends():
     """No cell carries a threshold that the source cannot, any carries one that leaks in anyhow."""
     memory = Memory()
-    seen = segment.Surroundings(np.ones(1), *(np.array([[value]]) for value in (0.2, 3000.0, 1.0, 1e-6)), None, None)
+    seen = segment.Surroundings(
+        np.ones(1), *(np.array([[value]]) for value in (0.2, 3000.0, 1.0, 1e-6)), None, None
+    )
     assert seen.critical(memory, 0.2, 0.9e-6)[0, 0] == -np.inf
     assert seen.critical(memory, 0.2, 90e-6)[0, 0] == np.inf
-    assert seen.critical(memory, 0.2, 1e-3)[0, 0] == np.inf               # beyond what the channel can carry
+    assert seen.critical(memory, 0.2, 1e-3)[0, 0] == np.inf  # beyond what the channel can carry
 
 
 def test_weights_undo_the_tilts_of_the_data():
@@ -138,7 +190,7 @@ def test_weights_undo_the_tilts_of_the_data():
     found = segment.surroundings(memory, WIRES, IDEAL, 3, 0, 700)
     share = found.weight / found.weight.sum()
     assert found.weight.mean() == pytest.approx(1, abs=0.15)
-    assert found.level.mean() > 0.55                                      # most tilts are towards ones
+    assert found.level.mean() > 0.55  # most tilts are towards ones
     assert share @ (found.level == 1).mean(axis=1) == pytest.approx(0.5, abs=0.02)
     plain = segment.read_currents(memory, WIRES, IDEAL, 4, 200)[1]
     assert share @ found.current.mean(axis=1) == pytest.approx(plain.mean(), rel=0.03)

@@ -1,4 +1,5 @@
 """What a tile passes on, against solutions of its circuit."""
+
 import numpy as np
 import pytest
 from reference import dense_transfer
@@ -15,8 +16,12 @@ from xbarsim.arrays.tile import (
 from xbarsim.config.study import validate
 from xbarsim.devices.presets import load_device
 
-WIRES = {"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 25.0, "source_resistance_ohm": 100.0,
-         "sense_resistance_ohm": 60.0}
+WIRES = {
+    "word_line_resistance_ohm": 40.0,
+    "bit_line_resistance_ohm": 25.0,
+    "source_resistance_ohm": 100.0,
+    "sense_resistance_ohm": 60.0,
+}
 NOISY = """
 description = "test"
 read = { voltage_v = 0.2, source = "t" }
@@ -30,17 +35,24 @@ def test_attenuation_is_the_share_of_the_current_that_arrives():
     rng = np.random.default_rng(0)
     uneven = np.where(rng.random((30, 20)) < 0.1, 100e-6, 1e-6)
     conductance = np.stack([uneven, np.full((30, 20), 50e-6), np.zeros((30, 20)), uneven])
-    tiles = [Crossbar(g, ohm, ohm) for g, ohm in zip(conductance, (5.0, 5.0, 5.0, 0.0), strict=True)]
+    tiles = [
+        Crossbar(g, ohm, ohm) for g, ohm in zip(conductance, (5.0, 5.0, 5.0, 0.0), strict=True)
+    ]
     transfer = np.stack([xb.transfer_matrix() for xb in tiles])
     _, mean, std = attenuation(transfer, conductance.transpose(0, 2, 1))
     arrived = [xb.solve(np.ones(30)).output_current.sum() for xb in tiles]
-    np.testing.assert_allclose(mean[[0, 1, 3]], [i / g.sum() for i, g in zip(arrived, conductance, strict=True) if g.any()],
-                               rtol=1e-9)
+    np.testing.assert_allclose(
+        mean[[0, 1, 3]],
+        [i / g.sum() for i, g in zip(arrived, conductance, strict=True) if g.any()],
+        rtol=1e-9,
+    )
     assert (mean[:2] < 1).all() and mean[2] == 1 and std[2] == 0
     # cells that conduct nothing do not count, however many there are
     share = transfer[0] / conductance[0].T
     weight = conductance[0].T / conductance[0].sum()
-    np.testing.assert_allclose(std[0], (weight * (share - (weight * share).sum()) ** 2).sum() ** 0.5, rtol=1e-12)
+    np.testing.assert_allclose(
+        std[0], (weight * (share - (weight * share).sum()) ** 2).sum() ** 0.5, rtol=1e-12
+    )
     np.testing.assert_allclose(std[3], 0, atol=1e-12)
 
 
@@ -94,8 +106,16 @@ def test_tiles_without_wires_pass_conductances_and_draw_their_sums():
     np.testing.assert_allclose(power, np.diag(g.sum(axis=(0, 2))), rtol=1e-15)
 
 
-@pytest.mark.parametrize("only", ["word_line_resistance_ohm", "bit_line_resistance_ohm", "source_resistance_ohm",
-                                  "sense_resistance_ohm", None])
+@pytest.mark.parametrize(
+    "only",
+    [
+        "word_line_resistance_ohm",
+        "bit_line_resistance_ohm",
+        "source_resistance_ohm",
+        "sense_resistance_ohm",
+        None,
+    ],
+)
 def test_any_resistance_makes_wires(only):
     ohm = dict.fromkeys(WIRES, 0.0) | ({only: 5.0} if only else {})
     assert has_wires(validate({"wires": ohm}, "test")) == (only is not None)
@@ -111,8 +131,12 @@ def test_segments_hold_every_resistance_once(below):
 
 @pytest.mark.parametrize("unused", ["low", "open"])
 def test_unused_cells_are_low_or_open(unused):
-    study = validate({"effects": {"wires": False, "programming": False}, "mapping": {"unused": unused}}, "test")
-    row = program_row_block(np.full((1, 2, 2), 30e-6), Layout(2, 2, 1, 4, 3, "twin"), load_device("ideal"), study, 0, 0)
+    study = validate(
+        {"effects": {"wires": False, "programming": False}, "mapping": {"unused": unused}}, "test"
+    )
+    row = program_row_block(
+        np.full((1, 2, 2), 30e-6), Layout(2, 2, 1, 4, 3, "twin"), load_device("ideal"), study, 0, 0
+    )
     idle = 1e-6 if unused == "low" else 0.0
     np.testing.assert_allclose(np.diag(row.power), [60e-6 + idle] * 2, rtol=1e-12)
     assert row.variance is None and row.transfer.shape == (1, 2, 2)

@@ -112,7 +112,9 @@ def test_every_figure_of_the_joined_table(batch):
 
 
 def test_joined_files_carry_their_units(tmp_path):
-    rows = accuracy_and_cost.join([small_summary(), small_summary("runs/y.h5")], ["multibit", "isaac"], 2)
+    rows = accuracy_and_cost.join(
+        [small_summary(), small_summary("runs/y.h5")], ["multibit", "isaac"], 2
+    )
     as_json, as_csv = accuracy_and_cost.write_files(rows, tmp_path / "out")
     assert (as_json.name, as_csv.name) == ("joined.json", "joined.csv")
     header, *lines = csv.reader(as_csv.open())
@@ -215,7 +217,9 @@ def test_what_pairs_and_computation_crossbars_do_not_share():
         "digit_bits": 2,
         "sign": "offset",
     }
-    assert accuracy_and_cost.differences(validate(like | {"computation": changed}, "case"), synergy) == (
+    assert accuracy_and_cost.differences(
+        validate(like | {"computation": changed}, "case"), synergy
+    ) == (
         "computation.word_lines 64/128",
         "computation.bit_lines 32/128",
         "computation.rows_per_conversion 6/3",
@@ -224,7 +228,9 @@ def test_what_pairs_and_computation_crossbars_do_not_share():
         "computation cells per digit 3/1",
     )
     weighted = changed | {"digit_cells": "weighted"}
-    found = accuracy_and_cost.differences(validate(like | {"computation": weighted}, "case"), synergy)
+    found = accuracy_and_cost.differences(
+        validate(like | {"computation": weighted}, "case"), synergy
+    )
     assert found[-1] == "computation cells per digit 2/1"
     digital = validate({"products": {"weights": "computation"}}, "case")
     assert accuracy_and_cost.differences(digital, synergy) == ("attention host/computation",)
@@ -242,8 +248,14 @@ def test_all_keys_that_differ_are_listed():
 def test_which_chip_joins_which_case():
     named = small_summary(chip="multibit")
     assert [row.result.chip for row in accuracy_and_cost.join([named])] == ["multibit"]
-    assert [row.result.chip for row in accuracy_and_cost.join([named], ["isaac", "a100"])] == ["isaac", "a100"]
-    assert accuracy_and_cost.join([small_summary()]) == [] and accuracy_and_cost.join([small_summary(heads=None)]) == []
+    assert [row.result.chip for row in accuracy_and_cost.join([named], ["isaac", "a100"])] == [
+        "isaac",
+        "a100",
+    ]
+    assert (
+        accuracy_and_cost.join([small_summary()]) == []
+        and accuracy_and_cost.join([small_summary(heads=None)]) == []
+    )
     with pytest.raises(TraceError, match="runs/x.h5 does not state the attention heads"):
         accuracy_and_cost.join([small_summary(heads=None)], ["multibit"])
     long = dataclasses.replace(named, tokens=76, sentences=10)
@@ -258,7 +270,9 @@ def test_the_command_hands_the_batch_on(monkeypatch, tmp_path):
     monkeypatch.setattr(summary, "summarise", lambda path: small_summary(str(path)))
     done = run("report", "x.h5", "--chip", "multibit", "--batch", 3, "--out", tmp_path)
     assert done.exit_code == 0, done.output
-    expected = accuracy_and_cost.table(accuracy_and_cost.join([small_summary("x.h5")], ["multibit"], 3))
+    expected = accuracy_and_cost.table(
+        accuracy_and_cost.join([small_summary("x.h5")], ["multibit"], 3)
+    )
     assert (
         all(cell in done.stdout for cell in expected[1][0])
         and "batch 3; energy per sentence" in done.stdout

@@ -1,4 +1,5 @@
 """Pictures as the numbers handed to matplotlib, against values computed here."""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -34,7 +35,7 @@ def test_maps_of_one_solution(drawn, solved):
     voltage, current, drop = (figure.axes[0].images[0].get_array() for figure in drawn)
     np.testing.assert_allclose(voltage, solution.cell_voltage, rtol=1e-12)
     np.testing.assert_allclose(current, 1e6 * crossbar.conductance * voltage, rtol=1e-9)
-    applied = np.linspace(0.2, 1, 5)[:, None]                # virtual ground
+    applied = np.linspace(0.2, 1, 5)[:, None]  # virtual ground
     np.testing.assert_allclose(drop, 100 * (1 - voltage / applied), rtol=1e-9)
     assert [figure.axes[1].get_ylabel() for figure in drawn] == ["V", "µA", "%"]
     for figure in drawn:
@@ -59,14 +60,24 @@ def test_memory_in_table_and_picture(drawn):
         memory.Row(None, 1e-4, 1e-4, None, values=(0.5,), wrong_weights=(7,)),
     ]
     report = memory.Report(rows, "accuracy", 0.9, 40, ("a note",))
-    half = 12.706204736 * 0.1                                 # t of one degree, 0.2 / 2 its error
+    half = 12.706204736 * 0.1  # t of one degree, 0.2 / 2 its error
     text = memory.render(report).splitlines()
-    assert text[0].split() == (
-        "columns bit-error rate worst place worst data accuracy x 100 95 % over chips wrong weights"
-    ).split()
+    assert (
+        text[0].split()
+        == (
+            "columns bit-error rate worst place worst data accuracy x 100 95 % over chips wrong weights"
+        ).split()
+    )
     assert text[1].split() == [
-        "64", "1.0e-20", "2.0e-06", "3.0e-05", "70.00", f"{70 - 100 * half:.2f}", "..",
-        f"{70 + 100 * half:.2f}", "20",
+        "64",
+        "1.0e-20",
+        "2.0e-06",
+        "3.0e-05",
+        "70.00",
+        f"{70 - 100 * half:.2f}",
+        "..",
+        f"{70 + 100 * half:.2f}",
+        "20",
     ]
     assert text[2].split() == ["stated", "1.0e-04", "1.0e-04", "50.00", "-", "7"]
     assert text[3].startswith("without errors: accuracy x 100 = 90.00 on 40 examples; 2 chips")

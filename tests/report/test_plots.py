@@ -1,4 +1,5 @@
 """Pictures: written, not empty, showing what they are given, and clear errors."""
+
 import numpy as np
 import pytest
 
@@ -17,13 +18,16 @@ def xb():
 def test_maps(xb, draw, suffix, tmp_path):
     path = draw(xb.solve(np.linspace(0, 1, 12)), tmp_path / f"map{suffix}")
     assert path.stat().st_size > 5000
-    assert draw(xb.solve(np.linspace(1, 0, 12)), tmp_path / f"other{suffix}").read_bytes() != path.read_bytes()
+    assert (
+        draw(xb.solve(np.linspace(1, 0, 12)), tmp_path / f"other{suffix}").read_bytes()
+        != path.read_bytes()
+    )
 
 
 def test_attenuation(xb, tmp_path):
     written = plots.attenuation(xb, tmp_path / "a.png").read_bytes()
     assert len(written) > 5000
-    turned = Crossbar(xb.conductance, 5.0, 5.0, transposed=True)             # reciprocity: the same picture
+    turned = Crossbar(xb.conductance, 5.0, 5.0, transposed=True)  # reciprocity: the same picture
     assert plots.attenuation(turned, tmp_path / "b.png").read_bytes() == written
 
 

@@ -1,4 +1,5 @@
 """What a report prints and writes, word for word, of a summary whose figures are all different."""
+
 import csv
 import json
 import math
@@ -22,20 +23,38 @@ def layer(number, place, **changes):
     """A matrix whose local SNR is its place, and whose other figures tell where they come from."""
     rank = 10 * number + place
     found = LayerSummary(
-        matrix=f"layer.{number}.{KINDS[place]}", local_snr_db=20.0 + rank,
-        accumulated_snr_db=10.0 + rank, adc_saturated=0.001 * rank, dac_saturated=0.002 * rank,
-        attenuation=0.95 - 0.01 * rank, attenuation_spread=0.001, clipped_weights=100 + rank,
-        stuck_cells=200 + rank, bounded_cells=300 + rank, tiles=rank + 1, cells=1000 + rank,
-        write_pulses=5000, write_energy=1e-9, inputs=16, outputs=32, array_energy_per_token=1e-12,
+        matrix=f"layer.{number}.{KINDS[place]}",
+        local_snr_db=20.0 + rank,
+        accumulated_snr_db=10.0 + rank,
+        adc_saturated=0.001 * rank,
+        dac_saturated=0.002 * rank,
+        attenuation=0.95 - 0.01 * rank,
+        attenuation_spread=0.001,
+        clipped_weights=100 + rank,
+        stuck_cells=200 + rank,
+        bounded_cells=300 + rank,
+        tiles=rank + 1,
+        cells=1000 + rank,
+        write_pulses=5000,
+        write_energy=1e-9,
+        inputs=16,
+        outputs=32,
+        array_energy_per_token=1e-12,
     )
     return replace(found, **changes)
 
 
 LAYERS = tuple(layer(number, place) for number in (1, 0) for place in range(6))
 CASE = PathSummary(
-    "first: a", 0.75, 0.5, 0.875, 40, layers=LAYERS,
+    "first: a",
+    0.75,
+    0.5,
+    0.875,
+    40,
+    layers=LAYERS,
     events={"tile_reads": 1234.0, "adc_conversions": 56789.4},
-    energy={"ADC": 3e-9, "DAC": 5e-9, "array (cells and wires)": 1e-9}, assumed=("DAC",),
+    energy={"ADC": 3e-9, "DAC": 5e-9, "array (cells and wires)": 1e-9},
+    assumed=("DAC",),
     operations=(
         OperationSummary("layer.0.softmax", 31.0, 13.0, 2.5),
         OperationSummary("layer.1.softmax", 33.0, 12.0, 4.0),
@@ -44,20 +63,48 @@ CASE = PathSummary(
         ProductSummary("layer.0.scores", 25.0, 15.0, 0.01, 0.5, 1200.0, 2e-9),
         ProductSummary("layer.1.scores", 24.0, 16.0, 0.02, 0.5, 1300.0, 3e-9),
     ),
-    chips=(0.7, 0.8), chips_low=0.115, chips_high=1.385, change=(-0.05, -0.1, 0.025),
+    chips=(0.7, 0.8),
+    chips_low=0.115,
+    chips_high=1.385,
+    change=(-0.05, -0.1, 0.025),
     study="of the case",
 )
 SECOND = replace(
-    CASE, name="first: b", value=0.5, low=0.25, high=0.625, examples=39, chips=(0.5,),
-    chips_low=None, chips_high=None, change=(0.0, -0.1, 0.1), energy={"ADC": 1e-9},
+    CASE,
+    name="first: b",
+    value=0.5,
+    low=0.25,
+    high=0.625,
+    examples=39,
+    chips=(0.5,),
+    chips_low=None,
+    chips_high=None,
+    change=(0.0, -0.1, 0.1),
+    energy={"ADC": 1e-9},
 )
 FLOAT = PathSummary("float32", 0.8, 0.7, 0.9, 41)
 INT8 = PathSummary("int8", 0.78, 0.68, 0.88, 42)
 SUMMARY = Summary(
-    path="runs/a.h5", study="s", model="m", task="t", metric="accuracy", head="probe", examples=43,
-    tokens=12345, sentences=86, seed=9, complete=False, created="then", software_version="1",
-    truncated_sentences=6, heads=2, references=(FLOAT, INT8), cases=(CASE, SECOND),
-    notes=("a note",), idle_settings=("nothing follows",), damage=("a part",),
+    path="runs/a.h5",
+    study="s",
+    model="m",
+    task="t",
+    metric="accuracy",
+    head="probe",
+    examples=43,
+    tokens=12345,
+    sentences=86,
+    seed=9,
+    complete=False,
+    created="then",
+    software_version="1",
+    truncated_sentences=6,
+    heads=2,
+    references=(FLOAT, INT8),
+    cases=(CASE, SECOND),
+    notes=("a note",),
+    idle_settings=("nothing follows",),
+    damage=("a part",),
     chip_texts={"chip": "whole file"},
 )
 TEXT = """\
@@ -104,7 +151,12 @@ def test_a_plain_run_prints_no_line_that_says_nothing():
     )
     case = replace(SECOND, name="case", layers=bare, products=(), operations=())
     plain = replace(
-        SUMMARY, cases=(case,), complete=True, truncated_sentences=0, notes=(), idle_settings=(),
+        SUMMARY,
+        cases=(case,),
+        complete=True,
+        truncated_sentences=0,
+        notes=(),
+        idle_settings=(),
         damage=(),
     )
     lines = report.render(plain).splitlines()
@@ -152,13 +204,16 @@ def test_cases_named_row_and_column_are_a_table():
     assert grid_of("one: a", "one: b", "one: c", "one: d", "two: a", "two: b", "two: c", "two: d")
 
 
-@pytest.mark.parametrize("names", [
-    ("one: a", "one: b"),                                      # a single row
-    ("one: a", "two: a"),                                      # a single column
-    ("one: a", "one: b", "two: a", "two: c"),                  # other columns
-    ("one: a", "one: b", "two: a"),
-    tuple(f"{row}: {column}" for row in "xy" for column in "abcde"),
-])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("one: a", "one: b"),  # a single row
+        ("one: a", "two: a"),  # a single column
+        ("one: a", "one: b", "two: a", "two: c"),  # other columns
+        ("one: a", "one: b", "two: a"),
+        tuple(f"{row}: {column}" for row in "xy" for column in "abcde"),
+    ],
+)
 def test_other_names_are_no_table(names):
     assert grid_of(*names) == []
 
@@ -166,33 +221,73 @@ def test_other_names_are_no_table(names):
 def test_every_column_of_the_files(tmp_path):
     report.write_files([SUMMARY, replace(SUMMARY, path="b")], tmp_path / "new")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-        "layers.csv", "paths.csv", "report.json",
+        "layers.csv",
+        "paths.csv",
+        "report.json",
     ]
     rows = list(csv.DictReader((tmp_path / "new" / "paths.csv").open()))
     assert [row["trace"] for row in rows] == 4 * ["runs/a.h5"] + 4 * ["b"]
     assert rows[0] == {
-        "trace": "runs/a.h5", "study": "s", "model": "m", "task": "t", "metric": "accuracy",
-        "path": "float32", "value": "0.8", "low": "0.7", "high": "0.9", "examples": "41",
-        "energy_j_per_example": "", "chips": "0", "chips_low": "", "chips_high": "", "change": "",
-        "change_low": "", "change_high": "",
+        "trace": "runs/a.h5",
+        "study": "s",
+        "model": "m",
+        "task": "t",
+        "metric": "accuracy",
+        "path": "float32",
+        "value": "0.8",
+        "low": "0.7",
+        "high": "0.9",
+        "examples": "41",
+        "energy_j_per_example": "",
+        "chips": "0",
+        "chips_low": "",
+        "chips_high": "",
+        "change": "",
+        "change_low": "",
+        "change_high": "",
     }
     energy = rows[2].pop("energy_j_per_example")
     assert math.isclose(float(energy), 9e-9, rel_tol=1e-12)
     assert rows[2] == {
-        "trace": "runs/a.h5", "study": "s", "model": "m", "task": "t", "metric": "accuracy",
-        "path": "first: a", "value": "0.75", "low": "0.5", "high": "0.875", "examples": "40",
-        "chips": "2", "chips_low": "0.115", "chips_high": "1.385", "change": "-0.05",
-        "change_low": "-0.1", "change_high": "0.025",
+        "trace": "runs/a.h5",
+        "study": "s",
+        "model": "m",
+        "task": "t",
+        "metric": "accuracy",
+        "path": "first: a",
+        "value": "0.75",
+        "low": "0.5",
+        "high": "0.875",
+        "examples": "40",
+        "chips": "2",
+        "chips_low": "0.115",
+        "chips_high": "1.385",
+        "change": "-0.05",
+        "change_low": "-0.1",
+        "change_high": "0.025",
     }
     layers = list(csv.DictReader((tmp_path / "new" / "layers.csv").open()))
     assert len(layers) == 2 * 2 * 12
     assert layers[0] == {
-        "trace": "runs/a.h5", "case": "first: a", "matrix": "layer.1.query", "local_snr_db": "30.0",
-        "accumulated_snr_db": "20.0", "adc_saturated": "0.01", "dac_saturated": "0.02",
-        "attenuation": str(0.95 - 0.01 * 10), "attenuation_spread": "0.001",
-        "clipped_weights": "110", "stuck_cells": "210", "bounded_cells": "310", "tiles": "11",
-        "cells": "1010", "write_pulses": "5000", "write_energy_j": "1e-09", "inputs": "16",
-        "outputs": "32", "array_energy_per_token_j": "1e-12",
+        "trace": "runs/a.h5",
+        "case": "first: a",
+        "matrix": "layer.1.query",
+        "local_snr_db": "30.0",
+        "accumulated_snr_db": "20.0",
+        "adc_saturated": "0.01",
+        "dac_saturated": "0.02",
+        "attenuation": str(0.95 - 0.01 * 10),
+        "attenuation_spread": "0.001",
+        "clipped_weights": "110",
+        "stuck_cells": "210",
+        "bounded_cells": "310",
+        "tiles": "11",
+        "cells": "1010",
+        "write_pulses": "5000",
+        "write_energy_j": "1e-09",
+        "inputs": "16",
+        "outputs": "32",
+        "array_energy_per_token_j": "1e-12",
     }
 
 

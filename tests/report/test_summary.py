@@ -1,4 +1,5 @@
 """Every figure of a summary, a report and a picture, from a trace made by hand whose sums are done here."""
+
 import csv
 import dataclasses
 import json
@@ -18,18 +19,41 @@ from xbarsim.report import text as report
 from xbarsim.studies.errors import error_statistics
 from xbarsim.studies.trace import Case, Chip, Layer, Outputs, Trace
 
-TOKENS = np.array([2, 3, 7])                             # the third example is not done on the chips
+TOKENS = np.array([2, 3, 7])  # the third example is not done on the chips
 DONE = np.array([True, True, False])
 ALL = np.ones(3, bool)
 ROOT = {
-    "study": 'name = "by hand"\n', "model": "m", "task": "t", "metric": "accuracy", "head": "probe",
-    "task_kind": "labels", "seed": 5, "complete": True, "created": "now", "software_version": "0",
-    "truncated_sentences": 4, "heads": 2, "classes": 2, "task_sha256": "", "notes": "first\nsecond",
+    "study": 'name = "by hand"\n',
+    "model": "m",
+    "task": "t",
+    "metric": "accuracy",
+    "head": "probe",
+    "task_kind": "labels",
+    "seed": 5,
+    "complete": True,
+    "created": "now",
+    "software_version": "0",
+    "truncated_sentences": 4,
+    "heads": 2,
+    "classes": 2,
+    "task_sha256": "",
+    "notes": "first\nsecond",
 }
 MATRIX = {
-    "inputs": 10, "outputs": 20, "tiles": 2, "cells": 800, "clipped_weights": 7, "stuck_on": 3,
-    "stuck_off": 11, "bounded_cells": 13, "rounded_cells": 0, "unverified_cells": 0,
-    "write_pulses": 17, "write_energy": 2e-9, "adc_bits": 8, "dac_bits": 8,
+    "inputs": 10,
+    "outputs": 20,
+    "tiles": 2,
+    "cells": 800,
+    "clipped_weights": 7,
+    "stuck_on": 3,
+    "stuck_off": 11,
+    "bounded_cells": 13,
+    "rounded_cells": 0,
+    "unverified_cells": 0,
+    "write_pulses": 17,
+    "write_energy": 2e-9,
+    "adc_bits": 8,
+    "dac_bits": 8,
 }
 
 
@@ -60,18 +84,30 @@ COUNTS = {
 }
 QUERY = Layer(
     MATRIX,
-    errors(0.1, 0.2) | COUNTS
+    errors(0.1, 0.2)
+    | COUNTS
     | {"attenuation_mean": np.array([0.9, 0.8]), "attenuation_std": np.array([0.01, 0.03])},
 )
 OTHER = Layer(
-    MATRIX | {"clipped_weights": 1, "stuck_on": 0, "stuck_off": 2, "bounded_cells": 0, "tiles": 5,
-              "cells": 100, "write_pulses": 3, "write_energy": 1e-9},
-    errors(0.01, 0.5) | COUNTS
+    MATRIX
+    | {
+        "clipped_weights": 1,
+        "stuck_on": 0,
+        "stuck_off": 2,
+        "bounded_cells": 0,
+        "tiles": 5,
+        "cells": 100,
+        "write_pulses": 3,
+        "write_energy": 1e-9,
+    },
+    errors(0.01, 0.5)
+    | COUNTS
     | {"attenuation_mean": np.full(5, 0.99), "attenuation_std": np.zeros(5)},
 )
 PRODUCT = Layer(
     {"adc_bits": 4, "dac_bits": 1},
-    errors(0.05, 0.1) | COUNTS
+    errors(0.05, 0.1)
+    | COUNTS
     | {"cells_set": np.array([100, 300]), "write_energy": np.array([1e-9, 5e-9])},
 )
 SOFTMAX = Layer({}, errors(0.02, 0.3) | {"saturations": np.array([1, 2])})
@@ -86,8 +122,12 @@ def outputs(*classes):
 def chip(*classes, seed=5):
     layers = {f"layer.0.{kind}": QUERY if kind == "query" else OTHER for kind in KINDS}
     return Chip(
-        outputs(*classes), DONE, seed, layers,
-        {"layer.0.attention_scores": PRODUCT}, {"layer.0.attention_softmax": SOFTMAX},
+        outputs(*classes),
+        DONE,
+        seed,
+        layers,
+        {"layer.0.attention_scores": PRODUCT},
+        {"layer.0.attention_softmax": SOFTMAX},
     )
 
 
@@ -111,8 +151,14 @@ def by_matrix(case=CASE):
 
 # ---------------------------------------------------------------- the summary
 
+
 def test_what_a_trace_says_of_itself():
-    assert (SUMMARY.study, SUMMARY.model, SUMMARY.task, SUMMARY.metric) == ("by hand", "m", "t", "accuracy")
+    assert (SUMMARY.study, SUMMARY.model, SUMMARY.task, SUMMARY.metric) == (
+        "by hand",
+        "m",
+        "t",
+        "accuracy",
+    )
     assert (SUMMARY.examples, SUMMARY.tokens, SUMMARY.sentences, SUMMARY.seed) == (3, 12, 3, 5)
     assert (SUMMARY.truncated_sentences, SUMMARY.heads, SUMMARY.complete) == (4, 2, True)
     assert SUMMARY.notes == ("first", "second")
@@ -121,11 +167,13 @@ def test_what_a_trace_says_of_itself():
 def test_metrics_of_references_and_chips():
     values = {path.name: (path.value, path.examples) for path in SUMMARY.references}
     assert values == {"float32": (2 / 3, 3), "int8": (2 / 3, 3)}
-    assert CASE.chips == (1.0, 0.5)                      # of the two examples that are done
+    assert CASE.chips == (1.0, 0.5)  # of the two examples that are done
     assert (CASE.value, CASE.examples) == (0.75, 2)
-    half = 12.7062 * math.sqrt(0.125) / math.sqrt(2)     # t of one degree of freedom
-    np.testing.assert_allclose([CASE.chips_low, CASE.chips_high], [0.75 - half, 0.75 + half], rtol=1e-4)
-    assert CASE.change[0] == 0.75 - 1.0                  # float32 is right on both
+    half = 12.7062 * math.sqrt(0.125) / math.sqrt(2)  # t of one degree of freedom
+    np.testing.assert_allclose(
+        [CASE.chips_low, CASE.chips_high], [0.75 - half, 0.75 + half], rtol=1e-4
+    )
+    assert CASE.change[0] == 0.75 - 1.0  # float32 is right on both
 
 
 def test_layers_pool_signal_and_error_over_tokens_and_chips():
@@ -164,7 +212,9 @@ def test_products_and_operations():
 def test_events_and_energy_are_those_of_one_example():
     """Seven measured steps, each with the counts of two examples, on both chips alike."""
     assert CASE.events == {
-        "tile_reads": 7 * 50 / 2, "adc_conversions": 7 * 1000 / 2, "dac_drives": 7 * 125 / 2,
+        "tile_reads": 7 * 50 / 2,
+        "adc_conversions": 7 * 1000 / 2,
+        "dac_drives": 7 * 125 / 2,
         "shift_adds": 7 * 2500 / 2,
     }
     expected = {
@@ -189,9 +239,12 @@ def test_pairs_are_scored_by_their_similarity():
     """Ranks 1 2 3 4 against 1 3 2 4: Spearman's 1 - 6 * 2 / (4 * 15)."""
     cosine = np.array([[0.1], [0.4], [0.6], [0.9]], np.float32)
     made = Trace(
-        Path("p.h5"), ROOT | {"task_kind": "pairs", "metric": "spearman"},
-        np.array([0.0, 2.0, 1.0, 3.0]), np.array([2, 3, 4, 5]),
-        {"float32": Outputs(cosine, np.ones(4, bool))}, {},
+        Path("p.h5"),
+        ROOT | {"task_kind": "pairs", "metric": "spearman"},
+        np.array([0.0, 2.0, 1.0, 3.0]),
+        np.array([2, 3, 4, 5]),
+        {"float32": Outputs(cosine, np.ones(4, bool))},
+        {},
     )
     found = aggregate.summarise(made)
     np.testing.assert_allclose(found.references[0].value, 0.8, rtol=1e-12)
@@ -207,24 +260,33 @@ def test_chips_that_are_not_finished_do_not_count():
     (found,) = aggregate.summarise(trace(**made)).cases
     assert (found.name, found.chips) == ("first", (0.5,))
     one = trace().reference["int8"]
-    short = dataclasses.replace(trace(), reference={
-        "float32": trace().reference["float32"],
-        "int8": Outputs(one.output, np.array([True, False, False])),
-    })
+    short = dataclasses.replace(
+        trace(),
+        reference={
+            "float32": trace().reference["float32"],
+            "int8": Outputs(one.output, np.array([True, False, False])),
+        },
+    )
     assert [path.name for path in aggregate.summarise(short).references] == ["float32"]
     empty = dataclasses.replace(short, reference={}, cases={})
     with pytest.raises(TraceError, match="holds no evaluated examples"):
         aggregate.summarise(empty)
 
 
-@pytest.mark.parametrize(("kind", "place"), [
-    ("layers", "layer.0.query"), ("products", "layer.0.attention_scores"),
-    ("operations", "layer.0.attention_softmax"),
-])
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        ("layers", "layer.0.query"),
+        ("products", "layer.0.attention_scores"),
+        ("operations", "layer.0.attention_softmax"),
+    ],
+)
 def test_a_number_that_is_none_is_refused_with_its_place(kind, place):
     made = chip(0, 1, 0)
     old = getattr(made, kind)
-    wrong = Layer(old[place].attributes, old[place].data | {"local_error_rms": np.array([1, np.nan])})
+    wrong = Layer(
+        old[place].attributes, old[place].data | {"local_error_rms": np.array([1, np.nan])}
+    )
     broken = dataclasses.replace(made, **{kind: old | {place: wrong}})
     message = f"local_error_rms of chip 2 of case 'c', {place} is not finite"
     with pytest.raises(TraceError, match=message):
@@ -300,6 +362,7 @@ def test_parts_of_an_assumed_price_are_named_once_each():
 
 # ---------------------------------------------------------------- text, CSV, JSON
 
+
 def words(line):
     return line.split()
 
@@ -322,7 +385,9 @@ def test_the_text_says_the_same():
     assert "tiles  27 with 1,300 cells; clipped weights 12, stuck cells 24" in tiles
     assert "physical bound 13" in tiles
     assert "32 pulses program all cells once, 7 nJ" in line_with(text, "write ")
-    assert "0.80 % in a matrix, inputs 10.00 %; strongest mean IR drop 15.00 %" in line_with(text, "range")
+    assert "0.80 % in a matrix, inputs 10.00 %; strongest mean IR drop 15.00 %" in line_with(
+        text, "range"
+    )
     total = sum(CASE.energy.values())
     assert line_with(text, "energy").startswith(f"energy {1e9 * total:.3g} nJ per inference")
     assert "array (cells and wires) 35 nJ" in line_with(text, "energy")
@@ -333,7 +398,12 @@ def test_products_and_operations_in_the_text():
     text = report.render(SUMMARY)
     product = words(line_with(text, "attention_scores"))
     assert product == ["attention_scores", "26.0", "20.0", "0.80", "%", "200", "3", "nJ"]
-    assert words(line_with(text, "attention_softmax")) == ["attention_softmax", "34.0", "10.5", "1.5"]
+    assert words(line_with(text, "attention_softmax")) == [
+        "attention_softmax",
+        "34.0",
+        "10.5",
+        "1.5",
+    ]
 
 
 def test_files_hold_the_same_numbers(tmp_path):
@@ -344,7 +414,9 @@ def test_files_hold_the_same_numbers(tmp_path):
     assert [row["path"] for row in rows] == ["float32", "int8", "case"]
     last = rows[-1]
     assert (float(last["value"]), int(last["examples"]), int(last["chips"])) == (0.75, 2, 2)
-    np.testing.assert_allclose(float(last["energy_j_per_example"]), sum(CASE.energy.values()), rtol=1e-12)
+    np.testing.assert_allclose(
+        float(last["energy_j_per_example"]), sum(CASE.energy.values()), rtol=1e-12
+    )
     assert float(last["change"]) == -0.25
     first = next(csv.DictReader(layers.open()))
     assert first["matrix"] == "layer.0.query" and float(first["dac_saturated"]) == 0.1
@@ -354,6 +426,7 @@ def test_files_hold_the_same_numbers(tmp_path):
 
 
 # ---------------------------------------------------------------- pictures
+
 
 @pytest.fixture
 def drawn(monkeypatch):
@@ -392,12 +465,15 @@ def test_the_picture_of_a_sweep_shows_metric_and_intervals(drawn):
     reference = [found for found in axes.lines if found.get_linestyle() == "--"][0]
     np.testing.assert_allclose(reference.get_ydata(), 2 * [200 / 3])
     bars = axes.collections[0].get_segments()
-    low, high = (100 * np.array([getattr(found, end) for found in summary.cases]) for end in ("low", "high"))
+    low, high = (
+        100 * np.array([getattr(found, end) for found in summary.cases]) for end in ("low", "high")
+    )
     np.testing.assert_allclose([bar[0][1] for bar in bars], low)
     np.testing.assert_allclose([bar[1][1] for bar in bars], high)
 
 
 # ---------------------------------------------------------------- errors of an example
+
 
 def test_error_statistics_by_hand():
     """Two examples of two rows and one row: sums of their own rows only."""

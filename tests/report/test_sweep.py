@@ -1,4 +1,5 @@
 """Metric against a key: which cases make a curve, what the table and the file say."""
+
 import csv
 from dataclasses import replace
 
@@ -13,39 +14,91 @@ from xbarsim.report.summary import PathSummary, Summary
 
 def case(name, value, chips=(), **tables):
     over = (min(chips) - 0.1, max(chips) + 0.1) if chips else (None, None)
-    return PathSummary(name, value, value - 0.05, value + 0.05, 100, study=config.validate(tables, name).to_toml(),
-                       chips=chips, chips_low=over[0], chips_high=over[1], change=(value - 0.9, value - 0.92, value - 0.88))
+    return PathSummary(
+        name,
+        value,
+        value - 0.05,
+        value + 0.05,
+        100,
+        study=config.validate(tables, name).to_toml(),
+        chips=chips,
+        chips_low=over[0],
+        chips_high=over[1],
+        change=(value - 0.9, value - 0.92, value - 0.88),
+    )
 
 
 def summary(*cases):
-    return Summary("runs/x.h5", "x", "model", "task", "accuracy", "probe", 100, 1000, 100, 1, True, "now", "0", 0, 2,
-                   (PathSummary("float32", 0.9, 0.85, 0.95, 100),), cases)
+    return Summary(
+        "runs/x.h5",
+        "x",
+        "model",
+        "task",
+        "accuracy",
+        "probe",
+        100,
+        1000,
+        100,
+        1,
+        True,
+        "now",
+        "0",
+        0,
+        2,
+        (PathSummary("float32", 0.9, 0.85, 0.95, 100),),
+        cases,
+    )
 
 
-SOME = summary(case("wide: 4", 0.6, (0.5, 0.7), adc={"bits": 4}), case("wide: 2", 0.5, (0.4, 0.6), adc={"bits": 2}),
-               case("narrow: 2", 0.4, adc={"bits": 2}), case("ideal", 0.9, adc={"bits": 8}))
+SOME = summary(
+    case("wide: 4", 0.6, (0.5, 0.7), adc={"bits": 4}),
+    case("wide: 2", 0.5, (0.4, 0.6), adc={"bits": 2}),
+    case("narrow: 2", 0.4, adc={"bits": 2}),
+    case("ideal", 0.9, adc={"bits": 8}),
+)
 
 
 def test_cases_become_curves_in_the_order_of_the_key():
     curves = sweep.against(SOME, "adc.bits")
     assert [(curve.series, [value for value, _ in curve.points]) for curve in curves] == [
-        ("wide", [2, 4]), ("narrow", [2]), ("", [8])]
+        ("wide", [2, 4]),
+        ("narrow", [2]),
+        ("", [8]),
+    ]
     assert curves[0].points[0][1].value == 0.5
 
 
 def test_defaults_count_and_cases_without_the_key_are_left_out():
-    found = summary(case("a", 0.5), case("b", 0.6, wires={"word_line_resistance_ohm": 3.0}),
-                    case("c", 0.7, wires={"word_line_resistance_ohm": 5.0}))
-    assert [value for value, _ in sweep.against(found, "wires.word_line_resistance_ohm")[0].points] == [3.0, 5.0]
-    constant = summary(case("a: 1", 0.5), case("a: 2", 0.6), case("b: 1", 0.6, adc={"bits": 4}), case("c: 1", 0.7))
-    assert [curve.series for curve in sweep.against(constant, "adc.bits")] == ["b", "c"]      # of "a" nothing varies
+    found = summary(
+        case("a", 0.5),
+        case("b", 0.6, wires={"word_line_resistance_ohm": 3.0}),
+        case("c", 0.7, wires={"word_line_resistance_ohm": 5.0}),
+    )
+    assert [
+        value for value, _ in sweep.against(found, "wires.word_line_resistance_ohm")[0].points
+    ] == [3.0, 5.0]
+    constant = summary(
+        case("a: 1", 0.5), case("a: 2", 0.6), case("b: 1", 0.6, adc={"bits": 4}), case("c: 1", 0.7)
+    )
+    assert [curve.series for curve in sweep.against(constant, "adc.bits")] == [
+        "b",
+        "c",
+    ]  # of "a" nothing varies
     varied = summary(case("a", 0.5), case("b", 0.6, adc={"bits": 4}))
     assert [value for value, _ in sweep.against(varied, "adc.bits")[0].points] == [4, 8]
 
 
-@pytest.mark.parametrize(("key", "message"), [
-    ("adc.bit", "is stated by none"), ("dac.bits", "is 8 in all of them"), ("adc.per", "keys whose values are numbers"),
-    ("effects.wires", "keys whose values are numbers"), ("adc", "keys whose values are numbers"), ("name.x", "by none")])
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("adc.bit", "is stated by none"),
+        ("dac.bits", "is 8 in all of them"),
+        ("adc.per", "keys whose values are numbers"),
+        ("effects.wires", "keys whose values are numbers"),
+        ("adc", "keys whose values are numbers"),
+        ("name.x", "by none"),
+    ],
+)
 def test_keys_that_make_no_curve(key, message):
     with pytest.raises(ConfigError, match=message):
         sweep.against(SOME, key)
@@ -54,11 +107,27 @@ def test_keys_that_make_no_curve(key, message):
 def test_table_file_and_picture_say_the_same(tmp_path):
     curves = sweep.against(SOME, "adc.bits")
     _, rows = sweep.table(curves, "adc.bits", "accuracy")
-    assert rows[1] == ("4", "wide", "60.00", "55.00 .. 65.00", "-30.00 (-32.00 .. -28.00)", "40.00 .. 80.00", "2")
+    assert rows[1] == (
+        "4",
+        "wide",
+        "60.00",
+        "55.00 .. 65.00",
+        "-30.00 (-32.00 .. -28.00)",
+        "40.00 .. 80.00",
+        "2",
+    )
     assert rows[2][5] == "-"
-    written = list(csv.DictReader(sweep.write(curves, "adc.bits", "accuracy", tmp_path / "new" / "t.csv").open()))
+    written = list(
+        csv.DictReader(
+            sweep.write(curves, "adc.bits", "accuracy", tmp_path / "new" / "t.csv").open()
+        )
+    )
     assert [(row["adc.bits"], row["series"], float(row["accuracy"])) for row in written] == [
-        ("2", "wide", 0.5), ("4", "wide", 0.6), ("2", "narrow", 0.4), ("8", "", 0.9)]
+        ("2", "wide", 0.5),
+        ("4", "wide", 0.6),
+        ("2", "narrow", 0.4),
+        ("8", "", 0.9),
+    ]
     assert float(written[0]["change"]) == pytest.approx(-0.4)
     assert float(written[0]["chips_low"]) == pytest.approx(0.3, abs=1e-12)
     for chosen in (SOME, replace(SOME, references=())):
@@ -77,16 +146,31 @@ def test_every_cell_of_table_and_file(tmp_path):
     curves = [sweep.Curve("w", ((4, one), (6.5, other)))]
     header, rows = sweep.table(curves, "adc.bits", "accuracy")
     assert header == (
-        "adc.bits", "series", "accuracy x 100", "95 % interval", "minus float32, paired",
-        "95 % over chips", "chips",
+        "adc.bits",
+        "series",
+        "accuracy x 100",
+        "95 % interval",
+        "minus float32, paired",
+        "95 % over chips",
+        "chips",
     )
     assert rows[1] == ("6.5", "w", "50.00", "45.00 .. 55.00", "-", "-", "1")
     assert sweep.table([sweep.Curve("", ((4, one),))], "k", "f1")[1][0][1] == "-"
     path = sweep.write(curves, "adc.bits", "accuracy", str(tmp_path / "t.csv"))
     written = list(csv.DictReader(path.open()))
     assert list(written[0]) == [
-        "adc.bits", "series", "case", "accuracy", "low", "high", "chips_low", "chips_high",
-        "chips", "change", "change_low", "change_high",
+        "adc.bits",
+        "series",
+        "case",
+        "accuracy",
+        "low",
+        "high",
+        "chips_low",
+        "chips_high",
+        "chips",
+        "change",
+        "change_low",
+        "change_high",
     ]
     first = written[0]
     assert (first["series"], first["case"], first["chips"]) == ("w", "w: x", "2")
@@ -98,16 +182,21 @@ def test_every_cell_of_table_and_file(tmp_path):
 
 def test_cases_of_one_value_keep_the_order_of_the_study():
     found = summary(
-        case("a: x", 0.5, adc={"bits": 4}), case("a: y", 0.4, adc={"bits": 4}),
+        case("a: x", 0.5, adc={"bits": 4}),
+        case("a: y", 0.4, adc={"bits": 4}),
         case("a: b: z", 0.6, adc={"bits": 2}),
     )
     (curve,) = sweep.against(found, "adc.bits")
     assert [point.name for _, point in curve.points] == ["a: b: z", "a: x", "a: y"]
 
 
-@pytest.mark.parametrize(("key", "which"), [
-    ("dac.bits", "is 8 in all of them"), ("adc.bit", "is stated by none of them"),
-])
+@pytest.mark.parametrize(
+    ("key", "which"),
+    [
+        ("dac.bits", "is 8 in all of them"),
+        ("adc.bit", "is stated by none of them"),
+    ],
+)
 def test_the_whole_message_where_nothing_differs(key, which):
     with pytest.raises(ConfigError) as caught:
         sweep.against(SOME, key)

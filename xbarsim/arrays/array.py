@@ -266,7 +266,7 @@ def adc_lsb(programmed, coder, codes, transfer, volts):
     )
     if adc.per == "tile":
         per = programmed.layout.outputs_per_tile
-        shared = programmed.layout.placement == "neighbour"       # all planes lie on one tile
+        shared = programmed.layout.placement == "neighbour"  # all planes lie on one tile
         for start in range(0, outputs, per):
             of_tile = scale[:, start : start + per]
             of_tile[:] = of_tile.max(axis=(0, 1) if shared else 1, keepdims=True)
