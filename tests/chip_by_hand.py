@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from xbarsim.chips.lowering import lower
 from xbarsim.chips.schedule import schedule
 from xbarsim.cli import app as cli
-from xbarsim.models.graph import Shape
+from xbarsim.models.shapes import Shape
 
 SMALL = Shape(layers=2, hidden=200, heads=4, intermediate=300, positions=64)
 MATRICES = [(200, 200)] * 4 + [(200, 300), (300, 200)]

@@ -14,7 +14,8 @@ from xbarsim.chips.lowering import lower
 from xbarsim.chips.lowering_in_situ import linear_cost
 from xbarsim.chips.rollup import peak, roll_up
 from xbarsim.devices.presets import load_device
-from xbarsim.models.graph import load_shape, operations
+from xbarsim.models.graph import Kind
+from xbarsim.models.shapes import load_shape, operations
 
 
 def test_isaac_rolls_up_to_the_published_table():
@@ -330,7 +331,9 @@ def test_written_attention_and_reloading_pay_for_their_writes():
     more = roll_up(edited("multibit", organisation={"tiles": 48}), "bert-base", 128, 8)
     assert more.chips == 5 and more.area > reloaded.area and more.joules < reloaded.joules
     sizes = {
-        op.name: op.inputs for op in operations(load_shape("bert-base"), 128) if op.kind == "linear"
+        op.name: op.inputs
+        for op in operations(load_shape("bert-base"), 128)
+        if op.kind is Kind.MATRIX
     }
     crossings = sum(
         count / (128 * sizes[name] * 8)

@@ -7,7 +7,7 @@ from chip_cases import approx, edited
 
 from xbarsim.chips import chip as chips
 from xbarsim.chips.rollup import roll_up
-from xbarsim.models.graph import Shape, load_shape
+from xbarsim.models.shapes import Shape, load_shape
 
 SMALL = Shape(layers=2, hidden=8, heads=2, intermediate=12)
 TOKENS = 5

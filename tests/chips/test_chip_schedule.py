@@ -5,7 +5,7 @@ import numpy as np
 from xbarsim.chips import chip as chips
 from xbarsim.chips.lowering import lower
 from xbarsim.chips.schedule import Stage, schedule
-from xbarsim.models.graph import load_shape, operations
+from xbarsim.models.shapes import load_shape, operations
 
 
 def stage(name, service, fill, *after, resource=None, tokens=6):

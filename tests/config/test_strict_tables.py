@@ -13,7 +13,7 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.chips import chip
 from xbarsim.devices.presets import load_device
 
-for module in ("chips.claims", "chips.components", "models.graph"):
+for module in ("chips.claims", "chips.components", "models.shapes"):
     importlib.import_module(f"xbarsim.{module}")
 
 

@@ -28,7 +28,7 @@ from xbarsim.chips.uncertainty import (
     that_matter,
 )
 from xbarsim.config.tables import Table
-from xbarsim.models.graph import load_shape
+from xbarsim.models.shapes import load_shape
 
 
 class Claim(Table):

@@ -5,8 +5,18 @@ import math
 from xbarsim.arrays.layout import layout_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import NANO
-from xbarsim.chips.plans import ACTIVATION_ROLE, RESULT_BITS, Cost, Lowering, Plan, moved, rate
+from xbarsim.chips.plans import (
+    ACTIVATION_ROLE,
+    OPERATION_KEY,
+    RESULT_BITS,
+    Cost,
+    Lowering,
+    Plan,
+    moved,
+    rate,
+)
 from xbarsim.chips.schedule import Stage
+from xbarsim.models.graph import Kind, Role
 
 
 def unit_product(chip):
@@ -89,10 +99,10 @@ class InSituLowering(Lowering):
         written = chip.operations.attention == "written"
         units, dynamic = {}, 0
         for op in self.operations:
-            if op.kind == "linear" or (op.kind == "product" and written):
+            if op.kind is Kind.MATRIX or (op.kind is Kind.PRODUCT and written):
                 arrays = op.copies * self.linear_cost(op.inputs, op.outputs).arrays
                 units[op.name] = -(-arrays // org.arrays_per_unit)
-                dynamic += units[op.name] if op.kind == "product" else 0
+                dynamic += units[op.name] if op.kind is Kind.PRODUCT else 0
         needed = sum(units.values())
         reload = False
         if org.tiles == "fit":
@@ -139,7 +149,7 @@ class InSituLowering(Lowering):
         placed, stages = 0, []
         for op in self.operations:
             after = op.after
-            if op.kind == "linear":
+            if op.kind is Kind.MATRIX:
                 cost = self.linear_cost(op.inputs, op.outputs, replication)
                 resource = op.name
                 before, placed = placed, placed + units[op.name]
@@ -154,11 +164,11 @@ class InSituLowering(Lowering):
                         max(cost.service, time),
                         cost.fill + time,
                     )
-                if reload and op.name.endswith("query"):
+                if reload and op.role is Role.QUERY:
                     stages.append(self._reload(op, stages))
                 if reload:
                     after = (*after, (f"layer.{op.layer}.reload", True))
-            elif op.kind == "product" and steps.attention == "written":
+            elif op.kind is Kind.PRODUCT and steps.attention == "written":
                 single = self.linear_cost(op.inputs, op.outputs)
                 cost = Cost(
                     {role: n * op.copies for role, n in single.events.items()},
@@ -168,17 +178,12 @@ class InSituLowering(Lowering):
                 resource = op.name
                 written = self._write(op, tokens / self.sequence)
                 stages.append(written)
-                after = tuple(
-                    (name, waits)
-                    for name, waits in op.after
-                    if not name.endswith((".key", ".value"))
-                )
-                after = (*after, (written.name, True))
-            elif getattr(steps, "attention" if op.kind == "product" else op.kind) == "host":
+                after = (*op.after[:-1], (written.name, True))
+            elif getattr(steps, OPERATION_KEY[op.kind]) == "host":
                 cost, resource = self.host(op, bits), "link"
             else:
-                role = "mac" if op.kind == "product" else ACTIVATION_ROLE[op.kind]
-                work = op.macs if op.kind == "product" else op.values_out
+                role = "mac" if op.kind is Kind.PRODUCT else ACTIVATION_ROLE[op.kind]
+                work = op.macs if op.kind is Kind.PRODUCT else op.values_out
                 part, component = chip.by_role[role]
                 share = {"unit": tiles * chip.organisation.units_per_tile, "tile": tiles}.get(
                     part.level
@@ -200,7 +205,7 @@ class InSituLowering(Lowering):
         routers and bus, through its buffer.
         """
         chip = self.chip
-        source = next(name for name, _ in op.after if name.endswith((".key", ".value")))
+        source = op.after[-1].name
         _, component = chip.by_role["cell-write"]
         values = sequences * op.copies * op.inputs * op.outputs
         bits = values * chip.dac.bits

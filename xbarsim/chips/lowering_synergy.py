@@ -3,8 +3,9 @@
 import math
 
 from xbarsim.base.units import NANO
-from xbarsim.chips.plans import Cost, Lowering, Plan, moved, rate
+from xbarsim.chips.plans import OPERATION_KEY, Cost, Lowering, Plan, moved, rate
 from xbarsim.chips.schedule import Stage
+from xbarsim.models.graph import Kind
 
 
 class SynergyLowering(Lowering):
@@ -140,7 +141,7 @@ class SynergyLowering(Lowering):
         """Products on the pool and one look-up of a function unit per element."""
         c = self.chip.computation
         elements = self.tokens * op.values_out
-        products = elements * getattr(c.products, op.kind)
+        products = elements * getattr(c.products, OPERATION_KEY[op.kind])
         part, component = self.chip.by_role["function-unit"]
         cost = self.computed(
             self.dot_products(products, 1),
@@ -159,7 +160,7 @@ class SynergyLowering(Lowering):
         """Cost of a step on the host or on the pool."""
         if place == "host":
             return self.host(op, self.chip.computation.activation_bits)
-        on_pool = {"linear": self.linear, "product": self.product}
+        on_pool = {Kind.MATRIX: self.linear, Kind.PRODUCT: self.product}
         return on_pool.get(op.kind, self.nonlinear)(op)
 
     def plan(self):
@@ -172,9 +173,7 @@ class SynergyLowering(Lowering):
         stages, costs = [], {}
         for op in self.operations:
             place = (
-                "computation"
-                if op.kind == "linear"
-                else getattr(steps, "attention" if op.kind == "product" else op.kind)
+                "computation" if op.kind is Kind.MATRIX else getattr(steps, OPERATION_KEY[op.kind])
             )
             size = op.kind, op.inputs, op.outputs, op.copies
             if size not in costs:  # all layers have the same

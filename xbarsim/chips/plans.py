@@ -4,9 +4,18 @@ import math
 from dataclasses import dataclass
 
 from xbarsim.chips.schedule import Stage
-from xbarsim.models.graph import operations
+from xbarsim.models.graph import Kind
+from xbarsim.models.shapes import operations
 
-ACTIVATION_ROLE = {"softmax": "softmax", "layer_norm": "layer-norm", "gelu": "gelu"}
+ACTIVATION_ROLE = {Kind.SOFTMAX: "softmax", Kind.NORM: "layer-norm", Kind.ACTIVATION: "gelu"}
+
+# Keys of the tables of a chip file that say where steps run, and how many products they take.
+OPERATION_KEY = {
+    Kind.PRODUCT: "attention",
+    Kind.SOFTMAX: "softmax",
+    Kind.NORM: "layer_norm",
+    Kind.ACTIVATION: "gelu",
+}
 RESULT_BITS = 16  # of a partial sum in tile registers
 
 
@@ -79,7 +88,7 @@ class Lowering:
         The residual of a layer norm does not leave: it is the result of the host's norm before, or
         the model's input.
         """
-        second = op.second if op.kind == "product" else 0
+        second = op.second if op.kind is Kind.PRODUCT else 0
         crossing = (op.values_in + second + op.values_out) * bits
         time = crossing / rate(self.chip, "link")
         note = "steps on the host pay for the link, not for the host's own energy and time"

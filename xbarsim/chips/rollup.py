@@ -16,7 +16,7 @@ from xbarsim.chips.components import cell_read_energy
 from xbarsim.chips.lowering_in_situ import unit_product
 from xbarsim.chips.plans import Plan
 from xbarsim.chips.schedule import Stage, schedule
-from xbarsim.models.graph import load_shape, operations
+from xbarsim.models.shapes import load_shape, operations
 
 NOT_RUNNING = (
     "cell-write",

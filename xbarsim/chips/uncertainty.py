@@ -13,7 +13,7 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.chips.assumptions import Assumption, assumptions, with_assumptions
 from xbarsim.chips.compare import figures
 from xbarsim.chips.rollup import lower_and_schedule, roll_up
-from xbarsim.models.graph import load_shape
+from xbarsim.models.shapes import load_shape
 
 GAIN = 1e-9  # relative: what counts as going further
 GRID = 5  # values of a range that single moves and pairs try, both ends among them

@@ -1,209 +1,343 @@
-"""What a transformer asks of a chip: its operations, their sizes, and which waits for which.
+"""The steps of a model in order: what each is, its sizes, and which waits for which.
 
-Only the encoder's (or decoder's) layers count: embedding look-up, pooler and task head are one row
-per sentence and are left out, as in the simulation.  All sizes are per token; s is the sequence
-length.
+`graph_of` makes the one list that the forward pass, the hardware, the chip model, pictures and
+traces go by.  Embedding look-up, pooler and task head are one row per sentence and are no steps.
+All sizes are per token; s is the length of a sequence.
 """
 
-import functools
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
-
-from pydantic import Field, ValidationError, model_validator
+from enum import StrEnum
+from functools import cached_property
+from typing import NamedTuple
 
 from xbarsim.base.errors import ConfigError
-from xbarsim.base.toml_files import describe, packaged
-from xbarsim.config.tables import Table
+
+INPUT = "input"  # what enters the first step
 
 
-class Shape(Table):
-    """Dimensions of a model."""
+class Kind(StrEnum):
+    """What a step computes."""
 
-    layers: int = Field(ge=1)
-    hidden: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    intermediate: int = Field(ge=1)
-    attention: Literal["bidirectional", "causal"] = "bidirectional"
-    positions: int | None = Field(None, ge=1, description="longest sequence that the model takes")
-    parameters: float | None = Field(
-        None, gt=0, description="of the whole model, embeddings included"
-    )
-    source: str = ""
-
-    @model_validator(mode="after")
-    def _divisible(self):
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden = {self.hidden} is not divisible by heads = {self.heads}")
-        return self
+    MATRIX = "matrix"  # a product with weights
+    PRODUCT = "product"  # a product of two activations
+    SOFTMAX = "softmax"
+    NORM = "norm"
+    ACTIVATION = "activation"
 
     @property
-    def matrix_weights(self):
-        """Weights of the layers' matrices: 4 h² + 2 h f each."""
-        return self.layers * (4 * self.hidden**2 + 2 * self.hidden * self.intermediate)
+    def is_function(self) -> bool:
+        """Whether the step is no product."""
+        return self not in (Kind.MATRIX, Kind.PRODUCT)
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One step of one layer, per token.
+class Role(StrEnum):
+    """What a step is to its layer, or to the model."""
 
-    kind : "linear" (weights of (inputs, outputs)), "product" (`copies` matrices of (inputs,
-        outputs), both operands are activations), "softmax", "layer_norm" or "gelu"
-    inputs, outputs : of one matrix; values in and out of a nonlinear step;  copies : heads of a
-        product, else 1
-    second : values of the second operand: keys or values of a product (those of the whole sequence
-        are shared by its tokens, so each token pays for one), the residual of a layer norm, else 0
-    after : ((name, waits), ...); with `waits` every token of the sequence must be done before the
-        first may enter, otherwise tokens stream from one step into the next; "input" is what enters
-        the first layer
+    EMBEDDINGS_NORM = "embeddings_norm"
+    ATTENTION_NORM = "attention_norm"
+    QUERY = "query"
+    KEY = "key"
+    VALUE = "value"
+    ATTENTION_SCORES = "attention_scores"
+    ATTENTION_SOFTMAX = "attention_softmax"
+    ATTENTION_CONTEXT = "attention_context"
+    ATTENTION_OUTPUT = "attention_output"
+    FEED_FORWARD_NORM = "feed_forward_norm"
+    INTERMEDIATE = "intermediate"
+    GATE = "gate"
+    ACTIVATION = "activation"
+    OUTPUT = "output"
+    OUTPUT_NORM = "output_norm"
+    FINAL_NORM = "final_norm"
+    LOGITS = "logits"
+
+
+class Link(NamedTuple):
+    """A step that another reads.
+
+    waits : every token of the sequence must be done before the first may enter; otherwise tokens
+        stream from one step into the next
     """
 
     name: str
-    layer: int
-    kind: str
+    waits: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a model, per token.
+
+    layer : None outside the layers
+    inputs, outputs : of one matrix (weights are (outputs, inputs)), values in and out of a function
+    copies : heads of a product, else 1
+    second : values of the second operand: keys or values of a product (those of the whole sequence
+        are shared by its tokens, so each token pays for one), residuals of a norm, what a gate
+        multiplies, else 0
+    after : what it reads, of a product the second operand last; `INPUT` enters the first step
+    """
+
+    name: str
+    kind: Kind
+    role: Role
+    layer: int | None
     inputs: int
     outputs: int
     copies: int
     second: int
-    after: tuple
+    after: tuple[Link, ...]
 
     @property
-    def macs(self):
+    def weights(self) -> int:
+        """Weights of a matrix, else 0."""
+        return self.inputs * self.outputs if self.kind is Kind.MATRIX else 0
+
+    @property
+    def macs(self) -> int:
         """Multiply-accumulates per token."""
-        return self.copies * self.inputs * self.outputs if self.kind in ("linear", "product") else 0
+        return 0 if self.kind.is_function else self.copies * self.inputs * self.outputs
 
     @property
-    def values_in(self):
+    def values_in(self) -> int:
         return self.copies * self.inputs
 
     @property
-    def values_out(self):
+    def values_out(self) -> int:
         return self.copies * self.outputs
 
     @property
-    def values(self):
+    def values(self) -> int:
         """All values that the step reads and writes: both operands and the result."""
         return self.values_in + self.second + self.values_out
 
 
-@functools.lru_cache(maxsize=64)
-def operations(shape, sequence):
-    """Operations (a tuple) of one sequence in execution order.
-
-    With bidirectional attention a token's scores need the keys of all tokens, so scores and context
-    wait for the last key and value; with causal attention they need only earlier ones, so tokens
-    stream through (masked products are computed and counted all the same).
+@dataclass(frozen=True)
+class Graph:
+    """The steps of a model in the order in which they run; sizes are for sequences of `sequence`
+    tokens.
     """
-    h, f, heads, s = shape.hidden, shape.intermediate, shape.heads, sequence
-    waits = shape.attention == "bidirectional"
-    found, last = [], "input"
-    for layer in range(shape.layers):
 
-        def add(name, kind, inputs, outputs, *after, copies=1, second=0, layer=layer, last=last):
-            full = f"layer.{layer}.{name}"
-            links = tuple(
-                (source if source == last else f"layer.{layer}.{source}", waiting)
-                for source, waiting in after
-            )
-            found.append(Operation(full, layer, kind, inputs, outputs, copies, second, links))
-            return full
+    steps: tuple[Step, ...]
+    sequence: int
 
-        for name in ("query", "key", "value"):
-            add(name, "linear", h, h, (last, False))
-        add(
-            "attention_scores",
-            "product",
-            h // heads,
-            s,
-            ("query", False),
-            ("key", waits),
-            copies=heads,
-            second=h,
-        )
-        add("attention_softmax", "softmax", heads * s, heads * s, ("attention_scores", False))
-        add(
-            "attention_context",
-            "product",
-            s,
-            h // heads,
-            ("attention_softmax", False),
-            ("value", waits),
-            copies=heads,
-            second=h,
-        )
-        add("attention_output", "linear", h, h, ("attention_context", False))
-        add("attention_norm", "layer_norm", h, h, ("attention_output", False), second=h)
-        add("intermediate", "linear", h, f, ("attention_norm", False))
-        add("gelu", "gelu", f, f, ("intermediate", False))
-        add("output", "linear", f, h, ("gelu", False))
-        last = add("output_norm", "layer_norm", h, h, ("output", False), second=h)
-    return tuple(found)
+    @cached_property
+    def matrices(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.kind is Kind.MATRIX)
 
+    @cached_property
+    def products(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.kind is Kind.PRODUCT)
 
-@functools.cache
-def shapes():
-    """{name: Shape} of data/models.toml."""
-    return {name: Shape.model_validate(values) for name, values in packaged("models.toml").items()}
+    @cached_property
+    def functions(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.kind.is_function)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Step]:
+        return {step.name: step for step in self.steps}
+
+    @cached_property
+    def _by_layer(self) -> dict[int | None, dict[Role, Step]]:
+        layers: dict[int | None, dict[Role, Step]] = {}
+        for step in self.steps:
+            layers.setdefault(step.layer, {})[step.role] = step
+        return layers
+
+    def step(self, name: str) -> Step:
+        """The step of a name.
+
+        Raises
+        ------
+        ConfigError : no step is called so
+        """
+        try:
+            return self._by_name[name]
+        except KeyError:
+            last = self.steps[-1].name
+            raise ConfigError(
+                f"the model has no step {name!r}; its {len(self.steps)} steps are "
+                f"{self.steps[0].name} to {last}"
+            ) from None
+
+    def of_layer(self, layer: int | None) -> dict[Role, Step]:
+        """The steps of one layer by their roles; of None those outside the layers."""
+        return self._by_layer.get(layer, {})
 
 
-def load_shape(name_or_directory):
-    """Shape of a name in data/models.toml, or of a checkpoint directory (its config.json is all
-    that is read).
+class Block(StrEnum):
+    """How a layer goes about its two halves, attention and feed-forward."""
 
-    Raises
-    ------
-    ConfigError : neither, or a config.json without the dimensions
+    POST_NORM = "post-norm"  # each half, plus its input, is normalised (BERT)
+    PRE_NORM = "pre-norm"  # each half reads the normalised input and is added to it (Llama, GPT-2)
+    PARALLEL = "parallel"  # both halves read the same normalised input (Phi)
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """What decides the steps of a transformer.
+
+    key_value_heads : heads of keys and values, each shared by heads / key_value_heads query heads
+    causal : a token sees those before it only
+    gated : the activation of one product multiplies a second product of the same input
+    embeddings_norm, final_norm : whether there is one before the first, after the last layer
+    vocabulary : outputs of the logits' matrix; None without one
+    activation_name : of the step; BERT's is called gelu, whatever the checkpoint states
     """
-    if str(name_or_directory) in shapes():
-        return shapes()[str(name_or_directory)]
-    path = Path(name_or_directory) / "config.json"
-    if not path.is_file():
-        raise ConfigError(
-            f"no model {str(name_or_directory)!r}: it is neither a directory with a config.json nor one of "
-            f"{', '.join(shapes())}"
-        )
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return Shape(
-            layers=raw["num_hidden_layers"],
-            hidden=raw["hidden_size"],
-            heads=raw["num_attention_heads"],
-            intermediate=raw["intermediate_size"],
-            positions=raw.get("max_position_embeddings"),
-            source=str(path),
-        )
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path} does not state the dimensions of a BERT ({type(error).__name__}: {error})"
-        ) from None
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {describe(error)}") from None
+
+    layers: int
+    hidden: int
+    heads: int
+    key_value_heads: int
+    head_width: int
+    intermediate: int
+    block: Block
+    causal: bool
+    gated: bool = False
+    embeddings_norm: bool = False
+    final_norm: bool = False
+    vocabulary: int | None = None
+    activation_name: str = "activation"
 
 
-def shape_of_matrices(sizes, heads):
-    """Shape of the traced matrices {"layer.0.query": (inputs, outputs), ...} with this many
-    attention heads.
+def graph_of(model: Transformer, sequence: int) -> Graph:
+    """The steps of a transformer that reads sequences of so many tokens.
 
-    Raises
-    ------
-    ConfigError : not the six matrices of every layer of a BERT
+    Scores and context of bidirectional attention wait for the last key and value of the sequence.
+    Causal attention needs only earlier ones, so tokens stream through (masked products are computed
+    and counted all the same).
     """
-    layers = {name.split(".")[1] for name in sizes}
-    try:
-        hidden, intermediate = sizes["layer.0.intermediate"]
-    except KeyError:
-        raise ConfigError(
-            "the trace lacks layer.0.intermediate: its matrices are not those of a BERT"
-        ) from None
-    if len(sizes) != 6 * len(layers):
-        raise ConfigError(
-            f"the trace holds {len(sizes)} matrices of {len(layers)} layers; a BERT has six per layer"
+    builder = _Builder(model, sequence)
+    builder.build()
+    return Graph(tuple(builder.steps), sequence)
+
+
+class _Builder:
+    """Collects the steps; every method adds one or more and returns the name to read on from."""
+
+    def __init__(self, model: Transformer, sequence: int) -> None:
+        self.model = model
+        self.sequence = sequence
+        self.layer: int | None = None
+        self.steps: list[Step] = []
+
+    def build(self) -> None:
+        model = self.model
+        hidden: tuple[str, ...] = (INPUT,)
+        if model.embeddings_norm:
+            hidden = (self.norm(Role.EMBEDDINGS_NORM, hidden, residual=False),)
+        for self.layer in range(model.layers):
+            if model.block is Block.POST_NORM:
+                hidden = self.post_norm_layer(hidden)
+            else:
+                hidden = self.pre_norm_layer(hidden)
+        self.layer = None
+        if model.final_norm:
+            hidden = (self.norm(Role.FINAL_NORM, hidden),)
+        if model.vocabulary is not None:
+            self.matrix(Role.LOGITS, model.hidden, model.vocabulary, hidden)
+
+    def post_norm_layer(self, hidden: tuple[str, ...]) -> tuple[str, ...]:
+        attended = self.attention(hidden)
+        normed = self.norm(Role.ATTENTION_NORM, (attended,))
+        return (self.norm(Role.OUTPUT_NORM, (self.feed_forward(normed),)),)
+
+    def pre_norm_layer(self, hidden: tuple[str, ...]) -> tuple[str, ...]:
+        """`hidden` : what was added to the hidden states last; the rest is the residual."""
+        normed = self.norm(Role.ATTENTION_NORM, hidden, residual=hidden != (INPUT,))
+        attended = self.attention((normed,))
+        if self.model.block is Block.PARALLEL:
+            return attended, self.feed_forward(normed)
+        normed = self.norm(Role.FEED_FORWARD_NORM, (attended,))
+        return (self.feed_forward(normed),)
+
+    def attention(self, hidden: tuple[str, ...]) -> str:
+        model = self.model
+        queries = model.heads * model.head_width
+        keys = model.key_value_heads * model.head_width
+        query = self.matrix(Role.QUERY, model.hidden, queries, hidden)
+        key = self.matrix(Role.KEY, model.hidden, keys, hidden)
+        value = self.matrix(Role.VALUE, model.hidden, keys, hidden)
+        scores = self.product(
+            Role.ATTENTION_SCORES, model.head_width, self.sequence, first=query, second=key
         )
-    return Shape(
-        layers=len(layers),
-        hidden=hidden,
-        heads=heads,
-        intermediate=intermediate,
-        source="matrices of the trace",
-    )
+        probabilities = self.add(
+            Role.ATTENTION_SOFTMAX,
+            Kind.SOFTMAX,
+            inputs=model.heads * self.sequence,
+            outputs=model.heads * self.sequence,
+            after=(Link(scores),),
+        )
+        context = self.product(
+            Role.ATTENTION_CONTEXT,
+            self.sequence,
+            model.head_width,
+            first=probabilities,
+            second=value,
+        )
+        return self.matrix(Role.ATTENTION_OUTPUT, queries, model.hidden, (context,))
+
+    def feed_forward(self, normed: str) -> str:
+        model = self.model
+        inner = self.matrix(Role.INTERMEDIATE, model.hidden, model.intermediate, (normed,))
+        read: tuple[Link, ...] = (Link(inner),)
+        if model.gated:
+            gate = self.matrix(Role.GATE, model.hidden, model.intermediate, (normed,))
+            read = (Link(gate), Link(inner))
+        activated = self.add(
+            Role.ACTIVATION,
+            Kind.ACTIVATION,
+            inputs=model.intermediate,
+            outputs=model.intermediate,
+            second=model.intermediate if model.gated else 0,
+            after=read,
+        )
+        return self.matrix(Role.OUTPUT, model.intermediate, model.hidden, (activated,))
+
+    def matrix(self, role: Role, inputs: int, outputs: int, read: tuple[str, ...]) -> str:
+        after = tuple(Link(name) for name in read)
+        return self.add(role, Kind.MATRIX, inputs=inputs, outputs=outputs, after=after)
+
+    def product(self, role: Role, inputs: int, outputs: int, *, first: str, second: str) -> str:
+        return self.add(
+            role,
+            Kind.PRODUCT,
+            inputs=inputs,
+            outputs=outputs,
+            copies=self.model.heads,
+            second=self.model.key_value_heads * self.model.head_width,
+            after=(Link(first), Link(second, waits=not self.model.causal)),
+        )
+
+    def norm(self, role: Role, read: tuple[str, ...], *, residual: bool = True) -> str:
+        """A norm of the sum of what it reads and, with `residual`, of the hidden states before."""
+        width = self.model.hidden
+        added = len(read) - 1 + residual
+        after = tuple(Link(name) for name in read)
+        return self.add(
+            role, Kind.NORM, inputs=width, outputs=width, second=added * width, after=after
+        )
+
+    def add(
+        self,
+        role: Role,
+        kind: Kind,
+        *,
+        inputs: int,
+        outputs: int,
+        after: tuple[Link, ...],
+        copies: int = 1,
+        second: int = 0,
+    ) -> str:
+        name = self.name_of(role)
+        self.steps.append(
+            Step(name, kind, role, self.layer, inputs, outputs, copies, second, after)
+        )
+        return name
+
+    def name_of(self, role: Role) -> str:
+        """The name of a step in traces and in `[[layer]] match`."""
+        if role is Role.EMBEDDINGS_NORM:
+            return "embeddings.norm"
+        if self.layer is None:
+            return role.value
+        own = self.model.activation_name if role is Role.ACTIVATION else role.value
+        return f"layer.{self.layer}.{own}"

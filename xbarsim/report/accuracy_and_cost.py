@@ -12,7 +12,7 @@ from xbarsim.base.units import interval_x100
 from xbarsim.chips.chip import load_chip, parse_chip
 from xbarsim.chips.compare import FIGURES, UNITS, figures, headings, printed
 from xbarsim.chips.rollup import RollUp, roll_up
-from xbarsim.models.graph import shape_of_matrices
+from xbarsim.models.shapes import shape_of_matrices
 
 # what a trace and an in-situ chip must agree on for the accuracy to be that of the chip
 SHARED = {
