@@ -1,16 +1,15 @@
 """Scores of decoders: perplexity of a text, minimal pairs, questions with choices; generation."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from xbarsim.base import fetch
 from xbarsim.base.errors import OutOfRangeError, TaskError
-from xbarsim.models import bert
-from xbarsim.models.decoder import Cache, Operations, hidden_states, logits
-from xbarsim.models.network import load_network
+from xbarsim.models.architectures import load_generator
+from xbarsim.models.attention import Cache
+from xbarsim.models.batches import for_every_batch
+from xbarsim.models.operations import Hook, float32
 from xbarsim.tasks.files import load_task
 from xbarsim.tasks.language_files import MinimalPairs, Text, load_language_task
 from xbarsim.tasks.metrics import Metric, wilson
@@ -57,10 +56,9 @@ class LanguageScore:
 
 @dataclass(frozen=True)
 class Forward:
-    """How a model is run: its products, its other steps, its threads."""
+    """How a model is run: what its steps are, see `operations`, and on how many threads."""
 
-    linear: object = bert.linear
-    operations: Operations = Operations()
+    hook: Hook = float32
     threads: int | None = None
 
 
@@ -80,7 +78,7 @@ def evaluate_language(
 
     Parameters
     ----------
-    model : DecoderModel
+    model : network.Decoder
     tokenizer : tokenizers.Tokenizer
     task : Text, MinimalPairs or Questions
     window, stride, windows : of a text: tokens of a window, from one to the next (its length if
@@ -124,7 +122,7 @@ def log_probabilities(model, sequences, forward=Forward(), progress=None):
 
     Parameters
     ----------
-    model : DecoderModel
+    model : network.Decoder
     sequences : list of (s,) int arrays, two tokens or more
     forward : Forward
 
@@ -132,25 +130,24 @@ def log_probabilities(model, sequences, forward=Forward(), progress=None):
     -------
     list of ((s - 1,) float64 log-probabilities, (s - 1,) bool whether each token was the likeliest)
     """
-    groups = bert.batches(sequences, TOKENS_PER_BATCH)
     results = [None] * len(sequences)
 
-    def run(group):
-        token_ids, mask = bert.pad([sequences[k] for k in group])
-        states = hidden_states(model, token_ids, mask, forward.linear, forward.operations)
+    def run(group, token_ids, mask):
+        states = model.forward(token_ids, mask, forward.hook)
         for number, k in enumerate(group):
-            results[k] = _of_sequence(model, states[number], sequences[k], forward.linear, number)
-        return len(group)
+            results[k] = _of_sequence(model, states[number], sequences[k], forward.hook, number)
 
-    threads = forward.threads or bert._cores()
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        for done in pool.map(run, groups[::-1]):
-            if progress is not None:
-                progress(done)
+    for_every_batch(
+        run,
+        sequences,
+        tokens_per_batch=TOKENS_PER_BATCH,
+        threads=forward.threads,
+        progress=progress,
+    )
     return results
 
 
-def _of_sequence(model, states, ids, linear, number):
+def _of_sequence(model, states, ids, hook, number):
     """One sequence: states (s, h) -> (log-probabilities, whether likeliest) of its tokens after the
     first.
     """
@@ -159,7 +156,7 @@ def _of_sequence(model, states, ids, linear, number):
     for start in range(0, len(ids) - 1, LOGIT_ROWS):
         at = np.arange(start, min(start + LOGIT_ROWS, len(ids) - 1))
         rows = np.column_stack([np.full(len(at), number), at])
-        scores = logits(model, states[at], rows, linear)
+        scores = model.logits(states[at], rows, hook)
         scores = scores - scores.max(axis=1, keepdims=True)
         total = np.exp(scores).sum(axis=1, dtype=np.float64)
         chosen = scores[np.arange(len(at)), ids[at + 1]]
@@ -352,7 +349,7 @@ def generate(
 
     Parameters
     ----------
-    model : DecoderModel
+    model : network.Decoder
     tokenizer : tokenizers.Tokenizer
     prompt : str
     tokens : int, at most so many new ones; it ends earlier at a token that ends a text
@@ -383,9 +380,9 @@ def generate(
     made = []
     while len(made) < tokens:
         mask = np.ones(step.shape, bool)
-        states = hidden_states(model, step, mask, forward.linear, forward.operations, cache)
+        states = model.forward(step, mask, forward.hook, cache)
         rows = np.array([[0, cache.length - 1]])
-        scores = logits(model, states[0, -1:], rows, forward.linear)[0]
+        scores = model.logits(states[0, -1:], rows, forward.hook)[0]
         token = _next_token(scores, temperature, rng)
         if token in model.config.ends:
             break
@@ -437,7 +434,7 @@ def evaluate_files(
         raise TaskError(
             f"{task} is a text: a limit of examples needs pairs or questions; use windows"
         )
-    network = load_network(fetch.locate(model, "model"))
+    network = load_generator(fetch.locate(model, "model"))
     if window is None:
         window = min(512, network.model.config.max_tokens)
     return evaluate_language(

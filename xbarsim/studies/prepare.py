@@ -11,7 +11,10 @@ from threadpoolctl import threadpool_limits
 
 from xbarsim.base import fetch
 from xbarsim.base.errors import ConfigError, FetchError, OutOfRangeError, TaskError
-from xbarsim.models import bert, checkpoint, int8
+from xbarsim.models import int8
+from xbarsim.models.architectures import load_encoder
+from xbarsim.models.network import Encoder, embed
+from xbarsim.models.operations import float32
 from xbarsim.tasks.files import load_task
 from xbarsim.tasks.metrics import METRICS, Metric, metrics
 from xbarsim.tasks.task import Task, notes_on
@@ -184,7 +187,7 @@ def _probe(model, tokenizer, task, max_length, pooling, probe_examples, threads,
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         tokens = tokenize(tokenizer, training.texts(), max_length)
         done = progress and progress("fitting the probe", len(tokens))
-        features = bert.embed(model, tokens, pooling=pooling, threads=threads, progress=done)
+        features = embed(model, tokens, pooling=pooling, threads=threads, progress=done)
         weight, bias = fit_logistic(features, training.targets, len(task.classes))
         with contextlib.suppress(FetchError, OSError):  # a full disk: the next run fits it again
             fetch.write_atomically(path, lambda file: np.savez(file, weight=weight, bias=bias))
@@ -240,7 +243,7 @@ class Prepared:
     notes : how the examples were chosen, where a reader of the score must know it
     """
 
-    model: checkpoint.BertModel
+    model: Encoder
     task: Task
     metric: str
     head: Head
@@ -258,7 +261,9 @@ def prepare(study, threads=None, progress=None):
     ConfigError : the study's metric is not one of the task; and what model and task files raise
     """
     directory = fetch.locate(study.model.name, "model")
-    model, tokenizer = checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory)
+    loaded = load_encoder(directory)
+    model = loaded.model
+    tokenizer = loaded.tokenizer
     length = min(study.model.max_length, model.config.max_tokens)
     task = load_task(study.task.name)
     metric = METRICS[task.kind][0] if study.task.metric == "auto" else study.task.metric
@@ -379,16 +384,15 @@ def evaluate(
     if reference == "int8":
         scored, calibration = hold_out(task, calibration_examples, calibration_task)
         calibration_tokens = tokenize(tokenizer, calibration.texts(), length)
-        linear = int8.int8_linear(
-            model, int8.input_ranges(model, calibration_tokens, threads=threads)
-        )
+        ranges = int8.input_ranges(model, calibration_tokens, threads=threads)
+        hook = int8.int8_hook(model, ranges)
     else:
         scored, calibration = task.held_out(), None
-        linear = bert.linear
+        hook = float32
     scored = scored.limited(limit)
     tokens = tokenize(tokenizer, scored.texts(), length)
     done = progress and progress(f"{reference} sentences", len(tokens))
-    features = bert.embed(model, tokens, linear, threads=threads, progress=done)
+    features = embed(model, tokens, hook, threads=threads, progress=done)
     return Evaluation(
         metrics(scored, chosen.predict(features), seed),
         chosen.kind,
@@ -402,10 +406,10 @@ def evaluate_files(
 ):
     """`evaluate` by names or paths: `model` as in `fetch.locate`, `task` as in `load_task`."""
     task = load_task(task)  # a wrong name is told before the weights are fetched
-    directory = fetch.locate(model, "model")
+    loaded = load_encoder(fetch.locate(model, "model"))
     return evaluate(
-        checkpoint.load_bert(directory),
-        checkpoint.load_tokenizer(directory),
+        loaded.model,
+        loaded.tokenizer,
         task,
         reference,
         limit=limit,

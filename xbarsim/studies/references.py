@@ -1,21 +1,32 @@
 """Digital references: float32 and INT8 features of examples."""
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import Any
+
 from xbarsim.base.progress import silent
-from xbarsim.models import bert
+from xbarsim.models.batches import pad
+from xbarsim.models.network import Encoder
+from xbarsim.models.operations import Floats, Hook, float32
+from xbarsim.studies.examples import Examples
 
 
 def digital_features(
-    model, examples, batch_size, pool, linear=bert.linear, progress=silent, description=""
-):
-    """Yields (batch, features (sentences, hidden)) of a digital path; `linear` is the product of
-    the path.
-    """
+    model: Encoder,
+    examples: Examples,
+    batch_size: int,
+    pool: Executor,
+    *,
+    hook: Hook = float32,
+    progress: Callable[[str, int], Callable[[int], Any]] = silent,
+    description: str = "",
+) -> Iterator[tuple[slice, Floats]]:
+    """Yields (batch, features (sentences, hidden)) of a digital path, whose steps are the hook's."""
 
-    def run(batch):
-        token_ids, mask = bert.pad(examples.of(batch))
-        return bert.sentence_features(
-            model, bert.encode(model, token_ids, mask, linear), mask, examples.pooling
-        )
+    def run(batch: slice) -> Floats:
+        token_ids, mask = pad(examples.of(batch))
+        hidden = model.forward(token_ids, mask, hook)
+        return model.features(hidden, mask, examples.pooling)
 
     done = progress(description, len(examples))
     batches = examples.batches(batch_size)
