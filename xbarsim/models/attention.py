@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xbarsim.models.operations import Floats, Mask, Rows
+from xbarsim.base.array_types import Booleans, Integers, Singles
 
 
 class Places:
@@ -15,32 +15,32 @@ class Places:
     rows : (t, 2) int64, (sequence of the batch, position) of every real token
     """
 
-    def __init__(self, mask: Mask, past: int = 0) -> None:
+    def __init__(self, mask: Booleans, past: int = 0) -> None:
         self.mask = mask
         self.past = past
-        self.rows: Rows = np.argwhere(mask)
+        self.rows: Integers = np.argwhere(mask)
         self.rows[:, 1] += past
 
-    def padded(self, x: Floats) -> Floats:
+    def padded(self, x: Singles) -> Singles:
         """(t, width) -> (b, s, width), 0 at padding."""
         result = np.zeros((*self.mask.shape, x.shape[-1]), np.float32)
         result[self.mask] = x
         return result
 
-    def split(self, x: Floats, heads: int) -> Floats:
+    def split(self, x: Singles, heads: int) -> Singles:
         """(t, heads · d) -> (b, heads, s, d), 0 at padding."""
         padded = self.padded(x).reshape(*self.mask.shape, heads, -1)
         return padded.transpose(0, 2, 1, 3)
 
-    def merge(self, x: Floats) -> Floats:
+    def merge(self, x: Singles) -> Singles:
         """(b, heads, s, d) -> (t, heads · d)."""
         return x.transpose(0, 2, 1, 3)[self.mask].reshape(len(self.rows), -1)
 
-    def all_tokens(self) -> Mask:
+    def all_tokens(self) -> Booleans:
         """(b, 1, 1, s): what every token sees where it sees both sides."""
         return self.mask[:, None, None, :]
 
-    def earlier_tokens(self) -> Mask:
+    def earlier_tokens(self) -> Booleans:
         """(b, 1, s, past + s): what every token sees where it sees none after it."""
         sequences, longest = self.mask.shape
         query = self.past + np.arange(longest)
@@ -48,7 +48,7 @@ class Places:
         causal = key[None, :] <= query[:, None]  # (s, past + s)
         seen = np.ones((sequences, self.past), bool)
         present = np.concatenate([seen, self.mask], axis=1)  # (b, past + s)
-        visible: Mask = causal[None, None] & present[:, None, None]
+        visible: Booleans = causal[None, None] & present[:, None, None]
         return visible
 
 
@@ -58,11 +58,11 @@ class Cache:
     positions.
     """
 
-    keys: dict[int, Floats] = field(default_factory=dict)
-    values: dict[int, Floats] = field(default_factory=dict)
+    keys: dict[int, Singles] = field(default_factory=dict)
+    values: dict[int, Singles] = field(default_factory=dict)
     length: int = 0
 
-    def extend(self, layer: int, keys: Floats, values: Floats) -> tuple[Floats, Floats]:
+    def extend(self, layer: int, keys: Singles, values: Singles) -> tuple[Singles, Singles]:
         """All keys and values of a layer so far, these new ones (b, g, s, d) at their end."""
         if layer in self.keys:
             keys = np.concatenate([self.keys[layer], keys], axis=2)

@@ -1,24 +1,19 @@
 """Token lists of similar length together, on a pool of threads."""
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-from xbarsim.models.operations import Mask
-
-Tokens = NDArray[np.int64]
+from xbarsim.base.array_types import Booleans, Integers
+from xbarsim.base.progress import Progress, silent
+from xbarsim.base.workers import worker_threads
 
 TOKENS_PER_BATCH = 2048
 
 
 def batches(
-    token_lists: Sequence[Tokens], tokens_per_batch: int = TOKENS_PER_BATCH
-) -> list[Tokens]:
+    token_lists: Sequence[Integers], tokens_per_batch: int = TOKENS_PER_BATCH
+) -> list[Integers]:
     """Indices of the sentences of each batch: of similar length, together at most
     `tokens_per_batch` padded tokens.
 
@@ -35,7 +30,7 @@ def batches(
     return [np.array(batch) for batch in result]
 
 
-def pad(token_lists: Sequence[Tokens]) -> tuple[Tokens, Mask]:
+def pad(token_lists: Sequence[Integers]) -> tuple[Integers, Booleans]:
     """Token lists -> (token_ids (b, s) int64, mask (b, s) bool), padded with 0."""
     lengths = np.array([len(tokens) for tokens in token_lists])
     mask = np.arange(lengths.max(initial=0)) < lengths[:, None]
@@ -45,35 +40,28 @@ def pad(token_lists: Sequence[Tokens]) -> tuple[Tokens, Mask]:
 
 
 def for_every_batch(
-    work: Callable[[Tokens, Tokens, Mask], Any],
-    token_lists: Sequence[Tokens],
+    work: Callable[[Integers, Integers, Booleans], object],
+    token_lists: Sequence[Integers],
     *,
     tokens_per_batch: int = TOKENS_PER_BATCH,
     threads: int | None = None,
-    progress: Callable[[int], Any] | None = None,
+    progress: Progress = silent,
+    description: str = "sentences",
 ) -> None:
     """Call `work(indices of the lists, token_ids, mask)` for every batch on a pool of threads.
 
-    progress : called from the calling thread after every batch with the number of lists in it
     threads : all cores if None
+    progress : told from the calling thread, after every batch the number of lists in it
     """
     groups = batches(token_lists, tokens_per_batch)
 
-    def run(group: Tokens) -> int:
+    def run(group: Integers) -> int:
         token_ids, mask = pad([token_lists[k] for k in group])
         work(group, token_ids, mask)
         return len(group)
 
-    with (
-        threadpool_limits(limits=1, user_api="blas"),
-        ThreadPoolExecutor(threads or _cores()) as pool,
-    ):
-        for done in pool.map(run, groups[::-1]):  # long ones first: the threads end together
-            if progress is not None:
-                progress(done)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    done = progress(description, len(token_lists))
+    long_first = groups[::-1]  # so that the threads end together
+    with worker_threads(threads) as pool:
+        for count in pool.map(run, long_first):
+            done(count)

@@ -12,14 +12,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from xbarsim.base.array_types import Booleans, Integers, Singles
 from xbarsim.base.errors import CheckpointError, OutOfRangeError, ShapeError
 from xbarsim.models.attention import Places
-from xbarsim.models.batches import Tokens
 from xbarsim.models.forward import Forward
 from xbarsim.models.graph import Block, Graph, Role, Transformer, graph_of
-from xbarsim.models.operations import Floats, Hook, Mask, Norm, float32
+from xbarsim.models.operations import Hook, Norm, float32
 from xbarsim.models.pooling import Dense, pool, unit_length
 
 FARTHEST = 128  # distance in tokens from which on MPNet's position bias stays the same
@@ -76,7 +76,7 @@ class BertModel:
     """
 
     config: BertConfig
-    weights: dict[str, Floats]
+    weights: dict[str, Singles]
     head: Dense | None
     sha256: str
     path: Path | None
@@ -109,7 +109,7 @@ class BertModel:
                 f"{self.config.layers - 1}"
             ) from None
 
-    def forward(self, token_ids: ArrayLike, mask: ArrayLike, hook: Hook = float32) -> Floats:
+    def forward(self, token_ids: ArrayLike, mask: ArrayLike, hook: Hook = float32) -> Singles:
         """Hidden states of the last layer.
 
         Parameters
@@ -136,7 +136,7 @@ class BertModel:
             x = forward.layer(layer, x)
         return places.padded(x)
 
-    def features(self, hidden: Floats, mask: Mask, pooling: str = "auto") -> Floats:
+    def features(self, hidden: Singles, mask: Booleans, pooling: str = "auto") -> Singles:
         """Sentence vectors (b, h): "auto" pools as the checkpoint states; of length 1 if it says
         so.
         """
@@ -154,7 +154,7 @@ class _BertForward(Forward):
         self.bert = model
         self.bias = _relative_bias(model, places.mask.shape[1])
 
-    def embed(self, ids: Tokens) -> Floats:
+    def embed(self, ids: Integers) -> Singles:
         """Normalised sum of the embeddings of tokens (t,) -> (t, h); every token is of type 0."""
         weights = self.bert.weights
         positions = self.places.rows[:, 1] + self.bert.config.position_offset
@@ -163,19 +163,19 @@ class _BertForward(Forward):
             x = x + weights["embeddings.token_type"][0]
         return self.norm(self.bert.graph.of_layer(None)[Role.EMBEDDINGS_NORM], x)
 
-    def layer(self, number: int, x: Floats) -> Floats:
+    def layer(self, number: int, x: Singles) -> Singles:
         """One layer: (t, h) -> (t, h)."""
         steps = self.bert.graph.of_layer(number)
         x = self.norm(steps[Role.ATTENTION_NORM], self.attention(steps, x) + x)
         return self.norm(steps[Role.OUTPUT_NORM], self.feed_forward(steps, x) + x)
 
-    def scaled(self, scores: Floats) -> Floats:
+    def scaled(self, scores: Singles) -> Singles:
         return super().scaled(scores) + self.bias
 
 
 def _checked(
     config: BertConfig, token_ids: ArrayLike, attention_mask: ArrayLike
-) -> tuple[Tokens, Mask]:
+) -> tuple[Integers, Booleans]:
     ids = np.asarray(token_ids)
     mask = np.asarray(attention_mask).astype(bool)
     if ids.ndim != 2 or ids.dtype.kind not in "iu" or mask.shape != ids.shape:
@@ -202,7 +202,7 @@ def _checked(
     return ids, mask
 
 
-def _relative_bias(model: BertModel, positions: int) -> Floats | np.float32:
+def _relative_bias(model: BertModel, positions: int) -> Singles | np.float32:
     """MPNet's bias on the attention scores, (a, s, s): one value per head and bucket of distance; 0
     for BERT.
 
@@ -218,11 +218,11 @@ def _relative_bias(model: BertModel, positions: int) -> Floats | np.float32:
     near = np.abs(distance)
     far = np.minimum(_logarithmic_bucket(near, exact, half), half - 1)
     bucket = np.where(near < exact, near, far) + half * (distance < 0)
-    bias: Floats = model.weights["relative_attention_bias"][bucket].transpose(2, 0, 1)
+    bias: Singles = model.weights["relative_attention_bias"][bucket].transpose(2, 0, 1)
     return bias
 
 
-def _logarithmic_bucket(distance: NDArray[np.int64], exact: int, half: int) -> NDArray[np.int64]:
+def _logarithmic_bucket(distance: Integers, exact: int, half: int) -> Integers:
     """Bucket of distances from `exact` on; those below are of no use."""
     relative = np.maximum(distance, 1) / np.float32(exact)
     octaves = np.log(relative, dtype=np.float32) / np.float32(np.log(FARTHEST / exact))

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from xbarsim.base.array_types import Booleans, Integers, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.models.attention import Cache, Places
-from xbarsim.models.batches import Tokens
 from xbarsim.models.forward import Forward
 from xbarsim.models.graph import Block, Graph, Role, Step, Transformer, graph_of
-from xbarsim.models.operations import Floats, Hook, Mask, Norm, Rows, float32, linear
+from xbarsim.models.operations import Hook, Norm, float32, linear
 from xbarsim.models.rotary import Rotary, rotate
 
 
@@ -74,7 +74,7 @@ class DecoderModel:
     """
 
     config: DecoderConfig
-    weights: dict[str, Floats]
+    weights: dict[str, Singles]
     sha256: str
     path: Path | None = None
 
@@ -97,7 +97,7 @@ class DecoderModel:
         )
         return graph_of(decoder, config.max_tokens)
 
-    def matrix(self, name: str) -> tuple[Floats, Floats]:
+    def matrix(self, name: str) -> tuple[Singles, Singles]:
         """(weight (out, in), bias (out,)) of a matrix or norm; a bias that does not exist is zeros."""
         weight = self.weights[f"{name}.weight"]
         bias = self.weights.get(f"{name}.bias")
@@ -111,7 +111,7 @@ class DecoderModel:
         mask: ArrayLike,
         hook: Hook = float32,
         cache: Cache | None = None,
-    ) -> Floats:
+    ) -> Singles:
         """States of the last layer after the final norm, what the output matrix reads.
 
         Parameters
@@ -142,7 +142,7 @@ class DecoderModel:
             cache.length += ids.shape[1]
         return places.padded(x)
 
-    def logits(self, states: Floats, rows: Rows, hook: Hook = float32) -> Floats:
+    def logits(self, states: Singles, rows: Integers, hook: Hook = float32) -> Singles:
         """Logits (t, v) of hidden states (t, h); rows (t, 2) : (sequence, position) of each."""
         step = self.graph.of_layer(None)[Role.LOGITS]
         weight, bias = self.matrix(step.name)
@@ -159,7 +159,7 @@ class _DecoderForward(Forward):
         self.decoder = model
         self.cache = cache
 
-    def embed(self, ids: Tokens) -> Floats:
+    def embed(self, ids: Integers) -> Singles:
         """Embeddings of tokens (t,) -> (t, h)."""
         config = self.decoder.config
         weights = self.decoder.weights
@@ -169,7 +169,7 @@ class _DecoderForward(Forward):
             x = x + weights["embeddings.position"][at]
         return x
 
-    def layer(self, number: int, x: Floats) -> Floats:
+    def layer(self, number: int, x: Singles) -> Singles:
         """One layer: (t, h) -> (t, h)."""
         steps = self.decoder.graph.of_layer(number)
         normed = self.norm(steps[Role.ATTENTION_NORM], x)
@@ -181,8 +181,8 @@ class _DecoderForward(Forward):
         return x + self.feed_forward(steps, normed)
 
     def placed(
-        self, step: Step, query: Floats, key: Floats, value: Floats
-    ) -> tuple[Floats, Floats, Floats]:
+        self, step: Step, query: Singles, key: Singles, value: Singles
+    ) -> tuple[Singles, Singles, Singles]:
         config = self.decoder.config
         if config.rotary is not None:
             query = rotate(query, config.rotary, self.places.past)
@@ -200,7 +200,7 @@ def _checked(
     past: int,
     *,
     cached: bool,
-) -> tuple[Tokens, Mask]:
+) -> tuple[Integers, Booleans]:
     ids = np.asarray(token_ids)
     mask = np.asarray(attention_mask).astype(bool)
     if ids.ndim != 2 or ids.dtype.kind not in "iu" or mask.shape != ids.shape:

@@ -4,10 +4,11 @@ from typing import Protocol
 
 import numpy as np
 
+from xbarsim.base.array_types import Booleans, Singles
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.models.attention import Places
 from xbarsim.models.graph import Graph, Role, Step
-from xbarsim.models.operations import ACTIVATIONS, NORMS, Floats, Hook, Mask, Norm, linear, product
+from xbarsim.models.operations import ACTIVATIONS, NORMS, Hook, Norm, linear, product
 from xbarsim.models.operations import softmax as float32_softmax
 
 
@@ -35,7 +36,7 @@ class Weights(Protocol):
     def config(self) -> Settings: ...
     @property
     def graph(self) -> Graph: ...
-    def matrix(self, name: str) -> tuple[Floats, Floats]: ...
+    def matrix(self, name: str) -> tuple[Singles, Singles]: ...
 
 
 class Forward:
@@ -45,7 +46,7 @@ class Forward:
     heads of keys and values (a is a multiple of g), d width of a head.
     """
 
-    def __init__(self, model: Weights, places: Places, visible: Mask, hook: Hook) -> None:
+    def __init__(self, model: Weights, places: Places, visible: Booleans, hook: Hook) -> None:
         """visible : what every token sees, broadcast to (b, a, s, s)"""
         self.model = model
         self.config = model.config
@@ -53,12 +54,12 @@ class Forward:
         self.visible = visible
         self.hook = hook
 
-    def dense(self, step: Step, x: Floats) -> Floats:
+    def dense(self, step: Step, x: Singles) -> Singles:
         """(t, in) -> (t, out)."""
         weight, bias = self.model.matrix(step.name)
         return self.hook(step, linear, x, weight, bias, rows=self.places.rows)
 
-    def norm(self, step: Step, x: Floats) -> Floats:
+    def norm(self, step: Step, x: Singles) -> Singles:
         """(t, h) -> (t, h).
 
         Raises
@@ -79,7 +80,7 @@ class Forward:
             )
         return found
 
-    def attention(self, steps: dict[Role, Step], x: Floats) -> Floats:
+    def attention(self, steps: dict[Role, Step], x: Singles) -> Singles:
         """Attention of one layer: (t, h) -> (t, h)."""
         config = self.config
         query = self.places.split(self.dense(steps[Role.QUERY], x), config.heads)
@@ -94,18 +95,18 @@ class Forward:
         return self.dense(steps[Role.ATTENTION_OUTPUT], self.places.merge(context))
 
     def placed(
-        self, step: Step, query: Floats, key: Floats, value: Floats
-    ) -> tuple[Floats, Floats, Floats]:
+        self, step: Step, query: Singles, key: Singles, value: Singles
+    ) -> tuple[Singles, Singles, Singles]:
         """Queries (b, a, s, d), keys and values (b, g, s, d) as they enter attention, all (b, a, s,
         d): where positions turn them, and a cache adds earlier ones.
         """
         return query, key, value
 
-    def scaled(self, scores: Floats) -> Floats:
+    def scaled(self, scores: Singles) -> Singles:
         """Scores (b, a, s, s) as they enter the softmax."""
         return scores * np.float32(self.config.head_width**-0.5)
 
-    def feed_forward(self, steps: dict[Role, Step], x: Floats) -> Floats:
+    def feed_forward(self, steps: dict[Role, Step], x: Singles) -> Singles:
         """(t, h) -> (t, h)."""
         inner = self.dense(steps[Role.INTERMEDIATE], x)
         if Role.GATE in steps:
@@ -115,13 +116,13 @@ class Forward:
             inner = self.activate(steps[Role.ACTIVATION], inner)
         return self.dense(steps[Role.OUTPUT], inner)
 
-    def multiply(self, step: Step, a: Floats, b: Floats) -> Floats:
+    def multiply(self, step: Step, a: Singles, b: Singles) -> Singles:
         return self.hook(step, product, a, b, rows=self.places.rows)
 
-    def softmax(self, step: Step, x: Floats) -> Floats:
+    def softmax(self, step: Step, x: Singles) -> Singles:
         return self.hook(step, float32_softmax, x, self.visible, rows=self.places.rows)
 
-    def activate(self, step: Step, x: Floats) -> Floats:
+    def activate(self, step: Step, x: Singles) -> Singles:
         activation = ACTIVATIONS[self.config.activation]
         return self.hook(step, activation, x, rows=self.places.rows)
 

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xbarsim.base.array_types import Booleans, Integers, Singles
 from xbarsim.base.errors import OutOfRangeError
-from xbarsim.models.batches import Tokens, for_every_batch
+from xbarsim.models.batches import for_every_batch
 from xbarsim.models.graph import Kind, Step
 from xbarsim.models.network import Network
-from xbarsim.models.operations import Floats, Hook, Mask, Reference, Rows
+from xbarsim.models.operations import Hook, Reference
 
 LEVELS = 127  # codes -127 ... 127
 EXACT = 2**24  # float32 holds every integer up to this
@@ -29,7 +30,7 @@ EXACT = 2**24  # float32 holds every integer up to this
 
 def input_ranges(
     model: Network,
-    token_lists: Sequence[Tokens],
+    token_lists: Sequence[Integers],
     quantile: float = 1.0,
     threads: int | None = None,
 ) -> dict[str, float]:
@@ -46,14 +47,14 @@ def input_ranges(
             f"quantile is {quantile}; allowed are values in (0, 1], 1 being the maximum"
         )
     tokens = sum(len(token_list) for token_list in token_lists)
-    largest: dict[str, list[Floats]] = defaultdict(list)
+    largest: dict[str, list[Singles]] = defaultdict(list)
 
     def kept(inputs: int) -> int:
         """So many of the largest values decide the quantile."""
         total = tokens * inputs
         return total - max(math.ceil(quantile * total), 1) + 1
 
-    def record(step: Step, reference: Reference, *operands: Any, rows: Rows) -> Floats:
+    def record(step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
         if step.kind is Kind.MATRIX:
             magnitude = np.abs(operands[0]).ravel()
             k = min(kept(step.inputs), magnitude.size)
@@ -61,7 +62,7 @@ def input_ranges(
             largest[step.name].append(np.partition(magnitude, last)[last:])
         return reference(*operands)
 
-    def work(_: Tokens, token_ids: Tokens, mask: Mask) -> None:
+    def work(_: Integers, token_ids: Integers, mask: Booleans) -> None:
         model.forward(token_ids, mask, record)
 
     for_every_batch(work, token_lists, threads=threads)
@@ -72,13 +73,13 @@ def input_ranges(
     return ranges
 
 
-def codes(x: Floats, scale: Floats | np.float32) -> Floats:
+def codes(x: Singles, scale: Singles | np.float32) -> Singles:
     """round(x / scale) saturated to ±127, as float32 holding integers."""
-    found: Floats = np.clip(np.rint(x / scale), -LEVELS, LEVELS).astype(np.float32, copy=False)
+    found: Singles = np.clip(np.rint(x / scale), -LEVELS, LEVELS).astype(np.float32, copy=False)
     return found
 
 
-def integer_product(a: Floats, b: Floats, largest: int = LEVELS) -> NDArray[np.floating[Any]]:
+def integer_product(a: Singles, b: Singles, largest: int = LEVELS) -> NDArray[np.floating[Any]]:
     """a (t, k) @ b (o, k).T of integer codes up to ± `largest`, exactly -> (t, o) float64 (float32
     if that is exact).
     """
@@ -94,14 +95,14 @@ def integer_product(a: Floats, b: Floats, largest: int = LEVELS) -> NDArray[np.f
 class _Quantised:
     """A matrix: integer codes (out, in) as float32, and the scale (out,) of each output."""
 
-    codes: Floats
-    scale: Floats
+    codes: Singles
+    scale: Singles
 
 
 def int8_hook(
     model: Network,
     ranges: Mapping[str, float],
-    read: Callable[[str, Floats], Floats] | None = None,
+    read: Callable[[str, Singles], Singles] | None = None,
 ) -> Hook:
     """The hook with which every weight product is in int8, with `ranges` of `input_ranges`.
 
@@ -118,14 +119,14 @@ def int8_hook(
             stored = read(step.name, stored)
         quantised[step.name] = _Quantised(stored, scale)
 
-    def run(step: Step, reference: Reference, *operands: Any, rows: Rows) -> Floats:
+    def run(step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
         if step.kind is not Kind.MATRIX:
             return reference(*operands)
         x, _, bias = operands
         matrix = quantised[step.name]
         scale = np.float32(ranges[step.name] / LEVELS or 1)
         y = integer_product(codes(x, scale), matrix.codes)
-        output: Floats = (y * (matrix.scale * scale) + bias).astype(np.float32, copy=False)
+        output: Singles = (y * (matrix.scale * scale) + bias).astype(np.float32, copy=False)
         return output
 
     return run

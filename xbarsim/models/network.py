@@ -1,15 +1,17 @@
 """What every network is to the rooms above, whatever its architecture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from xbarsim.base.array_types import Booleans, Integers, Singles
+from xbarsim.base.progress import Progress, silent
 from xbarsim.models.attention import Cache
-from xbarsim.models.batches import TOKENS_PER_BATCH, Tokens, for_every_batch
+from xbarsim.models.batches import TOKENS_PER_BATCH, for_every_batch
 from xbarsim.models.graph import Graph
-from xbarsim.models.operations import Floats, Hook, Mask, Rows, float32
+from xbarsim.models.operations import Hook, float32
 
 
 class Config(Protocol):
@@ -40,11 +42,11 @@ class Network(Protocol):
     @property
     def path(self) -> Path | None: ...
 
-    def matrix(self, name: str) -> tuple[Floats, Floats]:
+    def matrix(self, name: str) -> tuple[Singles, Singles]:
         """(weight (out, in), bias (out,)) of a matrix or norm of the graph."""
         ...
 
-    def forward(self, token_ids: Tokens, mask: Mask, hook: Hook = float32) -> Floats:
+    def forward(self, token_ids: Integers, mask: Booleans, hook: Hook = float32) -> Singles:
         """Hidden states (b, s, h) of token_ids (b, s), 0 at padding; every step goes through the
         hook.
         """
@@ -65,9 +67,9 @@ class Encoder(Network, Protocol):
     @property
     def config(self) -> EncoderConfig: ...
     @property
-    def head(self) -> tuple[Floats, Floats] | None: ...
+    def head(self) -> tuple[Singles, Singles] | None: ...
 
-    def features(self, hidden: Floats, mask: Mask, pooling: str = "auto") -> Floats:
+    def features(self, hidden: Singles, mask: Booleans, pooling: str = "auto") -> Singles:
         """Sentence vectors (b, h) of hidden states; "auto" pools as the checkpoint states."""
         ...
 
@@ -87,36 +89,37 @@ class Decoder(Network, Protocol):
 
     def forward(
         self,
-        token_ids: Tokens,
-        mask: Mask,
+        token_ids: Integers,
+        mask: Booleans,
         hook: Hook = float32,
         cache: Cache | None = None,
-    ) -> Floats:
+    ) -> Singles:
         """As of `Network`; `cache` holds what stands before these tokens, and takes them in."""
         ...
 
-    def logits(self, states: Floats, rows: Rows, hook: Hook = float32) -> Floats:
+    def logits(self, states: Singles, rows: Integers, hook: Hook = float32) -> Singles:
         """Logits (t, v) of hidden states (t, h); rows (t, 2), (sequence, position) of each."""
         ...
 
 
 def embed(
     model: Encoder,
-    token_lists: Sequence[Tokens],
+    token_lists: Sequence[Integers],
     hook: Hook = float32,
     *,
     pooling: str = "auto",
     tokens_per_batch: int = TOKENS_PER_BATCH,
     threads: int | None = None,
-    progress: Callable[[int], Any] | None = None,
-) -> Floats:
+    progress: Progress = silent,
+    description: str = "sentences",
+) -> Singles:
     """Sentence features (n, h) of token lists, in their order; they do not depend on `threads`.
 
-    progress : called after every batch with the number of sentences done in it
+    progress : told after every batch the number of sentences done in it
     """
     features = np.empty((len(token_lists), model.config.hidden), np.float32)
 
-    def work(group: Tokens, token_ids: Tokens, mask: Mask) -> None:
+    def work(group: Integers, token_ids: Integers, mask: Booleans) -> None:
         hidden = model.forward(token_ids, mask, hook)
         features[group] = model.features(hidden, mask, pooling)
 
@@ -126,5 +129,6 @@ def embed(
         tokens_per_batch=tokens_per_batch,
         threads=threads,
         progress=progress,
+        description=description,
     )
     return features

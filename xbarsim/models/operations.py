@@ -21,23 +21,22 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xbarsim.base.array_types import Booleans, Integers, Singles
 from xbarsim.models.graph import Step
 
-Floats = NDArray[np.float32]
-Rows = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-Reference = Callable[..., Floats]  # its operands are those of the step's kind
+Reference = Callable[..., Singles]  # its operands are those of the step's kind
 
 
 class Hook(Protocol):
     """What a forward pass calls for every step; the operands are those of the step's kind."""
 
-    def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Rows) -> Floats: ...
+    def __call__(
+        self, step: Step, reference: Reference, *operands: Any, rows: Integers
+    ) -> Singles: ...
 
 
-def float32(step: Step, reference: Reference, *operands: Any, rows: Rows) -> Floats:
+def float32(step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
     """The hook that leaves every step as it is."""
     return reference(*operands)
 
@@ -52,23 +51,23 @@ class Norm(StrEnum):
 # ---------------------------------------------------------------- products
 
 
-def linear(x: Floats, weight: Floats, bias: Floats) -> Floats:
+def linear(x: Singles, weight: Singles, bias: Singles) -> Singles:
     """`x @ weight.T + bias`: x (t, in), weight (out, in), bias (out,) -> (t, out)."""
-    y: Floats = x @ weight.T
+    y: Singles = x @ weight.T
     y += bias
     return y
 
 
-def product(a: Floats, b: Floats) -> Floats:
+def product(a: Singles, b: Singles) -> Singles:
     """Batched matrix product of two activations: (..., p, q) @ (..., q, r)."""
-    found: Floats = a @ b
+    found: Singles = a @ b
     return found
 
 
 # ---------------------------------------------------------------- functions
 
 
-def softmax(x: Floats, mask: Mask) -> Floats:
+def softmax(x: Singles, mask: Booleans) -> Singles:
     """Softmax over the last axis of x where the boolean `mask` (broadcast to x) is True, 0
     elsewhere.
     """
@@ -79,7 +78,7 @@ def softmax(x: Floats, mask: Mask) -> Floats:
     return x
 
 
-def layer_norm(x: Floats, weight: Floats, bias: Floats, epsilon: float) -> Floats:
+def layer_norm(x: Singles, weight: Singles, bias: Singles, epsilon: float) -> Singles:
     """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis."""
     x = x - x.mean(axis=-1, keepdims=True)
     variance = np.einsum("...h,...h->...", x, x)[..., None] / np.float32(x.shape[-1])
@@ -89,25 +88,25 @@ def layer_norm(x: Floats, weight: Floats, bias: Floats, epsilon: float) -> Float
     return x
 
 
-def rms_norm(x: Floats, weight: Floats, bias: Floats, epsilon: float) -> Floats:
+def rms_norm(x: Singles, weight: Singles, bias: Singles, epsilon: float) -> Singles:
     """x / sqrt(mean of x² + epsilon) * weight over the last axis; there is no bias to add."""
     power = np.einsum("...h,...h->...", x, x)[..., None] / np.float32(x.shape[-1])
-    scaled: Floats = x / np.sqrt(power + np.float32(epsilon)) * weight
+    scaled: Singles = x / np.sqrt(power + np.float32(epsilon)) * weight
     return scaled
 
 
-def gelu(x: Floats) -> Floats:
+def gelu(x: Singles) -> Singles:
     """x / 2 (1 + erf(x / sqrt 2))."""
     from scipy.special import erf
 
-    y: Floats = erf(x * np.float32(0.5**0.5))
+    y: Singles = erf(x * np.float32(0.5**0.5))
     y += 1
     y *= x
     y *= np.float32(0.5)
     return y
 
 
-def gelu_tanh(x: Floats) -> Floats:
+def gelu_tanh(x: Singles) -> Singles:
     """x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x³))): the approximation some checkpoints were
     trained with.
     """
@@ -123,29 +122,29 @@ def gelu_tanh(x: Floats) -> Floats:
     return y
 
 
-def gelu_quick(x: Floats) -> Floats:
+def gelu_quick(x: Singles) -> Singles:
     """x / (1 + exp(-1.702 x))."""
     with np.errstate(over="ignore"):  # exp of a large number: the limit is right
-        y: Floats = x / (1 + np.exp(np.float32(-1.702) * x))
+        y: Singles = x / (1 + np.exp(np.float32(-1.702) * x))
     return y
 
 
-def relu(x: Floats) -> Floats:
+def relu(x: Singles) -> Singles:
     """max(x, 0)."""
     return np.maximum(x, 0)
 
 
-def silu(x: Floats) -> Floats:
+def silu(x: Singles) -> Singles:
     """x / (1 + exp(-x))."""
     with np.errstate(over="ignore"):
-        y: Floats = x / (1 + np.exp(-x))
+        y: Singles = x / (1 + np.exp(-x))
     return y
 
 
 NORMS: dict[Norm, Reference] = {Norm.LAYER: layer_norm, Norm.RMS: rms_norm}
 
 # by the names that checkpoints state
-ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
+ACTIVATIONS: dict[str, Callable[[Singles], Singles]] = {
     "gelu": gelu,
     "gelu_new": gelu_tanh,
     "gelu_pytorch_tanh": gelu_tanh,

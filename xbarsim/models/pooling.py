@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from xbarsim.base.array_types import Booleans, Singles
 from xbarsim.base.errors import OutOfRangeError
-from xbarsim.models.operations import Floats, Mask
 
-Dense = tuple[Floats, Floats]  # weight (out, in), bias (out,)
+Dense = tuple[Singles, Singles]  # weight (out, in), bias (out,)
 
 
-def pool(hidden: Floats, mask: Mask, pooling: str, pooler: Dense | None = None) -> Floats:
+def pool(hidden: Singles, mask: Booleans, pooling: str, pooler: Dense | None = None) -> Singles:
     """One vector per sentence: hidden (b, s, h), mask (b, s) -> (b, h).
 
     "mean" over the real tokens, "cls": the first token, "pooler": tanh(W x_first + b) with `pooler`
@@ -16,21 +16,21 @@ def pool(hidden: Floats, mask: Mask, pooling: str, pooler: Dense | None = None) 
     """
     if pooling == "mean":
         counted = np.asarray(mask, dtype=np.float32)[:, :, None]
-        mean: Floats = (hidden * counted).sum(axis=1) / counted.sum(axis=1)
+        mean: Singles = (hidden * counted).sum(axis=1) / counted.sum(axis=1)
         return mean
     if pooling == "cls":
-        first: Floats = hidden[:, 0]
+        first: Singles = hidden[:, 0]
         return first
     if pooling == "pooler" and pooler is not None:
         weight, bias = pooler
-        pooled: Floats = np.tanh(hidden[:, 0] @ weight.T + bias)
+        pooled: Singles = np.tanh(hidden[:, 0] @ weight.T + bias)
         return pooled
     raise OutOfRangeError(
         f"pooling is {pooling!r}; allowed are 'mean', 'cls' and, with the pooler's weights, 'pooler'"
     )
 
 
-def unit_length(features: Floats) -> Floats:
+def unit_length(features: Singles) -> Singles:
     """Sentence vectors (b, h) divided by their lengths.
 
     Raises
@@ -43,5 +43,5 @@ def unit_length(features: Floats) -> Floats:
             f"{np.count_nonzero(length == 0)} sentences have features of 0, which cannot be "
             "normalised; look at the weights of the last layer norm of the checkpoint"
         )
-    normalised: Floats = features / length
+    normalised: Singles = features / length
     return normalised

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from xbarsim.base.array_types import Singles
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.operations import Floats
 
 EXTENSIONS = ("default", "linear", "llama3")
 
@@ -22,10 +22,10 @@ class Rotary:
     """
 
     width: int
-    frequencies: Floats
+    frequencies: Singles
 
 
-def rotate(x: Floats, rotary: Rotary, past: int) -> Floats:
+def rotate(x: Singles, rotary: Rotary, past: int) -> Singles:
     """Turn the pairs of x (b, heads, s, d) by their positions, the first of which is `past`."""
     half = rotary.width // 2
     position = (past + np.arange(x.shape[2])).astype(np.float32)
@@ -70,7 +70,7 @@ def rotary_of(path: Path, raw: Mapping[str, Any], width: int) -> Rotary:
     return Rotary(width, frequencies.astype(np.float32))
 
 
-def _llama3(path: Path, frequencies: Floats, parameters: Mapping[str, Any]) -> Floats:
+def _llama3(path: Path, frequencies: Singles, parameters: Mapping[str, Any]) -> Singles:
     """Low frequencies divided by `factor`, high ones kept, those between mixed (Llama 3.1)."""
     try:
         factor = float(parameters["factor"])

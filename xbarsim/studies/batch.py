@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xbarsim.base.array_types import Booleans, Integers, Singles
 from xbarsim.hardware.build import Hardware
 from xbarsim.models.batches import pad
 from xbarsim.models.graph import Kind, Role, Step
 from xbarsim.models.network import Encoder
-from xbarsim.models.operations import Floats, Reference, Rows
+from xbarsim.models.operations import Reference
 from xbarsim.studies.errors import check_output, error_statistics, token_rows
 from xbarsim.studies.examples import Examples
 
@@ -31,7 +32,7 @@ class Entries:
 
 def run_batch(
     model: Encoder, hardware: Hardware, examples: Examples, batch: slice
-) -> tuple[Floats, Entries]:
+) -> tuple[Singles, Entries]:
     """One batch through the float32 path, then through the hardware.
 
     Returns
@@ -55,12 +56,12 @@ class _Examples:
     tokens : (n,) real tokens of each example
     """
 
-    mask: NDArray[np.bool_]
-    starts: NDArray[np.int64]
-    tokens: NDArray[np.int64]
+    mask: Booleans
+    starts: Integers
+    tokens: Integers
 
     @classmethod
-    def of(cls, mask: NDArray[np.bool_], parts: int, examples: int) -> "_Examples":
+    def of(cls, mask: Booleans, parts: int, examples: int) -> "_Examples":
         """parts : consecutive sentences of an example"""
         example_of_token = np.argwhere(mask)[:, 0] // parts
         starts = np.searchsorted(example_of_token, np.arange(examples))
@@ -71,18 +72,18 @@ class _Examples:
         """Sums (n,) over the tokens of each example of values (t,)."""
         return np.add.reduceat(values, self.starts)
 
-    def count(self, values: NDArray[Any]) -> NDArray[np.int64]:
+    def count(self, values: NDArray[Any]) -> Integers:
         """Likewise of counts, some of them expected ones, in whole numbers."""
         return np.rint(self.total(values)).astype(np.int64)
 
-    def rows(self, step: Step, output: Floats) -> Floats:
+    def rows(self, step: Step, output: Singles) -> Singles:
         """Results (t, n) of the real tokens of a step, (t, n) or (b, heads, s, ...); scores of
         padding are 0.
         """
         if step.role is Role.ATTENTION_SCORES:
             real = self.mask[:, None, :, None] & self.mask[:, None, None, :]
             output = np.where(real, output, np.float32(0))
-        found: Floats = token_rows(output, self.mask)
+        found: Singles = token_rows(output, self.mask)
         return found
 
 
@@ -95,9 +96,9 @@ class _Float32:
     def __init__(self, hardware: Hardware, examples: _Examples) -> None:
         self.hardware = hardware
         self.examples = examples
-        self.outputs: dict[str, Floats] = {}
+        self.outputs: dict[str, Singles] = {}
 
-    def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Rows) -> Floats:
+    def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
         output = reference(*operands)
         if step.name in self.hardware:
             self.outputs[step.name] = self.examples.rows(step, output)
@@ -115,7 +116,7 @@ class _Measured:
         self,
         hardware: Hardware,
         examples: _Examples,
-        float32: dict[str, Floats],
+        float32: dict[str, Singles],
         first_sentence: int,
     ) -> None:
         self.hardware = hardware
@@ -124,7 +125,7 @@ class _Measured:
         self.first_sentence = first_sentence
         self.entries = Entries()
 
-    def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Rows) -> Floats:
+    def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
         if step.name not in self.hardware:
             return reference(*operands)
         exact = reference(*operands)
@@ -135,11 +136,11 @@ class _Measured:
         return self.function(step, exact, *operands)
 
     def matrix(
-        self, step: Step, exact: Floats, x: Floats, weight: Floats, bias: Floats, rows: Rows
-    ) -> Floats:
+        self, step: Step, exact: Singles, x: Singles, weight: Singles, bias: Singles, rows: Integers
+    ) -> Singles:
         array = self.hardware.arrays[step.name]
         product = array.multiply(x, rows + [self.first_sentence, 0], self.hardware.seed)
-        output: Floats = product.output + bias
+        output: Singles = product.output + bias
         data = self.errors(step, output, exact)
         for event, count in array.events_per_row.items():
             data[event] = count * self.examples.tokens
@@ -149,8 +150,8 @@ class _Measured:
         self.entries.layers[step.name] = data
         return output
 
-    def product(self, step: Step, exact: Floats, a: Floats, b: Floats) -> Floats:
-        output: Floats
+    def product(self, step: Step, exact: Singles, a: Singles, b: Singles) -> Singles:
+        output: Singles
         output, counts = self.hardware.products[step.name].multiply(
             a, b, self.examples.mask, self.first_sentence
         )
@@ -161,8 +162,8 @@ class _Measured:
         self.entries.products[step.name] = data
         return output
 
-    def function(self, step: Step, exact: Floats, *operands: Any) -> Floats:
-        output: Floats
+    def function(self, step: Step, exact: Singles, *operands: Any) -> Singles:
+        output: Singles
         output, saturations = self.hardware.units[step.name](*operands)
         data = self.errors(step, self.examples.rows(step, output), self.examples.rows(step, exact))
         held = token_rows(saturations[..., None], self.examples.mask).sum(axis=1)
@@ -170,7 +171,7 @@ class _Measured:
         self.entries.operations[step.name] = data
         return output
 
-    def errors(self, step: Step, output: Floats, exact: Floats) -> DataSets:
+    def errors(self, step: Step, output: Singles, exact: Singles) -> DataSets:
         """Of rows (t, n) against the float32 result for the same input, and against that of the
         float32 path.
         """

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from xbarsim.base.array_types import Integers, Singles
 from xbarsim.hardware import functions
 from xbarsim.models.batches import pad
 from xbarsim.models.graph import Kind, Step
 from xbarsim.models.network import Network
-from xbarsim.models.operations import Floats, Reference, Rows
+from xbarsim.models.operations import Reference
 from xbarsim.studies.examples import Examples
 
 CALIBRATION_TOKENS = 2048  # token vectors per matrix behind ranges and gains
@@ -23,10 +24,10 @@ class _Seen:
     ranges : {function: (largest |input|, largest |output|)}, {product: (largest |a|, largest |b|)}
     """
 
-    inputs: dict[str, Floats] = field(default_factory=dict)
+    inputs: dict[str, Singles] = field(default_factory=dict)
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Rows) -> Floats:
+    def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
         output = reference(*operands)
         if step.kind is Kind.MATRIX:
             self.inputs[step.name] = operands[0]
@@ -40,7 +41,7 @@ class _Seen:
 
 def calibration_inputs(
     model: Network, examples: Examples, batch_size: int, pool: Executor
-) -> tuple[dict[str, Floats], dict[str, tuple[float, float]]]:
+) -> tuple[dict[str, Singles], dict[str, tuple[float, float]]]:
     """What held-out examples say about the float32 path.
 
     Returns

@@ -1,13 +1,13 @@
 """Digital references: float32 and INT8 features of examples."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
-from typing import Any
 
-from xbarsim.base.progress import silent
+from xbarsim.base.array_types import Singles
+from xbarsim.base.progress import Progress, silent
 from xbarsim.models.batches import pad
 from xbarsim.models.network import Encoder
-from xbarsim.models.operations import Floats, Hook, float32
+from xbarsim.models.operations import Hook, float32
 from xbarsim.studies.examples import Examples
 
 
@@ -18,12 +18,12 @@ def digital_features(
     pool: Executor,
     *,
     hook: Hook = float32,
-    progress: Callable[[str, int], Callable[[int], Any]] = silent,
+    progress: Progress = silent,
     description: str = "",
-) -> Iterator[tuple[slice, Floats]]:
+) -> Iterator[tuple[slice, Singles]]:
     """Yields (batch, features (sentences, hidden)) of a digital path, whose steps are the hook's."""
 
-    def run(batch: slice) -> Floats:
+    def run(batch: slice) -> Singles:
         token_ids, mask = pad(examples.of(batch))
         hidden = model.forward(token_ids, mask, hook)
         return model.features(hidden, mask, examples.pooling)
