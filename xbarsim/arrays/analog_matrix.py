@@ -12,12 +12,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from xbarsim.arrays.array import Array, calibrate, solve_matrix
 from xbarsim.arrays.plan import MatrixPlan, plan_matrix
 from xbarsim.base.array_files import numbers
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.base.workers import one_blas_thread
 from xbarsim.config.study import Study, load_study, validate
 from xbarsim.devices.model import Programmed
 from xbarsim.devices.presets import load_device
@@ -112,7 +112,7 @@ class AnalogMatrix:
         samples = samples.astype(np.float32)
         moment = (samples.astype(np.float64) ** 2).mean(axis=0)
         device = load_device(chosen.device.name)
-        with _one_blas_thread():
+        with one_blas_thread():
             plan = plan_matrix(name, _whole("index", index), weight, moment, chosen, device)
             cells = tuple(plan.program(block) for block in range(plan.layout.row_blocks))
         self._set(plan, cells, samples)
@@ -122,7 +122,7 @@ class AnalogMatrix:
     ) -> None:
         """Solve the wires of programmed cells, and fit the converters to the samples."""
         self._plan, self._cells, self._samples = plan, cells, samples
-        with _one_blas_thread():
+        with one_blas_thread():
             self._array = calibrate(solve_matrix(plan, cells), samples)
 
     @property
@@ -216,7 +216,7 @@ class AnalogMatrix:
         x = _matrix("x", x, f"(b, {self.shape[1]})", self.shape[1], least=0).astype(np.float32)
         numbers_of_rows = _whole("first_row", first_row) + np.arange(len(x), dtype=np.int64)
         rows = np.column_stack([numbers_of_rows, np.zeros_like(numbers_of_rows)])
-        with _one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             product = self._array.multiply(x, rows, self.study.seed)
         if not (np.isfinite(product.output).all() and np.isfinite(product.array_energy).all()):
             raise OutOfRangeError(
@@ -229,11 +229,6 @@ class AnalogMatrix:
             dac_saturations=product.dac_saturations,
             adc_saturations=product.adc_saturations,
         )
-
-
-def _one_blas_thread() -> threadpool_limits:
-    """BLAS on one thread, as in a run: the same bits on any machine load."""
-    return threadpool_limits(limits=1, user_api="blas")
 
 
 def _matrix(
