@@ -17,7 +17,7 @@ from timeit import timeit
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xbarsim.arrays.array import calibrate, program_matrix
+from xbarsim.arrays.in_situ.matrix import calibrate, program_matrix
 from xbarsim.config.study import validate
 from xbarsim.devices.presets import load_device
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from xbarsim.arrays.array import calibrate, program_matrix
+from xbarsim.arrays.in_situ.matrix import calibrate, program_matrix
 from xbarsim.config.study import validate
 from xbarsim.devices.presets import load_device
 

@@ -7,7 +7,7 @@ import pytest
 from array_cases import IDEAL, WIRES, build, names, study
 from reference import dense_solve, dense_transfer
 
-from xbarsim.arrays.array import calibrate, program_matrix
+from xbarsim.arrays.in_situ.matrix import calibrate, program_matrix
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.devices.presets import load_device
 from xbarsim.devices.streams import Streams
@@ -531,7 +531,7 @@ def test_columns_in_pieces_are_the_same_columns(noisy, monkeypatch):
     x, array = noisy
     whole = array.multiply(x, names(300), 1)
     monkeypatch.setattr(
-        "xbarsim.arrays.array.CURRENT_COLUMNS", 16
+        "xbarsim.arrays.in_situ.matrix.CURRENT_COLUMNS", 16
     )  # pieces that end within an output's conversions
     pieces = array.multiply(x, names(300), 1)
     # a product of fewer columns may round otherwise, which moves a conversion now and then by a code

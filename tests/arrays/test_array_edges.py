@@ -7,10 +7,10 @@ import pytest
 from array_cases import IDEAL, WIRES, build, names, study
 
 from xbarsim.arrays import array as arrays
-from xbarsim.arrays.array import calibrate, program_matrix, second_moment
-from xbarsim.arrays.converters import InputCoder, only_sign
-from xbarsim.arrays.layout import Layout
-from xbarsim.arrays.tile import attenuation, program_row_block
+from xbarsim.arrays.in_situ.matrix import calibrate, program_matrix, second_moment
+from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
+from xbarsim.arrays.in_situ.layout import Layout
+from xbarsim.arrays.in_situ.tiles import attenuation, program_row_block
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.config.arrays import Dac
 from xbarsim.config.study import validate

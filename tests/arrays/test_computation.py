@@ -9,7 +9,7 @@ from reference import counted_product, dense_transfer
 from scipy.special import ndtr
 
 from xbarsim.arrays import computation
-from xbarsim.arrays.computation import Crossbars, normal_quantiles
+from xbarsim.arrays.counting.crossbars import Crossbars, normal_quantiles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.config.study import validate
 from xbarsim.kernels.arrays.counting import add_noise, conversion_moments, moebius

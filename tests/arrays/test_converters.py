@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xbarsim.arrays.converters import InputCoder, adc_full_scale, code_range
+from xbarsim.arrays.in_situ.input_coder import InputCoder, adc_full_scale, code_range
 from xbarsim.config.arrays import Adc, Dac
 from xbarsim.kernels.arrays.converters import convert_accumulate
 from xbarsim.kernels.devices.random import add_normal, mix, normal_pair, row_keys

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from xbarsim.arrays.layout import Layout, slices
-from xbarsim.arrays.mapping import (
+from xbarsim.arrays.in_situ.layout import Layout, slices
+from xbarsim.arrays.in_situ.encoding import (
     CLIP_QUANTILES,
     choose_clip,
     encode,

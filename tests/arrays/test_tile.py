@@ -5,8 +5,8 @@ import pytest
 from reference import dense_transfer
 
 from xbarsim import Crossbar
-from xbarsim.arrays.layout import Layout
-from xbarsim.arrays.tile import (
+from xbarsim.arrays.in_situ.layout import Layout
+from xbarsim.arrays.in_situ.tiles import (
     attenuation,
     has_wires,
     program_row_block,

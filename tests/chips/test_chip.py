@@ -7,7 +7,7 @@ import pytest
 from chip_cases import CIRCUITS, IN_SITU, approx, edited
 
 from xbarsim import config
-from xbarsim.arrays.array import calibrate, program_matrix
+from xbarsim.arrays.in_situ.matrix import calibrate, program_matrix
 from xbarsim.chips import chip as chips
 from xbarsim.chips.components import load_component, storage_area
 from xbarsim.chips.lowering import lower

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from xbarsim.arrays.array import Array, calibrate, solve_matrix
-from xbarsim.arrays.plan import MatrixPlan, plan_matrix
+from xbarsim.arrays.in_situ.matrix import Array
+from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, solve_matrix
+from xbarsim.arrays.in_situ.ranges import with_ranges
+from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_files import numbers
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.config.study import Study, load_study, validate
@@ -45,7 +47,7 @@ class AnalogProduct:
 
 
 class AnalogMatrix:
-    """A weight matrix on programmed tiles, with wires solved and converters calibrated; immutable.
+    """A weight matrix on programmed tiles, with wires solved and converter ranges set; immutable.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ class AnalogMatrix:
     Attributes
     ----------
     study : the Study as it applies to this matrix
-    array : the `arrays.array.Array` behind it: ranges, gains, transfer matrices, counts of the
+    array : the `in_situ.matrix.Array` behind it: ranges, gains, transfer matrices, counts of the
         write
 
     Raises
@@ -104,17 +106,27 @@ class AnalogMatrix:
         chosen = _study(study)
         seed = _whole("seed", chosen.seed if seed is None else seed)
         chosen = chosen.model_copy(update={"seed": seed})
-        if chosen.for_layer(name).products.weights != "in_situ":
+        chosen = chosen.for_layer(name)
+        if chosen.products.weights != "in_situ":
             raise ConfigError(
                 f'study {chosen.name}: products.weights is not "in_situ" for {name!r}; an '
                 "AnalogMatrix lies on in-situ tiles"
             )
         samples = samples.astype(np.float32)
         moment = (samples.astype(np.float64) ** 2).mean(axis=0)
-        device = load_device(chosen.device.name)
+        device = load_device(chosen.device.name).in_study(chosen)
         with _one_blas_thread():
-            plan = plan_matrix(name, _whole("index", index), weight, moment, chosen, device)
+            plan = plan_matrix(
+                name=name,
+                index=_whole("index", index),
+                weight=weight,
+                moment=moment,
+                settings=InSituSettings.of(chosen),
+                device=device,
+                seed=chosen.seed,
+            )
             cells = tuple(plan.program(block) for block in range(plan.layout.row_blocks))
+        self._study = chosen
         self._set(plan, cells, samples)
 
     def _set(
@@ -123,16 +135,16 @@ class AnalogMatrix:
         """Solve the wires of programmed cells, and fit the converters to the samples."""
         self._plan, self._cells, self._samples = plan, cells, samples
         with _one_blas_thread():
-            self._array = calibrate(solve_matrix(plan, cells), samples)
+            self._array = with_ranges(solve_matrix(plan, cells), samples)
 
     @property
     def study(self) -> Study:
         """The study as it applies to this matrix."""
-        return self._plan.study
+        return self._study
 
     @property
     def array(self) -> Array:
-        """The calibrated array, for those who read the code."""
+        """The array behind it, for those who read the code."""
         return self._array
 
     @property
@@ -193,6 +205,7 @@ class AnalogMatrix:
         blocks = given.reshape(len(self._cells), -1, *given.shape[-2:])
         cells = tuple(map(_with_conductance, self._cells, blocks))
         changed = type(self).__new__(type(self))
+        changed._study = self._study
         changed._set(self._plan, cells, self._samples)
         return changed
 

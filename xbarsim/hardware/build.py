@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.arrays import dense
-from xbarsim.arrays.array import calibrate, program_matrix
-from xbarsim.arrays.layout import layout_of
+from xbarsim.arrays.in_situ.matrix import calibrate, program_matrix
+from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.base.progress import silent
 from xbarsim.hardware import products
 from xbarsim.models import bert

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.arrays.array import Product, calibrate, program_matrix
-from xbarsim.arrays.computation import Crossbars, rounded
-from xbarsim.arrays.layout import layout_of
-from xbarsim.arrays.operands import SwitchOperand
+from xbarsim.arrays.in_situ.matrix import Product, calibrate, program_matrix
+from xbarsim.arrays.counting.crossbars import Crossbars, rounded
+from xbarsim.arrays.in_situ.layout import layout_of
+from xbarsim.arrays.counting.operands import SwitchOperand
 from xbarsim.base.units import NANO
 from xbarsim.kernels.devices.random import row_keys
 from xbarsim.models import bert
