@@ -10,13 +10,14 @@ from tiny import SENTENCES, make_tiny_place, tiny_study
 import xbarsim
 from xbarsim.arrays.analog_matrix import AnalogMatrix
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.base.workers import worker_threads
 from xbarsim.config.study import load_study, validate
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware import products
 from xbarsim.hardware.build import program_arrays
 from xbarsim.models import bert, checkpoint, int8
 from xbarsim.studies.calibration import calibration_inputs
-from xbarsim.studies.examples import Examples, worker_threads
+from xbarsim.studies.examples import Examples
 from xbarsim.studies.prepare import tokenize
 
 IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}

@@ -60,7 +60,7 @@ def registry(tmp_path, monkeypatch):
 
 
 def test_from_a_directory_of_packages(registry, tmp_path):
-    directory = fetch.fetch("demo-task", tmp_path / "source", progress=False)
+    directory = fetch.fetch("demo-task", tmp_path / "source")
     assert (directory / "task.tsv").read_bytes() == CONTENT and fetch.is_present(
         "task", "demo-task"
     )
@@ -69,23 +69,21 @@ def test_from_a_directory_of_packages(registry, tmp_path):
 
 def test_from_a_directory_of_unpacked_files(registry, tmp_path):
     (tmp_path / "source" / "task.tsv").write_bytes(CONTENT)
-    assert (
-        fetch.fetch("demo-task", tmp_path / "source", progress=False) / "task.tsv"
-    ).read_bytes() == CONTENT
+    assert (fetch.fetch("demo-task", tmp_path / "source") / "task.tsv").read_bytes() == CONTENT
 
 
 def test_a_damaged_file_is_refused_and_leaves_nothing(registry, tmp_path):
     (tmp_path / "source" / "task.tsv").write_bytes(CONTENT + b"x")
     with pytest.raises(FetchError, match="sha256 is .*, expected .*remove it and fetch again"):
-        fetch.fetch("demo-task", tmp_path / "source", progress=False)
+        fetch.fetch("demo-task", tmp_path / "source")
     assert not fetch.is_present("task", "demo-task")
     assert not list((tmp_path / "cache").rglob(".incomplete*"))
 
 
 def test_a_damaged_copy_in_the_cache_is_replaced(registry, tmp_path):
-    directory = fetch.fetch("demo-task", tmp_path / "source", progress=False)
+    directory = fetch.fetch("demo-task", tmp_path / "source")
     (directory / "task.tsv").write_bytes(b"damaged")
-    fetch.fetch("demo-task", tmp_path / "source", progress=False)
+    fetch.fetch("demo-task", tmp_path / "source")
     assert (directory / "task.tsv").read_bytes() == CONTENT
 
 
@@ -103,7 +101,7 @@ def test_a_copy_is_checked_before_it_is_used_and_fetched_again(registry, tmp_pat
 
 
 def test_a_damaged_copy_that_cannot_be_fetched_again_is_named(registry, tmp_path, monkeypatch):
-    fetch.fetch("demo-task", tmp_path / "source", progress=False)
+    fetch.fetch("demo-task", tmp_path / "source")
     path = fetch.locate("demo-task", "task")
     path.write_bytes(CONTENT[:-4])
 
@@ -116,7 +114,7 @@ def test_a_damaged_copy_that_cannot_be_fetched_again_is_named(registry, tmp_path
 
 
 def test_an_intact_copy_is_hashed_once(registry, tmp_path, monkeypatch):
-    fetch.fetch("demo-task", tmp_path / "source", progress=False)
+    fetch.fetch("demo-task", tmp_path / "source")
     hashed = []
     real = fetch.sha256_of
     monkeypatch.setattr(fetch, "sha256_of", lambda path: hashed.append(path) or real(path))
@@ -145,8 +143,12 @@ def test_pip_is_asked_for_the_exact_file(registry, tmp_path, monkeypatch):
 
     real = fetch.subprocess.Popen
     monkeypatch.setattr(fetch.subprocess, "Popen", popen)
-    fetch.fetch("demo-task", progress=False)
+    told = []
+    fetch.fetch("demo-task", progress=lambda name, total: told.append((name, total)) or told.append)
     assert fetch.is_present("task", "demo-task")
+    size = (tmp_path / "source" / "demo-1.0-py3-none-any.whl").stat().st_size
+    assert told[0] == ("demo-task", size)
+    assert sum(told[1:]) == size
     assert {"download", "--no-deps", "--require-hashes"} <= set(asked[0])
 
 
@@ -159,7 +161,7 @@ def test_pip_failing_says_why(registry, monkeypatch):
         lambda command, **options: real([sys.executable, "-c", code], **options),
     )
     with pytest.raises(FetchError, match="No matching distribution.*--from DIRECTORY"):
-        fetch.fetch("demo-task", progress=False)
+        fetch.fetch("demo-task")
 
 
 def test_unknown_names_get_a_guess(registry):

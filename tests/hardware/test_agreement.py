@@ -11,6 +11,7 @@ import tomli_w
 from scipy.special import stdtrit
 from tiny import WORDS, make_tiny_bert
 
+from xbarsim.base.workers import worker_threads
 from xbarsim.config.study import load_study
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware import products
@@ -20,7 +21,7 @@ from xbarsim.models.checkpoint import load_bert, load_tokenizer
 from xbarsim.report import summary as aggregate
 from xbarsim.studies import run as runner
 from xbarsim.studies.calibration import calibration_inputs
-from xbarsim.studies.examples import Examples, worker_threads
+from xbarsim.studies.examples import Examples
 from xbarsim.studies.prepare import tokenize
 from xbarsim.studies.trace import read_trace
 

@@ -20,7 +20,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 def fetched(*names):
     for name in names:
         try:
-            fetch.fetch(name, progress=False)
+            fetch.fetch(name)
         except FetchError as error:
             pytest.skip(f"{name} cannot be fetched: {error}")
 

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from xbarsim.arrays.in_situ.matrix import Array
 from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, solve_matrix
@@ -20,6 +19,7 @@ from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_files import numbers
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.base.workers import one_blas_thread
 from xbarsim.config.study import Study, load_study, validate
 from xbarsim.devices.model import Programmed
 from xbarsim.devices.presets import load_device
@@ -115,7 +115,7 @@ class AnalogMatrix:
         samples = samples.astype(np.float32)
         moment = (samples.astype(np.float64) ** 2).mean(axis=0)
         device = load_device(chosen.device.name).in_study(chosen)
-        with _one_blas_thread():
+        with one_blas_thread():
             plan = plan_matrix(
                 name=name,
                 index=_whole("index", index),
@@ -134,7 +134,7 @@ class AnalogMatrix:
     ) -> None:
         """Solve the wires of programmed cells, and fit the converters to the samples."""
         self._plan, self._cells, self._samples = plan, cells, samples
-        with _one_blas_thread():
+        with one_blas_thread():
             self._array = with_ranges(solve_matrix(plan, cells), samples)
 
     @property
@@ -229,7 +229,7 @@ class AnalogMatrix:
         x = _matrix("x", x, f"(b, {self.shape[1]})", self.shape[1], least=0).astype(np.float32)
         numbers_of_rows = _whole("first_row", first_row) + np.arange(len(x), dtype=np.int64)
         rows = np.column_stack([numbers_of_rows, np.zeros_like(numbers_of_rows)])
-        with _one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             product = self._array.multiply(x, rows, self.study.seed)
         if not (np.isfinite(product.output).all() and np.isfinite(product.array_energy).all()):
             raise OutOfRangeError(
@@ -242,11 +242,6 @@ class AnalogMatrix:
             dac_saturations=product.dac_saturations,
             adc_saturations=product.adc_saturations,
         )
-
-
-def _one_blas_thread() -> threadpool_limits:
-    """BLAS on one thread, as in a run: the same bits on any machine load."""
-    return threadpool_limits(limits=1, user_api="blas")
 
 
 def _matrix(

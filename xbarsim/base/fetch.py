@@ -26,6 +26,7 @@ from pathlib import Path
 from platformdirs import user_cache_dir
 
 from xbarsim.base.errors import FetchError
+from xbarsim.base.progress import Done, Progress, silent
 from xbarsim.base.toml_files import packaged
 
 HUB_FILES = (
@@ -84,7 +85,7 @@ def is_present(kind, name):
     return all((directory / file).is_file() for file in registry()[kind][name]["files"])
 
 
-def locate(path_or_name, kind, *, progress=True):
+def locate(path_or_name, kind, *, progress: Progress = silent):
     """The path of a model (a directory) or task (a file): a local path as it is, a known name from
     the cache, fetched when missing or damaged, and of models `owner/name` from the hub.
 
@@ -110,14 +111,14 @@ def locate(path_or_name, kind, *, progress=True):
     raise FetchError(_unknown(name, kind))
 
 
-def fetch(name, source=None, *, progress=True):
+def fetch(name, source=None, *, progress: Progress = silent):
     """Bring a named model or task into the cache, unless a verified copy is there.
 
     Parameters
     ----------
     name : str, a key of the registry
     source : directory that holds the package files or the unpacked files, instead of the network
-    progress : bool, show a progress bar on a terminal
+    progress : told of the bytes of every download
 
     Returns
     -------
@@ -168,9 +169,8 @@ def _bring(kind, name, source, progress):
             _copy_files(Path(source), entry, staging)
         else:
             try:
-                _unpack_files(
-                    _archive(entry, scratch, source, name if progress else None), entry, staging
-                )
+                archive = _archive(entry, scratch, source, progress(name, download_size(entry)))
+                _unpack_files(archive, entry, staging)
             except FetchError as error:
                 if (
                     source is not None
@@ -253,21 +253,12 @@ def _unknown(name, kind=None):
 # ---------------------------------------------------------------- a package index
 
 
-def _archive(entry, scratch, source, bar_name):
+def _archive(entry, scratch, source, done):
     """Path of the archive that holds the entry's files, downloaded (or taken from `source`) and
     verified.
     """
-    from tqdm import tqdm
-
     packages = registry()["archive"][entry["archive"]]
-    with tqdm(
-        total=download_size(entry),
-        unit="B",
-        unit_scale=True,
-        desc=bar_name,
-        disable=None if bar_name else True,
-    ) as bar:
-        paths = [_package(package, source, bar) for package in packages]
+    paths = [_package(package, source, _Bytes(done)) for package in packages]
     if "part" not in packages[0]:
         return paths[0]
     joined = scratch / "joined"
@@ -278,9 +269,22 @@ def _archive(entry, scratch, source, bar_name):
     return joined
 
 
-def _package(package, source, bar):
+class _Bytes:
+    """How many bytes of one package are here, told to a progress as they grow."""
+
+    def __init__(self, done: Done) -> None:
+        self.done = done
+        self.count = 0
+
+    def reach(self, count: int) -> None:
+        """`count` bytes are here by now."""
+        if count > self.count:
+            self.done(count - self.count)
+            self.count = count
+
+
+def _package(package, source, progress):
     """Path of one verified package file."""
-    done = bar.n
     path = (Path(source) if source is not None else _downloads()) / package["file"]
     if source is not None and not path.is_file():
         raise FetchError(
@@ -288,17 +292,17 @@ def _package(package, source, bar):
         )
     if not path.is_file() or source is None and sha256_of(path) != package["sha256"]:
         with _scratch(path.parent) as scratch:
-            _pip_download(package, scratch, bar)
+            _pip_download(package, scratch, progress)
             _verify(scratch / "saved" / package["file"], package["sha256"])
             (scratch / "saved" / package["file"]).replace(path)
     _verify(path, package["sha256"])
-    bar.update(done + package["size"] - bar.n)
+    progress.reach(package["size"])
     return path
 
 
-def _pip_download(package, scratch, bar):
+def _pip_download(package, scratch, progress):
     """Run `pip download` for one package into scratch/saved, with the user's settings; its growth
-    moves the bar.
+    is told to `progress`.
 
     pip checks the hash before anything of a source package is run; setuptools, which pip needs to
     look into one, comes by pip's own build isolation.
@@ -330,7 +334,7 @@ def _pip_download(package, scratch, bar):
     if not package["file"].endswith(".whl"):
         command += ["--no-binary", package["requirement"].partition("==")[0]]
     temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch / "temporary"))
-    done, log = bar.n, scratch / "log.txt"
+    log = scratch / "log.txt"
     with log.open("wb") as output:
         pip = subprocess.Popen(
             command,
@@ -341,7 +345,7 @@ def _pip_download(package, scratch, bar):
         )
         try:
             while pip.poll() is None:
-                bar.update(max(0, done + min(_largest_file(scratch), package["size"]) - bar.n))
+                progress.reach(min(_largest_file(scratch), package["size"]))
                 time.sleep(0.1)
         finally:
             pip.kill()

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import Field
 
 from xbarsim.base.files import replacing
+from xbarsim.base.progress import silent
 from xbarsim.base.toml_files import packaged, parse, read_text, validated
 from xbarsim.base.units import MEGA, NANO, SQUARE_MILLIMETRE
 from xbarsim.chips.chip import load_chip
@@ -86,17 +87,15 @@ def load_claims(path=None):
 # ---------------------------------------------------------------- every claim, and all of them at once
 
 
-def judge(claims, batches=(1, 128), samples=64, held=(), progress=None):
+def judge(claims, batches=(1, 128), samples=64, held=(), progress=silent):
     """([Verdict] of every claim at every batch, [Together] of every batch).
 
-    held : labels of assumptions that stay at their value;  progress : `progress(description,
-        total)` returns a function
-    that is called after every sweep
+    held : labels of assumptions that stay at their value
     """
     names = dict.fromkeys([claims.subject, *(claim.chip for claim in claims.claim)])
     descriptions = {name: load_chip(name) for name in names}
     steps = len(batches) * (len(claims.claim) + 1)
-    done = progress("sweeps", steps) if progress else (lambda k: None)
+    done = progress("sweeps", steps)
     verdicts, together = [], []
     for batch in batches:
         space = Space(descriptions, claims.model, claims.sequence, batch, held)

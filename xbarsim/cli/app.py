@@ -89,7 +89,7 @@ def _fetch(
     from xbarsim.base import fetch
 
     if name is not None:
-        print(fetch.fetch(name, source))
+        print(fetch.fetch(name, source, progress=_progress))
     elif show:
         rows = [
             (

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from xbarsim.base.progress import Done
+
 
 def print_table(header, rows):
     """Columns as wide as their widest cell; all cells are strings."""
@@ -13,11 +15,18 @@ def print_table(header, rows):
         )
 
 
-def progress(description, total):
+def progress(description: str, total: int) -> Done:
     """A progress bar on a terminal; returns its `update`."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=description, unit="", disable=None, leave=False).update
+    return tqdm(
+        total=total,
+        desc=description,
+        unit="",
+        unit_scale=total >= 1_000_000,
+        disable=None,
+        leave=False,
+    ).update
 
 
 def say(text):

@@ -44,7 +44,7 @@ def evaluate(
     from xbarsim.models.network import is_decoder
     from xbarsim.studies import language, prepare
 
-    path = fetch.locate(model, "model")
+    path = fetch.locate(model, "model", progress=progress)
     if is_decoder(path):
         _refuse({"--calibration": calibration}, "an encoder")
         if reference != "float32":
@@ -99,7 +99,7 @@ def generate(
     from xbarsim.models.network import is_decoder, load_network
     from xbarsim.studies import language
 
-    path = fetch.locate(model, "model")
+    path = fetch.locate(model, "model", progress=progress)
     if not is_decoder(path):
         raise typer.BadParameter(
             f"{model} does not predict the next token; name a decoder such as "

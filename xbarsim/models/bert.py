@@ -10,13 +10,13 @@ bias as in T5).
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.base.progress import Progress, silent
+from xbarsim.base.workers import worker_threads
 
 MATRICES = ("query", "key", "value", "attention_output", "intermediate", "output")
 
@@ -336,13 +336,14 @@ def embed(
     pooling="auto",
     tokens_per_batch=2048,
     threads=None,
-    progress=None,
+    progress: Progress = silent,
+    description="sentences",
 ):
     """Sentence features (n, h) float32 of token lists, in their order; batches run on a pool of
     threads.
 
-    `progress(k)` is called from the calling thread after every batch with the number of sentences
-    done in it. The result does not depend on `threads`.
+    Progress is called from the calling thread, after every batch with the number of sentences in
+    it. The result does not depend on `threads`.
     """
     groups = batches(token_lists, tokens_per_batch)
     features = np.empty((len(token_lists), model.config.hidden), np.float32)
@@ -353,19 +354,9 @@ def embed(
         features[group] = sentence_features(model, hidden, mask, pooling)
         return len(group)
 
-    with (
-        threadpool_limits(limits=1, user_api="blas"),
-        ThreadPoolExecutor(threads or _cores()) as pool_of_threads,
-    ):
-        for done in pool_of_threads.map(
-            run, groups[::-1]
-        ):  # long ones first: the threads end together
-            if progress is not None:
-                progress(done)
+    done = progress(description, len(token_lists))
+    long_first = groups[::-1]  # so that the threads end together
+    with worker_threads(threads) as pool_of_threads:
+        for count in pool_of_threads.map(run, long_first):
+            done(count)
     return features
-
-
-def _cores():
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

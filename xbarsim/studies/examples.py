@@ -1,12 +1,8 @@
-"""Tokenised examples in batches of fixed composition, and the threads that work on them."""
+"""Tokenised examples in batches of fixed composition."""
 
-import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numba
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 
 @dataclass(frozen=True)
@@ -36,19 +32,3 @@ class Examples:
     def of(self, batch):
         """Token lists of a slice of examples."""
         return self.tokens[batch.start * self.parts : batch.stop * self.parts]
-
-
-@contextlib.contextmanager
-def worker_threads(count=None):
-    """A pool of `count` threads (all cores if None) with BLAS on one thread inside."""
-    with (
-        threadpool_limits(limits=1, user_api="blas"),
-        ThreadPoolExecutor(count or numba.config.NUMBA_DEFAULT_NUM_THREADS) as pool,
-    ):
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(
-                cancel_futures=True
-            )  # an interrupted run stops at once, not after all batches
-            raise

@@ -1,13 +1,13 @@
 """Scores of decoders: perplexity of a text, minimal pairs, questions with choices; generation."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from xbarsim.base import fetch
 from xbarsim.base.errors import OutOfRangeError, TaskError
+from xbarsim.base.progress import silent
+from xbarsim.base.workers import worker_threads
 from xbarsim.models import bert
 from xbarsim.models.decoder import Cache, Operations, hidden_states, logits
 from xbarsim.models.network import load_network
@@ -74,7 +74,7 @@ def evaluate_language(
     windows=None,
     limit=None,
     forward=Forward(),
-    progress=None,
+    progress=silent,
 ):
     """Score a decoder.
 
@@ -87,7 +87,6 @@ def evaluate_language(
         None), how many from the start (all if None)
     limit : how many pairs or questions, evenly spread; all if None
     forward : Forward
-    progress : function (description, total) -> done(k)
 
     Returns
     -------
@@ -119,7 +118,9 @@ def evaluate_language(
 # ---------------------------------------------------------------- log-probabilities
 
 
-def log_probabilities(model, sequences, forward=Forward(), progress=None):
+def log_probabilities(
+    model, sequences, forward=Forward(), progress=silent, description="sequences"
+):
     """Natural logarithms of the probabilities of the tokens after the first of every sequence.
 
     Parameters
@@ -142,11 +143,11 @@ def log_probabilities(model, sequences, forward=Forward(), progress=None):
             results[k] = _of_sequence(model, states[number], sequences[k], forward.linear, number)
         return len(group)
 
-    threads = forward.threads or bert._cores()
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        for done in pool.map(run, groups[::-1]):
-            if progress is not None:
-                progress(done)
+    done = progress(description, len(sequences))
+    long_first = groups[::-1]  # so that the threads end together
+    with worker_threads(forward.threads) as pool:
+        for count in pool.map(run, long_first):
+            done(count)
     return results
 
 
@@ -177,8 +178,7 @@ def _perplexity(model, tokenizer, task, *, window, stride, windows, forward, pro
     ids, offsets = _tokens_of_text(tokenizer, task)
     pieces = _windows(len(ids), window, stride, windows)
     sequences = [ids[start:stop] for start, stop, _ in pieces]
-    done = progress and progress("windows", len(sequences))
-    found = log_probabilities(model, sequences, forward, done)
+    found = log_probabilities(model, sequences, forward, progress, "windows")
     scored = [values[-new:] for (values, _), (_, _, new) in zip(found, pieces, strict=True)]
     losses = -np.concatenate(scored)
     spans = [offsets[stop - new : stop] for _, stop, new in pieces]
@@ -258,8 +258,7 @@ def _minimal_pairs(model, tokenizer, task, *, limit, forward, progress):
     start = _beginning(model, tokenizer)
     sentences = [sentence for k in chosen for sentence in task.pairs[k]]
     sequences = [_sequence(model, tokenizer, start, sentence) for sentence in sentences]
-    done = progress and progress("sentences", len(sequences))
-    found = log_probabilities(model, sequences, forward, done)
+    found = log_probabilities(model, sequences, forward, progress, "sentences")
     totals = np.array([values.sum() for values, _ in found]).reshape(-1, 2)
     right = totals[:, 0] > totals[:, 1]
     groups = {}
@@ -281,8 +280,7 @@ def _questions(model, tokenizer, task, *, limit, forward, progress):
             sequence, length = _continued(model, tokenizer, start, context, choice)
             sequences.append(sequence)
             lengths.append(length)
-    done = progress and progress("continuations", len(sequences))
-    found = log_probabilities(model, sequences, forward, done)
+    found = log_probabilities(model, sequences, forward, progress, "continuations")
     right = []
     normalised = []
     place = 0
@@ -404,7 +402,7 @@ def _next_token(scores, temperature, rng):
     return int(rng.choice(len(weights), p=weights / weights.sum()))
 
 
-def load_text_or_questions(path_or_name):
+def load_text_or_questions(path_or_name, progress=silent):
     """A language task of a file, or the sentences of a task that `xbarsim fetch --list` knows as a
     text.
 
@@ -414,13 +412,13 @@ def load_text_or_questions(path_or_name):
     """
     name = str(path_or_name)
     if name in fetch.registry()["task"]:
-        task = load_task(name)
+        task = load_task(name, progress)
         return Text(name, "\n".join(task.texts()), task.sha256)
-    return load_language_task(fetch.locate(path_or_name, "task"))
+    return load_language_task(fetch.locate(path_or_name, "task", progress=progress))
 
 
 def evaluate_files(
-    model, task, *, window=None, stride=None, windows=None, limit=None, progress=None
+    model, task, *, window=None, stride=None, windows=None, limit=None, progress=silent
 ):
     """`evaluate_language` of a path or name of a model and of a task.
 
@@ -429,7 +427,7 @@ def evaluate_files(
     TaskError : options of texts with pairs or questions, or the other way round; and what the
         readers raise
     """
-    found = load_text_or_questions(task)
+    found = load_text_or_questions(task, progress)
     is_text = isinstance(found, Text)
     if not is_text and (window, stride, windows) != (None, None, None):
         raise TaskError(f"{task} is no text: windows and strides need one")
@@ -437,7 +435,7 @@ def evaluate_files(
         raise TaskError(
             f"{task} is a text: a limit of examples needs pairs or questions; use windows"
         )
-    network = load_network(fetch.locate(model, "model"))
+    network = load_network(fetch.locate(model, "model", progress=progress))
     if window is None:
         window = min(512, network.model.config.max_tokens)
     return evaluate_language(

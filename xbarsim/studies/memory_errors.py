@@ -12,6 +12,7 @@ import numpy as np
 
 from xbarsim.arrays import dense
 from xbarsim.base.errors import OutOfRangeError
+from xbarsim.base.progress import silent
 from xbarsim.base.units import interval_x100
 from xbarsim.devices.presets import load_device
 from xbarsim.models import bert, int8
@@ -62,7 +63,7 @@ class Report:
     notes: tuple[str, ...] = ()
 
 
-def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
+def run(study, lengths=(), rates=(), chips=0, threads=None, progress=silent):
     """Report of segments of the given lengths and of stated bit-error rates, on `chips` chips each
     (0: no model).
 
@@ -84,7 +85,7 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
     model, scored = prepared.model, prepared.scored
     ranges = int8.input_ranges(model, prepared.calibration, threads=threads)
     names = bert.matrix_names(model.config)
-    done = progress and progress("models read from memory", 1 + chips * len(entries))
+    done = progress("models read from memory", 1 + chips * len(entries))
 
     def metric(read=None):
         features = bert.embed(
@@ -94,8 +95,7 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=None):
             pooling=study.task.pooling,
             threads=threads,
         )
-        if done:
-            done(1)
+        done(1)
         return value_of(scored, prepared.head.predict(features), prepared.metric)
 
     reference, rows = metric(), []

@@ -7,10 +7,11 @@ import zipfile
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from xbarsim.base import fetch
 from xbarsim.base.errors import ConfigError, FetchError, OutOfRangeError, TaskError
+from xbarsim.base.progress import silent
+from xbarsim.base.workers import one_blas_thread
 from xbarsim.models import bert, checkpoint, int8
 from xbarsim.tasks.files import load_task
 from xbarsim.tasks.metrics import METRICS, Metric, metrics
@@ -111,7 +112,7 @@ def choose_head(
     pooling="auto",
     probe_examples=2000,
     threads=None,
-    progress=None,
+    progress=silent,
 ):
     """The head for a task, and the task with classes in the head's order and the split that was
     used.
@@ -119,8 +120,7 @@ def choose_head(
     "auto": cosine for pairs; for labels the checkpoint's own classifier if its classes are those of
     the task, else a logistic probe.  The probe is fitted once on float32 features of at most
     `probe_examples` examples of the training part (every fifth example is for testing where the
-    task states no split) and kept in the cache. `progress(description, total)` is called before a
-    long pass and returns the function `done(k)` to call on the way.
+    task states no split) and kept in the cache.
 
     Returns
     -------
@@ -183,8 +183,14 @@ def _probe(model, tokenizer, task, max_length, pooling, probe_examples, threads,
             weight, bias = stored["weight"], stored["bias"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         tokens = tokenize(tokenizer, training.texts(), max_length)
-        done = progress and progress("fitting the probe", len(tokens))
-        features = bert.embed(model, tokens, pooling=pooling, threads=threads, progress=done)
+        features = bert.embed(
+            model,
+            tokens,
+            pooling=pooling,
+            threads=threads,
+            progress=progress,
+            description="fitting the probe",
+        )
         weight, bias = fit_logistic(features, training.targets, len(task.classes))
         with contextlib.suppress(FetchError, OSError):  # a full disk: the next run fits it again
             fetch.write_atomically(path, lambda file: np.savez(file, weight=weight, bias=bias))
@@ -213,9 +219,7 @@ def fit_logistic(features, targets, classes, c=PROBE_C):
         gradient = c * (np.exp(logits - norm) - truth).T @ x + penalised * w
         return loss, gradient.ravel()
 
-    with threadpool_limits(
-        limits=1, user_api="blas"
-    ):  # the same bits on any machine load, and faster at this size
+    with one_blas_thread():  # faster at this size, too
         found = minimize(
             objective,
             np.zeros(classes * x.shape[1]),
@@ -250,17 +254,17 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(study, threads=None, progress=None):
-    """Fetch, read and tokenize what a study evaluates; `progress` as in `choose_head`.
+def prepare(study, threads=None, progress=silent):
+    """Fetch, read and tokenize what a study evaluates.
 
     Raises
     ------
     ConfigError : the study's metric is not one of the task; and what model and task files raise
     """
-    directory = fetch.locate(study.model.name, "model")
+    directory = fetch.locate(study.model.name, "model", progress=progress)
     model, tokenizer = checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory)
     length = min(study.model.max_length, model.config.max_tokens)
-    task = load_task(study.task.name)
+    task = load_task(study.task.name, progress)
     metric = METRICS[task.kind][0] if study.task.metric == "auto" else study.task.metric
     if metric not in METRICS[task.kind]:
         raise ConfigError(
@@ -355,13 +359,13 @@ def evaluate(
     calibration_task=None,
     probe_examples=2000,
     threads=None,
-    progress=None,
+    progress=silent,
 ):
     """Score a checkpoint on a task without any hardware: in float32, or with int8 weights and
     activations.
 
     `limit` takes that many of the scored examples, evenly spread; `calibration_task` as in
-    `hold_out`; `progress` as in `choose_head`.  Nothing is calibrated in float32, so all examples
+    `hold_out`.  Nothing is calibrated in float32, so all examples
     that no probe was fitted to are scored.
     """
     if reference not in ("float32", "int8"):
@@ -387,8 +391,14 @@ def evaluate(
         linear = bert.linear
     scored = scored.limited(limit)
     tokens = tokenize(tokenizer, scored.texts(), length)
-    done = progress and progress(f"{reference} sentences", len(tokens))
-    features = bert.embed(model, tokens, linear, threads=threads, progress=done)
+    features = bert.embed(
+        model,
+        tokens,
+        linear,
+        threads=threads,
+        progress=progress,
+        description=f"{reference} sentences",
+    )
     return Evaluation(
         metrics(scored, chosen.predict(features), seed),
         chosen.kind,
@@ -398,11 +408,11 @@ def evaluate(
 
 
 def evaluate_files(
-    model, task, reference="float32", *, limit=None, calibration_task=None, progress=None
+    model, task, reference="float32", *, limit=None, calibration_task=None, progress=silent
 ):
     """`evaluate` by names or paths: `model` as in `fetch.locate`, `task` as in `load_task`."""
-    task = load_task(task)  # a wrong name is told before the weights are fetched
-    directory = fetch.locate(model, "model")
+    task = load_task(task, progress)  # a wrong name is told before the weights are fetched
+    directory = fetch.locate(model, "model", progress=progress)
     return evaluate(
         checkpoint.load_bert(directory),
         checkpoint.load_tokenizer(directory),

@@ -15,6 +15,7 @@ import numpy as np
 from xbarsim.base.errors import IdleSettingWarning
 from xbarsim.base.interrupts import Interrupts
 from xbarsim.base.progress import silent, unsaid
+from xbarsim.base.workers import worker_threads
 from xbarsim.chips import chip
 from xbarsim.config.study import Study
 from xbarsim.devices.presets import device_text, parse_device
@@ -26,7 +27,7 @@ from xbarsim.models import int8 as quantize
 from xbarsim.studies import prepare as tasks
 from xbarsim.studies.batch import run_batch
 from xbarsim.studies.calibration import calibration_inputs
-from xbarsim.studies.examples import Examples, worker_threads
+from xbarsim.studies.examples import Examples
 from xbarsim.studies.references import digital_features
 from xbarsim.studies.trace import Sources
 from xbarsim.studies.trace_writer import TraceWriter

@@ -21,11 +21,13 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from xbarsim.base import fetch
 from xbarsim.base.errors import TaskError
+from xbarsim.base.progress import Progress, silent
 from xbarsim.tasks.task import Task
 
 FIRST = ("sentence1", "sentence_1", "sentence_a", "text1")
@@ -37,7 +39,7 @@ SPLIT = ("split",)
 SPLITS = ("train", "test")
 
 
-def load_task(path_or_name):
+def load_task(path_or_name: str | Path, progress: Progress = silent) -> Task:
     """Read a task file, or fetch and read a task that `xbarsim fetch --list` knows.
 
     Returns
@@ -49,7 +51,7 @@ def load_task(path_or_name):
     TaskError : with the line number, for a file that is not a task.  FetchError : for a name that
     cannot be fetched.
     """
-    path = fetch.locate(path_or_name, "task")
+    path = fetch.locate(path_or_name, "task", progress=progress)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -1,0 +1,19 @@
+"""Names of the arrays that travel between rooms, by the kind of their numbers; shapes are in the
+docstrings.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]  # quantities in SI units
+Singles: TypeAlias = NDArray[np.float32]  # weights and activations of models
+AnyFloats: TypeAlias = NDArray[np.floating[Any]]  # of either precision
+Integers: TypeAlias = NDArray[np.int64]  # counts, indices, token ids
+Codes: TypeAlias = NDArray[np.int32]  # integer codes of converters and function units
+Bytes: TypeAlias = NDArray[np.uint8]
+Keys: TypeAlias = NDArray[np.uint64]  # of counter-based random streams
+AnyIntegers: TypeAlias = NDArray[np.integer[Any]]  # of any width
+Booleans: TypeAlias = NDArray[np.bool_]
+AnyArray: TypeAlias = NDArray[Any]  # numbers of any kind
