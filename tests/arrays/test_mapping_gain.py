@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from xbarsim.arrays.in_situ.layout import Layout, slices
 from xbarsim.arrays.in_situ.encoding import (
     CLIP_QUANTILES,
     choose_clip,
@@ -12,6 +11,7 @@ from xbarsim.arrays.in_situ.encoding import (
     programming_variance,
     reached,
 )
+from xbarsim.arrays.in_situ.layout import Layout, slices
 from xbarsim.base.errors import ShapeError
 from xbarsim.config.arrays import Mapping
 

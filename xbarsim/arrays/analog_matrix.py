@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from xbarsim.arrays.in_situ.matrix import Array
 from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, solve_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_files import numbers
+from xbarsim.base.array_types import Floats, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.workers import one_blas_thread
 from xbarsim.config.study import Study, load_study, validate
@@ -40,10 +41,10 @@ class AnalogProduct:
         range
     """
 
-    output: NDArray[np.float32]
-    energy: NDArray[np.float64]
-    dac_saturations: NDArray[np.int64]
-    adc_saturations: NDArray[np.int64]
+    output: Singles
+    energy: Floats
+    dac_saturations: Integers
+    adc_saturations: Integers
 
 
 class AnalogMatrix:
@@ -129,9 +130,7 @@ class AnalogMatrix:
         self._study = chosen
         self._set(plan, cells, samples)
 
-    def _set(
-        self, plan: MatrixPlan, cells: tuple[Programmed, ...], samples: NDArray[np.float32]
-    ) -> None:
+    def _set(self, plan: MatrixPlan, cells: tuple[Programmed, ...], samples: Singles) -> None:
         """Solve the wires of programmed cells, and fit the converters to the samples."""
         self._plan, self._cells, self._samples = plan, cells, samples
         with one_blas_thread():
@@ -153,7 +152,7 @@ class AnalogMatrix:
         return self._plan.layout.outputs, self._plan.layout.inputs
 
     @property
-    def conductances(self) -> NDArray[np.float64]:
+    def conductances(self) -> Floats:
         """(row blocks, column blocks, planes, word lines, bit lines) S: copy of what a read finds.
 
         Tile [row_block, column_block, plane] holds the inputs from row_block * word_lines and the
@@ -246,7 +245,7 @@ class AnalogMatrix:
 
 def _matrix(
     name: str, value: ArrayLike, wanted: str, width: int | None = None, least: int = 1
-) -> NDArray[np.float64]:
+) -> Floats:
     """A finite matrix within the range of float32, of `width` columns and at least `least` rows."""
     matrix = numbers(name, value)
     fits = matrix.ndim == 2 and matrix.shape[1] == (width or matrix.shape[1])
@@ -294,7 +293,7 @@ def _check_keys(keys: Iterable[str]) -> None:
         )
 
 
-def _with_conductance(cells: Programmed, conductance: NDArray[np.float64]) -> Programmed:
+def _with_conductance(cells: Programmed, conductance: Floats) -> Programmed:
     """Programmed cells with another conductance where it differs, aimed at and achieved there."""
     same = conductance == cells.conductance
     return dataclasses.replace(

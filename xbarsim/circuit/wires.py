@@ -1,8 +1,8 @@
 """Segment resistances of a tile from the wires of a study."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xbarsim.base.array_types import Floats
 from xbarsim.config.arrays import Wires
 
 
@@ -12,9 +12,7 @@ def have_resistance(wires: Wires) -> bool:
     return any((*wires.resistances(), *ends))
 
 
-def wire_segments(
-    wires: Wires, m: int, n: int, below: int = 0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def wire_segments(wires: Wires, m: int, n: int, below: int = 0) -> tuple[Floats, Floats]:
     """Ohm, (m, n) each, of the segments left of and below every cell of m word lines and n bit
     lines, source and sense resistance included.
 

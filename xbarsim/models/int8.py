@@ -81,7 +81,7 @@ def int8_linear(model, ranges, read=None):
     """The function to inject into `bert.encode`: every weight product in int8, with `ranges` of
     `input_ranges`.
 
-    read : function (name, codes) -> codes as a memory returns them (`dense.Memory.read`); without
+    read : function (name, codes) -> codes as a memory returns them (`store.Memory.read`); without
         errors if None
     """
     quantised = {}

@@ -48,7 +48,9 @@ def run_batch(model, hardware, examples, batch):
         product = arrays[name].multiply(x, rows + [first_sentence, 0], hardware.seed)
         output = product.output + bias
         data = errors(name, output, bert.linear(name, x, weight, bias, rows))
-        data |= {event: count * tokens for event, count in arrays[name].events_per_row.items()}
+        data |= {
+            event: count * tokens for event, count in arrays[name].events_per_row.by_name().items()
+        }
         data |= {
             key: per_example(getattr(product, key))
             for key in ("dac_saturations", "adc_saturations")

@@ -25,8 +25,9 @@ from xbarsim.arrays.counting.coding import Coding, checked_codes
 from xbarsim.arrays.counting.lines import Lines, on_lines
 from xbarsim.arrays.counting.operands import Counted, Plane, Side, Statistics, SwitchOperand
 from xbarsim.arrays.events import Events
+from xbarsim.arrays.settings import CountingSettings
 from xbarsim.base.errors import ShapeError, ValidRangeWarning
-from xbarsim.circuit.wires import have_resistance, wire_segments
+from xbarsim.circuit.wires import wire_segments
 from xbarsim.kernels.arrays.counting import (
     add_noise,
     conjunctions,
@@ -78,7 +79,8 @@ class Crossbars:
             self.stuck_open[x] = stuck & (draw >= 1 - computation.stuck_open_rate)
         units = np.resize(self.coding.units, computation.word_lines)
         self.current = self.relative * units[:, None]               # LSB of a closed cell without IR drop
-        self.solved = computation.mode == "statistical" and computation.ir_drop == "solved" and study.effects.wires and have_resistance(study.wires)
+        self.wires = CountingSettings.of(study).solved_wires
+        self.solved = computation.mode == "statistical" and computation.ir_drop == "solved" and self.wires is not None
         self._statistics, self._lock, self._kept_bytes, self._warned = {}, threading.Lock(), 0, False
 
     def _rng(self, crossbar, purpose):
@@ -372,7 +374,7 @@ class Crossbars:
         The wires are solved exactly; word lines that are not driven are held at 0 V, open switches conduct nothing.
         """
         relative = np.where(self.conducts(crossbar, closed), self.current[crossbar], 0.0)
-        if not (self.study.effects.wires and have_resistance(self.study.wires)):
+        if self.wires is None:
             return np.ascontiguousarray(relative.T)
         result = np.zeros(relative.shape[::-1])
         if not relative.any():
@@ -380,7 +382,7 @@ class Crossbars:
         # Lines beyond the last conducting cell carry no current, but bit lines go on below it to the sense amplifier.
         m, n = (int(np.flatnonzero(relative.any(axis=axis))[-1]) + 1 for axis in (1, 0))
         unit = 1 / self.settings.resistance_ohm
-        segments = wire_segments(self.study.wires, m, n, below=len(relative) - m)
+        segments = wire_segments(self.wires, m, n, below=len(relative) - m)
         result[:n, :m] = transfer_matrix(relative[:m, :n] * unit, *segments)[0] / unit
         return result
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xbarsim.base.array_types import AnyFloats, Floats, Singles
 from xbarsim.config.arrays import Mapping
 
 ROUNDING = 1e-6  # of a sum of squares: what float32 leaves of it
@@ -14,15 +14,15 @@ ROUNDING = 1e-6  # of a sum of squares: what float32 leaves of it
 class Correction:
     """gain : (outputs,), multiplies products;  sum_weight : (outputs,), of the sum of the inputs."""
 
-    gain: NDArray[np.float64]
-    sum_weight: NDArray[np.float64]
+    gain: Floats
+    sum_weight: Floats
 
-    def of(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    def of(self, weight: Floats) -> Floats:
         """Weights (outputs, inputs) as the corrected products have them."""
         return weight * self.gain[:, None] + self.sum_weight[:, None]
 
 
-def second_moment(x: NDArray[np.float32], cross_terms: bool) -> NDArray[np.float64]:
+def second_moment(x: Singles, cross_terms: bool) -> Floats:
     """Mean products of the inputs x (s, in): (in, in) of every two, or (in,) of each with itself."""
     if cross_terms:
         x = np.asarray(x, np.float32)
@@ -31,9 +31,9 @@ def second_moment(x: NDArray[np.float32], cross_terms: bool) -> NDArray[np.float
 
 
 def digital_correction(
-    weight: NDArray[np.float64],
-    achieved: NDArray[np.float64],
-    moment: NDArray[np.float64],
+    weight: Floats,
+    achieved: Floats,
+    moment: Floats,
     mapping: Mapping,
 ) -> Correction:
     """Gains and weights of the sum of the inputs that bring the products nearest to the right ones.
@@ -72,9 +72,7 @@ def digital_correction(
     return Correction(gain=gain, sum_weight=sum_weight)
 
 
-def _products_with(
-    moment: NDArray[np.float64], weight: NDArray[np.float64]
-) -> NDArray[np.floating]:
+def _products_with(moment: Floats, weight: Floats) -> AnyFloats:
     """E[(x w) x] (outputs, in) of weights (outputs, in); O(outputs in²) where `moment` holds cross
     terms.
     """

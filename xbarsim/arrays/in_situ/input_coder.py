@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xbarsim.base.array_types import Floats, Integers, Singles
 from xbarsim.config.arrays import Dac
 from xbarsim.kernels.arrays.converters import range_errors
 
@@ -40,8 +40,8 @@ class InputCoder:
     @classmethod
     def covering(
         cls,
-        x: NDArray[np.float32],
-        weight_power: NDArray[np.float64],
+        x: Singles,
+        weight_power: Floats,
         dac: Dac,
         read_voltage: float,
         ideal: bool,
@@ -95,7 +95,7 @@ class InputCoder:
         """Whether a phase applies positive and negative voltages."""
         return not self.serial and self.polarity == "signed"
 
-    def hold(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def hold(self, x: Singles) -> tuple[Singles, Integers]:
         """Rounded and limited inputs (b, in), in the unit of the input, and how many left the
         range, (b,).
         """
@@ -109,7 +109,7 @@ class InputCoder:
         return held, outside.sum(axis=1)
 
     @property
-    def phase_weight(self) -> NDArray[np.float32]:
+    def phase_weight(self) -> Singles:
         """(p,), input units per volt of each phase."""
         if not self.serial:
             per_volt = self.full_scale / self.read_voltage
@@ -136,7 +136,7 @@ class InputCoder:
             return (self.highest + 1) * self.lsb
         return 0.0
 
-    def phases(self, held: NDArray[np.float32]) -> NDArray[np.float32]:
+    def phases(self, held: Singles) -> Singles:
         """Voltages (b, p, in) of held inputs (b, in)."""
         if self.serial:
             return self._serial_phases(held)
@@ -145,7 +145,7 @@ class InputCoder:
             return volts[:, None]
         return np.stack([np.maximum(volts, 0), np.maximum(-volts, 0)], axis=1)
 
-    def _serial_phases(self, held: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _serial_phases(self, held: Singles) -> Singles:
         codes = np.rint(held / np.float32(self.lsb)).astype(np.int32)
         largest = 2**self.digit_bits - 1
         if self.polarity == "two_phase":
@@ -163,9 +163,7 @@ class InputCoder:
         per_digit = np.float32(self.read_voltage / largest)
         return np.stack(phases, axis=1).astype(np.float32) * per_digit
 
-    def drive_energy(
-        self, volts: NDArray[np.float32], power: NDArray[np.float32], read_time: float
-    ) -> NDArray[np.float64]:
+    def drive_energy(self, volts: Singles, power: Singles, read_time: float) -> Floats:
         """Joules (b,) that the drivers of a row block deliver in `read_time` seconds for voltages
         (b, p, m); power (m, m) watt per V².
 
@@ -181,8 +179,8 @@ class InputCoder:
 
 
 def _full_scale(
-    x: NDArray[np.float32],
-    weight_power: NDArray[np.float64],
+    x: Singles,
+    weight_power: Floats,
     dac: Dac,
     bits: int | Literal["ideal"],
 ) -> float:
@@ -203,9 +201,7 @@ def _full_scale(
     return float(largest * RANGE_FRACTIONS[np.argmin(error @ weight_power)])
 
 
-def only_sign(
-    x: NDArray[np.float32], code: np.float32 | NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def only_sign(x: Singles, code: np.float32 | Singles) -> tuple[Singles, Integers]:
     """One signed bit: x (b, n) as -code or +code (n,), and how many of each row lie beyond twice
     the code, (b,).
     """

@@ -4,11 +4,10 @@ See `encoding` for planes, row blocks and placements.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xbarsim.base.array_types import AnyArray, Floats
 from xbarsim.base.errors import ConfigError, ShapeError
 from xbarsim.config.arrays import Mapping
 
@@ -92,7 +91,7 @@ class Layout:
         start = block * self.word_lines
         return slice(start, min(start + self.word_lines, self.inputs))
 
-    def to_tiles(self, planes: NDArray[Any], unused: float) -> NDArray[Any]:
+    def to_tiles(self, planes: AnyArray, unused: float) -> AnyArray:
         """(planes, rows, outputs) of one row block -> (tiles, word_lines, bit_lines), padded with
         `unused`.
         """
@@ -110,7 +109,7 @@ class Layout:
         tiles[:, :, : per_tile * self.planes] = side_by_side.reshape(*shape[:2], -1)
         return tiles
 
-    def from_tiles(self, tiles: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
+    def from_tiles(self, tiles: Floats, rows: int) -> Floats:
         """(tiles, bit_lines, word_lines) of a row block -> (planes, outputs, rows): `to_tiles` of
         transfer matrices.
         """

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
+from xbarsim.base.array_types import Floats, Integers, Keys, Singles
 from xbarsim.kernels.arrays.converters import convert_accumulate
 from xbarsim.kernels.arrays.row_products import multiply_rows
 from xbarsim.kernels.devices.random import add_normal, row_keys
@@ -42,10 +43,10 @@ class Product:
     array_energy : (b,) joule, delivered by the word-line drivers into cells and wires
     """
 
-    output: NDArray[np.float32]
-    dac_saturations: NDArray[np.int64]
-    adc_saturations: NDArray[np.int64]
-    array_energy: NDArray[np.float64]
+    output: Singles
+    dac_saturations: Integers
+    adc_saturations: Integers
+    array_energy: Floats
 
 
 class Array(Protocol):
@@ -62,7 +63,7 @@ class Array(Protocol):
         ...
 
     @property
-    def gain(self) -> NDArray[np.float64]:
+    def gain(self) -> Floats:
         """(outputs,), digital gain of the products."""
         ...
 
@@ -71,7 +72,7 @@ class Array(Protocol):
         """What one input row costs."""
         ...
 
-    def multiply(self, x: NDArray[np.float32], rows: NDArray[np.int64], seed: int) -> Product:
+    def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
         """Product of inputs x (b, inputs) with the matrix.
 
         rows : (b, 2), names of the rows (sentence, token position): with `seed` they alone
@@ -91,16 +92,16 @@ class IdealArray:
 
     programmed: ProgrammedMatrix
     coder: InputCoder
-    gain: NDArray[np.float64]
-    folded: NDArray[np.float32]
-    folded_variance: NDArray[np.float32] | None
+    gain: Floats
+    folded: Singles
+    folded_variance: Singles | None
 
     @property
     def events_per_row(self) -> Events:
         """What one input row costs."""
         return _events_per_row(self.programmed, self.coder)
 
-    def multiply(self, x: NDArray[np.float32], rows: NDArray[np.int64], seed: int) -> Product:
+    def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
         """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
         held, dac_saturations = self.coder.hold(x)
         padded = _padded(held, self.coder)
@@ -133,17 +134,17 @@ class ConvertedArray:
     programmed: ProgrammedMatrix
     coder: InputCoder
     codes: tuple[int, int]
-    gain: NDArray[np.float64]
-    lsb: tuple[NDArray[np.float32], ...]
-    input_sum_weight: NDArray[np.float32]
-    constant: NDArray[np.float32]
+    gain: Floats
+    lsb: tuple[Singles, ...]
+    input_sum_weight: Singles
+    constant: Singles
 
     @property
     def events_per_row(self) -> Events:
         """What one input row costs."""
         return _events_per_row(self.programmed, self.coder)
 
-    def multiply(self, x: NDArray[np.float32], rows: NDArray[np.int64], seed: int) -> Product:
+    def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
         """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
         b = len(x)
         held, dac_saturations = self.coder.hold(x)
@@ -167,12 +168,12 @@ class ConvertedArray:
         )
 
     @cached_property
-    def _inverse_lsb(self) -> list[NDArray[np.float32]]:
+    def _inverse_lsb(self) -> list[Singles]:
         """Codes per ampere of every row block, (conversions * outputs,)."""
         return [(1 / lsb).ravel() for lsb in self.lsb]
 
     @cached_property
-    def _code_value(self) -> list[NDArray[np.float32]]:
+    def _code_value(self) -> list[Singles]:
         """Value of a code of every row block, (conversions * outputs,)."""
         value = self.programmed.value * self.gain
         return [(value * lsb).astype(np.float32).ravel() for lsb in self.lsb]
@@ -185,10 +186,10 @@ class ConvertedArray:
     def _convert(
         self,
         drive: _Drive,
-        rows: NDArray[np.int64],
+        rows: Integers,
         seed: int,
-        output: NDArray[np.float32],
-    ) -> NDArray[np.int64]:
+        output: Singles,
+    ) -> Integers:
         """Convert the currents of one row block and add them to `output`; saturations (b,)."""
         b, phases, m = drive.volts.shape
         volts = drive.volts.reshape(-1, m)
@@ -227,7 +228,7 @@ class _Drive:
 
     rows: slice
     block: int
-    volts: NDArray[np.float32]
+    volts: Singles
 
 
 @dataclass(frozen=True)
@@ -237,13 +238,13 @@ class _ReadNoise:
     variance : (columns, m) A²/V²;  squares : (b * p, m) V²;  keys : (b * p,)
     """
 
-    variance: NDArray[np.float32]
-    squares: NDArray[np.float32]
-    keys: NDArray[np.uint64]
+    variance: Singles
+    squares: Singles
+    keys: Keys
 
     @classmethod
     def of(
-        cls, programmed: ProgrammedMatrix, drive: _Drive, rows: NDArray[np.int64], seed: int
+        cls, programmed: ProgrammedMatrix, drive: _Drive, rows: Integers, seed: int
     ) -> _ReadNoise | None:
         """That of a row block, None without read noise."""
         if programmed.variance is None:
@@ -258,7 +259,7 @@ class _ReadNoise:
             keys=np.stack(keys, axis=1).reshape(-1),
         )
 
-    def add_to(self, current: NDArray[np.float32], columns: slice) -> None:
+    def add_to(self, current: Singles, columns: slice) -> None:
         """Add noise to the currents of some of the columns, in place."""
         variance = multiply_rows(self.squares, self.variance[columns])
         add_normal(current, variance, self.keys, columns.start)
@@ -286,9 +287,7 @@ def _padded(values: NDArray[Number], coder: InputCoder) -> NDArray[Number]:
     return np.pad(values, ((0, -len(values) % _rows_at_once(coder)), (0, 0)))
 
 
-def _drives(
-    programmed: ProgrammedMatrix, coder: InputCoder, padded: NDArray[np.float32]
-) -> Iterator[_Drive]:
+def _drives(programmed: ProgrammedMatrix, coder: InputCoder, padded: Singles) -> Iterator[_Drive]:
     """Voltages of held and padded inputs, for every row block of some rows after the other."""
     layout = programmed.layout
     step = _rows_at_once(coder)
@@ -300,15 +299,13 @@ def _drives(
             yield _Drive(rows, block, driven)
 
 
-def _energy(programmed: ProgrammedMatrix, coder: InputCoder, drive: _Drive) -> NDArray[np.float64]:
+def _energy(programmed: ProgrammedMatrix, coder: InputCoder, drive: _Drive) -> Floats:
     """(b,) joule that the drivers deliver."""
     read_time = programmed.settings.dac.read_time_ns * 1e-9
     return coder.drive_energy(drive.volts, programmed.power[drive.block], read_time)
 
 
-def _noise_keys(
-    index: int, rows: NDArray[np.int64], seed: int, block: int, phase: int
-) -> NDArray[np.uint64]:
+def _noise_keys(index: int, rows: Integers, seed: int, block: int, phase: int) -> Keys:
     """(b,) names of the random numbers of rows (b, k) in one phase of a row block."""
     names = np.column_stack(
         [

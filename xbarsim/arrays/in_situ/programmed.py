@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xbarsim.arrays.in_situ.encoding import Encoded, choose_clip, encode
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
 from xbarsim.arrays.in_situ.tiles import TileRow, program_cells, solve_row_block
 from xbarsim.arrays.settings import InSituSettings
+from xbarsim.base.array_types import AnyFloats, Floats, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.devices.model import Counts, DeviceModel, Programmed
 from xbarsim.devices.streams import Streams
@@ -33,7 +33,7 @@ class MatrixPlan:
     seed: int
     settings: InSituSettings
     device: DeviceModel
-    weight: NDArray[np.float64]
+    weight: Floats
     encoded: Encoded
     layout: Layout
 
@@ -91,33 +91,31 @@ class ProgrammedMatrix:
     name: str
     index: int
     settings: InSituSettings
-    weight: NDArray[np.float64]
+    weight: Floats
     encoded: Encoded
     layout: Layout
-    value: NDArray[np.float64]
-    transfer: tuple[NDArray[np.float32], ...]
-    variance: tuple[NDArray[np.float32], ...] | None
-    power: tuple[NDArray[np.float32], ...]
-    input_sum: NDArray[np.float64]
+    value: Floats
+    transfer: tuple[Singles, ...]
+    variance: tuple[Singles, ...] | None
+    power: tuple[Singles, ...]
+    input_sum: Floats
     read_voltage: float
-    attenuation_mean: NDArray[np.float64]
-    attenuation_std: NDArray[np.float64]
+    attenuation_mean: Floats
+    attenuation_std: Floats
     counts: Counts
 
     @property
-    def achieved_weight(self) -> NDArray[np.float64]:
+    def achieved_weight(self) -> Floats:
         """(outputs, inputs): what the programmed tiles, wires included, stand for."""
         return fold(self.transfer, self.value) + self.input_sum[:, None]
 
     @property
-    def intended_weight(self) -> NDArray[np.float64]:
+    def intended_weight(self) -> Floats:
         """(outputs, inputs): the clipped and rounded weights that were to be programmed."""
         return self.encoded.decode(self.encoded.target).T
 
 
-def fold(
-    blocks: tuple[NDArray[np.float32], ...], value: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def fold(blocks: tuple[Singles, ...], value: Floats) -> Floats:
     """(outputs, inputs): the conversions of every row block, (conversions * outputs, rows), summed
     with their digital weights (conversions, outputs).
     """
@@ -131,8 +129,8 @@ def fold(
 def program_matrix(
     name: str,
     index: int,
-    weight: NDArray[np.floating],
-    moment: NDArray[np.float64],
+    weight: AnyFloats,
+    moment: Floats,
     settings: InSituSettings,
     device: DeviceModel,
     seed: int,
@@ -159,8 +157,8 @@ def program_matrix(
 def plan_matrix(
     name: str,
     index: int,
-    weight: NDArray[np.floating],
-    moment: NDArray[np.float64],
+    weight: AnyFloats,
+    moment: Floats,
     settings: InSituSettings,
     device: DeviceModel,
     seed: int,
@@ -220,9 +218,7 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     )
 
 
-def _conversions(
-    plan: MatrixPlan, planes: NDArray[np.float64], join: np.ufunc
-) -> NDArray[np.float32]:
+def _conversions(plan: MatrixPlan, planes: Floats, join: np.ufunc) -> Singles:
     """(conversions * outputs, rows) of (planes, outputs, rows) of a row block.
 
     join : what becomes of the positive and the negative cell of pairs whose currents are subtracted

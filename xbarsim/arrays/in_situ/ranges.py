@@ -1,13 +1,13 @@
 """Converter ranges and digital correction of a programmed matrix, from sample inputs."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xbarsim.arrays.in_situ.correction import Correction, digital_correction, second_moment
 from xbarsim.arrays.in_situ.input_coder import RANGE_FRACTIONS, InputCoder
 from xbarsim.arrays.in_situ.layout import subtracts_currents
 from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix, fold
+from xbarsim.base.array_types import Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.config.arrays import Adc
 from xbarsim.kernels.arrays.converters import range_errors
@@ -15,9 +15,7 @@ from xbarsim.kernels.arrays.converters import range_errors
 ADC_SAMPLES = 512  # sample inputs behind the ADC ranges
 
 
-def with_ranges(
-    programmed: ProgrammedMatrix, samples: NDArray[np.float32], cross_terms: bool = True
-) -> Array:
+def with_ranges(programmed: ProgrammedMatrix, samples: Singles, cross_terms: bool = True) -> Array:
     """A programmed matrix with input range, ADC ranges and digital gain from sample inputs.
 
     Parameters
@@ -74,7 +72,7 @@ def with_ranges(
     )
 
 
-def _check_samples(programmed: ProgrammedMatrix, samples: NDArray[np.float32]) -> None:
+def _check_samples(programmed: ProgrammedMatrix, samples: Singles) -> None:
     inputs = programmed.layout.inputs
     if samples.ndim != 2 or samples.shape[1] != inputs or len(samples) == 0:
         raise ShapeError(
@@ -84,9 +82,7 @@ def _check_samples(programmed: ProgrammedMatrix, samples: NDArray[np.float32]) -
         raise OutOfRangeError(f"sample inputs of {programmed.name} contain NaN or infinity")
 
 
-def _folded_variance(
-    programmed: ProgrammedMatrix, correction: Correction
-) -> NDArray[np.float32] | None:
+def _folded_variance(programmed: ProgrammedMatrix, correction: Correction) -> Singles | None:
     """(outputs, inputs), of the read noise of an output per square of an input."""
     if programmed.variance is None:
         return None
@@ -98,8 +94,8 @@ def _lsb_of_row_blocks(
     programmed: ProgrammedMatrix,
     coder: InputCoder,
     codes: tuple[int, int],
-    samples: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], ...]:
+    samples: Singles,
+) -> tuple[Singles, ...]:
     """(conversions, outputs) ampere per code of every row block."""
     some = samples[:: -(-len(samples) // ADC_SAMPLES)].astype(np.float32)
     held, _ = coder.hold(some)
@@ -114,9 +110,9 @@ def _adc_lsb(
     programmed: ProgrammedMatrix,
     coder: InputCoder,
     codes: tuple[int, int],
-    transfer: NDArray[np.float32],
-    volts: NDArray[np.float32],
-) -> NDArray[np.float32]:
+    transfer: Singles,
+    volts: Singles,
+) -> Singles:
     """(conversions, outputs) ampere per code of one row block, from sample voltages (s, p, rows)."""
     conversions, outputs = programmed.value.shape
     adc = programmed.settings.adc
@@ -131,7 +127,7 @@ def _adc_lsb(
     return scale / np.float32(highest)
 
 
-def _share_within_tiles(scale: NDArray[np.float32], programmed: ProgrammedMatrix) -> None:
+def _share_within_tiles(scale: Singles, programmed: ProgrammedMatrix) -> None:
     """Give all conversions of a tile the largest full scale (conversions, outputs), in place."""
     per_tile = programmed.layout.outputs_per_tile
     axis: int | tuple[int, int] = 1
@@ -152,9 +148,7 @@ def code_range(bits: int, signed: bool) -> tuple[int, int]:
     return -highest, highest
 
 
-def adc_full_scale(
-    current: NDArray[np.float32], adc: Adc, lowest: int, highest: int
-) -> NDArray[np.float32]:
+def adc_full_scale(current: Singles, adc: Adc, lowest: int, highest: int) -> Singles:
     """(lines,) ampere of the largest code, from sample currents (s, lines), by the criterion of
     `adc.range`.
     """

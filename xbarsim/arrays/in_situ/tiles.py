@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xbarsim.arrays.in_situ.layout import Layout
 from xbarsim.arrays.settings import InSituSettings
+from xbarsim.base.array_types import Floats
 from xbarsim.base.units import NANO
 from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.arrays import Wires
@@ -26,15 +26,15 @@ class TileRow:
     counts : what happened in the write, in all positions of the tiles
     """
 
-    transfer: NDArray[np.float64]
-    variance: NDArray[np.float64] | None
-    power: NDArray[np.float64]
-    attenuation_mean: NDArray[np.float64]
-    attenuation_std: NDArray[np.float64]
+    transfer: Floats
+    variance: Floats | None
+    power: Floats
+    attenuation_mean: Floats
+    attenuation_std: Floats
     counts: Counts
 
     @property
-    def variance_or_zero(self) -> NDArray[np.float64]:
+    def variance_or_zero(self) -> Floats:
         """The variance, 0 where there is none."""
         if self.variance is None:
             return np.zeros_like(self.transfer)
@@ -42,7 +42,7 @@ class TileRow:
 
 
 def program_cells(
-    target: NDArray[np.float64],
+    target: Floats,
     layout: Layout,
     device: DeviceModel,
     settings: InSituSettings,
@@ -93,9 +93,7 @@ def solve_row_block(
     )
 
 
-def attenuation(
-    transfer: NDArray[np.float64], conductance: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def attenuation(transfer: Floats, conductance: Floats) -> tuple[Floats, Floats, Floats]:
     """Transfer / conductance (tiles, n, m) of cells, 0 where none conducts, and its mean and
     standard deviation (tiles,).
 
@@ -112,9 +110,7 @@ def attenuation(
     return passed, mean, np.sqrt(variance)
 
 
-def solve_wires(
-    conductance: NDArray[np.float64], wires: Wires | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def solve_wires(conductance: Floats, wires: Wires | None) -> tuple[Floats, Floats]:
     """Transfer matrices (t, n, m) A/V of tiles (t, m, n) S, and the power matrix (m, m) W/V² of all
     of them together.
 
