@@ -11,7 +11,6 @@ from xbarsim.arrays.memory import store
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.progress import silent
 from xbarsim.hardware import products
-from xbarsim.models import bert
 
 
 def program_arrays(
@@ -32,7 +31,7 @@ def program_arrays(
     counting : products.Pool.  Every thread of `pool` works on a matrix of its own, row block by row
         block.
     """
-    names = bert.matrix_names(model.config)
+    names = [step.name for step in model.graph.matrices]
     weights = [model.matrix(name)[0] for name in names]
     own = [study.for_layer(name) for name in names]
     in_situ = [chosen.products.weights == "in_situ" for chosen in own]
@@ -89,13 +88,17 @@ class Hardware:
     """What takes the place of the float32 steps on one chip.
 
     arrays : {matrix: Array or CountedMatrix};  products : {product: AttentionProduct}
-    units : {operation: function}, see `functions.operations`;  seed : int
+    units : {operation: function}, see `functions.build`;  seed : int
     """
 
     arrays: dict
     products: dict
     units: dict
     seed: int
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a step of this name is on hardware."""
+        return name in self.arrays or name in self.products or name in self.units
 
 
 def chip_seed(seed, number):
