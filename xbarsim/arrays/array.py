@@ -17,7 +17,7 @@ from xbarsim.arrays.layout import Layout
 from xbarsim.arrays.mapping import Encoded
 from xbarsim.arrays.plan import plan_matrix
 from xbarsim.base.errors import OutOfRangeError, ShapeError
-from xbarsim.devices.model import Counts
+from xbarsim.devices.programmed import Counts
 from xbarsim.kernels.arrays.converters import convert_accumulate
 from xbarsim.kernels.arrays.row_products import multiply_rows
 from xbarsim.kernels.devices.random import add_normal, row_keys

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.base.units import NANO
-from xbarsim.devices.model import Counts
+from xbarsim.devices.programmed import Counts
 from xbarsim.devices.streams import Streams
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import Study
-from xbarsim.devices.model import EFFECTS, DeviceModel
+from xbarsim.devices.conditions import FOLLOWS, effects_on
+from xbarsim.devices.model import DeviceModel
 
 
 class Step(enum.Enum):
@@ -79,9 +80,7 @@ class Place:
 
     def on(self, effect):
         """Whether an effect of the study is on, by itself or with its group."""
-        switches = self.study.effects
-        own = getattr(switches, effect)
-        return getattr(switches, EFFECTS[effect]) if own is None else own
+        return effect in effects_on(self.study.effects)
 
     def table(self, effect):
         """The table of the device behind an effect that is on, else None; of read noise its own."""
@@ -278,8 +277,8 @@ RULES |= {
         "a device or crossbars that have this effect",
         lambda place, effect=effect: _switches(place, effect),
     )
-    for effect, group in EFFECTS.items()
-    if effect != group
+    for effect, followed in FOLLOWS.items()
+    if effect != followed
 }
 
 

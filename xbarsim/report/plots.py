@@ -191,9 +191,7 @@ def _device_ageing(model, axes, cells=2000):
 
 
 def _device_noise(model, g, axes):
-    from xbarsim.devices.model import (
-        Programmed,  # loads kernels, which a picture of a report does without
-    )
+    from xbarsim.devices.programmed import Programmed
 
     conducting = g > 0
     for name, part in model.read_noise_parts(Programmed.exactly(g)).items():
