@@ -142,7 +142,7 @@ class _Measured:
         product = array.multiply(x, rows + [self.first_sentence, 0], self.hardware.seed)
         output: Singles = product.output + bias
         data = self.errors(step, output, exact)
-        for event, count in array.events_per_row.items():
+        for event, count in array.events_per_row.by_name().items():
             data[event] = count * self.examples.tokens
         for name in SATURATIONS:
             data[name] = self.examples.count(getattr(product, name))
