@@ -28,6 +28,7 @@ from xbarsim.arrays.events import Events
 from xbarsim.arrays.settings import CountingSettings
 from xbarsim.base.errors import ShapeError, ValidRangeWarning
 from xbarsim.circuit.wires import wire_segments
+from xbarsim.devices.conditions import Effect, effects_on
 from xbarsim.kernels.arrays.counting import (
     add_noise,
     conjunctions,
@@ -64,9 +65,10 @@ class Crossbars:
         self.coding = Coding(computation.sign, computation.digit_bits, computation.digit_cells)
         self.cells = len(self.coding.units)
         self.top = 2**computation.adc_bits - 1 if effects.converters else -1
-        telegraph, spread, stuck = (follows if own is None else own for own, follows in (
-            (effects.telegraph, effects.read_noise), (effects.spread, effects.programming),
-            (effects.stuck, effects.programming)))
+        on = effects_on(effects)
+        telegraph = Effect.TELEGRAPH in on
+        spread = Effect.SPREAD in on
+        stuck = Effect.STUCK in on
         self.half_swing = computation.telegraph_amplitude * effects.telegraph_multiplier / 2 * telegraph
         shape = computation.crossbars, computation.word_lines, computation.bit_lines
         self.relative, self.stuck_closed, self.stuck_open = np.ones(shape), np.zeros(shape, bool), np.zeros(shape, bool)
