@@ -11,8 +11,8 @@ from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.config.arrays import Wires
 from xbarsim.config.study import validate
 from xbarsim.config.synergy import Memory
-from xbarsim.devices.file import ReadNoise
 from xbarsim.devices.presets import load_device
+from xbarsim.devices.read_tables import ReadNoise
 
 NO_WIRES = Wires(word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0)
 IDEAL, WAN = load_device("ideal"), load_device("rram-wan2022")

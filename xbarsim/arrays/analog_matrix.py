@@ -22,8 +22,8 @@ from xbarsim.base.array_types import Floats, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.workers import one_blas_thread
 from xbarsim.config.study import Study, load_study, validate
-from xbarsim.devices.model import Programmed
 from xbarsim.devices.presets import load_device
+from xbarsim.devices.programmed import Programmed
 
 # Keys of a study that say something about one matrix; the others need a model or are not in-situ.
 KEYS = ("name", "seed", "device", "mapping", "wires", "dac", "adc", "effects", "layer")

@@ -12,7 +12,7 @@ from xbarsim.arrays.counting.operands import Plane, SwitchOperand
 from xbarsim.arrays.settings import CountingSettings
 from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.circuit.wires import wire_segments
-from xbarsim.config.arrays import Effects
+from xbarsim.devices.conditions import Effect, effects_on
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 
 # Purposes of random streams: spawn_key = (COMPUTATION, crossbar, purpose)
@@ -29,7 +29,7 @@ class Physics:
 
     Attributes
     ----------
-    computation, effects : tables of the study
+    computation, effects : tables of the study;  on : effects of cells that are on
     wires : None where they are left out or have no resistance
     coding : of both operands;  cells : of one digit
     top : highest code of the converter, -1 where the current itself is the result
@@ -46,13 +46,13 @@ class Physics:
         self.seed = seed
         self.computation = computation
         self.effects = effects
+        self.on = effects_on(effects)
         self.wires = settings.solved_wires
         self.coding = Coding.of(computation)
         self.cells = len(self.coding.units)
         self.top = 2**computation.adc_bits - 1 if effects.converters else -1
-        telegraph = _follows(effects.telegraph, effects.read_noise)
         swing = computation.telegraph_amplitude * effects.telegraph_multiplier
-        self.half_swing = swing / 2 * telegraph
+        self.half_swing = swing / 2 * (Effect.TELEGRAPH in self.on)
         shape = (computation.crossbars, computation.word_lines, computation.bit_lines)
         self.relative: Floats = np.ones(shape)
         self.stuck_closed: Booleans = np.zeros(shape, bool)
@@ -64,13 +64,11 @@ class Physics:
 
     def _draw(self, crossbar: int) -> None:
         """Draw the resistors of a crossbar, and which cells are stuck."""
-        effects: Effects = self.effects
-        spread = _follows(effects.spread, effects.programming)
-        stuck = _follows(effects.stuck, effects.programming)
+        stuck = Effect.STUCK in self.on
         shape = self.relative.shape[1:]
         generator = self.generator(crossbar, RESISTORS)
         # Log-normal: a resistor stays positive whatever its spread.
-        sigma = spread * self.computation.resistor_spread
+        sigma = (Effect.SPREAD in self.on) * self.computation.resistor_spread
         self.relative[crossbar] = np.exp(sigma * generator.standard_normal(shape))
         draw = generator.random(shape)
         self.stuck_closed[crossbar] = stuck & (draw < self.computation.stuck_closed_rate)
@@ -142,10 +140,3 @@ class Physics:
                 weight=float(coding.signs[channel] * digit.weight),
                 transfer=self.transfer(crossbar, closed)[: len(places)],
             )
-
-
-def _follows(own: bool | None, follows: bool) -> bool:
-    """Whether an effect is on: as its switch says, or as the one that it follows."""
-    if own is None:
-        return follows
-    return own

@@ -15,7 +15,8 @@ from xbarsim.arrays.in_situ.tiles import TileRow, program_cells, solve_row_block
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyFloats, Floats, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
-from xbarsim.devices.model import Counts, DeviceModel, Programmed
+from xbarsim.devices.model import DeviceModel
+from xbarsim.devices.programmed import Counts, Programmed
 from xbarsim.devices.streams import Streams
 
 

@@ -10,7 +10,8 @@ from xbarsim.base.array_types import Floats
 from xbarsim.base.units import NANO
 from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.arrays import Wires
-from xbarsim.devices.model import Counts, DeviceModel, Programmed
+from xbarsim.devices.model import DeviceModel
+from xbarsim.devices.programmed import Counts, Programmed
 from xbarsim.devices.streams import Streams
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 
