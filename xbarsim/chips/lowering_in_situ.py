@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from xbarsim.arrays.layout import layout_of
+from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import NANO
 from xbarsim.chips.files.in_situ import InSituFile

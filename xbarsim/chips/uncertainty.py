@@ -204,9 +204,7 @@ def sweep(
             Swing(assumption, value(nominal | {label: low}), value(nominal | {label: high}))
         )
     rng = np.random.default_rng(seed)
-    draws = [
-        {label: at_share(a, rng.random()) for label, a in known.items()} for _ in range(samples)
-    ]
+    draws = [drawn(known, rng) for _ in range(samples)]
     quantiles = (math.nan, math.nan, math.nan)
     if draws:
         low, middle, high = np.quantile([value(setting) for setting in draws], (0.05, 0.5, 0.95))
@@ -223,6 +221,11 @@ def sweep(
         low_at=low_at,
         high_at=high_at,
     )
+
+
+def drawn(known: Known, rng: np.random.Generator) -> Setting:
+    """A setting with every assumption drawn from its range on its own."""
+    return {label: at_share(assumption, rng.random()) for label, assumption in known.items()}
 
 
 def _end(
