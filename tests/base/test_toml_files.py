@@ -105,6 +105,7 @@ def test_nothing_else_reads_toml_files():
         "summary.py",
         "accuracy_and_cost.py",
         "repeat.py",
+        "case_places.py",
         "curves.py",
         "trace.py",
     }
