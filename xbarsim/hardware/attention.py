@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.arrays.counting.crossbars import Crossbars, rounded
+from xbarsim.arrays.counting.crossbars import Crossbars
+from xbarsim.arrays.counting.moments import rounded
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.programmed import program_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xbarsim.arrays.counting.crossbars import Crossbars
+from xbarsim.arrays.settings import CountingSettings
 from xbarsim.base.array_types import Booleans, Integers, Keys, Singles
 from xbarsim.base.units import NANO
 from xbarsim.config.study import Study
@@ -23,15 +24,15 @@ class Pool:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._sets: dict[object, Crossbars] = {}
+        self._sets: dict[CountingSettings, Crossbars] = {}
         self._tiles = 0
 
     def crossbars(self, settings: Study) -> Crossbars:
         """Crossbars of a product's settings."""
-        key = (settings.computation, settings.wires, settings.effects)
-        if key not in self._sets:
-            self._sets[key] = Crossbars(settings, self.seed)
-        return self._sets[key]
+        own = CountingSettings.of(settings)
+        if own not in self._sets:
+            self._sets[own] = Crossbars(own, self.seed)
+        return self._sets[own]
 
     def first_tile(self, tiles: int) -> int:
         """Number of the first of so many further tiles."""
