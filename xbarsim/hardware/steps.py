@@ -34,10 +34,13 @@ class Description:
         return Description(step.kind, step.role, step.layer)
 
     def attributes(self) -> dict[str, Attribute]:
-        """{name: value} for a trace, without what is None."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values |= {"kind": str(self.kind), "role": str(self.role)}
-        return {name: value for name, value in values.items() if value is not None}
+        """{name: value} for a trace, beside kind, role and layer; without what is None."""
+        found = {}
+        for field in dataclasses.fields(self)[len(dataclasses.fields(Description)) :]:
+            value = getattr(self, field.name)
+            if value is not None:
+                found[field.name] = value
+        return found
 
 
 @dataclass(frozen=True)
