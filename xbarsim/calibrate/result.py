@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
-from xbarsim.base.array_types import Floats
+from xbarsim.base.array_types import Floats, Integers
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.base.units import prefixed
 
@@ -98,7 +98,7 @@ class Axis(NamedTuple):
 class Line(NamedTuple):
     """Points of a picture: x and y (n,), SI."""
 
-    x: Floats
+    x: Floats | Integers
     y: Floats
 
 
