@@ -74,6 +74,12 @@ class Parameter:
             raise OutOfRangeError(f"parameter {self.name} is not identified: {self.reason}")
         return self.value
 
+    def not_below_zero(self) -> Self:
+        """The same with an interval that ends at 0."""
+        if self.low is None:
+            return self
+        return dataclasses.replace(self, low=max(self.low, 0.0))
+
     def __str__(self) -> str:
         if self.value is None or self.low is None or self.high is None:
             return f"not identified: {self.reason}"
