@@ -148,6 +148,7 @@ def find_idle_settings(cases: Iterable[Case], graph: Graph) -> list[str]:
     found = []
     for case in cases:
         places = idle.places(settings_of(case.study, graph), case.device, graph)
-        idle.refuse(case.name, case.study, places)
-        found.append((case.study, places))
+        placed = idle.CasePlaces(case.name, case.study, places)
+        idle.refuse(placed)
+        found.append(placed)
     return idle.idle_settings(found)
