@@ -18,10 +18,11 @@ from xbarsim.cli.app import app
 from xbarsim.devices.presets import device_text
 from xbarsim.report import accuracy_and_cost, summary
 from xbarsim.report import text as report
-from xbarsim.studies import prepare, repeat, trace_writer
+from xbarsim.studies import repeat, trace_writer
 from xbarsim.studies import run as runner
 from xbarsim.studies.trace import Sources, read_trace
 from xbarsim.studies.trace_writer import TraceWriter
+from xbarsim.tasks.task import Task
 
 PAGE = Path(__file__).parents[2] / "docs" / "trace.md"
 KINDS = {"L": "layers/<matrix>", "P": "products/<product>", "O": "operations/<operation>"}
@@ -167,7 +168,7 @@ def test_a_trace_states_its_sources_and_its_examples(place):
 
 
 def test_the_index_survives_split_and_limit():
-    task = prepare.Task(
+    task = Task(
         "t", "labels", tuple("abcdefghij"), np.arange(10) % 2, ("0", "1"), np.arange(10) > 3, ""
     )
     assert task.held_out().limited(3).places.tolist() == [4, 6, 8]

@@ -85,7 +85,7 @@ def run_study(
         idle_settings = find_idle_settings(cases, prepared.model.graph)
         for sentence in idle_settings:
             warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
-        hashes = checkpoint.file_hashes(prepared.model.path)
+        hashes = checkpoint.file_hashes(prepared.directory)
         sources = dataclasses.replace(sources, model_files=hashes)
         interrupts.keep()
         with (
@@ -107,7 +107,7 @@ def run_study(
 
 
 def open_trace(directory, study, prepared, sources, idle_settings):
-    """The TraceWriter of a study and its tasks.Prepared; idle_settings : see `find_idle_settings`."""
+    """The TraceWriter of a study and its Prepared; idle_settings : see `find_idle_settings`."""
     model, task, head, scored = prepared.model, prepared.task, prepared.head, prepared.scored
     pairs = task.kind == "pairs"
     cut = np.asarray(prepared.tokens.cut).reshape(len(scored), -1)
