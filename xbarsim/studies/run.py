@@ -127,7 +127,7 @@ def open_trace(directory, study, prepared, sources, idle_settings):
         model_sha256=model.sha256,
         task=task.name,
         task_sha256=task.sha256,
-        task_kind=task.kind,
+        task_kind=str(task.kind),
         metric=prepared.metric,
         head=head.kind,
         classes=len(scored.classes),

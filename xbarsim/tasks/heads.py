@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.base.array_types import AnyArray, Floats, Integers, Singles
+from xbarsim.base.array_types import AnyArray, Floats, Singles
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.base.workers import one_blas_thread
 
@@ -71,11 +71,12 @@ class Head:
         outputs = self.outputs(features)
         if self.kind == "cosine":
             return outputs
-        return outputs.argmax(axis=1)
+        classes: AnyArray = outputs.argmax(axis=1)
+        return classes
 
 
 def fit_logistic(
-    features: Singles, targets: Integers, classes: int, c: float = PROBE_C
+    features: Singles, targets: AnyArray, classes: int, c: float = PROBE_C
 ) -> tuple[Singles, Singles]:
     """Multinomial logistic regression: minimises c · Σ cross-entropy + |W|² / 2 (the bias is free)
     by L-BFGS.
