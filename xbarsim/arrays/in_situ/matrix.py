@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
-from xbarsim.base.array_types import Floats, Integers, Keys, Singles
+from xbarsim.base.array_types import AnyArray, AnyFloats, Floats, Integers, Keys, Singles
 from xbarsim.kernels.arrays.converters import convert_accumulate
 from xbarsim.kernels.arrays.row_products import multiply_rows
 from xbarsim.kernels.devices.random import add_normal, row_keys
@@ -39,14 +39,15 @@ class Product:
     """Result of `Array.multiply` for b input rows.
 
     output : (b, outputs)
-    dac_saturations, adc_saturations : (b,), inputs and conversions held at the end of their range
+    dac_saturations, adc_saturations : (b,), inputs and conversions held at the end of their range;
+        of a statistical product expected ones
     array_energy : (b,) joule, delivered by the word-line drivers into cells and wires
     """
 
     output: Singles
     dac_saturations: Integers
-    adc_saturations: Integers
-    array_energy: Floats
+    adc_saturations: AnyArray
+    array_energy: AnyFloats
 
 
 class Array(Protocol):
@@ -170,7 +171,7 @@ class ConvertedArray:
     @cached_property
     def _inverse_lsb(self) -> list[Singles]:
         """Codes per ampere of every row block, (conversions * outputs,)."""
-        return [(1 / lsb).ravel() for lsb in self.lsb]
+        return [(np.float32(1) / lsb).ravel() for lsb in self.lsb]
 
     @cached_property
     def _code_value(self) -> list[Singles]:
@@ -207,7 +208,7 @@ class ConvertedArray:
             if noise is not None:
                 noise.add_to(current, columns)
             if one_bit:
-                current, beyond = only_sign(current, 1 / inverse_lsb[columns])
+                current, beyond = only_sign(current, np.float32(1) / inverse_lsb[columns])
                 saturations += beyond.reshape(b, phases).sum(axis=1)
             saturations += convert_accumulate(
                 current.reshape(b, phases, -1),
@@ -315,4 +316,5 @@ def _noise_keys(index: int, rows: Integers, seed: int, block: int, phase: int) -
             rows,
         ]
     )
-    return row_keys(np.uint64(seed), names.astype(np.int64))
+    keys: Keys = row_keys(np.uint64(seed), names.astype(np.int64))
+    return keys
