@@ -191,8 +191,8 @@ class Lowered:
     stages: tuple[Stage, ...]
 
     def merged(self) -> "Lowered":
-        """The same with one stage "all" that has the actions of all: enough for a figure of the
-        whole.
+        """The same with one stage "all" that has the actions of all, and a plan without its own:
+        enough for a figure of the whole.
         """
         events = total([stage.events for stage in self.stages])
         every = Stage(
@@ -205,4 +205,4 @@ class Lowered:
             after=(),
             events=events,
         )
-        return replace(self, stages=(every,))
+        return replace(self, plan=replace(self.plan, stages=()), stages=(every,))
