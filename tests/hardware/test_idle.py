@@ -22,6 +22,7 @@ from xbarsim.models.graph import Block, Transformer, graph_of
 from xbarsim.report import summary as aggregate
 from xbarsim.report import text as report
 from xbarsim.studies import run
+from xbarsim.studies.paths import Case
 from xbarsim.studies.trace import read_trace
 
 SENTENCES = [
@@ -139,7 +140,7 @@ def test_every_key_matters_where_it_must(place, mode):
 
 def idle_of(study):
     """What is said of a study on a model of one layer."""
-    cases = [(name, case, load_device(case.device.name)) for name, case in study.cases()]
+    cases = [Case(name, case, load_device(case.device.name)) for name, case in study.cases()]
     return run.find_idle_settings(cases, ENCODER)
 
 

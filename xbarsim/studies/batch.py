@@ -138,7 +138,7 @@ class _Measured:
     def matrix(
         self, step: Step, exact: Singles, x: Singles, weight: Singles, bias: Singles, rows: Integers
     ) -> Singles:
-        array = self.hardware.arrays[step.name]
+        array = self.hardware.matrices[step.name]
         product = array.multiply(x, rows + [self.first_sentence, 0], self.hardware.seed)
         output: Singles = product.output + bias
         data = self.errors(step, output, exact)
@@ -152,11 +152,11 @@ class _Measured:
 
     def product(self, step: Step, exact: Singles, a: Singles, b: Singles) -> Singles:
         output: Singles
-        output, counts = self.hardware.products[step.name].multiply(
+        output, costs = self.hardware.products[step.name].multiply(
             a, b, self.examples.mask, self.first_sentence
         )
         data = self.errors(step, self.examples.rows(step, output), self.examples.rows(step, exact))
-        for name, values in counts.items():
+        for name, values in costs.by_name().items():
             add = self.examples.total if name in JOULES else self.examples.count
             data[name] = add(values)
         self.entries.products[step.name] = data
@@ -164,7 +164,7 @@ class _Measured:
 
     def function(self, step: Step, exact: Singles, *operands: Any) -> Singles:
         output: Singles
-        output, saturations = self.hardware.units[step.name](*operands)
+        output, saturations = self.hardware.functions[step.name](*operands)
         data = self.errors(step, self.examples.rows(step, output), self.examples.rows(step, exact))
         held = token_rows(saturations[..., None], self.examples.mask).sum(axis=1)
         data["saturations"] = self.examples.total(held)
