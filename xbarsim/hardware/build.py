@@ -9,7 +9,6 @@ from xbarsim.arrays.array import calibrate, program_matrix
 from xbarsim.arrays.layout import layout_of
 from xbarsim.base.progress import silent
 from xbarsim.hardware import products
-from xbarsim.models import bert
 
 
 def program_arrays(
@@ -30,7 +29,7 @@ def program_arrays(
     counting : products.Pool.  Every thread of `pool` works on a matrix of its own, row block by row
         block.
     """
-    names = bert.matrix_names(model.config)
+    names = [step.name for step in model.graph.matrices]
     weights = [model.matrix(name)[0] for name in names]
     own = [study.for_layer(name) for name in names]
     in_situ = [chosen.products.weights == "in_situ" for chosen in own]
@@ -80,13 +79,17 @@ class Hardware:
     """What takes the place of the float32 steps on one chip.
 
     arrays : {matrix: Array or CountedMatrix};  products : {product: AttentionProduct}
-    units : {operation: function}, see `functions.operations`;  seed : int
+    units : {operation: function}, see `functions.build`;  seed : int
     """
 
     arrays: dict
     products: dict
     units: dict
     seed: int
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a step of this name is on hardware."""
+        return name in self.arrays or name in self.products or name in self.units
 
 
 def chip_seed(seed, number):

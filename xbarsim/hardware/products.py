@@ -16,16 +16,10 @@ from xbarsim.arrays.layout import layout_of
 from xbarsim.arrays.operands import SwitchOperand
 from xbarsim.base.units import NANO
 from xbarsim.kernels.devices.random import row_keys
-from xbarsim.models import bert
 from xbarsim.models import int8 as quantize
+from xbarsim.models.graph import Role
 
-ATTENTION = ("attention_scores", "attention_context")
 EVENTS = ("tile_reads", "adc_conversions", "dac_drives", "shift_adds")
-
-
-def product_names(config):
-    """Names of the products of two activations in execution order: two per layer."""
-    return [f"layer.{i}.{name}" for i in range(config.layers) for name in ATTENTION]
 
 
 class Pool:
@@ -94,7 +88,7 @@ class CountedMatrix:
     @classmethod
     def prepare(cls, name, index, weight, largest_input, study, pool, read=None):
         """weight (out, in);  largest_input : full scale of the inputs;  read : as of
-        `quantize.int8_linear`.
+        `int8.int8_hook`.
         """
         scale = np.abs(weight).max(axis=1) / quantize.LEVELS
         scale[scale == 0] = 1
@@ -147,19 +141,19 @@ class AttentionProduct:
     every sentence.
     """
 
-    def __init__(self, name, index, study, largest, chip_seed, pool, device):
+    def __init__(self, step, index, study, largest, chip_seed, pool, device):
         """index : names the random numbers, with `chip_seed`;  largest : (largest |a|, largest |b|)
         of calibration
         pool, device : for the two kinds of hardware"""
         self.name, self.index, self.study, self.seed, self.device = (
-            name,
+            step.name,
             index,
             study,
             chip_seed,
             device,
         )
         self.scales = [value / quantize.LEVELS or 1.0 for value in largest]
-        self.scores = name.endswith("attention_scores")
+        self.scores = step.role is Role.ATTENTION_SCORES
         self.counting = study.products.attention == "computation"
         self.crossbars = pool.crossbars(study) if self.counting else None
 
@@ -300,9 +294,10 @@ def attention_products(study, model, largest, seed, pool, device):
     largest : {name: (largest |a|, largest |b|)}
     """
     result = {}
-    for number, name in enumerate(product_names(model.config)):
-        own = study.for_layer(name)
+    for index, step in enumerate(model.graph.products, start=len(model.graph.matrices)):
+        own = study.for_layer(step.name)
         if own.products.attention != "digital":
-            index = len(bert.matrix_names(model.config)) + number
-            result[name] = AttentionProduct(name, index, own, largest[name], seed, pool, device)
+            result[step.name] = AttentionProduct(
+                step, index, own, largest[step.name], seed, pool, device
+            )
     return result

@@ -15,7 +15,8 @@ from xbarsim.base.errors import OutOfRangeError
 from xbarsim.base.progress import silent
 from xbarsim.base.units import interval_x100
 from xbarsim.devices.presets import load_device
-from xbarsim.models import bert, int8
+from xbarsim.models import int8
+from xbarsim.models.network import embed
 from xbarsim.studies import prepare as tasks
 from xbarsim.tasks.metrics import over_chips, value_of
 
@@ -84,14 +85,14 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=silent):
     prepared = tasks.prepare(study, threads, progress)
     model, scored = prepared.model, prepared.scored
     ranges = int8.input_ranges(model, prepared.calibration, threads=threads)
-    names = bert.matrix_names(model.config)
+    names = [step.name for step in model.graph.matrices]
     done = progress("models read from memory", 1 + chips * len(entries))
 
     def metric(read=None):
-        features = bert.embed(
+        features = embed(
             model,
             prepared.tokens,
-            int8.int8_linear(model, ranges, read),
+            int8.int8_hook(model, ranges, read),
             pooling=study.task.pooling,
             threads=threads,
         )
