@@ -26,7 +26,7 @@ from tiny import make_tiny_place, tiny_study
 
 from xbarsim.base.errors import XbarsimError
 from xbarsim.studies import run as runner
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_reader import read_trace
 
 CASES, EXAMPLES = 4, 26
 ENDED, INTERRUPTED, REFUSED, LATE = 0, 130, 2, 131  # exit statuses of a run here

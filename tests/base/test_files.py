@@ -14,7 +14,7 @@ from xbarsim.cli.app import app
 from xbarsim.report import summary as aggregate
 from xbarsim.report.plots import runs
 from xbarsim.studies import run as runner
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_reader import read_trace
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_report_beside_a_trace_of_the_same_name_is_refused(place, tmp_path):
     trace.write_bytes((place / "runs" / "tiny.h5").read_bytes())
     result = CliRunner().invoke(app, ["report", str(trace), "--out", str(tmp_path)])
     assert isinstance(result.exception, ConfigError)
-    assert read_trace(trace).attributes["complete"]
+    assert read_trace(trace).run.complete
 
 
 def test_a_picture_without_a_suffix_says_what_it_wrote(place, tmp_path):

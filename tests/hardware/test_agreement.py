@@ -25,7 +25,7 @@ from xbarsim.studies import run as runner
 from xbarsim.studies.calibration import calibration_inputs
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.prepare import tokenize
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_reader import read_trace
 
 CHIPS = 10
 # Clipping (5 rows on a 2-bit ADC), telegraph noise of 40 %, spread and stuck cells at once.

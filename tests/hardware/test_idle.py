@@ -22,7 +22,7 @@ from xbarsim.models.graph import Block, Transformer, graph_of
 from xbarsim.report import summary as aggregate
 from xbarsim.report import text as report
 from xbarsim.studies import run
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_reader import read_trace
 
 SENTENCES = [
     "the film was good .",

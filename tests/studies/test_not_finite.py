@@ -15,7 +15,7 @@ from xbarsim.base.errors import CheckpointError, OutOfRangeError, TraceError
 from xbarsim.report import summary
 from xbarsim.studies import prepare, run
 from xbarsim.studies.errors import error_statistics
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_reader import read_trace
 
 
 @pytest.fixture(scope="module")

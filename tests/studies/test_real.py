@@ -11,7 +11,7 @@ from xbarsim.base.errors import FetchError
 from xbarsim.config.study import load_study
 from xbarsim.report import summary as aggregate
 from xbarsim.studies import prepare, run
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_reader import read_trace
 
 pytestmark = pytest.mark.real
 DATA = Path(__file__).parents[3] / "shared" / "data"

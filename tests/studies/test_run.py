@@ -26,7 +26,7 @@ from xbarsim.report import text as report
 from xbarsim.studies import prepare as tasks
 from xbarsim.studies import run as runner
 from xbarsim.studies.batch import run_batch
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_reader import read_trace
 
 IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
 
@@ -159,8 +159,8 @@ def test_another_seed_is_another_chip(place, trace_path):
 
 def test_memory_equals_the_file_and_every_array_has_a_unit(trace_path):
     trace, data = read_trace(trace_path), data_of(trace_path)
-    assert trace.attributes["complete"] and trace.attributes["format"] == "xbarsim-trace"
-    np.testing.assert_array_equal(trace.label, data["examples/label"])
+    assert trace.run.complete and trace.run.format == "xbarsim-trace"
+    np.testing.assert_array_equal(trace.examples.label, data["examples/label"])
     np.testing.assert_array_equal(trace.cases["chip"].chips[0].output, data["cases/chip/0/output"])
     for matrix, layer in trace.cases["chip"].chips[0].layers.items():
         for name, values in layer.data.items():
@@ -259,9 +259,9 @@ def test_an_interrupted_run_keeps_what_it_had(place, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         runner.run_study(tiny_study(place), place / "broken", threads=1)
     trace = read_trace(place / "broken" / "tiny.h5")
-    assert not trace.attributes["complete"]
+    assert not trace.run.complete
     assert trace.cases["chip"].chips[0].done.tolist() == [True] * 8 + [False] * (
-        len(trace.label) - 8
+        len(trace.examples.label) - 8
     )
     summary = aggregate.summarise(trace)
     assert summary.cases[0].examples == 8 and "INCOMPLETE" in report.render(summary)
@@ -289,7 +289,7 @@ def test_a_killed_process_leaves_every_finished_path(place, tmp_path):
     assert not (tmp_path / "tiny.h5").exists()
     for name in ("tiny.h5", "tiny.parts"):  # the name of the finished trace finds its parts
         trace = read_trace(tmp_path / name)
-        assert trace.path == tmp_path / "tiny.parts" and not trace.attributes["complete"]
+        assert trace.path == tmp_path / "tiny.parts" and not trace.run.complete
         assert trace.reference["int8"].done.all()
         assert trace.cases["chip"].chips[0].done.sum() == 8
 
@@ -585,14 +585,14 @@ def test_chips_of_a_case_differ_and_give_an_interval(place):
     )
     trace = read_trace(path)
     chips = trace.cases["chip"].chips
-    assert chips[0].seed == trace.attributes["seed"] and len({chip.seed for chip in chips}) == 3
+    assert chips[0].seed == trace.run.seed and len({chip.seed for chip in chips}) == 3
     assert (chips[0].output != chips[1].output).any()
     other = load_study(place / "study.toml", {"seed": chips[2].seed, "run": {"chips": 1}})
     alone = read_trace(runner.run_study(other, place / "alone", threads=1)).cases["chip"].chips[0]
     np.testing.assert_array_equal(alone.output, chips[2].output)  # a chip is its seed
     summary = aggregate.summarise(trace)
     case = summary.cases[0]
-    accuracy = [(chip.output.argmax(axis=1) == trace.label).mean() for chip in chips]
+    accuracy = [(chip.output.argmax(axis=1) == trace.examples.label).mean() for chip in chips]
     assert case.chips == tuple(accuracy) and case.value == pytest.approx(
         np.mean(accuracy), rel=1e-6, abs=0
     )
@@ -601,7 +601,7 @@ def test_chips_of_a_case_differ_and_give_an_interval(place):
         (case.value - half, case.value + half), rel=1e-6, abs=0
     )
     assert "95 % over chips" in report.render(summary)
-    float32 = (trace.reference["float32"].output.argmax(axis=1) == trace.label).mean()
+    float32 = (trace.reference["float32"].output.argmax(axis=1) == trace.examples.label).mean()
     assert case.change[0] == pytest.approx(case.value - float32, abs=1e-12)
     assert f"{round(100 * case.change[0], 2) + 0.0:+.2f} (" in report.render(summary)
     layer = case.layers[0]

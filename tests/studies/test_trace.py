@@ -20,7 +20,8 @@ from xbarsim.report import accuracy_and_cost, summary
 from xbarsim.report import text as report
 from xbarsim.studies import prepare, repeat, trace_writer
 from xbarsim.studies import run as runner
-from xbarsim.studies.trace import Sources, read_trace
+from xbarsim.studies.trace_layout import Sources
+from xbarsim.studies.trace_reader import read_trace
 from xbarsim.studies.trace_writer import TraceWriter
 
 PAGE = Path(__file__).parents[2] / "docs" / "trace.md"
@@ -157,13 +158,13 @@ def test_a_trace_states_its_sources_and_its_examples(place):
         "vocab.txt",
     }
     lines = (place / "task.tsv").read_text().splitlines()[1:]
-    assert [int(lines[k].split("\t")[1]) for k in trace.index] == trace.label.tolist()
-    assert all(lines[k].endswith("test") for k in trace.index)
-    words = np.array([len(re.findall(r"\w+|[.,!]", lines[k].split("\t")[0])) for k in trace.index])
-    assert trace.truncated.tolist() == (words + 2 > 8).tolist() and 0 < trace.truncated.sum() < len(
+    assert [int(lines[k].split("\t")[1]) for k in trace.examples.index] == trace.examples.label.tolist()
+    assert all(lines[k].endswith("test") for k in trace.examples.index)
+    words = np.array([len(re.findall(r"\w+|[.,!]", lines[k].split("\t")[0])) for k in trace.examples.index])
+    assert trace.examples.truncated.tolist() == (words + 2 > 8).tolist() and 0 < trace.examples.truncated.sum() < len(
         words
     )
-    assert trace.attributes["truncated_sentences"] == trace.truncated.sum()
+    assert trace.run.truncated_sentences == trace.examples.truncated.sum()
 
 
 def test_the_index_survives_split_and_limit():
@@ -204,7 +205,7 @@ def test_a_study_of_any_length_fits(tmp_path):
         writer.add_reference("float32")
         writer.write("reference/float32", slice(0, 2), np.ones((2, 2)))
     trace = read_trace(tmp_path / "small.h5")
-    assert trace.attributes["study"] == study and trace.sources == sources
+    assert trace.run.study == study and trace.sources == sources
     assert list(tmp_path.iterdir()) == [tmp_path / "small.h5"]
 
 

@@ -5,6 +5,7 @@ so results do not depend on the number of threads.
 """
 
 import dataclasses
+import datetime
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from xbarsim import __version__
 from xbarsim.base.errors import IdleSettingWarning
 from xbarsim.base.interrupts import Interrupts
 from xbarsim.base.progress import silent, unsaid
@@ -23,14 +25,22 @@ from xbarsim.hardware import functions, idle, products
 from xbarsim.hardware.build import Hardware, chip_seed, program_arrays
 from xbarsim.hardware.description import layer_attributes, product_attributes
 from xbarsim.models import checkpoint, int8
+from xbarsim.models.graph import Graph, Step
 from xbarsim.models.operations import float32
 from xbarsim.studies import prepare as tasks
 from xbarsim.studies.batch import run_batch
 from xbarsim.studies.calibration import calibration_inputs
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.references import digital_features
-from xbarsim.studies.trace import Sources
-from xbarsim.studies.trace_writer import TraceWriter
+from xbarsim.studies.trace_layout import (
+    ExampleTable,
+    MatrixAttributes,
+    Place,
+    ProductAttributes,
+    RunAttributes,
+    Sources,
+)
+from xbarsim.studies.trace_writer import ChipHead, MatrixHead, ProductHead, TraceWriter
 
 
 def run_case(
@@ -76,25 +86,39 @@ def run_case(
             units,
             chip.seed,
         )
-        path = writer.add_chip(
-            name,
-            chip.seed,
-            {matrix: layer_attributes(array) for matrix, array in arrays.items()},
-            {key: product_attributes(product) for key, product in hardware.products.items()},
-            units,
-        )
+        path = writer.add_chip(name, chip_head(hardware, model.graph))
         batches = examples.batches(study.run.batch_examples)
         done = progress(f"{title}: examples evaluated", len(examples))
         results = pool.map(
             lambda batch, hardware=hardware: run_batch(model, hardware, examples, batch), batches
         )
         for batch, (features, entries) in zip(batches, results, strict=True):
-            writer.write(path, batch, head(features), **vars(entries))
+            writer.write(path, batch, head(features), entries)
             done(batch.stop - batch.start)
 
 
+def chip_head(hardware: Hardware, graph: Graph) -> ChipHead:
+    """What a trace says of a chip before it is evaluated."""
+    layers = {}
+    for name, array in hardware.arrays.items():
+        attributes, tiles = layer_attributes(array)
+        place = place_of(graph.step(name))
+        layers[name] = MatrixHead(place, MatrixAttributes(**attributes), tiles)
+    products = {}
+    for name, product in hardware.products.items():
+        bits = ProductAttributes(**product_attributes(product))
+        products[name] = ProductHead(place_of(graph.step(name)), bits)
+    operations = {name: place_of(graph.step(name)) for name in hardware.units}
+    return ChipHead(hardware.seed, layers, products, operations)
+
+
+def place_of(step: Step) -> Place:
+    """What a trace says of a step of the model."""
+    return Place(kind=step.kind, role=step.role, layer=step.layer)
+
+
 def sources_of(study):
-    """trace.Sources of a study: the texts of its device and chip files as they are now."""
+    """trace_layout.Sources of a study: the texts of its device and chip files as they are now."""
     cases = [case for _, case in study.cases()]
     devices = dict.fromkeys(case.device.name for case in cases)
     chips = dict.fromkeys(case.chip for case in cases if case.chip is not None)
@@ -124,7 +148,7 @@ def run_study(
     threads : int, all cores if None
     progress : see `silent`
     say : function (text) for what a user must hear on the way
-    sources : trace.Sources to take the place of the device and chip files that the study names
+    sources : trace_layout.Sources to take the place of the device and chip files that the study names
 
     Returns
     -------
@@ -164,33 +188,34 @@ def run_study(
 def open_trace(directory, study, prepared, sources, idle_settings):
     """The TraceWriter of a study and its tasks.Prepared; idle_settings : see `find_idle_settings`."""
     model, task, head, scored = prepared.model, prepared.task, prepared.head, prepared.scored
-    pairs = task.kind == "pairs"
     cut = np.asarray(prepared.tokens.cut).reshape(len(scored), -1)
-    return TraceWriter(
-        directory,
-        study.name,
-        label=scored.targets,
-        label_unit="score" if pairs else "class",
-        tokens=examples_of(study, prepared).token_counts,
-        index=scored.places,
-        truncated=cut.sum(axis=1),
-        outputs=1 if pairs else len(head.weight),
-        sources=sources,
+    run = RunAttributes(
+        software_version=__version__,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        complete=False,
         seed=study.seed,
         study=study.to_toml(),
         model=str(study.model.name),
         model_sha256=model.sha256,
+        heads=model.config.heads,
         task=task.name,
         task_sha256=task.sha256,
         task_kind=task.kind,
         metric=prepared.metric,
         head=head.kind,
         classes=len(scored.classes),
-        heads=model.config.heads,
         truncated_sentences=prepared.tokens.truncated,
         notes="\n".join(prepared.notes),
         idle_settings="\n".join(idle_settings),
     )
+    table = ExampleTable(
+        label=scored.targets,
+        tokens=examples_of(study, prepared).token_counts,
+        index=scored.places,
+        truncated=cut.sum(axis=1),
+    )
+    outputs = 1 if task.kind == "pairs" else len(head.weight)
+    return TraceWriter(directory, study.name, run, table, outputs=outputs, sources=sources)
 
 
 def find_idle_settings(cases, graph):
@@ -227,13 +252,13 @@ def run_paths(writer, study, cases, prepared, pool, threads, progress):
     inputs, ranges = calibration_inputs(model, Examples(prepared.calibration), size, pool)
     input_ranges = int8.input_ranges(model, prepared.calibration, threads=threads)
     for path, hook in (("float32", float32), ("int8", int8.int8_hook(model, input_ranges))):
-        writer.add_reference(path)
+        place = writer.add_reference(path)
         title = f"{path} reference"
         features = digital_features(
             model, examples, size, pool, hook=hook, progress=progress, description=title
         )
         for batch, of_batch in features:
-            writer.write(f"reference/{path}", batch, outputs(of_batch))
+            writer.write(place, batch, outputs(of_batch))
     for name, case, device in cases:
         run_case(
             writer,
