@@ -15,7 +15,7 @@ from tiny import make_tiny_bert
 
 from xbarsim.base import fetch
 from xbarsim.base.errors import FetchError
-from xbarsim.models import checkpoint
+from xbarsim.models import bert_checkpoint, checkpoint
 from xbarsim.studies import prepare
 
 CONTENT = b"sentence\tlabel\ngood\t1\nbad\t0\n"
@@ -203,7 +203,7 @@ def test_what_is_known_is_complete():
 def test_a_damaged_or_unwritable_probe_is_fitted_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XBARSIM_CACHE_DIR", str(tmp_path / "cache"))
     directory = make_tiny_bert(tmp_path / "tiny")
-    model, tokenizer = checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory)
+    model, tokenizer = bert_checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory)
     words = [f"{a} {b} {c}" for a in ("the", "a") for b in ("good", "bad") for c in ("film", "cat")]
     lines = [f"{text}\t{'no' if 'bad' in text else 'yes'}\n" for text in words]
     (tmp_path / "task.tsv").write_text("sentence\tlabel\n" + "".join(lines))

@@ -71,7 +71,9 @@ def test_there_are_numbers_in_every_kind_of_file():
     named = {kind.values[0].__module__ for kind in NUMBERS}
     expected = {
         "xbarsim.config.study",
-        "xbarsim.devices.file",
+        "xbarsim.devices.ageing_tables",
+        "xbarsim.devices.read_tables",
+        "xbarsim.devices.write_tables",
         "xbarsim.devices.laws",
         "xbarsim.chips.chip",
     }

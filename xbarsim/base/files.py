@@ -3,13 +3,15 @@ one."""
 
 import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from xbarsim.base.errors import ConfigError, OutputError
 
 
 @contextlib.contextmanager
-def replacing(path, mode="w", **options):
+def replacing(path: str | Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
     """Open a file beside `path`, and rename it to `path` when the block ends without an error.
 
     A device or a pipe, such as /dev/stdout, is written as it is; of a link the file it leads to is
@@ -51,7 +53,7 @@ def replacing(path, mode="w", **options):
             beside.unlink(missing_ok=True)
 
 
-def refuse_input(option, out, inputs):
+def refuse_input(option: str, out: str | Path | None, inputs: Iterable[str | Path]) -> None:
     """Refuse an output that is one of the inputs.
 
     Parameters

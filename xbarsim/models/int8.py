@@ -106,7 +106,7 @@ def int8_hook(
 ) -> Hook:
     """The hook with which every weight product is in int8, with `ranges` of `input_ranges`.
 
-    read : function (name, codes) -> codes as a memory returns them (`dense.Memory.read`); without
+    read : function (name, codes) -> codes as a memory returns them (`store.Memory.read`); without
         errors if None
     """
     quantised = {}

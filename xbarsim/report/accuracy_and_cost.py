@@ -81,9 +81,12 @@ def _own_chip(study: Study) -> list[str]:
 def _description(summary: Summary, name: str, asked: bool) -> Description:
     """The chip of a case as the trace holds it; as its file is now where it was asked for or an
     older trace."""
+    description: Description
     if asked or name not in summary.chip_texts:
-        return load_chip(name)
-    return parse_chip(name, summary.chip_texts[name])
+        description = load_chip(name)
+    else:
+        description = parse_chip(name, summary.chip_texts[name])
+    return description
 
 
 def _row(
@@ -95,9 +98,10 @@ def _row(
             f"{summary.path} does not state the attention heads of its model, which "
             "the cost of a chip depends on: an older xbarsim wrote it; run the study again"
         )
-    differs = differences(study, description.chip)
+    chip: Any = description.chip  # one of several kinds
+    differs = differences(study, chip)
     solved = None
-    if description.chip.kind == "in-situ" and not differs:
+    if chip.kind == "in-situ" and not differs:
         solved = {layer.name: layer.array_energy_per_token for layer in case.layers}
     sizes = {layer.name: (layer.inputs, layer.outputs) for layer in case.layers}
     result = roll_up(
@@ -223,8 +227,9 @@ def to_json(rows: Sequence[Row], trace: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def _plain(row: Row) -> dict[str, Any]:
+    values: dict[str, float] = figures(row.result)
     units = {name: UNITS[name] for name in FIGURES}
-    return _source(row) | figures(row.result) | _remarks(row) | {"units": units}
+    return {**_source(row), **values, **_remarks(row), "units": units}
 
 
 def _source(row: Row) -> dict[str, Any]:

@@ -135,10 +135,10 @@ class _Measured:
             accumulated=accumulated,
             dac_saturations=self.examples.count(product.dac_saturations),
             adc_saturations=self.examples.count(product.adc_saturations),
-            tile_reads=events["tile_reads"] * tokens,
-            adc_conversions=events["adc_conversions"] * tokens,
-            dac_drives=events["dac_drives"] * tokens,
-            shift_adds=events["shift_adds"] * tokens,
+            tile_reads=events.tile_reads * tokens,
+            adc_conversions=events.adc_conversions * tokens,
+            dac_drives=events.dac_drives * tokens,
+            shift_adds=events.shift_adds * tokens,
             array_energy=self.examples.total(product.array_energy),
         )
         return output

@@ -2,7 +2,7 @@
 a segment.
 
 The INT8 digital path with its weights read from the dense crossbar once per simulated chip
-(`dense.Memory`).
+(`store.Memory`).
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.arrays import dense
+from xbarsim.arrays.memory import store
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.base.progress import silent
 from xbarsim.base.units import interval_x100
@@ -77,9 +77,9 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=silent):
             f"memory.bits_per_cell is {study.memory.bits_per_cell}; stated bit-error rates need 1"
         )
     device = load_device(study.device.name).in_study(study)
-    solved = dense.against_length(study.memory, study.wires, device, study.seed, lengths)
+    solved = store.against_length(study.memory, study.wires, device, study.seed, lengths)
     entries = [(_row_of(row), row.confusion) for row in solved]
-    entries += [(Row(None, rate, rate, None), dense.stated(rate, 1)) for rate in rates]
+    entries += [(Row(None, rate, rate, None), store.stated(rate, 1)) for rate in rates]
     if not chips:
         return Report([row for row, _ in entries])
     prepared = tasks.prepare(study, threads, progress)
@@ -103,7 +103,7 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=silent):
     for row, confusion in entries:
         values, wrong = [], []
         for chip in range(chips):
-            memory = dense.Memory(
+            memory = store.Memory(
                 row.columns or study.memory.columns,
                 confusion,
                 study.seed + chip,
@@ -123,7 +123,7 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=silent):
 
 
 def _row_of(row):
-    """Row of a dense.LengthRow."""
+    """Row of a store.LengthRow."""
     rates = row.mean, row.worst_place, row.worst_data
     return Row(row.columns, *(rate.value for rate in rates), *(rate.error for rate in rates))
 

@@ -12,7 +12,6 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,11 +139,14 @@ class Column:
         return bool(np.isfinite(values).all())
 
 
-@cache
-def columns_of(rows: type) -> dict[str, Column]:
+def columns_of(rows: type[Any]) -> dict[str, Column]:
     """{name: Column} of a kind of rows; the statistics of errors are called local_... and
     accumulated_...
     """
+    return _COLUMNS[rows]
+
+
+def _columns(rows: type[Any]) -> dict[str, Column]:
     columns = {}
     for part in dataclasses.fields(rows):
         if part.type is ErrorStatistics:
@@ -163,6 +165,9 @@ def _column(name: str, metadata: Mapping[str, Any]) -> Column:
         metadata.get("type", np.float64),
         metadata.get("may_be_infinite", False),
     )
+
+
+_COLUMNS = {kind: _columns(kind) for kind in (MatrixRows, ProductRows, FunctionRows)}
 
 
 def arrays_of(rows: Rows) -> dict[str, NDArray[Any]]:

@@ -19,9 +19,10 @@ from scipy.special import ndtr
 from scipy.stats import t
 
 from xbarsim.base.units import MICROSIEMENS
-from xbarsim.devices.ageing import arrhenius
-from xbarsim.devices.model import Programmed
+from xbarsim.devices.ageing import disturbed_end
+from xbarsim.devices.programmed import Programmed
 from xbarsim.devices.streams import Streams
+from xbarsim.devices.writing import stuck_conductances
 
 STEP = 0.005  # of asinh(z) between the cells of a deviate z, and between bins
 REACH = 37.0  # standard deviations: 1e-299 lie beyond
@@ -68,28 +69,28 @@ class ReadLaw:
 def read_law(device, target):
     """ReadLaw of cells of a DeviceModel that were told to take `target` (S)."""
     point, mass = _written(device, target)
-    if (table := device._table("spread")) is not None:
+    if (table := device.active.spread) is not None:
         for relative in (
             table.device_to_device_relative_sigma,
             table.cycle_to_cycle_relative_sigma,
         ):
             point, mass = _blurred(point, mass, relative * point)
-    if device._table("relaxation") is not None:
+    if device.active.relaxation is not None:
         mean, sigma = device.relaxation_moments()
         point, mass = _blurred(point + mean, mass, np.full(point.shape, sigma))
-    if (table := device._table("drift")) is not None:
+    if (table := device.active.drift) is not None:
         mean, sigma = device.drift_exponent(_cells(np.maximum(point, 0.0), target))
         decay = -np.log(device.aged_time / table.reference_s)
         spread, mass = _cloud(
             np.broadcast_to(mean, point.shape), mass, np.broadcast_to(sigma, point.shape)
         )
         point, mass = _gathered((point[:, None] * np.exp(decay * spread)).ravel(), mass.ravel())
-    if (table := device._table("read_disturb")) is not None:
-        end = device.conductance_min if table.toward == "minimum" else device.conductance_max
+    if (table := device.active.read_disturb) is not None:
+        end = disturbed_end(device)
         point = point - (end - point) * np.expm1(-table.rate_per_read * device.reads)
-    if (table := device._table("temperature")) is not None:
-        point = point * arrhenius(device, table.activation_energy_ev)
-    low, high = (bound * MICROSIEMENS for bound in device.file.conductance.bounds_us)
+    if (table := device.active.temperature) is not None:
+        point = point * device.arrhenius(table.activation_energy_ev)
+    low, high = device.bounds
     point, mass, aimed = _stuck(device, np.clip(point, low, high), mass, target)
     return _law(*_read(device, point, mass, aimed))
 
@@ -116,11 +117,11 @@ def deviates(reach=REACH, step=STEP):
 
 def _written(device, target):
     """Cloud of cells after the write itself."""
-    if "programming" in device.effects and device.file.write_verify is not None:
+    if device.active.write_verify is not None:
         alone = device.with_effects("programming")
         g = alone.program(np.full(VERIFIED, target), Streams(0, 0, 0)).conductance.ravel()
         return _gathered(g, np.full(g.size, 1 / g.size))
-    model, sigma = device._table("programming"), float(device.write_sigma(target))
+    model, sigma = device.active.programming, float(device.write_sigma(target))
     if model is None:
         return np.array([target]), np.ones(1)
     middle = target + float(device.write_bias(target))
@@ -179,7 +180,7 @@ def _stuck(device, point, mass, target):
     """(points, masses, what each was aimed at) with the cells that are stuck, alone or with their
     lines.
     """
-    table = device._table("stuck")
+    table = device.active.stuck
     aimed = np.full(point.shape, target)
     if table is None:
         return point, mass, aimed
@@ -190,10 +191,7 @@ def _stuck(device, point, mass, target):
     ):  # lines decide over cells
         free = 1 - line_on - line_off
         on, off = on * free + line_on, off * free + line_off
-    ends = (
-        device.conductance_max if table.on_us is None else table.on_us * MICROSIEMENS,
-        device.conductance_min if table.off_us is None else table.off_us * MICROSIEMENS,
-    )
+    ends = stuck_conductances(device, table)
     return (
         np.append(point, ends),
         np.append(mass * (1 - on - off), (on, off)),
