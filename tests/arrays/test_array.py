@@ -1,6 +1,5 @@
 """Arrays: exact where everything is ideal, wires against dense nodal analysis, converters and noise as stated."""
 
-
 import numpy as np
 import pytest
 from array_cases import IDEAL, WIRES, build, names, program, study

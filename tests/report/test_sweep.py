@@ -16,6 +16,10 @@ FLOAT = summaries.reference("float32", 0.9, 0.85, 0.95)
 
 
 def case(name, value, chips=(), **tables):
+    """A case that a test calls "ROW: COLUMN" has these keys."""
+    row, _, column = name.partition(": ")
+    if column:
+        tables |= {"row": row, "column": column}
     over = (min(chips) - 0.1, max(chips) + 0.1) if chips else (None, None)
     return summaries.case(
         name,

@@ -12,7 +12,7 @@ from tiny import make_tiny_bert, make_tiny_place, tiny_study
 
 from xbarsim.arrays.in_situ import matrix
 from xbarsim.base.errors import CheckpointError, OutOfRangeError, TraceError
-from xbarsim.report.summary import snr_db
+from xbarsim.report.summary import snr_db, summarise
 from xbarsim.studies import prepare, run
 from xbarsim.studies.errors import ErrorStatistics, error_statistics
 from xbarsim.studies.trace_reader import read_trace
@@ -178,4 +178,4 @@ def test_an_attribute_that_is_no_number_is_refused(copied):
     with pytest.raises(
         TraceError, match="write_energy of chip 1 of case 'one', layer.0.query is not finite"
     ):
-        summary.summarise(read_trace(copied))
+        summarise(read_trace(copied))

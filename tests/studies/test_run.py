@@ -16,7 +16,7 @@ from tiny import SENTENCES, make_tiny_place, tiny_study
 
 from xbarsim.base.errors import ConfigError, OutOfRangeError, TraceError
 from xbarsim.base.units import interval_x100
-from xbarsim.chips import chip
+from xbarsim.chips.load import chip_text
 from xbarsim.config.study import load_study
 from xbarsim.models import bert_checkpoint, int8
 from xbarsim.models.graph import Kind
@@ -324,7 +324,7 @@ def test_files_that_are_no_trace_of_ours(trace_path, tmp_path):
     (tmp_path / "old.h5").write_bytes(trace_path.read_bytes())
     with h5py.File(tmp_path / "old.h5", "a") as file:
         file.attrs["version"] = 0
-    with pytest.raises(TraceError, match="version 0; this xbarsim reads versions 2 to 3"):
+    with pytest.raises(TraceError, match="version 0; this xbarsim reads versions 2 to 4"):
         read_trace(tmp_path / "old.h5")
 
 
@@ -387,7 +387,7 @@ def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
     """A case that is the chip takes its array energy from the circuit solve; another is marked as
     different.
     """
-    text = chip.chip_text("differential").replace(
+    text = chip_text("differential").replace(
         "word_lines = 128\nbit_lines = 128", "word_lines = 16\nbit_lines = 16"
     )
     (place / "small.toml").write_text(
@@ -410,7 +410,9 @@ def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
     ]
     assert scores == [heads * own[0].result.sequence ** 2]
     with pytest.raises(TraceError, match="does not state the attention heads"):
-        accuracy_and_cost.join([dataclasses.replace(summary, heads=None)])
+        accuracy_and_cost.join(
+            [dataclasses.replace(summary, run=dataclasses.replace(summary.run, heads=None))]
+        )
     result = own[0].result
     assert "circuit solve" in result.read_energy
     solved = (
@@ -558,10 +560,10 @@ def test_layer_overrides_choose_the_hardware(place):
 
 
 def test_systems_and_physics_become_a_table(place, tmp_path):
-    """Of cases "SYSTEM: PHYSICS"; not where a row lacks a column."""
+    """Of cases with a row and a column; not where a row lacks a column."""
     ideal, full = {"effects": IDEAL}, {"device": {"name": "rram-wan2022"}}
     cases = [
-        {"name": f"{system}: {name}", "adc": {"bits": bits}} | physics
+        {"name": f"{system} {name}", "row": system, "column": name, "adc": {"bits": bits}} | physics
         for system, bits in (("coarse", 3), ("fine", 8))
         for name, physics in (("ideal", ideal), ("full", full))
     ]

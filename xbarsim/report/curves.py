@@ -8,6 +8,7 @@ from typing import Any
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import change_x100, interval_x100
+from xbarsim.report.case_places import place_of
 from xbarsim.report.files import estimate_cells, write_table
 from xbarsim.report.summary import CaseSummary, Summary
 
@@ -16,8 +17,9 @@ Point = tuple[float, CaseSummary]  # value of the key, and the case
 
 @dataclass(frozen=True)
 class Curve:
-    """Cases of one series in the order of a key's value.  series : what stands before ": " in their
-    names
+    """Cases of one series in the order of a key's value.
+
+    series : their row, "" of cases without one
     """
 
     series: str
@@ -28,9 +30,9 @@ def against(summary: Summary, key: str) -> list[Curve]:
     """The cases of a Summary as Curves over a key such as `computation.rows_per_conversion`, whose
     values are numbers.
 
-    Cases named "SERIES: ..." belong to the curve of that series; cases whose study does not state
-    the key (a node's own wire resistance, say) and series of several cases that share one value of
-    it are left out.
+    Cases with the same `row` belong to one curve; cases whose study does not state the key (a
+    node's own wire resistance, say) and curves of several cases that share one value of it are left
+    out.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def against(summary: Summary, key: str) -> list[Curve]:
     for case in summary.cases:
         value = _value(case, key)
         if value is not None:
-            series.setdefault(_series_of(case), []).append((value, case))
+            series.setdefault(place_of(case).row or "", []).append((value, case))
     values = {value for points in series.values() for value, _ in points}
     if len(values) < 2:
         found = f"is {values.pop()} in all of them" if values else "is stated by none of them"
@@ -70,11 +72,6 @@ def _lookup(content: Any, key: str) -> Any:
             return None
         content = content[part]
     return content
-
-
-def _series_of(case: CaseSummary) -> str:
-    series, _, rest = case.name.partition(": ")
-    return series if rest else ""
 
 
 def _differ(points: Sequence[Point]) -> bool:

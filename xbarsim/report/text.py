@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from xbarsim.base.units import change_x100, engineering, interval_x100
 from xbarsim.models.graph import Role
+from xbarsim.report.case_places import table_of
 from xbarsim.report.summary import (
     REFERENCES,
     CaseSummary,
@@ -57,27 +58,24 @@ def _head(summary: Summary) -> list[str]:
 
 
 def _grid(summary: Summary) -> list[str]:
-    """Cases named "ROW: COLUMN" as a table, where every row has the same two to four columns; the
-    references above.
+    """Cases with a row and a column as a table, where every row has the same two to four columns;
+    the references above.
     """
-    rows: dict[str, dict[str, CaseSummary]] = {}
-    for case in summary.cases:
-        row, _, column = case.name.partition(": ")
-        rows.setdefault(row, {})[column] = case
+    rows = table_of(summary.cases)
     columns = list(next(iter(rows.values()), ()))
-    same = all(list(row) == columns for row in rows.values())
-    if len(rows) < 2 or not 2 <= len(columns) <= 4 or not same:
+    is_full = all(list(cases) == columns for cases in rows.values())
+    if len(rows) < 2 or not 2 <= len(columns) <= 4 or not is_full:
         return []
-    title = f"{summary.run.metric} x 100"
-    lines = [_grid_line(title, columns)]
-    lines += [_grid_line(REFERENCES[path.name], [_cell(path)]) for path in summary.references]
+    lines = [_grid_line(f"{summary.run.metric} x 100", columns)]
+    for path in summary.references:
+        lines.append(_grid_line(REFERENCES[path.name], [_cell(path)]))
     for row, cases in rows.items():
         lines.append(_grid_line(row, [_cell(case) for case in cases.values()]))
     return [*lines, ""]
 
 
 def _grid_line(name: str, cells: Iterable[str]) -> str:
-    return f"{name:<28}" + "".join(f"{cell:<26}" for cell in cells).rstrip()
+    return (f"{name:<28}" + "".join(f"{cell:<26}" for cell in cells)).rstrip()
 
 
 def _cell(path: PathSummary) -> str:

@@ -52,7 +52,7 @@ def study_of(trace, model=None, task=None):
     """
     if trace.run.version < 3:
         raise TraceError(
-            f"{trace.path} is a trace of version {trace.attributes['version']}, which does not "
+            f"{trace.path} is a trace of version {trace.run.version}, which does not "
             "hold its device files; run its study again, and repeat that trace from now on"
         )
     content = tomllib.loads(trace.run.study)
@@ -116,7 +116,7 @@ def repeat(
 
     Parameters
     ----------
-    path : trace of version 3
+    path : trace of version 3 or later
     directory, threads, progress, say : see `run.run_study`
     model, task : see `study_of`
 

@@ -23,8 +23,8 @@ from xbarsim.models.graph import Kind, Role
 from xbarsim.studies.errors import ErrorStatistics
 
 FORMAT = "xbarsim-trace"
-VERSION = 3
-READABLE = (2, 3)
+VERSION = 4
+READABLE = (2, 3, 4)
 
 Record = TypeVar("Record")
 

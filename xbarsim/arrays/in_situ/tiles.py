@@ -55,7 +55,9 @@ def program_cells(
     device : with the effects and under the conditions of the study
     streams : of the tiles of this row block: results do not depend on the order of programming
     """
-    programmed = device.program(layout.to_tiles(target, device.conductance_min), streams)
+    programmed: Programmed = device.program(
+        layout.to_tiles(target, device.conductance_min), streams
+    )
     if settings.mapping.unused == "open":
         used = layout.to_tiles(np.ones(target.shape, bool), False)
         programmed.conductance[~used] = 0.0
