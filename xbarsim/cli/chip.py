@@ -171,11 +171,12 @@ def _claims(
 
 def _keep_inputs(inputs, picture, directory, names):
     """Refuse a picture, or files of the names in a directory, that would replace an input."""
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
 
-    refuse_input("--picture", picture, inputs)
-    for name in names if directory else ():
-        refuse_input("--out", directory / name, inputs)
+    written = [("--picture", picture)]
+    if directory is not None:
+        written += [("--out", directory / name) for name in names]
+    refuse_overwriting(written, inputs)
 
 
 def _write(paths):

@@ -112,9 +112,9 @@ def report(
     batch: Annotated[int, typer.Option(min=1, help="Sequences at once on the chips.")] = 1,
 ):
     """Print the tables of one or several traces again, and write them as CSV, JSON or a picture."""
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
 
-    refuse_input("--picture", picture, [*traces, *(chip or ())])
+    refuse_overwriting([("--picture", picture)], [*traces, *(chip or ())])
     summaries = _report(traces, out, as_json, tuple(chip or ()), batch)
     if picture is not None:
         from xbarsim.report.plots import runs
@@ -144,13 +144,12 @@ def sweep(
     ] = None,
 ):
     """Print, write and draw the metric of a trace's cases against the key that they vary."""
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
     from xbarsim.report import curves
     from xbarsim.report.summary import summarise
     from xbarsim.studies.trace_reader import read_trace
 
-    refuse_input("--out", out, [trace])
-    refuse_input("--picture", picture, [trace])
+    refuse_overwriting([("--out", out), ("--picture", picture)], [trace])
     summary = summarise(read_trace(trace))
     metric = summary.run.metric
     found = curves.against(summary, key)
@@ -165,7 +164,7 @@ def sweep(
 
 
 def _report(paths, directory, as_json, chips=(), batch=1):
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
     from xbarsim.report import accuracy_and_cost, files
     from xbarsim.report.summary import summarise
     from xbarsim.report.text import render
@@ -191,8 +190,8 @@ def _report(paths, directory, as_json, chips=(), batch=1):
             print_table(header, body)
             print("\n".join(remarks))
     if directory is not None:
-        for name in files.FILES + accuracy_and_cost.FILES:
-            refuse_input("--out", directory / name, [*paths, *chips])
+        names = files.FILES + accuracy_and_cost.FILES
+        refuse_overwriting([("--out", directory / name) for name in names], [*paths, *chips])
         written = [*files.write_files(summaries, directory)]
         if rows:
             written += accuracy_and_cost.write_files(rows, directory)
