@@ -28,7 +28,8 @@ from xbarsim.config.study import validate
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report import accuracy_and_cost, summary, text
 from xbarsim.report.energy import Cost, cost_of
-from xbarsim.report.summary import Estimate, IrDrop, MatrixSummary, ProductSummary, Programming
+from xbarsim.report.steps import IrDrop, MatrixSummary, ProductSummary, Programming, product_summary
+from xbarsim.report.summary import Estimate
 from xbarsim.studies import trace_reader
 from xbarsim.studies.errors import ErrorStatistics
 from xbarsim.studies.trace import TracedProduct
@@ -339,7 +340,7 @@ def test_energy_of_a_report_prices_every_event():
 def test_write_energy_is_not_known_where_nothing_states_it():
     def product(joules):
         found = traced(write_energy=np.array(joules))
-        return summary._product("layer.0.attention_scores", found, np.array([3, 3]))
+        return product_summary("layer.0.attention_scores", found, np.array([3, 3]))
 
     unknown, known = product([0.0, 0.0]), product([2e-9, 4e-9])
     assert unknown.write_energy is None and known.write_energy == approx(3e-9)

@@ -10,7 +10,8 @@ from xbarsim.base.errors import OutOfRangeError
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report.curves import Curve
 from xbarsim.report.plots import runs
-from xbarsim.report.summary import Estimate, MatrixSummary, OverChips, Programming
+from xbarsim.report.steps import MatrixSummary, Programming
+from xbarsim.report.summary import Estimate, OverChips
 
 
 def case(value, low, high, chips=(), over=(None, None)):

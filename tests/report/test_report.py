@@ -11,18 +11,8 @@ import tomli_w
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report.energy import Cost
 from xbarsim.report.files import to_json, write_files
-from xbarsim.report.summary import (
-    CaseSummary,
-    Estimate,
-    FunctionSummary,
-    IrDrop,
-    MatrixSummary,
-    OverChips,
-    PathSummary,
-    ProductSummary,
-    Programming,
-    Summary,
-)
+from xbarsim.report.steps import FunctionSummary, IrDrop, MatrixSummary, ProductSummary, Programming
+from xbarsim.report.summary import CaseSummary, Estimate, OverChips, PathSummary, Summary
 from xbarsim.report.text import render
 from xbarsim.studies.trace_layout import RunAttributes
 

@@ -17,7 +17,8 @@ from xbarsim.report import curves
 from xbarsim.report.energy import cost_of
 from xbarsim.report.files import write_files
 from xbarsim.report.plots import runs
-from xbarsim.report.summary import snr_db, summarise
+from xbarsim.report.steps import snr_db
+from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
 from xbarsim.studies.errors import ErrorStatistics, error_statistics
 from xbarsim.studies.trace import (

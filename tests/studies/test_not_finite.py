@@ -12,7 +12,8 @@ from tiny import make_tiny_bert, make_tiny_place, tiny_study
 
 from xbarsim.arrays.in_situ import matrix
 from xbarsim.base.errors import CheckpointError, OutOfRangeError, TraceError
-from xbarsim.report.summary import snr_db, summarise
+from xbarsim.report.steps import snr_db
+from xbarsim.report.summary import summarise
 from xbarsim.studies import prepare, run
 from xbarsim.studies.errors import ErrorStatistics, error_statistics
 from xbarsim.studies.trace_reader import read_trace

@@ -9,16 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim.base.files import replacing
-from xbarsim.report.summary import (
-    CaseSummary,
-    Estimate,
-    FunctionSummary,
-    MatrixSummary,
-    PathSummary,
-    ProductSummary,
-    StepSummary,
-    Summary,
-)
+from xbarsim.report.steps import FunctionSummary, MatrixSummary, ProductSummary, StepSummary
+from xbarsim.report.summary import CaseSummary, Estimate, PathSummary, Summary
 
 FILES = ("report.json", "paths.csv", "layers.csv")
 PATH_FIELDS = (

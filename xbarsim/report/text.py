@@ -6,17 +6,8 @@ from typing import TypeVar
 from xbarsim.base.units import change_x100, engineering, interval_x100
 from xbarsim.models.graph import Role
 from xbarsim.report.case_places import table_of
-from xbarsim.report.summary import (
-    REFERENCES,
-    CaseSummary,
-    Estimate,
-    FunctionSummary,
-    MatrixSummary,
-    PathSummary,
-    ProductSummary,
-    StepSummary,
-    Summary,
-)
+from xbarsim.report.steps import FunctionSummary, MatrixSummary, ProductSummary, StepSummary
+from xbarsim.report.summary import REFERENCES, CaseSummary, Estimate, PathSummary, Summary
 
 Step = TypeVar("Step", bound=StepSummary)
 
