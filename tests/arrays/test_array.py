@@ -9,7 +9,8 @@ from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.devices.presets import load_device
 from xbarsim.devices.streams import Streams
-from xbarsim.hardware.description import layer_attributes
+from xbarsim.hardware.matrices import InSituMatrix
+from xbarsim.models.graph import Kind, Role, Step
 
 ENCODINGS = [
     {},
@@ -561,7 +562,10 @@ def test_what_a_matrix_tells_the_trace():
         mapping={"word_lines": 16, "bit_lines": 12, "clip": "quantile", "clip_quantile": 0.9},
     )
     weight, x, array = build(chosen)
-    attributes, data = layer_attributes(array)
+    step = Step("layer.0.query", Kind.MATRIX, Role.QUERY, 0, 37, 21, 1, 0, ())
+    matrix = InSituMatrix(step, chosen, array)
+    attributes = matrix.description().attributes()
+    data = matrix.tile_data()
     limit = np.quantile(abs(weight.astype(float)), 0.9, axis=1)
     clipped = (abs(weight) > limit[:, None]).sum()
     assert attributes["clipped_weights"] == clipped == 21 * 4
@@ -584,7 +588,12 @@ def test_what_a_matrix_tells_the_trace():
         (target(part, Streams(chosen.seed, 0, 4 * block)).conductance == 0).sum()
         for block, part in enumerate(tiles)
     )
-    assert attributes["bounded_cells"] == at_zero == layer_attributes(dry)[0]["bounded_cells"] > 100
+    assert (
+        attributes["bounded_cells"]
+        == at_zero
+        == InSituMatrix(step, chosen, dry).description().bounded_cells
+        > 100
+    )
     assert attributes["bounded_cells"] != attributes["clipped_weights"]
     assert attributes["tiles"] == 12 and attributes["cells"] == 12 * 16 * 12
     assert attributes["stuck_on"] == attributes["stuck_off"] == attributes["unverified_cells"] == 0

@@ -14,16 +14,14 @@ from tiny import WORDS, make_tiny_bert
 from xbarsim.base.workers import worker_threads
 from xbarsim.config.study import load_study
 from xbarsim.devices.presets import load_device
-from xbarsim.hardware import products
-from xbarsim.hardware.build import chip_seed, program_arrays
-from xbarsim.models import int8
+from xbarsim.hardware.build import Design, build_chip, chip_seed
 from xbarsim.models.batches import pad
 from xbarsim.models.bert_checkpoint import load_bert
 from xbarsim.models.checkpoint import load_tokenizer
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report.summary import summarise
 from xbarsim.studies import run
-from xbarsim.studies.calibration import calibration_inputs
+from xbarsim.studies.calibration import held_out
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.prepare import tokenize
 from xbarsim.studies.trace_layout import arrays_of
@@ -96,18 +94,13 @@ def errors(place, sentences):
     token_ids, mask = pad(examples.tokens)
     found, reference = {}, {}
     with worker_threads(1) as pool:
-        inputs, ranges = calibration_inputs(model, examples, len(sentences), pool)
-        input_ranges = int8.input_ranges(model, examples.tokens, threads=1)
+        seen = held_out(model, examples, len(sentences), pool, threads=1)
         for mode in MODES:
             tables = NOISY | {"computation": NOISY["computation"] | {"mode": mode}}
             study = study_of(place, sentences, [0, 1] * 15, **tables)
+            design = Design.of(model, study, device, seen)
             for number in range(CHIPS):
-                chip = study.model_copy(update={"seed": chip_seed(5, number)})
-                counting = products.Pool(chip.seed)
-                arrays = program_arrays(model, chip, device, inputs, input_ranges, counting, pool)
-                attention = products.attention_products(
-                    chip, model, ranges, chip.seed, counting, device
-                )
+                chip = build_chip(design, chip_seed(5, number), pool)
 
                 def keep(name, exact, output, mode=mode):
                     reference[name] = exact.ravel()
@@ -118,18 +111,16 @@ def errors(place, sentences):
                     reference,
                     *operands,
                     rows,
-                    arrays=arrays,
-                    attention=attention,
-                    seed=chip.seed,
+                    chip=chip,
                     keep=keep,
                 ):
                     if step.kind is Kind.MATRIX:
                         x, weight, _ = operands
-                        output = arrays[step.name].multiply(x, rows, seed).output
+                        output = chip.matrices[step.name].multiply(x, rows, chip.seed).output
                         keep(step.name, x @ weight.T, output)
                     elif step.kind is Kind.PRODUCT:
                         a, b = operands
-                        output, _ = attention[step.name].multiply(a, b, mask, 0)
+                        output, _ = chip.products[step.name].multiply(a, b, mask, 0)
                         real = mask[:, None, :, None]
                         if step.role is Role.ATTENTION_SCORES:
                             real = real & mask[:, None, None, :]

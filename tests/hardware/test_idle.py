@@ -23,6 +23,7 @@ from xbarsim.report.files import to_json
 from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
 from xbarsim.studies import run
+from xbarsim.studies.paths import Case
 from xbarsim.studies.trace_reader import read_trace
 
 SENTENCES = [
@@ -140,7 +141,7 @@ def test_every_key_matters_where_it_must(place, mode):
 
 def idle_of(study):
     """What is said of a study on a model of one layer."""
-    cases = [(name, case, load_device(case.device.name)) for name, case in study.cases()]
+    cases = [Case(name, case, load_device(case.device.name)) for name, case in study.cases()]
     return run.find_idle_settings(cases, ENCODER)
 
 

@@ -124,7 +124,7 @@ class _Measured:
     def matrix(
         self, step: Step, exact: Singles, x: Singles, weight: Singles, bias: Singles, rows: Integers
     ) -> Singles:
-        array = self.hardware.arrays[step.name]
+        array = self.hardware.matrices[step.name]
         product = array.multiply(x, rows + [self.first_sentence, 0], self.hardware.seed)
         output: Singles = product.output + bias
         local, accumulated = self.errors(step, output, exact)
@@ -145,7 +145,7 @@ class _Measured:
 
     def product(self, step: Step, exact: Singles, a: Singles, b: Singles) -> Singles:
         output: Singles
-        output, counts = self.hardware.products[step.name].multiply(
+        output, costs = self.hardware.products[step.name].multiply(
             a, b, self.examples.mask, self.first_sentence
         )
         local, accumulated = self.errors(
@@ -154,21 +154,21 @@ class _Measured:
         self.entries.products[step.name] = ProductRows(
             local=local,
             accumulated=accumulated,
-            dac_saturations=self.examples.count(counts["dac_saturations"]),
-            adc_saturations=self.examples.count(counts["adc_saturations"]),
-            tile_reads=self.examples.count(counts["tile_reads"]),
-            adc_conversions=self.examples.count(counts["adc_conversions"]),
-            dac_drives=self.examples.count(counts["dac_drives"]),
-            shift_adds=self.examples.count(counts["shift_adds"]),
-            array_energy=self.examples.total(counts["array_energy"]),
-            cells_set=self.examples.count(counts["cells_set"]),
-            write_energy=self.examples.total(counts["write_energy"]),
+            dac_saturations=self.examples.count(costs.dac_saturations),
+            adc_saturations=self.examples.count(costs.adc_saturations),
+            tile_reads=self.examples.count(costs.tile_reads),
+            adc_conversions=self.examples.count(costs.adc_conversions),
+            dac_drives=self.examples.count(costs.dac_drives),
+            shift_adds=self.examples.count(costs.shift_adds),
+            array_energy=self.examples.total(costs.array_energy),
+            cells_set=self.examples.count(costs.cells_set),
+            write_energy=self.examples.total(costs.write_energy),
         )
         return output
 
     def function(self, step: Step, exact: Singles, *operands: Any) -> Singles:
         output: Singles
-        output, saturations = self.hardware.units[step.name](*operands)
+        output, saturations = self.hardware.functions[step.name](*operands)
         local, accumulated = self.errors(
             step, self.examples.rows(step, output), self.examples.rows(step, exact)
         )
