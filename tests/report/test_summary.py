@@ -221,6 +221,16 @@ def test_layers_pool_signal_and_error_over_tokens_and_chips():
     np.testing.assert_allclose(query.array_energy_per_token, 10e-9 / 5, rtol=1e-12)
 
 
+def test_ir_drop_is_that_of_the_tiles_of_all_chips():
+    second = chip(1, 1, 0, seed=6)
+    worse = Attenuation(mean=np.array([0.5, 0.6]), std=np.array([0.1, 0.3]))
+    second.layers["layer.0.query"] = dataclasses.replace(QUERY, attenuation=worse)
+    made = summarise(trace(case=Case('name = "case"\n', (chip(0, 1, 0), second))))
+    drop = by_matrix(made.cases[0])["layer.0.query"].ir_drop
+    np.testing.assert_allclose(drop.attenuation, (0.9 + 0.8 + 0.5 + 0.6) / 4, rtol=1e-12)
+    np.testing.assert_allclose(drop.spread, (0.01 + 0.03 + 0.1 + 0.3) / 4, rtol=1e-12)
+
+
 def test_an_error_of_few_tokens_counts_for_few():
     """Errors .1 of a signal of 1 in two tokens, .3 of a signal of 2 in three."""
     stated = dataclasses.replace(errors(0.1), error_rms=np.array([0.1, 0.6]))

@@ -331,17 +331,20 @@ def _case(trace: Trace, name: str, case: Case) -> CaseSummary:
 
 
 def _joined(chips: Sequence[Mapping[str, Step]]) -> dict[str, Step]:
-    """{name: step} of several chips with their rows one after the other; everything else is that of
-    the first chip, counts of cells and joules among them."""
+    """{name: step} of several chips with their rows and tiles one after the other; attributes are
+    those of the first chip, counts of cells and joules among them."""
     joined = {}
     for name, first in chips[0].items():
-        rows = [chip[name].rows for chip in chips]
-        joined[name] = dataclasses.replace(first, rows=_one_after_the_other(rows))
+        steps: list[Any] = [chip[name] for chip in chips]
+        changes = {"rows": _one_after_the_other([step.rows for step in steps])}
+        if isinstance(first, TracedMatrix) and first.attenuation is not None:
+            changes["attenuation"] = _one_after_the_other([step.attenuation for step in steps])
+        joined[name] = dataclasses.replace(first, **changes)
     return joined
 
 
 def _one_after_the_other(records: Sequence[Any]) -> Any:
-    """One record of rows, or of statistics in it, of several."""
+    """One record of arrays, or of statistics in it, of several."""
     joined: dict[str, Any] = {}
     for name, first in vars(records[0]).items():
         parts = [getattr(record, name) for record in records]
