@@ -123,7 +123,7 @@ def open_trace(directory, study, prepared, sources, idle_settings):
         heads=model.config.heads,
         task=task.name,
         task_sha256=task.sha256,
-        task_kind=task.kind,
+        task_kind=str(task.kind),
         metric=prepared.metric,
         head=head.kind,
         classes=len(scored.classes),
