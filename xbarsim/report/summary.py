@@ -38,7 +38,7 @@ from xbarsim.studies.trace_layout import (
     columns_of,
 )
 from xbarsim.tasks import metrics
-from xbarsim.tasks.task import Task
+from xbarsim.tasks.task import Kind, Task
 
 BROKEN = (
     "no figure can be made of it: look at the study's wires and converters there, and run it again"
@@ -275,8 +275,8 @@ def _scored(trace: Trace, done: Booleans) -> Task:
     target = trace.examples.label[done]
     return Task(
         name=trace.run.task,
-        kind=trace.run.task_kind,
-        sentences=(None,) * len(target),
+        kind=Kind(trace.run.task_kind),
+        sentences=("",) * len(target),  # a trace holds none
         targets=target,
         classes=tuple(str(k) for k in range(trace.run.classes)),
         test=None,
