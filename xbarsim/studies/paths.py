@@ -11,15 +11,18 @@ from xbarsim.base.array_types import Singles
 from xbarsim.base.progress import Progress
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
-from xbarsim.hardware.build import Design, HeldOut, build_chip, chip_seed
+from xbarsim.hardware.build import Design, Hardware, HeldOut, build_chip, chip_seed
+from xbarsim.hardware.steps import Description
 from xbarsim.models import int8
+from xbarsim.models.graph import Graph
 from xbarsim.models.operations import Hook, float32
 from xbarsim.studies.batch import run_batch
 from xbarsim.studies.calibration import held_out
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.prepare import Prepared
 from xbarsim.studies.references import digital_features
-from xbarsim.studies.trace_writer import TraceWriter
+from xbarsim.studies.trace_layout import MatrixAttributes, Place, ProductAttributes, record_from
+from xbarsim.studies.trace_writer import ChipHead, MatrixHead, ProductHead, TraceWriter
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Paths:
         return outputs.reshape(len(features) // self.examples.parts, -1)
 
     def _reference(self, name: str, hook: Hook) -> None:
-        self.writer.add_reference(name)
+        path = self.writer.add_reference(name)
         found = digital_features(
             self.prepared.model,
             self.examples,
@@ -85,7 +88,7 @@ class Paths:
             description=f"{name} reference",
         )
         for batch, features in found:
-            self.writer.write(f"reference/{name}", batch, self._outputs(features))
+            self.writer.write(path, batch, self._outputs(features))
 
     def _case(self, case: Case, found: HeldOut) -> None:
         study = case.study
@@ -106,23 +109,31 @@ class Paths:
             progress=self.progress,
             description=f"{title}: tiles programmed",
         )
-        path = self.writer.add_chip(
-            name,
-            seed,
-            {
-                step: (matrix.description().attributes(), matrix.tile_data())
-                for step, matrix in hardware.matrices.items()
-            },
-            {
-                step: product.description().attributes()
-                for step, product in hardware.products.items()
-            },
-            hardware.functions,
-        )
+        path = self.writer.add_chip(name, chip_head(hardware, self.prepared.model.graph))
         batches = self.examples.batches(self.batch_size)
         done = self.progress(f"{title}: examples evaluated", len(self.examples))
         evaluate = partial(run_batch, self.prepared.model, hardware, self.examples)
         for batch, result in zip(batches, self.pool.map(evaluate, batches), strict=True):
             features, entries = result
-            self.writer.write(path, batch, self._outputs(features), **vars(entries))
+            self.writer.write(path, batch, self._outputs(features), entries)
             done(batch.stop - batch.start)
+
+
+def chip_head(hardware: Hardware, graph: Graph) -> ChipHead:
+    """What a trace says of a chip before it is evaluated."""
+    layers = {}
+    for name, matrix in hardware.matrices.items():
+        description = matrix.description()
+        attributes = record_from(MatrixAttributes, description.attributes())
+        layers[name] = MatrixHead(_place(description), attributes, matrix.tile_data())
+    products = {}
+    for name, product in hardware.products.items():
+        stated = product.description()
+        bits = record_from(ProductAttributes, stated.attributes())
+        products[name] = ProductHead(_place(stated), bits)
+    operations = {name: _place(Description.of(graph.step(name))) for name in hardware.functions}
+    return ChipHead(hardware.seed, layers, products, operations)
+
+
+def _place(description: Description) -> Place:
+    return Place(kind=description.kind, role=description.role, layer=description.layer)

@@ -5,6 +5,7 @@ so results do not depend on the number of threads.
 """
 
 import dataclasses
+import datetime
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from xbarsim import __version__
 from xbarsim.base.errors import IdleSettingWarning
 from xbarsim.base.interrupts import Interrupts
 from xbarsim.base.progress import Progress, silent, unsaid
@@ -25,12 +27,12 @@ from xbarsim.models import checkpoint
 from xbarsim.models.graph import Graph
 from xbarsim.studies.paths import Case, Paths, examples_of
 from xbarsim.studies.prepare import prepare
-from xbarsim.studies.trace import Sources
+from xbarsim.studies.trace_layout import ExampleTable, RunAttributes, Sources
 from xbarsim.studies.trace_writer import TraceWriter
 
 
 def sources_of(study: Study) -> Sources:
-    """trace.Sources of a study: the texts of its device and chip files as they are now."""
+    """trace_layout.Sources of a study: the texts of its device and chip files as they are now."""
     cases = [case for _, case in study.cases()]
     devices = dict.fromkeys(case.device.name for case in cases)
     chips = dict.fromkeys(case.chip for case in cases if case.chip is not None)
@@ -60,7 +62,7 @@ def run_study(
     threads : int, all cores if None
     progress : see `silent`
     say : function (text) for what a user must hear on the way
-    sources : trace.Sources to take the place of the device and chip files that the study names
+    sources : trace_layout.Sources to take the place of the device and chip files that the study names
 
     Returns
     -------
@@ -109,33 +111,34 @@ def run_study(
 def open_trace(directory, study, prepared, sources, idle_settings):
     """The TraceWriter of a study and its tasks.Prepared; idle_settings : see `find_idle_settings`."""
     model, task, head, scored = prepared.model, prepared.task, prepared.head, prepared.scored
-    pairs = task.kind == "pairs"
     cut = np.asarray(prepared.tokens.cut).reshape(len(scored), -1)
-    return TraceWriter(
-        directory,
-        study.name,
-        label=scored.targets,
-        label_unit="score" if pairs else "class",
-        tokens=examples_of(study, prepared).token_counts,
-        index=scored.places,
-        truncated=cut.sum(axis=1),
-        outputs=1 if pairs else len(head.weight),
-        sources=sources,
+    run = RunAttributes(
+        software_version=__version__,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        complete=False,
         seed=study.seed,
         study=study.to_toml(),
         model=str(study.model.name),
         model_sha256=model.sha256,
+        heads=model.config.heads,
         task=task.name,
         task_sha256=task.sha256,
         task_kind=str(task.kind),
         metric=prepared.metric,
         head=head.kind,
         classes=len(scored.classes),
-        heads=model.config.heads,
         truncated_sentences=prepared.tokens.truncated,
         notes="\n".join(prepared.notes),
         idle_settings="\n".join(idle_settings),
     )
+    table = ExampleTable(
+        label=scored.targets,
+        tokens=examples_of(study, prepared).token_counts,
+        index=scored.places,
+        truncated=cut.sum(axis=1),
+    )
+    outputs = 1 if task.kind == "pairs" else len(head.weight)
+    return TraceWriter(directory, study.name, run, table, outputs=outputs, sources=sources)
 
 
 def find_idle_settings(cases: Iterable[Case], graph: Graph) -> list[str]:
