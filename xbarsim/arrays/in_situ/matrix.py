@@ -140,7 +140,7 @@ class ConvertedArray:
 
     codes : (lowest, highest) ADC code
     gain : (outputs,), digital gain
-    lsb : one array per row block, (conversions, outputs) ampere per code
+    lsb : one matrix per row block, (conversions, outputs) ampere per code
     input_sum_weight : (outputs,), digital weight of the sum of the inputs
     constant : (outputs,), added to every output: removes what offset binary added to the inputs
     """
