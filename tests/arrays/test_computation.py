@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -468,3 +469,28 @@ def test_noise_of_the_statistical_mode_is_normal():
     assert z.var() == pytest.approx(1, abs=5 * (2 / z.size) ** 0.5)
     lines = np.corrcoef(output[:, :8].T)  # numbers of one draw of 64 bits, and the next
     assert abs(lines - np.eye(8)).max() < 5 / 200**0.5
+
+
+def test_a_kept_operand_is_solved_once_at_its_first_product(monkeypatch):
+    """However many threads need it at the same time; one that is not kept, at every product."""
+    solved = []
+    real = statistical.solved_side
+
+    def counted(*arguments):
+        solved.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(statistical, "solved_side", counted)
+    chip = crossbars(IDEAL | {"wires": True}, ir_drop="solved")
+    a, b = operands()
+    for keep, times in ((True, 1), (False, 4)):
+        solved.clear()
+        operand = chip.prepare(b, keep=keep)
+        assert not solved and operand.kept is None
+        with ThreadPoolExecutor(4) as pool:
+            outputs = list(
+                pool.map(lambda _: chip.multiply(a, operand, np.arange(4)).output, range(4))  # noqa: B023
+            )
+        assert len(solved) == times
+        for output in outputs:
+            np.testing.assert_array_equal(output, outputs[0])

@@ -9,12 +9,12 @@ from tiny import make_tiny_place, tiny_study
 from typer.testing import CliRunner
 
 from xbarsim.base.errors import ConfigError, OutputError
-from xbarsim.base.files import refuse_input, replacing
+from xbarsim.base.files import refuse_overwriting, replacing
 from xbarsim.cli.app import app
-from xbarsim.report import summary as aggregate
 from xbarsim.report.plots import runs
-from xbarsim.studies import run as runner
-from xbarsim.studies.trace import read_trace
+from xbarsim.report.summary import summarise
+from xbarsim.studies import run
+from xbarsim.studies.trace_reader import read_trace
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def place(tmp_path_factory):
     """A trace of two cases in runs/tiny.h5."""
     place = make_tiny_place(tmp_path_factory.mktemp("place"))
     cases = [{"name": "a", "adc": {"bits": 6}}, {"name": "b"}]
-    runner.run_study(tiny_study(place, case=cases), place / "runs", threads=1)
+    run.run_study(tiny_study(place, case=cases), place / "runs", threads=1)
     return place
 
 
@@ -81,9 +81,17 @@ def test_an_output_that_is_an_input_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "in")
     for out in ("in", "link", "../" + tmp_path.name + "/in"):
         with pytest.raises(ConfigError, match="--out .* is an input of this command"):
-            refuse_input("--out", tmp_path / out, ["default", tmp_path / "in"])
-    refuse_input("--out", tmp_path / "other", [tmp_path / "in"])
-    refuse_input("--out", None, [tmp_path / "in"])
+            refuse_overwriting([("--out", tmp_path / out)], ["default", None, tmp_path / "in"])
+    os.link(tmp_path / "in", tmp_path / "hard")
+    with pytest.raises(ConfigError, match="--out .* is an input of this command"):
+        refuse_overwriting([("--out", tmp_path / "hard")], [tmp_path / "in"])
+    refuse_overwriting([("--out", tmp_path / "other"), ("--picture", None)], [tmp_path / "in"])
+
+
+def test_one_file_for_two_outputs_is_refused(tmp_path):
+    both = [("--out", tmp_path / "x"), ("--picture", tmp_path / "y" / ".." / "x")]
+    with pytest.raises(ConfigError, match="--picture .* is the file of --out"):
+        refuse_overwriting(both, [])
 
 
 @pytest.mark.parametrize(
@@ -110,11 +118,11 @@ def test_a_report_beside_a_trace_of_the_same_name_is_refused(place, tmp_path):
     trace.write_bytes((place / "runs" / "tiny.h5").read_bytes())
     result = CliRunner().invoke(app, ["report", str(trace), "--out", str(tmp_path)])
     assert isinstance(result.exception, ConfigError)
-    assert read_trace(trace).attributes["complete"]
+    assert read_trace(trace).run.complete
 
 
 def test_a_picture_without_a_suffix_says_what_it_wrote(place, tmp_path):
-    summary = aggregate.summarise(read_trace(place / "runs" / "tiny.h5"))
+    summary = summarise(read_trace(place / "runs" / "tiny.h5"))
     written = runs.layer_snr(summary, tmp_path / "picture")
     assert written == tmp_path / "picture.png" and written.read_bytes()[:4] == b"\x89PNG"
     assert runs.layer_snr(summary, tmp_path / "p.pdf").read_bytes()[:4] == b"%PDF"
