@@ -72,7 +72,8 @@ def fit_read_noise(
     note = f"amplitudes are relative to the mean of a trace ({_span(means, unit)})"
     if time is None:
         return _independent(relative, means, unit, note)
-    even = even_traces(_listed(time), relative)
+    times = [np.asarray(axis, dtype=np.float64) for axis in _listed(time)]
+    even = even_traces(times, relative)
     if band is None:
         longest = max(map(len, even.traces))
         integrated = _checked_band(1 / (longest * even.interval), 0.5 / even.interval)
