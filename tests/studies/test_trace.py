@@ -4,6 +4,7 @@ it."""
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,10 +20,11 @@ from xbarsim.devices.presets import device_text
 from xbarsim.report import accuracy_and_cost
 from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
-from xbarsim.studies import prepare, repeat, run, trace_writer
+from xbarsim.studies import repeat, run, trace_writer
 from xbarsim.studies.trace_layout import ExampleTable, RunAttributes, Sources, arrays_of
 from xbarsim.studies.trace_reader import read_trace
 from xbarsim.studies.trace_writer import TraceWriter
+from xbarsim.tasks.task import Task
 
 SOURCES = Sources()
 PAGE = Path(__file__).parents[2] / "docs" / "trace.md"
@@ -173,7 +175,7 @@ def test_a_trace_states_its_sources_and_its_examples(place):
 
 
 def test_the_index_survives_split_and_limit():
-    task = prepare.Task(
+    task = Task(
         "t", "labels", tuple("abcdefghij"), np.arange(10) % 2, ("0", "1"), np.arange(10) > 3, ""
     )
     assert task.held_out().limited(3).places.tolist() == [4, 6, 8]
@@ -315,6 +317,53 @@ def test_a_directory_that_is_no_trace_is_one_line(tmp_path):
     for name in (tmp_path, tmp_path / "x.parts", tmp_path / "x.h5"):
         status, text = command("report", name)
         assert status == 2 and len(text.splitlines()) == 1 and "without parts of a trace" in text
+
+
+def test_histograms_count_every_conversion_and_every_cell(place):
+    """Whatever the batches and threads of the run; the worst tile is that of the least current."""
+    for case in read_trace(place / "runs" / "tiny.h5").cases.values():
+        for matrix in case.chips[0].layers.values():
+            codes = matrix.codes
+            assert codes.counts.sum() + codes.beyond.sum() == matrix.rows.adc_conversions.sum()
+            assert codes.beyond.sum() == matrix.rows.adc_saturations.sum()
+            assert matrix.attributes.lowest_code == -127 and matrix.attributes.codes_per_bin == 1
+            cells = 2 * matrix.attributes.inputs * matrix.attributes.outputs
+            assert matrix.conductances.counts.sum() == cells
+            worst = matrix.attenuation.mean.argmin()
+            found = matrix.attributes
+            side_by_side = -(-found.outputs // 16)
+            number = 2 * side_by_side * found.worst_tile_row_block
+            number += 2 * found.worst_tile_column_block + found.worst_tile_plane
+            assert number == worst
+            assert found.worst_tile_attenuation == matrix.attenuation.mean[worst]
+
+
+def test_a_trace_of_version_3_says_the_same(copied):
+    """The layout before: kind, role and layer follow from the names; no histogram, no worst tile."""
+    new = summarise(read_trace(copied))
+    places = {}
+    with h5py.File(copied, "a") as file:
+        file.attrs["version"] = 3
+
+        def spoil(name, group):
+            for key in list(group.attrs):
+                if key in ("kind", "role", "layer", "lowest_code", "codes_per_bin"):
+                    places.setdefault(name, {})[key] = group.attrs[key]
+                    del group.attrs[key]
+                elif key.startswith("worst_tile"):
+                    del group.attrs[key]
+            for key in ("conductance_edges", "conductance_counts", "code_counts", "codes_beyond"):
+                if isinstance(group, h5py.Group) and key in group:
+                    del group[key]
+
+        file.visititems(spoil)
+    assert len(places) == 32  # steps of both cases
+    old = summarise(read_trace(copied))
+    for before, after in zip(old.cases, new.cases, strict=True):
+        assert before.products == after.products and before.operations == after.operations
+        for layer, stated in zip(before.layers, after.layers, strict=True):
+            drop = replace(stated.ir_drop, worst=None)
+            assert layer == replace(stated, ir_drop=drop, saturated_codes=None)
 
 
 def test_a_trace_of_version_2_says_the_same(copied):
