@@ -110,5 +110,5 @@ def test_the_key_of_the_output_matrix_is_idle_without_one(models):
     )
     for graph, expected in ((models["gpt2"].graph, 0), (encoder, 1)):
         places = idle.places(settings_of(study, graph), device, graph)
-        said = idle.idle_settings([idle.CasePlaces(study, places)])
+        said = idle.idle_settings([idle.CasePlaces("c", study, places)])
         assert sum(text.startswith("products.output_matrix") for text in said) == expected
