@@ -236,7 +236,12 @@ def _figures_of_matrix(layer: MatrixSummary) -> Content:
 
 
 def _matrix(layer: MatrixSummary) -> Content:
-    return _figures_of_matrix(layer) | _place(layer)
+    codes = layer.saturated_codes
+    worst = None if layer.ir_drop is None else layer.ir_drop.worst
+    found = _figures_of_matrix(layer) | _place(layer)
+    found["saturated_codes"] = None if codes is None else dataclasses.asdict(codes)
+    found["worst_tile"] = None if worst is None else dataclasses.asdict(worst)
+    return found
 
 
 def _product(product: ProductSummary) -> Content:
