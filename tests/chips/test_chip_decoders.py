@@ -352,3 +352,25 @@ def test_a_chip_that_is_too_small_brings_all_weights_for_every_step_of_a_batch()
         result = rolled(small, Phase.DECODE, 16, batch, output_matrix=True)
         assert result.chips == 1
         assert actions(result, "dram") * batch == approx(8 * (WEIGHTS + LOGITS))
+
+
+# ---------------------------------------------------------------- a processor by batch and length
+
+# BERT-Large in INT8: tokens, batch -> J and mm² s of a sequence, from the vendor's latencies, 400 W
+# and 826 mm².
+PUBLISHED = {
+    (128, 1): (0.50, 1.03),
+    (128, 128): (0.080, 0.164),
+    (384, 1): (1.12, 2.32),
+    (384, 4): (0.403, 0.83),
+    (384, 128): (0.278, 0.574),
+}
+
+
+@pytest.mark.parametrize(("sequence", "batch"), PUBLISHED)
+def test_energy_and_area_delay_of_an_a100_at_its_measured_points(sequence, batch):
+    result = roll_up(load_chip("a100"), "bert-large", sequence, batch)
+    energy, area_delay = PUBLISHED[sequence, batch]
+    assert result.notes[0] == "latency measured (int8)"
+    assert result.joules == pytest.approx(energy, rel=0.01)
+    assert result.area_delay * 1e6 == pytest.approx(area_delay, rel=0.01)
