@@ -18,6 +18,7 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping, Wires
 from xbarsim.config.functions import Functions
+from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
 
@@ -98,6 +99,7 @@ class Study(Table):
         None, description="chip, or chip file, whose energy, area and latency the report joins"
     )
     layer: tuple[LayerOverride, ...] = ()
+    sweep: Sweep | None = Field(None, description="keys that `xbarsim sweep` varies")
     case: tuple[dict[str, Any], ...] = ({"name": "chip"},)
 
     def to_toml(self):
@@ -109,7 +111,7 @@ class Study(Table):
 
         A case `like` one before it starts from that one's keys.
         """
-        base = self.model_dump(exclude={"case"}, exclude_unset=True)
+        base = self.model_dump(exclude={"case", "sweep"}, exclude_unset=True)
         result, overrides = [], {}
         for number, override in enumerate(self.case):
             override = dict(override)
@@ -126,7 +128,7 @@ class Study(Table):
                     )
                 override = merge(overrides[like], override)
             overrides[name] = override
-            fixed = override.keys() & {"model", "task", "run", "case"}
+            fixed = override.keys() & {"model", "task", "run", "case", "sweep"}
             if fixed == {"run"} and isinstance(override["run"], dict):
                 fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
             if fixed:
