@@ -17,7 +17,9 @@ from timeit import timeit
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xbarsim.arrays.array import calibrate, program_matrix
+from xbarsim.arrays.in_situ.programmed import program_matrix
+from xbarsim.arrays.in_situ.ranges import with_ranges
+from xbarsim.arrays.settings import InSituSettings
 from xbarsim.config.study import validate
 from xbarsim.devices.presets import load_device
 
@@ -60,9 +62,17 @@ def main():
                     np.float32(width)
                 )
                 x = rng.standard_normal((options.tokens, width), dtype=np.float32)
-                array = calibrate(
-                    program_matrix(name, 0, weight, np.ones(width), multibit(sign), device), x
+                study = multibit(sign)
+                programmed = program_matrix(
+                    name=name,
+                    index=0,
+                    weight=weight,
+                    moment=np.ones(width),
+                    settings=InSituSettings.of(study),
+                    device=device.in_study(study),
+                    seed=study.seed,
                 )
+                array = with_ranges(programmed, x)
                 first = seconds(lambda: array.multiply(x, rows, 0))  # noqa: B023
                 work = (
                     options.tokens

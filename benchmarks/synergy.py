@@ -4,7 +4,7 @@ reference, one thread.
     python benchmarks/synergy.py [--sentences 16] [--repeats 5] [--case NAME ...] [--layers 6]
 
 A BERT of all-MiniLM's shapes (hidden width 384, 12 heads, 1536 inside) with random weights; one
-batch of sentences of 8 to 48 tokens.  Both paths are `bert.encode` alone: neither the float32 path
+batch of sentences of 8 to 48 tokens.  Both paths are `forward` alone: neither the float32 path
 beside it nor the trace of a run is counted. A ratio is the median over repeats of neighbours in
 time; `first` is what preparing the weights and the first pass take longer: statistics of the
 crossbars, the weights' side of the sums, and compilation where the cache has none.
@@ -20,9 +20,10 @@ from threadpoolctl import threadpool_limits
 
 from xbarsim.config.study import validate
 from xbarsim.hardware import products
-from xbarsim.models import bert
-from xbarsim.models import int8 as quantize
-from xbarsim.models.checkpoint import BertConfig, BertModel
+from xbarsim.models import int8
+from xbarsim.models.batches import pad
+from xbarsim.models.bert import BertConfig, BertModel
+from xbarsim.models.graph import Kind
 
 seconds = partial(timeit, number=1)
 IDEAL, FULL = dict.fromkeys(("wires", "programming", "read_noise"), False), {}
@@ -70,22 +71,16 @@ def encoder(layers, rng, hidden=384, inner=1536, vocabulary=1000, positions=64):
         "embeddings.token_type": (2, hidden),
     }
     weights = {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
-    widths = {"intermediate": (inner, hidden), "output": (hidden, inner)}
-    for name in bert.matrix_names(config):
-        out, width = widths.get(name.split(".")[-1], (hidden, hidden))
-        weights[f"{name}.weight"] = rng.standard_normal(
-            (out, width), dtype=np.float32
-        ) / np.float32(width**0.5)
-        weights[f"{name}.bias"] = np.zeros(out, np.float32)
-    norms = [
-        f"layer.{i}.{name}" for i in range(layers) for name in ("attention_norm", "output_norm")
-    ]
-    for name in ("embeddings.norm", *norms):
-        weights[f"{name}.weight"], weights[f"{name}.bias"] = (
-            np.ones(hidden, np.float32),
-            np.zeros(hidden, np.float32),
-        )
-    return BertModel(config, weights, None, "", None)
+    model = BertModel(config, weights, head=None, sha256="", path=None)
+    for step in model.graph.matrices:
+        values = rng.standard_normal((step.outputs, step.inputs), dtype=np.float32)
+        weights[f"{step.name}.weight"] = values / np.float32(step.inputs**0.5)
+        weights[f"{step.name}.bias"] = np.zeros(step.outputs, np.float32)
+    for step in model.graph.functions:
+        if step.kind is Kind.NORM:
+            weights[f"{step.name}.weight"] = np.ones(hidden, np.float32)
+            weights[f"{step.name}.bias"] = np.zeros(hidden, np.float32)
+    return model
 
 
 def ranges_of(model, token_ids, mask):
@@ -94,35 +89,38 @@ def ranges_of(model, token_ids, mask):
     """
     matrices, pairs = {}, {}
 
-    def linear(name, x, *arguments):
-        matrices[name] = float(np.abs(x).max())
-        return bert.linear(name, x, *arguments)
+    def note(step, reference, *operands, rows):
+        if step.kind is Kind.MATRIX:
+            matrices[step.name] = float(np.abs(operands[0]).max())
+        elif step.kind is Kind.PRODUCT:
+            a, b = operands
+            pairs[step.name] = float(np.abs(a).max()), float(np.abs(b).max())
+        return reference(*operands)
 
-    def product(name, a, b):
-        pairs[name] = float(np.abs(a).max()), float(np.abs(b).max())
-        return bert.product(name, a, b)
-
-    bert.encode(model, token_ids, mask, linear, bert.Operations(product=product))
+    model.forward(token_ids, mask, note)
     return matrices, pairs
 
 
 def counted(model, ranges, study, mask):
-    """(linear, Operations) of a chip whose every product is counted."""
+    """The hook of a chip whose every product is counted."""
     pool, (matrices, pairs) = products.Pool(0), ranges
     arrays = {
-        name: products.CountedMatrix.prepare(
-            name, index, model.matrix(name)[0], matrices[name], study, pool
+        step.name: products.CountedMatrix.prepare(
+            step.name, index, model.matrix(step.name)[0], matrices[step.name], study, pool
         )
-        for index, name in enumerate(bert.matrix_names(model.config))
+        for index, step in enumerate(model.graph.matrices)
     }
     attention = products.attention_products(study, model, pairs, 0, pool, None)
 
-    def linear(name, x, weight, bias, rows):
-        return arrays[name].multiply(x, rows, 0).output + bias
+    def hook(step, reference, *operands, rows):
+        if step.kind is Kind.MATRIX:
+            x, _, bias = operands
+            return arrays[step.name].multiply(x, rows, 0).output + bias
+        if step.kind is Kind.PRODUCT:
+            return attention[step.name].multiply(*operands, mask, 0)[0]
+        return reference(*operands)
 
-    return linear, bert.Operations(
-        product=lambda name, a, b: attention[name].multiply(a, b, mask, 0)[0]
-    )
+    return hook
 
 
 def main():
@@ -134,12 +132,12 @@ def main():
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     model = encoder(options.layers, rng)
-    token_ids, mask = bert.pad(
+    token_ids, mask = pad(
         [rng.integers(1000, size=n) for n in rng.integers(8, 49, options.sentences)]
     )
     with threadpool_limits(1):
         ranges = ranges_of(model, token_ids, mask)
-        digital = quantize.int8_linear(model, ranges[0])
+        digital = int8.int8_hook(model, ranges[0])
         print(f"{options.sentences} sentences, {mask.sum()} tokens, {options.layers} layers")
         print(f"{'case':<24}{'INT8':>9}{'counted':>11}{'ratio':>8}{'first':>9}")
         for name in options.case:
@@ -153,20 +151,20 @@ def main():
                 name,
             )
             start = time.perf_counter()
-            linear, operations = counted(model, ranges, study, mask)
+            hook = counted(model, ranges, study, mask)
 
-            def int8():
-                bert.encode(model, token_ids, mask, digital)
+            def in_int8():
+                model.forward(token_ids, mask, digital)
 
-            def crossbars(linear=linear, operations=operations):
-                bert.encode(model, token_ids, mask, linear, operations)
+            def crossbars(hook=hook):
+                model.forward(token_ids, mask, hook)
 
             crossbars()
-            first, _ = time.perf_counter() - start, seconds(int8)
+            first, _ = time.perf_counter() - start, seconds(in_int8)
             times = (
                 np.array(
                     [
-                        (seconds(int8) + seconds(int8), 2 * seconds(crossbars))
+                        (seconds(in_int8) + seconds(in_int8), 2 * seconds(crossbars))
                         for _ in range(options.repeats)
                     ]
                 )

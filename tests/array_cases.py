@@ -2,9 +2,13 @@
 
 import numpy as np
 
-from xbarsim.arrays.array import calibrate, program_matrix
+from xbarsim.arrays.in_situ.programmed import program_matrix
+from xbarsim.arrays.in_situ.ranges import with_ranges
+from xbarsim.arrays.in_situ.tiles import program_cells, solve_row_block
+from xbarsim.arrays.settings import InSituSettings
 from xbarsim.config.study import validate
 from xbarsim.devices.presets import load_device
+from xbarsim.devices.streams import Streams
 
 IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
 WIRES = {"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 40.0}
@@ -20,10 +24,31 @@ def build(study, inputs=37, outputs=21, seed=0, samples=200, device=None):
     weight = rng.standard_normal((outputs, inputs)).astype(np.float32)
     x = rng.standard_normal((samples, inputs)).astype(np.float32)
     device = device or load_device(study.device.name)
-    programmed = program_matrix(
-        "layer.0.query", 0, weight, (x.astype(float) ** 2).mean(axis=0), study, device
+    programmed = program(
+        "layer.0.query", weight, (x.astype(float) ** 2).mean(axis=0), study, device
     )
-    return weight, x, calibrate(programmed, x)
+    return weight, x, with_ranges(programmed, x)
+
+
+def program(name, weight, moment, study, device, index=0):
+    """ProgrammedMatrix under a study and its `[[layer]]` tables."""
+    own = study.for_layer(name)
+    return program_matrix(
+        name=name,
+        index=index,
+        weight=weight,
+        moment=moment,
+        settings=InSituSettings.of(own),
+        device=device.in_study(own),
+        seed=own.seed,
+    )
+
+
+def program_row_block(target, layout, device, study):
+    """TileRow of targets (planes, rows, outputs) S; device : with the study's effects."""
+    settings, streams = InSituSettings.of(study), Streams(study.seed)
+    cells = program_cells(target, layout, device, settings, streams)
+    return solve_row_block(cells, layout, device, settings, streams, rows=target.shape[1])
 
 
 def names(count, first=0):

@@ -21,7 +21,7 @@ _EXPORTS = {
     "device_names": "xbarsim.devices.presets",
     "load_chip": "xbarsim.chips.chip",
     "load_device": "xbarsim.devices.presets",
-    "load_network": "xbarsim.models.network",
+    "load_network": "xbarsim.models.architectures",
     "load_study": "xbarsim.config.study",
     "read_trace": "xbarsim.studies.trace",
     "run_study": "xbarsim.studies.run",
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from xbarsim.circuit.solution import Solution
     from xbarsim.config.study import load_study
     from xbarsim.devices.presets import device_names, load_device
-    from xbarsim.models.network import load_network
+    from xbarsim.models.architectures import load_network
     from xbarsim.report.summary import summarise
     from xbarsim.studies.run import run_study
     from xbarsim.studies.trace import read_trace

@@ -15,7 +15,7 @@ from xbarsim.config.study import load_study, validate
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware import products
 from xbarsim.hardware.build import program_arrays
-from xbarsim.models import bert, checkpoint, int8
+from xbarsim.models import checkpoint, int8
 from xbarsim.studies.calibration import calibration_inputs
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.prepare import tokenize
@@ -249,7 +249,8 @@ def test_every_matrix_has_the_bits_of_a_run(tmp_path):
         arrays = program_arrays(
             model, study, load_device("pcm"), inputs, ranges, products.Pool(study.seed), pool
         )
-        for index, name in enumerate(bert.matrix_names(model.config)):
+        for index, step in enumerate(model.graph.matrices):
+            name = step.name
             x = inputs[name][:40]
             rows = np.column_stack([np.arange(40), np.zeros(40, int)])
             expected = arrays[name].multiply(x, rows, study.seed)

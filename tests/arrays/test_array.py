@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from array_cases import IDEAL, WIRES, build, names, study
+from array_cases import IDEAL, WIRES, build, names, program, study
 from reference import dense_solve, dense_transfer
 
-from xbarsim.arrays.array import calibrate, program_matrix
+from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.devices.presets import load_device
 from xbarsim.devices.streams import Streams
@@ -218,8 +218,8 @@ def correlated(samples, inputs, seed=0):
 
 def build_with(study, weight, x):
     moment = (x.astype(float) ** 2).mean(axis=0)
-    return calibrate(
-        program_matrix("layer.0.query", 0, weight, moment, study, load_device(study.device.name)), x
+    return with_ranges(
+        program("layer.0.query", weight, moment, study, load_device(study.device.name)), x
     )
 
 
@@ -241,7 +241,7 @@ def test_the_digital_gain_is_least_squares_on_the_inputs(sign, gain):
         wires=WIRES,
     )
     array = build_with(chosen, weight, x)
-    wanted, found = x @ weight.T, x.astype(float) @ array.programmed.achieved.T
+    wanted, found = x @ weight.T, x.astype(float) @ array.programmed.achieved_weight.T
     total = x.sum(axis=1, dtype=float)
     if gain == "column":
         columns = [found[:, [j]] for j in range(21)]
@@ -271,14 +271,14 @@ def test_gains_without_cross_terms_are_those_of_independent_inputs():
         mapping={"word_lines": 16, "bit_lines": 12}, effects=IDEAL | {"wires": True}, wires=WIRES
     )
     moment = (x.astype(float) ** 2).mean(axis=0)
-    programmed = program_matrix("layer.0.query", 0, weight, moment, chosen, load_device("ideal"))
-    array, root = calibrate(programmed, x, cross_terms=False), np.sqrt(moment)
+    programmed = program("layer.0.query", weight, moment, chosen, load_device("ideal"))
+    array, root = with_ranges(programmed, x, cross_terms=False), np.sqrt(moment)
     for j in range(21):
         best = np.linalg.lstsq(
-            (root * programmed.achieved[j])[:, None], root * weight[j], rcond=None
+            (root * programmed.achieved_weight[j])[:, None], root * weight[j], rcond=None
         )[0][0]
         assert array.gain[j] == pytest.approx(best, rel=1e-9)
-    assert abs(array.gain - calibrate(programmed, x).gain).max() > 1e-3
+    assert abs(array.gain - with_ranges(programmed, x).gain).max() > 1e-3
 
 
 def test_without_gain_nothing_is_corrected_and_zero_inputs_leave_gains_of_one():
@@ -290,7 +290,7 @@ def test_without_gain_nothing_is_corrected_and_zero_inputs_leave_gains_of_one():
         )
         array = build_with(plain, weight, correlated(50, 37))
         assert (array.gain == 1).all()
-        np.testing.assert_allclose(array.folded, array.programmed.achieved, rtol=1e-6)
+        np.testing.assert_allclose(array.folded, array.programmed.achieved_weight, rtol=1e-6)
         fitted = study(mapping=mapping, effects=IDEAL | {"wires": True}, wires=WIRES)
         idle = build_with(fitted, weight, np.zeros((3, 37), np.float32))
         assert (idle.gain == 1).all() and np.isfinite(idle.folded).all()
@@ -413,9 +413,9 @@ def test_read_noise_has_the_stated_variance_and_belongs_to_the_token(tmp_path):
 def test_programming_depends_on_the_seed_alone():
     chosen = study(device={"name": "rram-wan2022"}, mapping={"word_lines": 16, "bit_lines": 16})
     first, again = build(chosen)[2].programmed, build(chosen)[2].programmed
-    np.testing.assert_array_equal(first.achieved, again.achieved)
+    np.testing.assert_array_equal(first.achieved_weight, again.achieved_weight)
     other = build(chosen.model_copy(update={"seed": 5}))[2].programmed
-    assert (first.achieved != other.achieved).mean() > 0.99
+    assert (first.achieved_weight != other.achieved_weight).mean() > 0.99
 
 
 def test_layer_overrides_reach_their_matrix_only():
@@ -429,7 +429,7 @@ def test_layer_overrides_reach_their_matrix_only():
 def test_events_of_one_row():
     chosen = study(mapping={"word_lines": 16, "bit_lines": 12})
     _, _, array = build(chosen)  # 37 x 21: 3 row blocks, 2 column blocks, pairs on twins
-    assert array.events_per_row == {
+    assert array.events_per_row.by_name() == {
         "tile_reads": 12,
         "adc_conversions": 63,
         "shift_adds": 63,
@@ -440,14 +440,14 @@ def test_events_of_one_row():
 def test_bad_matrices_and_samples_are_refused():
     chosen, device = study(), load_device("ideal")
     with pytest.raises(ShapeError, match="must be a matrix"):
-        program_matrix("layer.0.query", 0, np.zeros(3), np.ones(3), chosen, device)
+        program("layer.0.query", np.zeros(3), np.ones(3), chosen, device)
     with pytest.raises(OutOfRangeError, match="NaN or infinity"):
-        program_matrix("layer.0.query", 0, np.full((2, 3), np.nan), np.ones(3), chosen, device)
+        program("layer.0.query", np.full((2, 3), np.nan), np.ones(3), chosen, device)
     programmed = build(chosen)[2].programmed
     with pytest.raises(ShapeError, match=r"must be \(samples, 37\)"):
-        calibrate(programmed, np.zeros((4, 36), np.float32))
+        with_ranges(programmed, np.zeros((4, 36), np.float32))
     with pytest.raises(OutOfRangeError, match="NaN"):
-        calibrate(programmed, np.full((4, 37), np.nan, np.float32))
+        with_ranges(programmed, np.full((4, 37), np.nan, np.float32))
 
 
 def test_drift_and_flicker_noise_reach_the_product():
@@ -468,8 +468,8 @@ def test_drift_and_flicker_noise_reach_the_product():
     expected = (
         86400 / 20
     ) ** -0.049  # of the large weights: nu is 0.049 above a fifth of the window
-    assert fresh.programmed.achieved.std() * expected == pytest.approx(
-        late.programmed.achieved.std(), rel=0.03
+    assert fresh.programmed.achieved_weight.std() * expected == pytest.approx(
+        late.programmed.achieved_weight.std(), rel=0.03
     )
     exact = x @ weight.T
     output = late.multiply(x, names(len(x)), 1).output
@@ -491,7 +491,9 @@ def test_unused_cells_are_low_or_open_whatever_the_window():
             effects=IDEAL,
         )
         weight, _, array = build(chosen)  # 37 x 21 of 128 x 128, on twin tiles
-        np.testing.assert_allclose(array.programmed.achieved, weight, atol=1e-5 * abs(weight).max())
+        np.testing.assert_allclose(
+            array.programmed.achieved_weight, weight, atol=1e-5 * abs(weight).max()
+        )
         power[unused] = array.programmed.power[0].sum()
     assert power["low"] - power["open"] == pytest.approx(2 * 37 * (128 - 21) * 100e-6, rel=1e-4)
 
@@ -531,7 +533,7 @@ def test_columns_in_pieces_are_the_same_columns(noisy, monkeypatch):
     x, array = noisy
     whole = array.multiply(x, names(300), 1)
     monkeypatch.setattr(
-        "xbarsim.arrays.array.CURRENT_COLUMNS", 16
+        "xbarsim.arrays.in_situ.matrix.CURRENT_COLUMNS", 16
     )  # pieces that end within an output's conversions
     pieces = array.multiply(x, names(300), 1)
     # a product of fewer columns may round otherwise, which moves a conversion now and then by a code

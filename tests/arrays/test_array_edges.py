@@ -4,13 +4,15 @@ import dataclasses
 
 import numpy as np
 import pytest
-from array_cases import IDEAL, WIRES, build, names, study
+from array_cases import IDEAL, WIRES, build, names, program, program_row_block, study
 
-from xbarsim.arrays import array as arrays
-from xbarsim.arrays.array import calibrate, program_matrix, second_moment
-from xbarsim.arrays.converters import InputCoder, only_sign
-from xbarsim.arrays.layout import Layout
-from xbarsim.arrays.tile import attenuation, program_row_block
+from xbarsim.arrays.in_situ import matrix
+from xbarsim.arrays.in_situ.correction import second_moment
+from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
+from xbarsim.arrays.in_situ.layout import Layout
+from xbarsim.arrays.in_situ.matrix import IdealArray
+from xbarsim.arrays.in_situ.ranges import with_ranges
+from xbarsim.arrays.in_situ.tiles import attenuation
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.config.arrays import Dac
 from xbarsim.config.study import validate
@@ -43,7 +45,7 @@ def test_a_row_block_of_zeros_beside_a_noisy_one_is_silent(from_zero, converters
     weight[:, 16:32] = 0
     x = np.random.default_rng(1).standard_normal((300, 37)).astype(np.float32)
     device = load_device(from_zero)
-    array = calibrate(program_matrix("layer.0.query", 0, weight, np.ones(37), chosen, device), x)
+    array = with_ranges(program("layer.0.query", weight, np.ones(37), chosen, device), x)
     silent = np.zeros((300, 37), np.float32)
     silent[:, 16:32] = 1.0
     assert (array.multiply(silent, names(300), 1).output == 0).all()
@@ -64,7 +66,7 @@ def test_cells_without_conductance_pass_nothing(from_zero):
     chosen = validate({"effects": {"wires": False, "programming": False}}, "test")
     target = np.array([[[20e-6, 0.0]]])
     layout = Layout(1, 2, 1, 1, 2, "twin")
-    row = program_row_block(target, layout, load_device(from_zero), chosen, 0, 0)
+    row = program_row_block(target, layout, load_device(from_zero), chosen)
     np.testing.assert_allclose(row.variance[0, :, 0], [1e-12, 0.0], rtol=1e-9)
 
 
@@ -75,12 +77,12 @@ def test_one_value_that_is_not_finite_is_refused(spoilt):
     weight, x = np.ones((2, 3)), np.ones((4, 37), np.float32)
     weight[1, 2] = x[3, 36] = spoilt
     with pytest.raises(OutOfRangeError, match="NaN or infinity"):
-        program_matrix("layer.0.query", 0, weight, np.ones(3), chosen, load_device("ideal"))
+        program("layer.0.query", weight, np.ones(3), chosen, load_device("ideal"))
     with pytest.raises(OutOfRangeError, match="NaN or infinity"):
-        calibrate(programmed, x)
+        with_ranges(programmed, x)
     with pytest.raises(ShapeError, match=r"must be \(samples, 37\)"):
-        calibrate(programmed, np.zeros((0, 37), np.float32))
-    assert np.isfinite(calibrate(programmed, np.ones((1, 37), np.float32)).gain).all()
+        with_ranges(programmed, np.zeros((0, 37), np.float32))
+    assert np.isfinite(with_ranges(programmed, np.ones((1, 37), np.float32)).gain).all()
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_an_ideal_converter_beside_a_real_one():
     """Only the inputs are rounded: the product of the held inputs with the matrix, to float32."""
     chosen = study(effects=CONVERTERS, adc={"bits": "ideal"}, mapping={"clip": "maximum"})
     weight, x, array = build(chosen)
-    assert array.codes is None
+    assert isinstance(array, IdealArray)
     product = array.multiply(x, names(len(x)), 1)
     expected = array.coder.hold(x)[0] @ weight.T
     np.testing.assert_allclose(product.output, expected, atol=1e-5 * abs(expected).max())
@@ -128,8 +130,8 @@ def test_units_of_weights_and_inputs_do_not_change_gains(sign):
     found = []
     for unit in (np.float32(1), small):
         device = load_device("ideal")
-        programmed = program_matrix("layer.0.query", 0, weight * unit, moment, chosen, device)
-        found.append(calibrate(programmed, x * unit))
+        programmed = program("layer.0.query", weight * unit, moment, chosen, device)
+        found.append(with_ranges(programmed, x * unit))
     np.testing.assert_allclose(found[1].gain, found[0].gain, rtol=1e-3)
     whole, scaled = found[0].folded, found[1].folded / small
     np.testing.assert_allclose(scaled, whole, rtol=0, atol=1e-3 * abs(whole).max())
@@ -180,8 +182,8 @@ def test_pieces_of_currents_fill_512_kib(monkeypatch, encoding, samples):
         shapes.append((len(flat), len(transfer)))
         return multiply(flat, transfer)
 
-    multiply = arrays.multiply_rows
-    monkeypatch.setattr(arrays, "multiply_rows", recorded)
+    multiply = matrix.multiply_rows
+    monkeypatch.setattr(matrix, "multiply_rows", recorded)
     _, x, array = build(
         study(effects=CONVERTERS, dac={"encoding": encoding, "bits": 8}),
         inputs=8,
@@ -196,7 +198,7 @@ def test_pieces_of_currents_fill_512_kib(monkeypatch, encoding, samples):
 def test_saturations_of_one_bit_are_those_of_all_pieces_of_columns(monkeypatch):
     _, x, array = build(study(effects=CONVERTERS, adc={"bits": 1}))
     whole = array.multiply(x, names(len(x)), 1).adc_saturations
-    monkeypatch.setattr(arrays, "CURRENT_COLUMNS", 5)
+    monkeypatch.setattr(matrix, "CURRENT_COLUMNS", 5)
     pieces = array.multiply(x, names(len(x)), 1).adc_saturations
     assert whole.sum() > 100
     assert abs(pieces - whole).sum() <= 2  # rounding at the very edge
@@ -251,11 +253,11 @@ def test_ranges_look_at_512_samples(samples, seen):
     rng = np.random.default_rng(0)
     x = rng.uniform(0.5, 1, (samples, 6)).astype(np.float32)
     x[1::2] *= 10
-    coder = InputCoder.calibrate(x, np.ones(6), Dac(bits=8), 0.2, ideal=False)
+    coder = InputCoder.covering(x, np.ones(6), Dac(bits=8), 0.2, ideal=False)
     assert (coder.full_scale > 5) == seen
     chosen = study(effects=CONVERTERS, dac={"range": "maximum"}, adc={"range": "maximum"})
     programmed = build(chosen, inputs=6, outputs=3)[2].programmed
-    array = calibrate(programmed, x)
+    array = with_ranges(programmed, x)
     rows = x if seen else x[::2]
     volts = 0.2 * array.coder.hold(rows)[0] / array.coder.full_scale
     largest = abs(volts @ programmed.transfer[0].T).max(axis=0)
@@ -266,22 +268,22 @@ def test_input_ranges_of_a_few_samples_of_many_inputs():
     """Fewer samples than inputs, a quantile, no weights behind the inputs, and small units."""
     x = np.zeros((2, 64), np.float32)
     x[0] = np.linspace(0.01, 1, 64)
-    full = InputCoder.calibrate(x, np.ones(64), Dac(bits=8), 0.2, ideal=False).full_scale
+    full = InputCoder.covering(x, np.ones(64), Dac(bits=8), 0.2, ideal=False).full_scale
     assert 0.5 < full <= 1
     ramp = np.linspace(-1, 1, 101, dtype=np.float32)[:, None]
     dac = Dac(range="quantile", quantile=0.9)
-    most = InputCoder.calibrate(ramp, np.ones(1), dac, 0.2, ideal=False).full_scale
+    most = InputCoder.covering(ramp, np.ones(1), dac, 0.2, ideal=False).full_scale
     assert most == pytest.approx(0.9, rel=1e-6)
     one = Dac(bits=1)
-    assert InputCoder.calibrate(ramp, np.zeros(1), one, 0.2, ideal=False).full_scale == 1
-    mean = InputCoder.calibrate(ramp * np.float32(1e-3), np.ones(1), one, 0.2, ideal=False)
+    assert InputCoder.covering(ramp, np.zeros(1), one, 0.2, ideal=False).full_scale == 1
+    mean = InputCoder.covering(ramp * np.float32(1e-3), np.ones(1), one, 0.2, ideal=False)
     assert mean.full_scale == pytest.approx(1e-3 * abs(ramp).mean(), rel=1e-5)
     assert mean.lsb == mean.full_scale
 
 
 def test_ideal_inputs_are_amplitudes_and_one_bit_counts_beyond_twice_the_level():
     serial = Dac(encoding="bit_serial")
-    coder = InputCoder.calibrate(np.ones((2, 3), np.float32), np.ones(3), serial, 0.2, ideal=True)
+    coder = InputCoder.covering(np.ones((2, 3), np.float32), np.ones(3), serial, 0.2, ideal=True)
     assert coder.encoding == "amplitude"
     assert not coder.hold(np.full((2, 3), 9.0, np.float32))[1].any()
     beyond = only_sign(np.array([[2.0, -2.0, 2.5, -3.0]], np.float32), np.float32(1))[1]
@@ -294,7 +296,7 @@ def test_records_of_arrays_are_immutable():
     programmed = array.programmed
     chosen = validate({"effects": {"wires": False, "programming": False}}, "test")
     target, layout = np.full((1, 2, 2), 30e-6), Layout(2, 2, 1, 4, 3, "twin")
-    row = program_row_block(target, layout, load_device("ideal"), chosen, 0, 0)
+    row = program_row_block(target, layout, load_device("ideal"), chosen)
     product = array.multiply(x, names(len(x)), 1)
     for record in (
         array,

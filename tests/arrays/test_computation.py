@@ -8,8 +8,8 @@ import pytest
 from reference import counted_product, dense_transfer
 from scipy.special import ndtr
 
-from xbarsim.arrays import computation
-from xbarsim.arrays.computation import Crossbars, normal_quantiles
+from xbarsim.arrays.counting import crossbars as counting
+from xbarsim.arrays.counting.crossbars import Crossbars, normal_quantiles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.config.study import validate
 from xbarsim.kernels.arrays.counting import add_noise, conversion_moments, moebius
@@ -356,7 +356,7 @@ def test_events_are_those_of_the_direct_loops():
         )
         channels, bits = (2, 7) if chip.settings.sign == "magnitude" else (1, 8)
         pairs = channels * bits * channels * -(-bits // chip.settings.digit_bits)
-        assert chip.events(37, 21) == {
+        assert chip.events(37, 21).by_name() == {
             "tile_reads": pairs * groups * 2,
             "adc_conversions": pairs * groups * 21,
             "shift_adds": pairs * groups * 21,
@@ -435,8 +435,8 @@ def test_blocks_of_the_statistical_mode_join_to_the_whole(z, monkeypatch):
 
     whole, sizes = run(), set()
     for size in (1, 2000, 5000):
-        monkeypatch.setattr(computation, "BLOCK_BYTES", size)
-        blocks = computation.blocks_of(z, 7, 4 * 7 * 7)
+        monkeypatch.setattr(counting, "BLOCK_BYTES", size)
+        blocks = counting.blocks_of(z, 7, 4 * 7 * 7)
         sizes.add(tuple(len(rows) for _, rows in blocks))
         part = run()
         np.testing.assert_allclose(

@@ -5,7 +5,7 @@ stuck cells.
 import numpy as np
 import pytest
 
-from xbarsim.arrays.computation import Crossbars
+from xbarsim.arrays.counting.crossbars import Crossbars
 from xbarsim.config.study import validate
 
 BARE = {"wires": False, "programming": False, "converters": True, "read_noise": False}

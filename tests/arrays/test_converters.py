@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from xbarsim.arrays.converters import InputCoder, adc_full_scale, code_range
+from xbarsim.arrays.in_situ.input_coder import InputCoder
+from xbarsim.arrays.in_situ.ranges import adc_full_scale, code_range
 from xbarsim.config.arrays import Adc, Dac
 from xbarsim.kernels.arrays.converters import convert_accumulate
 from xbarsim.kernels.devices.random import add_normal, mix, normal_pair, row_keys
@@ -94,10 +95,10 @@ def test_one_bit_levels_are_the_nearest_ones():
     found = adc_full_scale(x, Adc(bits=1), *code_range(1, True))
     expected = [best(lambda level, j=j: ((abs(x[:, j]) - level) ** 2).sum()) for j in range(4)]
     np.testing.assert_allclose(found, expected, atol=0.002)
-    coder = InputCoder.calibrate(x, power, Dac(bits=1), 0.2, ideal=False)
+    coder = InputCoder.covering(x, power, Dac(bits=1), 0.2, ideal=False)
     nearest = best(lambda level: ((abs(x) - level) ** 2).sum(axis=0) @ power)
     assert coder.full_scale == pytest.approx(nearest, abs=2e-3)
-    assert InputCoder.calibrate(0 * x, power, Dac(bits=1), 0.2, ideal=False).full_scale == 1
+    assert InputCoder.covering(0 * x, power, Dac(bits=1), 0.2, ideal=False).full_scale == 1
     unsigned = adc_full_scale(abs(x), Adc(bits=1), *code_range(1, False))  # codes 0 and 1
     for j in range(4):
         candidates = abs(x[:, j]).max() * np.geomspace(0.15, 1, 17)
@@ -216,7 +217,7 @@ def test_input_range_is_the_best_candidate_by_brute_force(bits):
         return (((held - x) ** 2) @ power).sum()
 
     candidates = abs(x).max() * np.geomspace(0.15, 1, 17)
-    found = InputCoder.calibrate(x, power, Dac(bits=bits), 0.2, ideal=False).full_scale
+    found = InputCoder.covering(x, power, Dac(bits=bits), 0.2, ideal=False).full_scale
     assert found == pytest.approx(min(candidates, key=error), rel=1e-5)
     assert found < abs(x).max()
 
@@ -239,8 +240,8 @@ def test_input_range_weighs_inputs_by_their_weights():
     important, negligible = np.ones(10), np.ones(10)
     important[0], negligible[0] = 100.0, 1e-9
     dac = Dac(bits=4)
-    wide = InputCoder.calibrate(x, important, dac, 0.2, ideal=False).full_scale
-    narrow = InputCoder.calibrate(x, negligible, dac, 0.2, ideal=False).full_scale
+    wide = InputCoder.covering(x, important, dac, 0.2, ideal=False).full_scale
+    narrow = InputCoder.covering(x, negligible, dac, 0.2, ideal=False).full_scale
     assert narrow < 0.5 * wide
 
 

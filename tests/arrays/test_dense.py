@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from xbarsim.arrays import dense, segment
+from xbarsim.arrays.memory import segment, store
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.config.arrays import Wires
 from xbarsim.config.study import validate
@@ -24,7 +24,7 @@ def test_error_rates_are_those_of_counted_errors():
     memory = Memory(
         rows=64, columns=96, sense_noise_ua=1.6, access="none", bias="grounded", lumped_rows=16
     )
-    predicted = dense.segment_confusion(memory, WIRES, WAN, 1)
+    predicted = store.segment_confusion(memory, WIRES, WAN, 1)
     level, current, position = segment.read_currents(memory, WIRES, WAN, 77, 120)
     current = current + 1.6e-6 * np.random.default_rng(0).standard_normal(current.shape)
     wrong = (current > predicted.threshold[0]) != (level == 1)
@@ -125,7 +125,7 @@ def test_error_rates_are_the_quadrature_of_the_actual_distributions(noisy, thres
     expected = exact_error(threshold)
     rates = []
     for seed in range(8):
-        result = dense.segment_confusion(ROW, SOURCE, noisy, seed, threshold=np.array([threshold]))
+        result = store.segment_confusion(ROW, SOURCE, noisy, seed, threshold=np.array([threshold]))
         rates.append(
             [
                 result.probability[:, 0, 1].mean(),
@@ -146,14 +146,14 @@ def test_the_figures_of_a_long_segment():
     """512 columns at 32 nm, found before by dense circuits and quadrature: 3.5e-9 and about 1e-21 at .908 µA, and 1.0e-11 in
     all at the best threshold, 1.03 µA."""
     memory, wires = Memory(columns=512), Wires()
-    result = dense.segment_confusion(memory, wires, WAN, 1, threshold=np.array([0.908e-6]))
+    result = store.segment_confusion(memory, wires, WAN, 1, threshold=np.array([0.908e-6]))
     assert result.probability[:, 0, 1].mean() == pytest.approx(3.5e-9, rel=0.08)
     assert 0.5e-21 < result.probability[:, 1, 0].mean() < 4e-21
-    best = dense.segment_confusion(memory, wires, WAN, 1)
+    best = store.segment_confusion(memory, wires, WAN, 1)
     assert best.threshold[0] == pytest.approx(1.03e-6, rel=0.02)
     assert 0.9e-11 < 2 * best.bit_error_rate.mean() < 1.8e-11
     for other in (0.99e-6, 1.09e-6):
-        rate = dense.segment_confusion(
+        rate = store.segment_confusion(
             memory, wires, WAN, 1, threshold=np.array([other])
         ).bit_error_rate.mean()
         assert rate > best.bit_error_rate.mean()
@@ -161,14 +161,14 @@ def test_the_figures_of_a_long_segment():
 
 def test_a_source_that_leaves_too_little_reads_every_one_as_zero():
     memory = Memory(columns=256, threshold_ua=2.0)
-    result = dense.segment_confusion(memory, Wires(source_resistance_ohm=2000.0), WAN, 1)
+    result = store.segment_confusion(memory, Wires(source_resistance_ohm=2000.0), WAN, 1)
     np.testing.assert_allclose(result.bit_error_rate, 0.5, rtol=1e-6)
     assert result.mean_error < 1e-6
 
 
 def test_exact_cells_are_told_apart_by_the_middle_of_the_gap():
     """Without any error of the cells the threshold lies where both levels are far, and no bit is wrong."""
-    result = dense.segment_confusion(Memory(columns=32, rows=16), WIRES, IDEAL, 1)
+    result = store.segment_confusion(Memory(columns=32, rows=16), WIRES, IDEAL, 1)
     level, current, _ = segment.read_currents(Memory(columns=32, rows=16), WIRES, IDEAL, 5, 40)
     assert (result.bit_error_rate == 0).all() and result.mean_error == 0
     low, high = current[level == 0].max(), current[level == 1].min()
@@ -181,7 +181,7 @@ def test_noise_of_the_sense_amplifier_alone_is_the_normal_tail():
         rows=1, columns=4, sense_noise_ua=1.0, transistor_overdrive_v=5.0, threshold_ua=3.0
     )
     wires = Wires(word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0)
-    result = dense.segment_confusion(memory, wires, IDEAL, 1)
+    result = store.segment_confusion(memory, wires, IDEAL, 1)
     low, high = branch_current(0.2, np.array([1e-6, 40e-6])) * 1e6
     np.testing.assert_allclose(result.probability[:, 0, 1], norm.sf(3 - low), rtol=0.03)
     np.testing.assert_allclose(result.probability[:, 1, 0], norm.sf(high - 3), rtol=0.03)
@@ -193,7 +193,7 @@ def test_levels_of_two_bits_are_confused_with_their_neighbours():
         rows=1, columns=6, bits_per_cell=2, sense_noise_ua=0.8, transistor_overdrive_v=5.0
     )
     wires = Wires(word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0)
-    result = dense.segment_confusion(memory, wires, IDEAL, 1)
+    result = store.segment_confusion(memory, wires, IDEAL, 1)
     current = branch_current(0.2, np.array([1, 14, 27, 40]) * 1e-6) * 1e6
     middle = (current[1:] + current[:-1]) / 2
     np.testing.assert_allclose(result.threshold * 1e6, middle, rtol=0.03)
@@ -206,21 +206,21 @@ def test_levels_of_two_bits_are_confused_with_their_neighbours():
 
 def test_longer_segments_read_worse_and_fixed_thresholds_no_better():
     memory = Memory(rows=256)
-    rows = dense.against_length(memory, Wires(), WAN, 1, [64, 512, 1024])
+    rows = store.against_length(memory, Wires(), WAN, 1, [64, 512, 1024])
     mean = [row.mean.value for row in rows]
     assert mean[0] < mean[1] < mean[2] and mean[0] < 1e-30 and mean[2] > 1e-3
     assert all(row.worst_place.value >= row.mean.value for row in rows)
     stated = memory.model_copy(update={"columns": 512, "threshold_ua": 4.0})
-    assert dense.segment_confusion(stated, Wires(), WAN, 1).bit_error_rate.mean() > mean[1]
+    assert store.segment_confusion(stated, Wires(), WAN, 1).bit_error_rate.mean() > mean[1]
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_codes_come_back_with_the_stated_rate(bits):
     rng = np.random.default_rng(5)
     codes = rng.integers(-127, 128, (300, 257)).astype(np.float32)
-    confusion = dense.stated(0.01, bits)
+    confusion = store.stated(0.01, bits)
     assert confusion.cell_error_rate == pytest.approx(0.01)
-    read, wrong = dense.read_codes(codes, confusion, 256, np.random.SeedSequence(1))
+    read, wrong = store.read_codes(codes, confusion, 256, np.random.SeedSequence(1))
     assert read.dtype == codes.dtype and read.shape == codes.shape
     before, after = (
         np.unpackbits((x.astype(int) & 255).astype(np.uint8)[..., None], axis=-1)
@@ -233,19 +233,19 @@ def test_codes_come_back_with_the_stated_rate(bits):
         assert abs(value[0].astype(int) - value[1]).max() == 1
     else:  # every bit alike, the sign included
         assert abs((before != after).reshape(-1, 8).mean(axis=0) - 0.01).max() < 0.002
-    again = dense.read_codes(codes, confusion, 256, np.random.SeedSequence(1))[0]
+    again = store.read_codes(codes, confusion, 256, np.random.SeedSequence(1))[0]
     np.testing.assert_array_equal(again, read)
-    assert (dense.read_codes(codes, confusion, 256, np.random.SeedSequence(2))[0] != read).any()
+    assert (store.read_codes(codes, confusion, 256, np.random.SeedSequence(2))[0] != read).any()
     np.testing.assert_array_equal(
-        dense.read_codes(codes, dense.stated(0.0, bits), 256, np.random.SeedSequence(1))[0], codes
+        store.read_codes(codes, store.stated(0.0, bits), 256, np.random.SeedSequence(1))[0], codes
     )
 
 
 def test_errors_lie_where_the_segment_is_bad():
     rate = np.array([0.0, 0.0, 0.0, 0.5])
-    confusion = dense.Confusion(np.stack([np.array([[1 - p, p], [p, 1 - p]]) for p in rate]))
+    confusion = store.Confusion(np.stack([np.array([[1 - p, p], [p, 1 - p]]) for p in rate]))
     codes = np.zeros((100, 64), np.int8)
-    read, wrong = dense.read_codes(
+    read, wrong = store.read_codes(
         codes, confusion, 128, np.random.SeedSequence(3)
     )  # 16 weights of 8 cells
     place = (read.ravel() != 0).reshape(-1, 16).mean(axis=0)
@@ -256,20 +256,20 @@ def test_errors_lie_where_the_segment_is_bad():
 def test_memory_of_a_study():
     codes = np.random.default_rng(6).integers(-127, 128, (40, 50))
     names = ["layer.0.query", "layer.0.key"]
-    off = dense.Memory.of(validate({}, "test"), IDEAL, names)
+    off = store.Memory.of(validate({}, "test"), IDEAL, names)
     assert off.read(names[0], codes) is codes
     study = validate({"memory": {"errors": "stated", "cell_error_rate": 0.05}}, "test")
-    memory = dense.Memory.of(study, IDEAL, names)
+    memory = store.Memory.of(study, IDEAL, names)
     first = memory.read(names[0], codes)
     assert (first != memory.read(names[1], codes)).any()  # each matrix its own errors
-    np.testing.assert_array_equal(dense.Memory.of(study, IDEAL, names).read(names[0], codes), first)
-    assert (dense.Memory.of(study, IDEAL, names, seed=8).read(names[0], codes) != first).any()
+    np.testing.assert_array_equal(store.Memory.of(study, IDEAL, names).read(names[0], codes), first)
+    assert (store.Memory.of(study, IDEAL, names, seed=8).read(names[0], codes) != first).any()
     solved = validate({"memory": {"errors": "segment", "columns": 1024, "rows": 32}}, "test")
-    assert (dense.Memory.of(solved, WAN, names).read(names[0], codes) != codes).any()
+    assert (store.Memory.of(solved, WAN, names).read(names[0], codes) != codes).any()
     with pytest.raises(OutOfRangeError, match="do not fit 8 bits"):
-        dense.read_codes(codes * 2, dense.stated(0.1, 1), 64, np.random.SeedSequence(0))
+        store.read_codes(codes * 2, store.stated(0.1, 1), 64, np.random.SeedSequence(0))
     with pytest.raises(ConfigError, match="bits_per_cell = 1"):
-        dense.segment_confusion(
+        store.segment_confusion(
             Memory(bits_per_cell=2, threshold_ua=1.0, rows=8, columns=64), WIRES, IDEAL, 0
         )
 

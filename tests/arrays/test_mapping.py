@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from xbarsim.arrays.layout import layout_of
-from xbarsim.arrays.mapping import CLIP_QUANTILES, choose_clip, encode, hold, reached
+from xbarsim.arrays.in_situ.encoding import CLIP_QUANTILES, choose_clip, encode, hold, reached
+from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.arrays import Mapping
 

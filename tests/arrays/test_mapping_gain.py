@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from xbarsim.arrays.layout import Layout, slices
-from xbarsim.arrays.mapping import (
+from xbarsim.arrays.in_situ.encoding import (
     CLIP_QUANTILES,
     choose_clip,
     encode,
@@ -12,6 +11,7 @@ from xbarsim.arrays.mapping import (
     programming_variance,
     reached,
 )
+from xbarsim.arrays.in_situ.layout import Layout, slices
 from xbarsim.base.errors import ShapeError
 from xbarsim.config.arrays import Mapping
 

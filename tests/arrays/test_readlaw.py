@@ -5,7 +5,7 @@ import pytest
 from scipy import integrate
 from scipy.stats import norm, t
 
-from xbarsim.arrays.read_law import deviates, read_law
+from xbarsim.arrays.memory.read_law import deviates, read_law
 from xbarsim.config.study import validate
 from xbarsim.devices.presets import device_names, load_device
 from xbarsim.devices.streams import Streams

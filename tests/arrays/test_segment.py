@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xbarsim import Crossbar
-from xbarsim.arrays import segment
+from xbarsim.arrays.memory import segment
 from xbarsim.circuit import cells
 from xbarsim.config.arrays import Wires
 from xbarsim.config.synergy import Memory

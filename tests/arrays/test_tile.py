@@ -2,17 +2,14 @@
 
 import numpy as np
 import pytest
+from array_cases import program_row_block
 from reference import dense_transfer
 
 from xbarsim import Crossbar
-from xbarsim.arrays.layout import Layout
-from xbarsim.arrays.tile import (
-    attenuation,
-    has_wires,
-    program_row_block,
-    solve_wires,
-    wire_segments,
-)
+from xbarsim.arrays.in_situ.layout import Layout
+from xbarsim.arrays.in_situ.tiles import attenuation, solve_wires
+from xbarsim.arrays.settings import InSituSettings
+from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.study import validate
 from xbarsim.devices.presets import load_device
 
@@ -74,7 +71,7 @@ def test_read_noise_reaches_the_bit_lines_attenuated_as_the_signal(tmp_path, pla
     study = validate({"wires": WIRES, "effects": {"programming": False}}, "test")
     layout = Layout(6, 3, 2, 8, 6, placement)
     target = np.random.default_rng(1).uniform(1e-6, 40e-6, (2, 6, 3))
-    row = program_row_block(target, layout, device, study, 0, 0)
+    row = program_row_block(target, layout, device, study)
     power, tiles = np.zeros((8, 8)), []
     for tile in range(layout.tiles):
         g = np.full((8, 6), 1e-6)
@@ -101,7 +98,7 @@ def test_read_noise_reaches_the_bit_lines_attenuated_as_the_signal(tmp_path, pla
 def test_tiles_without_wires_pass_conductances_and_draw_their_sums():
     g = np.random.default_rng(2).uniform(1e-6, 40e-6, (3, 5, 4))
     study = validate({"effects": {"wires": False}, "wires": WIRES}, "test")
-    transfer, power = solve_wires(g, study)
+    transfer, power = solve_wires(g, InSituSettings.of(study).solved_wires)
     np.testing.assert_array_equal(transfer, g.transpose(0, 2, 1))
     np.testing.assert_allclose(power, np.diag(g.sum(axis=(0, 2))), rtol=1e-15)
 
@@ -118,8 +115,10 @@ def test_tiles_without_wires_pass_conductances_and_draw_their_sums():
 )
 def test_any_resistance_makes_wires(only):
     ohm = dict.fromkeys(WIRES, 0.0) | ({only: 5.0} if only else {})
-    assert has_wires(validate({"wires": ohm}, "test")) == (only is not None)
-    assert not has_wires(validate({"wires": ohm, "effects": {"wires": False}}, "test"))
+    settings = InSituSettings.of(validate({"wires": ohm}, "test"))
+    assert (settings.solved_wires is not None) == (only is not None)
+    off = validate({"wires": ohm, "effects": {"wires": False}}, "test")
+    assert InSituSettings.of(off).solved_wires is None
 
 
 @pytest.mark.parametrize("below", [0, 3])
@@ -135,7 +134,7 @@ def test_unused_cells_are_low_or_open(unused):
         {"effects": {"wires": False, "programming": False}, "mapping": {"unused": unused}}, "test"
     )
     row = program_row_block(
-        np.full((1, 2, 2), 30e-6), Layout(2, 2, 1, 4, 3, "twin"), load_device("ideal"), study, 0, 0
+        np.full((1, 2, 2), 30e-6), Layout(2, 2, 1, 4, 3, "twin"), load_device("ideal"), study
     )
     idle = 1e-6 if unused == "low" else 0.0
     np.testing.assert_allclose(np.diag(row.power), [60e-6 + idle] * 2, rtol=1e-12)

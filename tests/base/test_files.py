@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from xbarsim.base.errors import ConfigError, OutputError
 from xbarsim.base.files import refuse_input, replacing
 from xbarsim.cli.app import app
-from xbarsim.report import plots
 from xbarsim.report import summary as aggregate
+from xbarsim.report.plots import runs
 from xbarsim.studies import run as runner
 from xbarsim.studies.trace import read_trace
 
@@ -115,9 +115,9 @@ def test_a_report_beside_a_trace_of_the_same_name_is_refused(place, tmp_path):
 
 def test_a_picture_without_a_suffix_says_what_it_wrote(place, tmp_path):
     summary = aggregate.summarise(read_trace(place / "runs" / "tiny.h5"))
-    written = plots.layer_snr(summary, tmp_path / "picture")
+    written = runs.layer_snr(summary, tmp_path / "picture")
     assert written == tmp_path / "picture.png" and written.read_bytes()[:4] == b"\x89PNG"
-    assert plots.layer_snr(summary, tmp_path / "p.pdf").read_bytes()[:4] == b"%PDF"
+    assert runs.layer_snr(summary, tmp_path / "p.pdf").read_bytes()[:4] == b"%PDF"
     with pytest.raises(ConfigError, match="choose a suffix such as .png"):
-        plots.layer_snr(summary, tmp_path / "p.xyz")
+        runs.layer_snr(summary, tmp_path / "p.xyz")
     assert sorted(os.listdir(tmp_path)) == ["p.pdf", "picture.png"]

@@ -16,7 +16,7 @@ from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.calibrate.iv import branches
 from xbarsim.calibrate.statistics import Separable, proportion
 from xbarsim.devices.presets import load_device
-from xbarsim.report import plots
+from xbarsim.report.plots import fits
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "devices"
 measured = pytest.mark.skipif(not DATA.is_dir(), reason=f"no measured data in {DATA}")
@@ -340,7 +340,7 @@ def test_from_file_to_device(kind, tmp_path):
     text = fit.render()
     assert all(parameter.name in text for parameter in fit.parameters)
     assert json.loads(json.dumps(fit.to_json(), allow_nan=False))["kind"] == kind
-    assert plots.calibration(fit, tmp_path / "fit.png").stat().st_size > 5000
+    assert fits.draw(fit, tmp_path / "fit.png").stat().st_size > 5000
     base = "ideal"
     if kind == "pulses":
         with pytest.raises(

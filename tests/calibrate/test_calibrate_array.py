@@ -11,7 +11,7 @@ from xbarsim.base.array_files import write_arrays
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.calibrate import calibrate_files, conditional, fit_array
 from xbarsim.calibrate.array import RESISTANCES, _Problem
-from xbarsim.report import plots
+from xbarsim.report.plots import fits
 
 WIRES = {
     "word_line_resistance": 8.0,
@@ -184,7 +184,7 @@ def test_from_files(tmp_path):
     np.testing.assert_allclose(fit.conductance, same.conductance, rtol=1e-9)
     assert "current in A, 18 x 5" in fit.inputs[1]
     assert len(fit.to_json()["conductance"]) == 6
-    assert plots.calibration(fit, tmp_path / "fit.png").stat().st_size > 10_000
+    assert fits.draw(fit, tmp_path / "fit.png").stat().st_size > 10_000
     with pytest.raises(ConfigError, match="got 1 files"):
         calibrate_files("array", [tmp_path / "g.npy"])
 

@@ -16,7 +16,7 @@ from xbarsim.calibrate.healthy_cells import Map, healthy_cells
 from xbarsim.calibrate.statistics import proportion, weighted_proportion
 from xbarsim.calibrate.yields import Devices, Status, fit_yield
 from xbarsim.devices.presets import load_device
-from xbarsim.report import plots
+from xbarsim.report.plots import fits
 
 ON_RATE, OFF_RATE = 0.004, 0.012
 LEVELS = np.array([1e-6, 14e-6, 27e-6, 40e-6])
@@ -262,7 +262,7 @@ def test_a_list_with_a_status(tmp_path):
     )
     out = calibrate.write_device(fit, tmp_path / "out.toml", "ideal", [path])
     assert load_device(out).file.stuck.off_rate == 0.06
-    assert plots.calibration(fit, tmp_path / "fit.png").stat().st_size > 5000
+    assert fits.draw(fit, tmp_path / "fit.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.calibrate import calibrate_files, device_toml, fit_read_noise
 from xbarsim.calibrate.hidden_markov import chain, dwell
 from xbarsim.kernels.devices import telegraph
-from xbarsim.report import plots
+from xbarsim.report.plots import fits
 
 MEASURED = Path(__file__).parents[3] / "shared" / "data" / "devices" / "readc_1t1r" / "reads_3d.csv"
 WHITE, FLICKER, INTERVAL, MEAN = 0.01, 0.004, 1e-3, 50e-6  # relative, amplitude of (A G)²/f, s, S
@@ -262,7 +262,7 @@ def test_from_files_to_a_device_and_a_picture(tmp_path):
     assert fit.dwell_high.value == pytest.approx(same.dwell_high.value, rel=1e-6, abs=0)
     assert "time from 't (ms)' in ms" in fit.inputs[0] and "current" in fit.inputs[0]
     assert "relative_amplitude" in device_toml(fit, "ideal", "a test")
-    assert plots.calibration(fit, tmp_path / "fit.png").stat().st_size > 20_000
+    assert fits.draw(fit, tmp_path / "fit.png").stat().st_size > 20_000
     path.write_text("time (s),reading\n0,1\n1,2\n")
     with pytest.raises(ConfigError, match="no column for conductance"):
         calibrate_files("read-noise", [path])

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from array_cases import program
 from chip_cases import CIRCUITS, IN_SITU, approx, edited
 
 from xbarsim import config
-from xbarsim.arrays.array import calibrate, program_matrix
+from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.chips import chip as chips
 from xbarsim.chips.components import load_component, storage_area
 from xbarsim.chips.lowering import lower
@@ -171,13 +172,11 @@ def test_events_of_a_matrix_equal_those_of_the_simulated_array(name, polarity):
     study = config.validate(content, name)
     x = np.random.default_rng(0).normal(size=(8, 70)).astype(np.float32)
     weight = np.random.default_rng(1).normal(size=(19, 70)).astype(np.float32)
-    array = calibrate(
-        program_matrix(
-            "layer.0.query", 0, weight, (x**2).mean(axis=0), study, load_device("ideal")
-        ),
+    array = with_ranges(
+        program("layer.0.query", weight, (x**2).mean(axis=0), study, load_device("ideal")),
         x,
     )
-    counted, priced = array.events_per_row, linear_cost(chip, 70, 19)
+    counted, priced = array.events_per_row.by_name(), linear_cost(chip, 70, 19)
     assert (
         priced.events["adc"]
         == priced.events["shift-add"]

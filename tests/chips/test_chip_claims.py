@@ -14,7 +14,7 @@ from xbarsim.chips import chip as chips
 from xbarsim.chips import claims, compare, uncertainty
 from xbarsim.chips.assumptions import Assumption, assumptions, with_assumptions
 from xbarsim.chips.rollup import roll_up
-from xbarsim.report import plots
+from xbarsim.report.plots.chips import tornado
 
 
 def test_a_sweep_of_a_closed_form(tmp_path):
@@ -271,7 +271,7 @@ def test_claims_are_judged_by_their_interval(tmp_path):
         missed[0].shortfall == approx(2, rel=0.05)
         and "misses multibit area" in claims.together_lines(missed)[0]
     )
-    assert plots.tornado([verdict], tmp_path / "t.png").stat().st_size > 5000
+    assert tornado([verdict], tmp_path / "t.png").stat().st_size > 5000
     (tmp_path / "c.toml").write_text("subject = 1")
     with pytest.raises(ConfigError, match="subject = 1"):
         claims.load_claims(tmp_path / "c.toml")

@@ -14,7 +14,8 @@ from xbarsim.chips import chip as chips
 from xbarsim.chips import compare
 from xbarsim.chips.rollup import roll_up
 from xbarsim.cli import app as cli
-from xbarsim.report import accuracy_and_cost, plots
+from xbarsim.report import accuracy_and_cost
+from xbarsim.report.plots.chips import breakdown
 
 
 def test_tables_and_files_say_the_same(tmp_path):
@@ -38,7 +39,7 @@ def test_tables_and_files_say_the_same(tmp_path):
     )
     with pytest.raises(ConfigError, match="breakdown by 'colour'"):
         compare.breakdown(results, "colour")
-    assert plots.chip_breakdown(results, tmp_path / "b.png").stat().st_size > 5000
+    assert breakdown(results, tmp_path / "b.png").stat().st_size > 5000
 
 
 def test_commands(tmp_path):

@@ -16,8 +16,10 @@ from xbarsim.config.study import load_study
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware import products
 from xbarsim.hardware.build import chip_seed, program_arrays
-from xbarsim.models import bert, int8
+from xbarsim.models import int8
+from xbarsim.models.batches import pad
 from xbarsim.models.checkpoint import load_bert, load_tokenizer
+from xbarsim.models.graph import Kind, Role
 from xbarsim.report import summary as aggregate
 from xbarsim.studies import run as runner
 from xbarsim.studies.calibration import calibration_inputs
@@ -89,7 +91,7 @@ def errors(place, sentences):
     path, and {product: its values in float32}."""
     model, device = load_bert(place / "model"), load_device("ideal")
     examples = Examples(tokenize(load_tokenizer(place / "model"), sentences, 32))
-    token_ids, mask = bert.pad(examples.tokens)
+    token_ids, mask = pad(examples.tokens)
     found, reference = {}, {}
     with worker_threads(1) as pool:
         inputs, ranges = calibration_inputs(model, examples, len(sentences), pool)
@@ -108,20 +110,32 @@ def errors(place, sentences):
                 def keep(name, exact, output, mode=mode):
                     reference[name] = exact.ravel()
                     found.setdefault(name, {}).setdefault(mode, []).append((output - exact).ravel())
-                    return exact
 
-                def linear(name, x, weight, bias, rows, arrays=arrays, seed=chip.seed, keep=keep):
-                    keep(name, x @ weight.T, arrays[name].multiply(x, rows, seed).output)
-                    return bert.linear(name, x, weight, bias, rows)
+                def hook(
+                    step,
+                    reference,
+                    *operands,
+                    rows,
+                    arrays=arrays,
+                    attention=attention,
+                    seed=chip.seed,
+                    keep=keep,
+                ):
+                    if step.kind is Kind.MATRIX:
+                        x, weight, _ = operands
+                        output = arrays[step.name].multiply(x, rows, seed).output
+                        keep(step.name, x @ weight.T, output)
+                    elif step.kind is Kind.PRODUCT:
+                        a, b = operands
+                        output, _ = attention[step.name].multiply(a, b, mask, 0)
+                        real = mask[:, None, :, None]
+                        if step.role is Role.ATTENTION_SCORES:
+                            real = real & mask[:, None, None, :]
+                        keep(step.name, np.where(real, a @ b, 0), output)
+                        return np.where(real, a @ b, 0)
+                    return reference(*operands)
 
-                def product(name, a, b, attention=attention, keep=keep):
-                    output, _ = attention[name].multiply(a, b, mask, 0)
-                    real = mask[:, None, :, None] & (
-                        mask[:, None, None, :] if name.endswith("scores") else True
-                    )
-                    return keep(name, np.where(real, a @ b, 0), output)
-
-                bert.encode(model, token_ids, mask, linear, bert.Operations(product=product))
+                model.forward(token_ids, mask, hook)
     return {
         name: {mode: np.array(chips) for mode, chips in modes.items()}
         for name, modes in found.items()

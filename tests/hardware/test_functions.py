@@ -13,7 +13,8 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.config.functions import Gelu, LayerNorm, Softmax
 from xbarsim.config.study import validate
 from xbarsim.hardware import functions
-from xbarsim.models import bert
+from xbarsim.models import operations
+from xbarsim.models.batches import pad
 from xbarsim.models.checkpoint import load_bert
 
 
@@ -157,7 +158,7 @@ def test_an_accumulator_too_narrow_for_the_longest_sentence_is_refused(tmp_path)
     study lets pass.
     """
     model = load_bert(make_tiny_bert(tmp_path, positions=64))
-    ranges = {name: (4.0, 1.0) for name in functions.function_names(model.config)}
+    ranges = {step.name: (4.0, 1.0) for step in model.graph.functions}
     softmax = {"unit": "table", "accumulator_bits": 21}
 
     def build(length):
@@ -207,7 +208,7 @@ DERIVATIVES = {1: 1.13, 2: 0.80, 3: 0.97, 4: 2.0}
 
 @pytest.mark.parametrize("full_scale", [0.8, 7.9, 31.0])
 @pytest.mark.parametrize(
-    "activation, exact", [(bert.gelu, exact_gelu), (bert.gelu_tanh, exact_gelu_tanh)]
+    "activation, exact", [(operations.gelu, exact_gelu), (operations.gelu_tanh, exact_gelu_tanh)]
 )
 @pytest.mark.parametrize("config", GELU, ids=str)
 def test_gelu_of_every_code(config, activation, exact, full_scale):
@@ -234,7 +235,7 @@ def test_gelu_of_every_code(config, activation, exact, full_scale):
 
 
 def test_gelu_table_is_monotone_on_both_sides_of_its_minimum():
-    for activation in (bert.gelu, bert.gelu_tanh):
+    for activation in (operations.gelu, operations.gelu_tanh):
         unit = functions.Gelu.design(Gelu(unit="table", entries=1024), 5.0, activation)
         codes = np.arange(-unit.highest, unit.highest + 1)
         y = unit((codes * unit.lsb).astype(np.float32)[None])[0][0]
@@ -243,13 +244,13 @@ def test_gelu_table_is_monotone_on_both_sides_of_its_minimum():
 
 
 def test_gelu_counts_saturations_and_refuses_narrow_tables():
-    unit = functions.Gelu.design(Gelu(unit="table"), 4.0, bert.gelu)
+    unit = functions.Gelu.design(Gelu(unit="table"), 4.0, operations.gelu)
     y, saturations = unit(np.array([[0, 4, -4], [4.1, -9, np.inf]], np.float32))
     assert saturations.tolist() == [0, 3] and y[1, 2] == y[0, 1]
-    relu = functions.Gelu.design(Gelu(unit="table"), 4.0, bert.relu)
+    relu = functions.Gelu.design(Gelu(unit="table"), 4.0, operations.relu)
     assert relu(np.array([[-3, 0, 4]], np.float32))[0] == pytest.approx(np.array([[0, 0, 4]]))
     with pytest.raises(ConfigError, match="entry_bits = 4"):
-        functions.Gelu.design(Gelu(unit="table", input_bits=16, entry_bits=4), 4.0, bert.gelu)
+        functions.Gelu.design(Gelu(unit="table", input_bits=16, entry_bits=4), 4.0, operations.gelu)
 
 
 NORM = [
@@ -317,7 +318,7 @@ def test_rows_do_not_depend_on_each_other():
     x = rng.standard_normal((30, 48)).astype(np.float32)
     mask = np.ones((30, 48), bool)
     softmax = functions.Softmax.design(Softmax(unit="polynomial"), 3.0, 64)
-    gelu = functions.Gelu.design(Gelu(unit="polynomial"), 3.0, bert.gelu)
+    gelu = functions.Gelu.design(Gelu(unit="polynomial"), 3.0, operations.gelu)
     for together, alone in (
         (softmax(x, mask)[0], softmax(x[7:8], mask[7:8])[0]),
         (gelu(x)[0], gelu(x[7:8])[0]),
@@ -360,26 +361,37 @@ def test_a_wide_unit_reproduces_the_float_path_of_a_model(tmp_path, activation):
     model = load_bert(make_tiny_bert(tmp_path / "bert", hidden_act=activation))
     rng = np.random.default_rng(4)
     sentences = [rng.integers(5, 30, k) for k in (3, 9, 5, 12)]
-    ids, mask = bert.pad(sentences)
-    exact = bert.encode(model, ids, mask)
+    ids, mask = pad(sentences)
+    exact = model.forward(ids, mask)
+    names = [step.name for step in model.graph.functions]
     ranges = {}
-    bert.encode(model, ids, mask, operations=functions.record(ranges, model.config))
-    assert sorted(ranges) == sorted(functions.function_names(model.config))
+
+    def note(step, reference, *operands, rows):
+        output = reference(*operands)
+        if step.kind.is_function:
+            ranges[step.name] = functions.largest(step, operands, output)
+        return output
+
+    model.forward(ids, mask, note)
+    assert sorted(ranges) == sorted(names)
     errors = []
     for tables in (WIDE, {name: {"unit": "table"} for name in WIDE}):
         unit, seen = functions.build(validate({"functions": tables}, "test"), model, ranges), []
 
-        def observe(name, output, reference, saturations, seen=seen):
-            assert saturations.shape == output.shape[:-1] and output.shape == reference.shape
-            seen.append(name)
+        def hook(step, reference, *operands, rows, unit=unit, seen=seen):
+            if step.name not in unit:
+                return reference(*operands)
+            output, saturations = unit[step.name](*operands)
+            assert saturations.shape == output.shape[:-1] and output.dtype == np.float32
+            seen.append(step.name)
+            return output
 
-        ops = functions.operations(unit, model.config, observe)
-        errors.append(float(abs(bert.encode(model, ids, mask, operations=ops) - exact).max()))
-        assert seen == functions.function_names(model.config)
+        errors.append(float(abs(model.forward(ids, mask, hook) - exact).max()))
+        assert seen == names
     assert errors[0] < 2e-4 < errors[1] < 0.3
     only_first = validate({"layer": [{"match": "layer.0.*", "functions": WIDE}]}, "test")
     assert sorted(functions.build(only_first, model, ranges)) == sorted(
-        name for name in functions.function_names(model.config) if name.startswith("layer.0.")
+        name for name in names if name.startswith("layer.0.")
     )
     assert functions.build(validate({}, "test"), model, ranges) == {}
 

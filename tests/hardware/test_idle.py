@@ -5,7 +5,6 @@ same study without the change.
 """
 
 import warnings
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -19,6 +18,7 @@ from xbarsim.config.study import Study, load_study, merge
 from xbarsim.config.tables import Table
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware import idle
+from xbarsim.models.graph import Block, Transformer, graph_of
 from xbarsim.report import summary as aggregate
 from xbarsim.report import text as report
 from xbarsim.studies import run
@@ -34,6 +34,21 @@ SENTENCES = [
     "poor acting",
     "it was not great",
 ]
+ENCODER = graph_of(
+    Transformer(
+        layers=1,
+        hidden=12,
+        heads=2,
+        key_value_heads=2,
+        head_width=6,
+        intermediate=20,
+        block=Block.POST_NORM,
+        causal=False,
+        embeddings_norm=True,
+        activation_name="gelu",
+    ),
+    sequence=8,
+)
 # Every model has functions, and every array a read time; an offset without slices is refused.
 NEVER_IDLE = {
     "functions.softmax.unit",
@@ -125,7 +140,7 @@ def test_every_key_matters_where_it_must(place, mode):
 def idle_of(study):
     """What is said of a study on a model of one layer."""
     cases = [(name, case, load_device(case.device.name)) for name, case in study.cases()]
-    return run.find_idle_settings(cases, SimpleNamespace(layers=1))
+    return run.find_idle_settings(cases, ENCODER)
 
 
 def is_idle(place, mode, path, value):

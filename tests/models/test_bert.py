@@ -13,8 +13,9 @@ from safetensors.numpy import load_file, save_file
 from tiny import make_tiny_bert, make_tiny_mpnet
 
 from xbarsim.base.errors import CheckpointError, OutOfRangeError, ShapeError
-from xbarsim.models import bert
+from xbarsim.models.batches import pad
 from xbarsim.models.checkpoint import load_bert, load_tokenizer
+from xbarsim.models.graph import Kind
 
 
 def slow_bert(directory, ids):
@@ -83,8 +84,8 @@ def test_forward_pass_and_padding(directory):
         np.array([2, 5, 3]),
         np.array([2, 8, 30, 6, 12, 14, 3]),
     ]
-    ids, mask = bert.pad(sentences)
-    hidden = bert.encode(model, ids, mask)
+    ids, mask = pad(sentences)
+    hidden = model.forward(ids, mask)
     for k, sentence in enumerate(sentences):
         np.testing.assert_allclose(
             hidden[k, : len(sentence)], slow_bert(directory, sentence), atol=1e-5
@@ -93,24 +94,27 @@ def test_forward_pass_and_padding(directory):
 
 
 def test_the_injected_product_sees_every_matrix_and_no_padding(directory):
-    model, seen = load_bert(directory), []
+    model = load_bert(directory)
+    seen = []
 
-    def linear(name, x, weight, bias, rows):
-        seen.append((name, x.shape, weight.shape, rows.tolist()))
-        return bert.linear(name, x, weight, bias, rows)
+    def hook(step, reference, *operands, rows):
+        seen.append(step)
+        if step.kind is Kind.MATRIX:
+            x, weight, _ = operands
+            assert x.shape == (5, step.inputs) and weight.shape == (step.outputs, step.inputs)
+        assert rows.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]]
+        return reference(*operands)
 
-    bert.encode(model, *bert.pad([np.array([2, 7, 3]), np.array([2, 3])]), linear)
-    assert [name for name, *_ in seen] == bert.matrix_names(model.config)
-    assert all(shape == (5, weight[1]) for _, shape, weight, _ in seen)
-    assert all(rows == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]] for *_, rows in seen)
+    model.forward(*pad([np.array([2, 7, 3]), np.array([2, 3])]), hook)
+    assert tuple(seen) == model.graph.steps
 
 
 def test_ids_and_masks_that_do_not_fit(directory):
     model = load_bert(directory)
     with pytest.raises(OutOfRangeError, match="vocabulary"):
-        bert.encode(model, np.array([[2, 10**6]]), np.ones((1, 2)))
+        model.forward(np.array([[2, 10**6]]), np.ones((1, 2)))
     with pytest.raises(ShapeError):
-        bert.encode(model, np.array([[2, 3]]), np.ones((1, 3)))
+        model.forward(np.array([[2, 3]]), np.ones((1, 3)))
 
 
 def change_config(directory, tmp_path, **values):
@@ -185,7 +189,7 @@ def test_mpnet_is_that_of_the_reference_library(tmp_path):
     frozen = json.loads((Path(__file__).parents[1] / "frozen" / "mpnet.json").read_text())
     model = load_bert(make_tiny_mpnet(tmp_path / "m"))
     sentences = [np.array(sentence) for sentence in frozen["token_ids"]]
-    hidden = bert.encode(model, *bert.pad(sentences))
+    hidden = model.forward(*pad(sentences))
     for k, sentence in enumerate(sentences):
         states = hidden[k, : len(sentence)]
         expected = frozen["first_and_last_hidden_states"][k]

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from tiny import make_tiny_bert
 
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models import bert
+from xbarsim.models.batches import pad
 from xbarsim.models.checkpoint import load_bert, load_tokenizer
 
 
@@ -180,11 +180,11 @@ def test_sentences_in_lower_case(directory):
 
 def test_nothing_of_this_changes_a_whole_checkpoint(directory):
     model, ids = load_bert(directory), [np.array([2, 7, 9, 3])]
-    before = bert.encode(model, *bert.pad(ids))
+    before = model.forward(*pad(ids))
     edit_tensors(
         directory,
         lambda tensors: tensors.update(
             {name.removeprefix("bert."): tensors.pop(name) for name in list(tensors)}
         ),
     )
-    np.testing.assert_array_equal(bert.encode(load_bert(directory), *bert.pad(ids)), before)
+    np.testing.assert_array_equal(load_bert(directory).forward(*pad(ids)), before)

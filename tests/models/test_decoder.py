@@ -9,9 +9,9 @@ from safetensors.numpy import load_file, save_file
 from tiny_decoders import CONFIGS, make_tiny_decoder
 
 from xbarsim.base.errors import CheckpointError, OutOfRangeError, ShapeError
-from xbarsim.models import bert
-from xbarsim.models.decoder import Cache, hidden_states, logits
+from xbarsim.models.attention import Cache
 from xbarsim.models.decoder_checkpoint import load_decoder
+from xbarsim.models.graph import Kind
 
 FROZEN = json.loads((Path(__file__).parents[1] / "frozen" / "decoders.json").read_text())
 IDS = np.array(FROZEN["token_ids"])
@@ -19,9 +19,9 @@ IDS = np.array(FROZEN["token_ids"])
 
 def all_logits(model, ids=IDS):
     """(b, s, v) of sequences of one length."""
-    states = hidden_states(model, ids, np.ones(ids.shape))
+    states = model.forward(ids, np.ones(ids.shape))
     rows = np.argwhere(np.ones(ids.shape))
-    return logits(model, states.reshape(-1, states.shape[-1]), rows).reshape(*ids.shape, -1)
+    return model.logits(states.reshape(-1, states.shape[-1]), rows).reshape(*ids.shape, -1)
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -43,9 +43,9 @@ def test_a_token_sees_nothing_after_it_and_no_padding(tmp_path, family):
     np.testing.assert_allclose(all_logits(model, IDS[:, :9]), whole[:, :9], rtol=0, atol=1e-4)
     mask = np.ones(IDS.shape, bool)
     mask[1, 9:] = False
-    states = hidden_states(model, IDS, mask)
+    states = model.forward(IDS, mask)
     assert (states[1, 9:] == 0).all()
-    alone = hidden_states(model, IDS[1:, :9], np.ones((1, 9)))
+    alone = model.forward(IDS[1:, :9], np.ones((1, 9)))
     np.testing.assert_allclose(states[1, :9], alone[0], rtol=0, atol=1e-4)
 
 
@@ -53,11 +53,11 @@ def test_a_token_sees_nothing_after_it_and_no_padding(tmp_path, family):
 def test_the_cache_continues_a_sequence(tmp_path, family):
     """Five tokens, then three, then one by one: the states of the whole sequence at once."""
     model = load_decoder(make_tiny_decoder(tmp_path / "m", family))
-    whole = hidden_states(model, IDS, np.ones(IDS.shape))
+    whole = model.forward(IDS, np.ones(IDS.shape))
     cache = Cache()
     parts = []
     for piece in np.split(IDS, [5, *range(8, IDS.shape[1])], axis=1):
-        parts.append(hidden_states(model, piece, np.ones(piece.shape), cache=cache))
+        parts.append(model.forward(piece, np.ones(piece.shape), cache=cache))
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, rtol=0, atol=1e-4)
     assert cache.length == IDS.shape[1]
 
@@ -66,14 +66,39 @@ def test_the_injected_product_sees_every_matrix_in_order(tmp_path):
     model = load_decoder(make_tiny_decoder(tmp_path / "m", "llama"))
     seen = []
 
-    def linear(name, x, weight, bias, rows):
-        seen.append(name)
-        assert x.shape == (58, weight.shape[1]) and rows.shape == (58, 2)
-        return bert.linear(name, x, weight, bias, rows)
+    def hook(step, reference, *operands, rows):
+        if step.kind is Kind.MATRIX:
+            seen.append(step.name)
+            x, weight, _ = operands
+            assert x.shape == (58, weight.shape[1]) and rows.shape == (58, 2)
+            assert weight.shape == (step.outputs, step.inputs)
+        return reference(*operands)
 
-    hidden_states(model, IDS, np.ones(IDS.shape), linear)
+    model.forward(IDS, np.ones(IDS.shape), hook)
     names = ("query", "key", "value", "attention_output", "intermediate", "gate", "output")
     assert seen == [f"layer.{layer}.{name}" for layer in range(2) for name in names]
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_every_step_of_the_graph_runs_once_in_its_order_and_size(tmp_path, family):
+    model = load_decoder(make_tiny_decoder(tmp_path / "m", family))
+    seen = []
+
+    def hook(step, reference, *operands, rows):
+        output = reference(*operands)
+        seen.append(step)
+        if step.kind is not Kind.PRODUCT and step.kind is not Kind.SOFTMAX:
+            assert output.shape == (len(rows), step.outputs)
+            assert operands[0].shape == (len(rows), step.inputs)
+        else:
+            assert output.shape[1] == model.config.heads
+        if step.kind is Kind.MATRIX:
+            assert operands[1].shape == (step.outputs, step.inputs)
+        return output
+
+    states = model.forward(IDS, np.ones(IDS.shape), hook)
+    model.logits(states[0], np.zeros((IDS.shape[1], 2), int), hook)
+    assert tuple(seen) == model.graph.steps
 
 
 REFUSED = {
@@ -144,10 +169,10 @@ def test_damaged_weights_are_named(tmp_path):
 def test_ids_that_do_not_fit(tmp_path):
     model = load_decoder(make_tiny_decoder(tmp_path / "m", "gpt2"))
     with pytest.raises(OutOfRangeError, match="the vocabulary has entries 0 to 95"):
-        hidden_states(model, np.array([[96]]), np.ones((1, 1)))
+        model.forward(np.array([[96]]), np.ones((1, 1)))
     with pytest.raises(ShapeError, match="the model has 64 positions"):
-        hidden_states(model, np.zeros((1, 65), int), np.ones((1, 65)))
+        model.forward(np.zeros((1, 65), int), np.ones((1, 65)))
     with pytest.raises(ShapeError, match="padding stands before a token"):
-        hidden_states(model, np.zeros((1, 2), int), np.array([[0, 1]]))
+        model.forward(np.zeros((1, 2), int), np.array([[0, 1]]))
     with pytest.raises(ShapeError, match="without padding"):
-        hidden_states(model, np.zeros((1, 2), int), np.array([[1, 0]]), cache=Cache())
+        model.forward(np.zeros((1, 2), int), np.array([[1, 0]]), cache=Cache())

@@ -5,7 +5,6 @@ import pytest
 from tiny_decoders import CONFIGS, make_tiny_decoder, tensors_of
 
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.decoder import hidden_states
 from xbarsim.models.decoder_checkpoint import load_decoder
 from xbarsim.models.gguf_file import load_gguf, load_gguf_tokenizer
 
@@ -100,7 +99,7 @@ def test_a_gguf_is_the_model_that_its_safetensors_are(tmp_path):
     found = load_gguf(tmp_path / "m.gguf")
     ones = np.ones(IDS.shape)
     np.testing.assert_allclose(
-        hidden_states(found, IDS, ones), hidden_states(expected, IDS, ones), rtol=0, atol=1e-5
+        found.forward(IDS, ones), expected.forward(IDS, ones), rtol=0, atol=1e-5
     )
 
 

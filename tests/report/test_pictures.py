@@ -8,16 +8,8 @@ import pytest
 from xbarsim import Crossbar
 from xbarsim.calibrate.result import Curve
 from xbarsim.devices.presets import load_device
-from xbarsim.report import plots
-from xbarsim.studies import memory_errors as memory
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are handed to be saved."""
-    figures = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
-    return figures
+from xbarsim.report.plots import circuits, devices, fits, memory
+from xbarsim.studies import memory_errors
 
 
 @pytest.fixture
@@ -29,9 +21,9 @@ def solved():
 
 def test_maps_of_one_solution(drawn, solved):
     crossbar, solution = solved
-    plots.voltage_map(solution, "x")
-    plots.current_map(solution, "x")
-    plots.ir_drop_map(solution, "x")
+    circuits.voltage_map(solution, "x")
+    circuits.current_map(solution, "x")
+    circuits.ir_drop_map(solution, "x")
     voltage, current, drop = (figure.axes[0].images[0].get_array() for figure in drawn)
     np.testing.assert_allclose(voltage, solution.cell_voltage, rtol=1e-12)
     np.testing.assert_allclose(current, 1e6 * crossbar.conductance * voltage, rtol=1e-9)
@@ -45,7 +37,7 @@ def test_maps_of_one_solution(drawn, solved):
 
 def test_attenuation_is_what_a_unit_voltage_gives(drawn, solved):
     crossbar, _ = solved
-    plots.attenuation(crossbar, "x")
+    circuits.attenuation(crossbar, "x")
     lines = drawn[0].axes[0].lines
     assert [line.get_label() for line in lines] == [f"word line {row}" for row in (0, 1, 2, 3, 4)]
     for row, line in enumerate(lines):
@@ -56,12 +48,12 @@ def test_attenuation_is_what_a_unit_voltage_gives(drawn, solved):
 
 def test_memory_in_table_and_picture(drawn):
     rows = [
-        memory.Row(64, 1e-20, 2e-6, 3e-5, values=(0.6, 0.8), wrong_weights=(10, 31)),
-        memory.Row(None, 1e-4, 1e-4, None, values=(0.5,), wrong_weights=(7,)),
+        memory_errors.Row(64, 1e-20, 2e-6, 3e-5, values=(0.6, 0.8), wrong_weights=(10, 31)),
+        memory_errors.Row(None, 1e-4, 1e-4, None, values=(0.5,), wrong_weights=(7,)),
     ]
-    report = memory.Report(rows, "accuracy", 0.9, 40, ("a note",))
+    report = memory_errors.Report(rows, "accuracy", 0.9, 40, ("a note",))
     half = 12.706204736 * 0.1  # t of one degree, 0.2 / 2 its error
-    text = memory.render(report).splitlines()
+    text = memory_errors.render(report).splitlines()
     assert (
         text[0].split()
         == (
@@ -82,7 +74,7 @@ def test_memory_in_table_and_picture(drawn):
     assert text[2].split() == ["stated", "1.0e-04", "1.0e-04", "50.00", "-", "7"]
     assert text[3].startswith("without errors: accuracy x 100 = 90.00 on 40 examples; 2 chips")
     assert text[4] == "note: a note"
-    plots.memory(report, "x")
+    memory.draw(report, "x")
     rates, metric = drawn[0].axes
     assert [line.get_ydata()[0] for line in rates.lines] == [1e-18, 2e-6, 3e-5]
     assert [line.get_xdata()[0] for line in rates.lines] == [64, 64, 64]
@@ -100,7 +92,7 @@ def test_calibration_shows_data_and_fit_in_the_unit_of_its_axes(drawn):
     plain = Curve(("voltage", "V"), ("current", "A"), {"points": points}, {"fit": line})
     logs = Curve(("time", "s"), ("share", "1"), {"p": points}, {"f": line}, log_x=True, log_y=True)
     result = SimpleNamespace(kind="iv", model="sinh", curves={"one": plain, "two": logs})
-    plots.calibration(result, "x")
+    fits.draw(result, "x")
     first, second = drawn[0].axes
     data, fit = first.lines
     np.testing.assert_allclose([data.get_xdata(), data.get_ydata()], [[1, 2], [3, 9]])
@@ -114,7 +106,7 @@ def test_calibration_shows_data_and_fit_in_the_unit_of_its_axes(drawn):
 
 def test_four_panels_of_a_device(drawn):
     model = load_device("pcm")
-    plots.device(model, "x")
+    devices.draw(model, "x")
     errors, ageing, noise, curve = drawn[0].axes
     low, high = model.conductance_min, model.conductance_max
     grid = np.linspace(low, high, 401)

@@ -8,20 +8,18 @@ from matplotlib.colors import to_rgb
 
 from xbarsim.devices.model import Programmed
 from xbarsim.devices.presets import load_device
-from xbarsim.report import plots
+from xbarsim.report.plots import devices
 
 SPREAD = "with spread, relaxation, drift"
 
 
 @pytest.fixture
-def panels(monkeypatch):
+def panels(drawn):
     """A function: the errors, ageing, noise and curve panels of a device."""
-    figures = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
 
     def draw(model):
-        plots.device(model, "x")
-        return figures[-1].axes
+        devices.draw(model, "x")
+        return drawn[-1].axes
 
     return draw
 

@@ -11,16 +11,9 @@ from matplotlib.colors import to_rgb
 from xbarsim import Crossbar
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.calibrate.result import Curve
-from xbarsim.report import plots
-from xbarsim.studies import memory_errors as memory
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are handed to be saved."""
-    figures = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
-    return figures
+from xbarsim.report.plots import chips, circuits, fits, memory
+from xbarsim.report.plots.figure import new_figure, save
+from xbarsim.studies import memory_errors
 
 
 def has_grid(axes):
@@ -32,24 +25,24 @@ def has_grid(axes):
 
 
 def test_a_path_without_suffix_becomes_a_png_of_150_dots_an_inch(tmp_path):
-    figure, axes = plots._figure(3, 2)
-    written = plots._save(figure, str(tmp_path / "x"))
+    figure, axes = new_figure(3, 2)
+    written = save(figure, str(tmp_path / "x"))
     assert written == tmp_path / "x.png"
     header = written.read_bytes()[:24]
     assert header.startswith(b"\x89PNG")
     size = (int.from_bytes(header[16:20]), int.from_bytes(header[20:24]))
     assert size == (450, 300) and figure.get_layout_engine() is not None
-    upper = plots._save(figure, tmp_path / "x.SVG")
+    upper = save(figure, tmp_path / "x.SVG")
     assert upper == tmp_path / "x.SVG" and b"<svg" in upper.read_bytes()
     with pytest.raises(ConfigError, match=r"x\.docx: no picture has the suffix '\.docx'"):
-        plots._save(figure, tmp_path / "x.docx")
+        save(figure, tmp_path / "x.docx")
     assert not (tmp_path / "x.docx").exists()
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ConfigError, match=r"pip install 'xbarsim\[plot\]'"):
-        plots._figure(3, 2)
+        new_figure(3, 2)
 
 
 # ---------------------------------------------------------------- maps
@@ -58,7 +51,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
 def test_words_of_the_maps(drawn):
     crossbar = Crossbar(np.full((4, 3), 1e-4), 5.0, 5.0)
     solution = crossbar.solve(np.array([0.0, 0.2, 0.4, 0.6]))
-    for draw in (plots.voltage_map, plots.current_map, plots.ir_drop_map):
+    for draw in (circuits.voltage_map, circuits.current_map, circuits.ir_drop_map):
         draw(solution, "x")
     assert [figure.axes[0].get_title() for figure in drawn] == [
         "voltage across the cells", "current through the cells",
@@ -76,7 +69,7 @@ def test_words_of_the_maps(drawn):
 
 def test_five_word_lines_of_a_large_array(drawn):
     rows = np.random.default_rng(1).uniform(1e-5, 1e-4, (12, 9))
-    plots.attenuation(Crossbar(rows, 5.0, 5.0), "x")
+    circuits.attenuation(Crossbar(rows, 5.0, 5.0), "x")
     axes = drawn[0].axes[0]
     assert [line.get_label() for line in axes.lines] == [
         f"word line {row}" for row in (0, 3, 6, 9, 11)
@@ -85,7 +78,7 @@ def test_five_word_lines_of_a_large_array(drawn):
     assert axes.get_title() == "attenuation against position" and has_grid(axes)
     assert axes.get_legend().get_texts()[0].get_fontsize() == 8
     assert drawn[0].get_size_inches().tolist() == [6, 4]
-    plots.attenuation(Crossbar(rows, 5.0, 5.0, transposed=True), "x")
+    circuits.attenuation(Crossbar(rows, 5.0, 5.0, transposed=True), "x")
     for line, other in zip(axes.lines, drawn[1].axes[0].lines, strict=True):
         np.testing.assert_allclose(other.get_ydata(), line.get_ydata(), rtol=1e-9)
 
@@ -105,7 +98,7 @@ def test_data_and_fit_share_a_colour_where_they_are_pairs(drawn):
     pairs = Curve(x, y, {"a": a, "b": b}, {"fit a": b, "fit b": c})
     single = Curve(x, y, {"a": a}, {"fit": b})
     other = Curve(x, y, {"a": a, "b": b}, {"fit": c})
-    plots.calibration(fit_of(pairs, single, other), "x")
+    fits.draw(fit_of(pairs, single, other), "x")
     colours = [[line.get_color() for line in axes.lines] for axes in drawn[0].axes]
     assert colours == [["C0", "C1", "C0", "C1"], ["C0", "C1"], ["C0", "C1", "C2"]]
     names = [[line.get_label() for line in axes.lines] for axes in drawn[0].axes]
@@ -124,7 +117,7 @@ def test_the_unit_follows_the_largest_of_data_and_fit(drawn):
     x, y = ("voltage", "V"), ("current", "A")
     share = Curve(("share", "1"), ("count", ""), {"a": small}, {})
     empty = Curve(x, y, {"a": ([], [])}, {})
-    plots.calibration(fit_of(Curve(x, y, {"a": small}, {"f": large}), share, empty), "x")
+    fits.draw(fit_of(Curve(x, y, {"a": small}, {"f": large}), share, empty), "x")
     first, second, third = drawn[0].axes
     assert (first.get_xlabel(), first.get_ylabel()) == ("voltage (V)", "current (mA)")
     np.testing.assert_allclose(first.lines[0].get_ydata(), [1e-3, -2e-3])
@@ -140,7 +133,7 @@ def test_one_logarithmic_axis_keeps_its_unit(drawn):
     x, y = ("time", "s"), ("current", "A")
     across = Curve(x, y, {"p": points}, {"f": points}, log_x=True)
     up = Curve(x, y, {"p": points}, {"f": points}, log_y=True)
-    plots.calibration(fit_of(across, up), "x")
+    fits.draw(fit_of(across, up), "x")
     first, second = drawn[0].axes
     assert (first.get_xscale(), first.get_yscale()) == ("log", "linear")
     assert (first.get_xlabel(), first.get_ylabel()) == ("time (s)", "current (µA)")
@@ -156,7 +149,7 @@ def test_many_points_are_drawn_smaller_and_many_names_in_two_columns(drawn):
     x, y = ("x", ""), ("y", "")
     four = Curve(x, y, {name: few for name in "abcd"}, {})
     five = Curve(x, y, {name: many for name in "abcde"}, {})
-    plots.calibration(fit_of(four, five), "x")
+    fits.draw(fit_of(four, five), "x")
     first, second = drawn[0].axes
     for axes, size, alpha in ((first, 4, 0.5), (second, 2, 0.3)):
         line = axes.lines[0]
@@ -165,15 +158,15 @@ def test_many_points_are_drawn_smaller_and_many_names_in_two_columns(drawn):
     sizes = [axes.get_legend().get_texts()[0].get_fontsize() for axes in (first, second)]
     assert sizes == [8, 6]
     assert drawn[0].get_size_inches().tolist() == [12, 4.2]
-    plots.calibration(fit_of(four), "x")
+    fits.draw(fit_of(four), "x")
     assert drawn[1].get_size_inches().tolist() == [6, 4.2] and len(drawn[1].axes) == 1
-    plots.calibration(fit_of(four, four, four, four), "x")
+    fits.draw(fit_of(four, four, four, four), "x")
     assert drawn[2].get_size_inches().tolist() == [18, 4.2]
 
 
 def test_a_fit_without_curves_is_refused():
     with pytest.raises(OutOfRangeError, match="this iv fit has no curve to draw"):
-        plots.calibration(fit_of(), "x")
+        fits.draw(fit_of(), "x")
 
 
 # ---------------------------------------------------------------- chips
@@ -209,7 +202,7 @@ def bars(axes):
 
 
 def test_stacked_bars_are_shares_of_each_chip(drawn):
-    plots.chip_breakdown([FIRST, SECOND], "x")
+    chips.breakdown([FIRST, SECOND], "x")
     component, step, area = drawn[0].axes
     stacks, colours = bars(component)
     assert list(stacks) == ["array", "adc", "others"]  # "odd" is 1.5 %: below 4
@@ -231,7 +224,7 @@ def test_stacked_bars_are_shares_of_each_chip(drawn):
 
 
 def test_words_of_the_breakdown(drawn):
-    plots.chip_breakdown([FIRST, SECOND], "x")
+    chips.breakdown([FIRST, SECOND], "x")
     figure = drawn[0]
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["energy by component", "energy by step", "area by part"]
@@ -257,10 +250,10 @@ def test_words_of_the_breakdown(drawn):
 
 def test_a_share_of_four_percent_has_a_name_and_colours_come_again(drawn):
     exact = Chip(**(vars(FIRST) | {"components": {"a": 96.0, "b": 4.0}}))
-    plots.chip_breakdown([exact], "x")
+    chips.breakdown([exact], "x")
     assert list(bars(drawn[0].axes[0])[0]) == ["a", "b", "others"]
     equal = {f"c{k}": 1.0 for k in range(22)}
-    plots.chip_breakdown([Chip(**(vars(FIRST) | {"components": equal}))], "x")
+    chips.breakdown([Chip(**(vars(FIRST) | {"components": equal}))], "x")
     _, colours = bars(drawn[1].axes[0])
     assert colours["c21"] == colours["c1"] != colours["c0"]
 
@@ -289,7 +282,7 @@ def test_what_a_claim_hinges_on(drawn):
         *(swing(f"s{k}", (0, 1), 1.9, 2.1) for k in range(3)), swing("still", (0, 1), 2.0, 2.02),
         swing("seventh", (0, 1), 1.0, 3.0),
     ]  # fmt: skip
-    plots.tornado([verdict(1, *swings), verdict(8), verdict(16)], "x")
+    chips.tornado([verdict(1, *swings), verdict(8), verdict(16)], "x")
     figure = drawn[0]
     assert len(figure.axes) == 4 and not figure.axes[3].axison
     assert [axes.axison for axes in figure.axes[:3]] == [True, True, True]
@@ -330,7 +323,7 @@ def test_what_a_claim_hinges_on(drawn):
 
 
 def test_a_swing_of_one_percent_is_left_out(drawn):
-    plots.tornado([verdict(1, swing("a", (0, 1), 100.0, 101.0), swing("b", (0, 1), 1.0, 1.5))], "x")
+    chips.tornado([verdict(1, swing("a", (0, 1), 100.0, 101.0), swing("b", (0, 1), 1.0, 1.5))], "x")
     names = [text.get_text() for text in drawn[0].axes[0].get_yticklabels()]
     assert names == ["everything", "b  [0, 1]"] and len(drawn[0].axes) == 2
 
@@ -340,11 +333,11 @@ def test_a_swing_of_one_percent_is_left_out(drawn):
 
 def test_memory_errors_in_order_of_their_rate(drawn):
     rows = [
-        memory.Row(64, 1e-3, 2e-3, 3e-3, values=(0.5, 0.7), wrong_weights=(1, 2)),
-        memory.Row(32, 1e-5, 1e-19, 4e-3, values=(0.9,), wrong_weights=(1,)),
-        memory.Row(16, 1e-6, 2e-6, 5e-6),
+        memory_errors.Row(64, 1e-3, 2e-3, 3e-3, values=(0.5, 0.7), wrong_weights=(1, 2)),
+        memory_errors.Row(32, 1e-5, 1e-19, 4e-3, values=(0.9,), wrong_weights=(1,)),
+        memory_errors.Row(16, 1e-6, 2e-6, 5e-6),
     ]
-    plots.memory(memory.Report(rows, "f1", 0.95, 40), "x")
+    memory.draw(memory_errors.Report(rows, "f1", 0.95, 40), "x")
     figure = drawn[0]
     rates, metric = figure.axes
     shown = [line.get_ydata().tolist() for line in rates.lines]
@@ -376,9 +369,9 @@ def test_memory_errors_in_order_of_their_rate(drawn):
 
 
 def test_panels_of_what_was_not_asked_for_stay_empty(drawn):
-    stated = memory.Row(None, 1e-4, 1e-4, None, values=(0.5,), wrong_weights=(1,))
-    plots.memory(memory.Report([stated], "f1", 0.9, 4), "x")
-    plots.memory(memory.Report([memory.Row(8, 1e-4, 1e-4, 1e-4)]), "x")
+    stated = memory_errors.Row(None, 1e-4, 1e-4, None, values=(0.5,), wrong_weights=(1,))
+    memory.draw(memory_errors.Report([stated], "f1", 0.9, 4), "x")
+    memory.draw(memory_errors.Report([memory_errors.Row(8, 1e-4, 1e-4, 1e-4)]), "x")
     rates, metric = drawn[0].axes
     assert rates.get_legend() is None and metric.get_legend() is not None
     rates, metric = drawn[1].axes

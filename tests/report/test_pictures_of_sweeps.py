@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 
 from xbarsim.base.errors import OutOfRangeError
-from xbarsim.report import plots
 from xbarsim.report.curves import Curve
+from xbarsim.report.plots import runs
 from xbarsim.report.summary import LayerSummary, PathSummary, Summary
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are handed to be saved."""
-    figures = []
-    monkeypatch.setattr(plots, "_save", lambda figure, path: figures.append(figure))
-    return figures
 
 
 def case(value, low, high, chips=(), over=(None, None)):
@@ -50,7 +42,7 @@ CURVES = [
 
 
 def against(drawn, curves=CURVES, summary=SUMMARY, key="adc.bits"):
-    plots.against(summary, curves, key, "x")
+    runs.against_key(summary, curves, key, "x")
     return drawn[-1].axes[0]
 
 
@@ -182,7 +174,7 @@ def test_the_picture_of_layers(drawn):
     perfect = replace(layers[1], local_snr_db=np.inf, accumulated_snr_db=-np.inf)
     first = replace(ONE, name="first", layers=(layers[0], perfect, *layers[2:]))
     second = replace(ONE, name="second", layers=layers)
-    plots.layer_snr(replace(SUMMARY, cases=(ONE, first, second)), "x")
+    runs.layer_snr(replace(SUMMARY, cases=(ONE, first, second)), "x")
     figure = drawn[0]
     local, accumulated = figure.axes
     for axes, sign, start in ((local, 1, 20), (accumulated, -1, 10)):
@@ -216,10 +208,10 @@ def test_the_picture_of_layers(drawn):
 
 def test_two_layers_of_six_have_one_line_between_them(drawn):
     layers = tuple(layer(number, 20.0, 10.0) for number in range(12))
-    plots.layer_snr(replace(SUMMARY, cases=(replace(ONE, layers=layers),)), "x")
+    runs.layer_snr(replace(SUMMARY, cases=(replace(ONE, layers=layers),)), "x")
     assert [line.get_xdata() for line in drawn[0].axes[0].lines[1:]] == [[5.5, 5.5]]
 
 
 def test_a_summary_without_layers_has_no_picture_of_them():
     with pytest.raises(OutOfRangeError, match="runs/x.h5 has no case with layers"):
-        plots.layer_snr(replace(SUMMARY, cases=(ONE,)), "x")
+        runs.layer_snr(replace(SUMMARY, cases=(ONE,)), "x")

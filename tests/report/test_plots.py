@@ -5,7 +5,7 @@ import pytest
 
 from xbarsim import Crossbar
 from xbarsim.base.errors import ConfigError, OutOfRangeError
-from xbarsim.report import plots
+from xbarsim.report.plots import circuits
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def xb():
     return Crossbar(np.random.default_rng(0).uniform(1e-5, 1e-3, (12, 9)), 5.0, 5.0)
 
 
-@pytest.mark.parametrize("draw", [plots.voltage_map, plots.current_map, plots.ir_drop_map])
+@pytest.mark.parametrize("draw", [circuits.voltage_map, circuits.current_map, circuits.ir_drop_map])
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_maps(xb, draw, suffix, tmp_path):
     path = draw(xb.solve(np.linspace(0, 1, 12)), tmp_path / f"map{suffix}")
@@ -25,14 +25,14 @@ def test_maps(xb, draw, suffix, tmp_path):
 
 
 def test_attenuation(xb, tmp_path):
-    written = plots.attenuation(xb, tmp_path / "a.png").read_bytes()
+    written = circuits.attenuation(xb, tmp_path / "a.png").read_bytes()
     assert len(written) > 5000
     turned = Crossbar(xb.conductance, 5.0, 5.0, transposed=True)  # reciprocity: the same picture
-    assert plots.attenuation(turned, tmp_path / "b.png").read_bytes() == written
+    assert circuits.attenuation(turned, tmp_path / "b.png").read_bytes() == written
 
 
 def test_what_cannot_be_drawn(xb, tmp_path):
     with pytest.raises(OutOfRangeError, match="batch of 2 inputs"):
-        plots.voltage_map(xb.solve(np.ones((2, 12))), tmp_path / "x.png")
+        circuits.voltage_map(xb.solve(np.ones((2, 12))), tmp_path / "x.png")
     with pytest.raises(ConfigError, match="choose a suffix such as .png"):
-        plots.voltage_map(xb.solve(np.ones(12)), tmp_path / "x.docx")
+        circuits.voltage_map(xb.solve(np.ones(12)), tmp_path / "x.docx")

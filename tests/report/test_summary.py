@@ -13,9 +13,9 @@ from xbarsim import config
 from xbarsim.base.errors import TraceError
 from xbarsim.chips.components import adc, dac, load_component
 from xbarsim.report import curves as sweep
-from xbarsim.report import plots
 from xbarsim.report import summary as aggregate
 from xbarsim.report import text as report
+from xbarsim.report.plots import runs
 from xbarsim.studies.errors import error_statistics
 from xbarsim.studies.trace import Case, Chip, Layer, Outputs, Trace
 
@@ -428,21 +428,8 @@ def test_files_hold_the_same_numbers(tmp_path):
 # ---------------------------------------------------------------- pictures
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are handed to be saved."""
-    figures = []
-
-    def save(figure, path):
-        figures.append(figure)
-        return path
-
-    monkeypatch.setattr(plots, "_save", save)
-    return figures
-
-
 def test_the_picture_of_layers_shows_each_kind_of_error_in_its_panel(drawn):
-    plots.layer_snr(SUMMARY, "x.png")
+    runs.layer_snr(SUMMARY, "x.png")
     local, accumulated = drawn[0].axes
     np.testing.assert_allclose(local.lines[0].get_ydata(), [20] + 5 * [40])
     expected = -20 * np.log10([0.2] + 5 * [0.5])
@@ -458,7 +445,7 @@ def test_the_picture_of_a_sweep_shows_metric_and_intervals(drawn):
 
     summary = aggregate.summarise(trace(four=case(4, 0, 1, 0), eight=case(8, 1, 1, 0)))
     curves = sweep.against(summary, "adc.bits")
-    plots.against(summary, curves, "adc.bits", "x.png")
+    runs.against_key(summary, curves, "adc.bits", "x.png")
     axes = drawn[0].axes[0]
     line = axes.lines[0]
     assert line.get_xdata().tolist() == [4, 8] and line.get_ydata().tolist() == [100, 50]

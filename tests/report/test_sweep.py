@@ -8,7 +8,7 @@ import pytest
 from xbarsim import config
 from xbarsim.base.errors import ConfigError
 from xbarsim.report import curves as sweep
-from xbarsim.report import plots
+from xbarsim.report.plots import runs
 from xbarsim.report.summary import PathSummary, Summary
 
 
@@ -131,7 +131,9 @@ def test_table_file_and_picture_say_the_same(tmp_path):
     assert float(written[0]["change"]) == pytest.approx(-0.4)
     assert float(written[0]["chips_low"]) == pytest.approx(0.3, abs=1e-12)
     for chosen in (SOME, replace(SOME, references=())):
-        assert plots.against(chosen, curves, "adc.bits", tmp_path / "p.png").stat().st_size > 10_000
+        assert (
+            runs.against_key(chosen, curves, "adc.bits", tmp_path / "p.png").stat().st_size > 10_000
+        )
 
 
 @pytest.mark.parametrize("name", config.study_names())

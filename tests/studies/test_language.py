@@ -7,7 +7,6 @@ import pytest
 from tiny_decoders import character_tokenizer, make_tiny_decoder
 
 from xbarsim.base.errors import OutOfRangeError, TaskError
-from xbarsim.models.decoder import hidden_states
 from xbarsim.models.decoder_checkpoint import load_decoder
 from xbarsim.studies import language
 from xbarsim.tasks.language_files import MinimalPairs, Question, Questions, Text, load_language_task
@@ -27,7 +26,7 @@ def slow_log_probabilities(model, ids):
     found = []
     for stop in range(1, len(ids)):
         prefix = np.array([ids[:stop]])
-        state = hidden_states(model, prefix, np.ones(prefix.shape))[0, -1].astype(float)
+        state = model.forward(prefix, np.ones(prefix.shape))[0, -1].astype(float)
         scores = weight.astype(float) @ state
         found.append(scores[ids[stop]] - np.log(np.exp(scores).sum()))
     return np.array(found)
@@ -217,7 +216,7 @@ def test_greedy_generation_takes_the_likeliest_token_each_time(model):
     weight, _ = model.matrix("logits")
     ids = ids_of("the ")
     for _ in range(9):
-        state = hidden_states(model, np.array([ids]), np.ones((1, len(ids))))[0, -1]
+        state = model.forward(np.array([ids]), np.ones((1, len(ids))))[0, -1]
         token = int((weight @ state).argmax())
         if token in model.config.ends:
             break

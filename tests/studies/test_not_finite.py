@@ -10,7 +10,7 @@ import pytest
 from full_trace import command, make_full_place
 from tiny import make_tiny_bert, make_tiny_place, tiny_study
 
-from xbarsim.arrays import array
+from xbarsim.arrays.in_situ import matrix
 from xbarsim.base.errors import CheckpointError, OutOfRangeError, TraceError
 from xbarsim.report import summary
 from xbarsim.studies import prepare, run
@@ -57,13 +57,13 @@ def test_errors_of_zeros_are_numbers():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_hardware_result_that_is_no_number_names_its_layer(place, tmp_path, monkeypatch, value):
-    def broken(self, x, rows, seed, real=array.Array.multiply):
+    def broken(self, x, rows, seed, real=matrix.ConvertedArray.multiply):
         product = real(self, x, rows, seed)
         if self.programmed.name == "layer.1.key":
             product.output[0, 0] = value
         return product
 
-    monkeypatch.setattr(array.Array, "multiply", broken)
+    monkeypatch.setattr(matrix.ConvertedArray, "multiply", broken)
     with pytest.raises(OutOfRangeError, match=r"layer\.1\.key: .* not finite for 1 of") as error:
         run.run_study(tiny_study(place), tmp_path, threads=1)
     assert error.value.__notes__ == [
@@ -73,12 +73,12 @@ def test_a_hardware_result_that_is_no_number_names_its_layer(place, tmp_path, mo
 
 
 def test_an_energy_that_is_no_number_names_its_layer(place, tmp_path, monkeypatch):
-    def broken(self, x, rows, seed, real=array.Array.multiply):
+    def broken(self, x, rows, seed, real=matrix.ConvertedArray.multiply):
         product = real(self, x, rows, seed)
         product.array_energy[-1] = np.nan
         return product
 
-    monkeypatch.setattr(array.Array, "multiply", broken)
+    monkeypatch.setattr(matrix.ConvertedArray, "multiply", broken)
     with pytest.raises(
         OutOfRangeError, match="cases/chip/0: layers/layer.0.query/array_energy is not finite"
     ):

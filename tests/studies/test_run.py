@@ -17,7 +17,9 @@ from tiny import SENTENCES, make_tiny_place, tiny_study
 from xbarsim.base.errors import ConfigError, OutOfRangeError, TraceError
 from xbarsim.chips import chip
 from xbarsim.config.study import load_study
-from xbarsim.models import bert, checkpoint, int8
+from xbarsim.models import checkpoint, int8
+from xbarsim.models.graph import Kind
+from xbarsim.models.network import embed
 from xbarsim.report import accuracy_and_cost
 from xbarsim.report import summary as aggregate
 from xbarsim.report import text as report
@@ -225,18 +227,20 @@ def test_the_int8_row_has_the_ranges_of_all_calibration_tokens(place, monkeypatc
     prepared = tasks.prepare(study)
     largest = {}
 
-    def widen(name, x, weight, bias, rows):
-        largest[name] = max(largest.get(name, 0.0), float(np.abs(x).max()))
-        return bert.linear(name, x, weight, bias, rows)
+    def widen(step, reference, *operands, rows):
+        if step.kind is Kind.MATRIX:
+            of_sentence = float(np.abs(operands[0]).max())
+            largest[step.name] = max(largest.get(step.name, 0.0), of_sentence)
+        return reference(*operands)
 
     for sentence in prepared.calibration:
-        bert.embed(prepared.model, [sentence], widen, threads=1)
+        embed(prepared.model, [sentence], widen, threads=1)
     shared = int8.input_ranges(prepared.model, prepared.calibration)
     assert shared == pytest.approx(largest, rel=1e-5)
     assert found.shape == (26, 2)
     for ranges in (shared, largest):
-        linear = int8.int8_linear(prepared.model, ranges)
-        features = bert.embed(prepared.model, prepared.tokens, linear, threads=1)
+        hook = int8.int8_hook(prepared.model, ranges)
+        features = embed(prepared.model, prepared.tokens, hook, threads=1)
         np.testing.assert_allclose(found, prepared.head.outputs(features), rtol=0, atol=2e-5)
     whole = tasks.evaluate_files(study.model.name, study.task.name, "int8")
     assert (found.argmax(axis=1) == prepared.scored.targets).mean() == whole.metrics[0].value

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from xbarsim.arrays.array import Array, calibrate, solve_matrix
-from xbarsim.arrays.plan import MatrixPlan, plan_matrix
+from xbarsim.arrays.in_situ.matrix import Array
+from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, solve_matrix
+from xbarsim.arrays.in_situ.ranges import with_ranges
+from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_files import numbers
+from xbarsim.base.array_types import Floats, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.workers import one_blas_thread
 from xbarsim.config.study import Study, load_study, validate
@@ -38,14 +41,14 @@ class AnalogProduct:
         range
     """
 
-    output: NDArray[np.float32]
-    energy: NDArray[np.float64]
-    dac_saturations: NDArray[np.int64]
-    adc_saturations: NDArray[np.int64]
+    output: Singles
+    energy: Floats
+    dac_saturations: Integers
+    adc_saturations: Integers
 
 
 class AnalogMatrix:
-    """A weight matrix on programmed tiles, with wires solved and converters calibrated; immutable.
+    """A weight matrix on programmed tiles, with wires solved and converter ranges set; immutable.
 
     Parameters
     ----------
@@ -63,7 +66,7 @@ class AnalogMatrix:
     Attributes
     ----------
     study : the Study as it applies to this matrix
-    array : the `arrays.array.Array` behind it: ranges, gains, transfer matrices, counts of the
+    array : the `in_situ.matrix.Array` behind it: ranges, gains, transfer matrices, counts of the
         write
 
     Raises
@@ -104,35 +107,43 @@ class AnalogMatrix:
         chosen = _study(study)
         seed = _whole("seed", chosen.seed if seed is None else seed)
         chosen = chosen.model_copy(update={"seed": seed})
-        if chosen.for_layer(name).products.weights != "in_situ":
+        chosen = chosen.for_layer(name)
+        if chosen.products.weights != "in_situ":
             raise ConfigError(
                 f'study {chosen.name}: products.weights is not "in_situ" for {name!r}; an '
                 "AnalogMatrix lies on in-situ tiles"
             )
         samples = samples.astype(np.float32)
         moment = (samples.astype(np.float64) ** 2).mean(axis=0)
-        device = load_device(chosen.device.name)
+        device = load_device(chosen.device.name).in_study(chosen)
         with one_blas_thread():
-            plan = plan_matrix(name, _whole("index", index), weight, moment, chosen, device)
+            plan = plan_matrix(
+                name=name,
+                index=_whole("index", index),
+                weight=weight,
+                moment=moment,
+                settings=InSituSettings.of(chosen),
+                device=device,
+                seed=chosen.seed,
+            )
             cells = tuple(plan.program(block) for block in range(plan.layout.row_blocks))
+        self._study = chosen
         self._set(plan, cells, samples)
 
-    def _set(
-        self, plan: MatrixPlan, cells: tuple[Programmed, ...], samples: NDArray[np.float32]
-    ) -> None:
+    def _set(self, plan: MatrixPlan, cells: tuple[Programmed, ...], samples: Singles) -> None:
         """Solve the wires of programmed cells, and fit the converters to the samples."""
         self._plan, self._cells, self._samples = plan, cells, samples
         with one_blas_thread():
-            self._array = calibrate(solve_matrix(plan, cells), samples)
+            self._array = with_ranges(solve_matrix(plan, cells), samples)
 
     @property
     def study(self) -> Study:
         """The study as it applies to this matrix."""
-        return self._plan.study
+        return self._study
 
     @property
     def array(self) -> Array:
-        """The calibrated array, for those who read the code."""
+        """The array behind it, for those who read the code."""
         return self._array
 
     @property
@@ -141,7 +152,7 @@ class AnalogMatrix:
         return self._plan.layout.outputs, self._plan.layout.inputs
 
     @property
-    def conductances(self) -> NDArray[np.float64]:
+    def conductances(self) -> Floats:
         """(row blocks, column blocks, planes, word lines, bit lines) S: copy of what a read finds.
 
         Tile [row_block, column_block, plane] holds the inputs from row_block * word_lines and the
@@ -193,6 +204,7 @@ class AnalogMatrix:
         blocks = given.reshape(len(self._cells), -1, *given.shape[-2:])
         cells = tuple(map(_with_conductance, self._cells, blocks))
         changed = type(self).__new__(type(self))
+        changed._study = self._study
         changed._set(self._plan, cells, self._samples)
         return changed
 
@@ -233,7 +245,7 @@ class AnalogMatrix:
 
 def _matrix(
     name: str, value: ArrayLike, wanted: str, width: int | None = None, least: int = 1
-) -> NDArray[np.float64]:
+) -> Floats:
     """A finite matrix within the range of float32, of `width` columns and at least `least` rows."""
     matrix = numbers(name, value)
     fits = matrix.ndim == 2 and matrix.shape[1] == (width or matrix.shape[1])
@@ -281,7 +293,7 @@ def _check_keys(keys: Iterable[str]) -> None:
         )
 
 
-def _with_conductance(cells: Programmed, conductance: NDArray[np.float64]) -> Programmed:
+def _with_conductance(cells: Programmed, conductance: Floats) -> Programmed:
     """Programmed cells with another conductance where it differs, aimed at and achieved there."""
     same = conductance == cells.conductance
     return dataclasses.replace(

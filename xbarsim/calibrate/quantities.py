@@ -3,6 +3,7 @@
 
 import dataclasses
 import re
+from typing import NamedTuple
 
 PREFIXES = {
     "f": 1e-15,
@@ -51,8 +52,26 @@ _NUMBER = re.compile(
     r"([+-]?(?:\d+[.,]?\d*(?:[eE][+-]?\d+)?|[.,]\d+(?:[eE][+-]?\d+)?|nan|inf))\s*(\S*)", re.I
 )
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+_PREFIX_AND_SYMBOL = re.compile(f"([{''.join(PREFIXES)}]?)({'|'.join(SYMBOLS)})")
 _UNIT_IN_BRACKETS = re.compile(r"(.*?)\s*[(\[]([^)\]]*)[)\]]\s*")
 _UNIT_AT_THE_END = re.compile(r"(.+?)\s*[_/\s]\s*([^_/\s]+)")
+
+
+class Scale(NamedTuple):
+    """What brings numbers in one unit to another: times `factor`, then perhaps `inverted`."""
+
+    factor: float
+    inverted: bool = False
+
+
+class Header(NamedTuple):
+    """Name of a column and the unit behind it, "" where there is none."""
+
+    name: str
+    unit: str
+
+
+PLAIN_NUMBERS = {"": Scale(1.0), "1": Scale(1.0), "%": Scale(0.01)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +79,7 @@ class Number:
     """A cell that holds a number.
 
     digits : as written;  unit : behind it, "" where there is none;  prefix : of "1.2u", a prefix
-    without a unit;  comma : the decimals stand behind a comma
+    without a unit
     """
 
     digits: str
@@ -68,31 +87,32 @@ class Number:
     prefix: str = ""
 
     @property
-    def comma(self):
+    def comma(self) -> bool:
+        """Whether the decimals stand behind a comma."""
         return "," in self.digits
 
     @property
-    def value(self):
+    def value(self) -> float:
         """The number as written: neither unit nor prefix is applied."""
         return float(self.digits.replace(",", "."))
 
 
-def parse_number(cell):
+def parse_number(cell: str) -> Number | None:
     """Number of "1e-6", "1.5 uA", "1,5" or "800n"; None where the cell holds something else."""
     match = _NUMBER.fullmatch(cell.strip().replace("\u2212", "-"))
     if match is None:
         return None
-    digits, rest = match.groups()
+    digits, behind = match.groups()
     if "," in digits and not _DECIMAL_COMMA.fullmatch(digits):
         return None
-    if rest in PREFIXES:
-        return Number(digits, prefix=rest)
-    if rest == "%" or is_unit(rest):
-        return Number(digits, unit=rest)
+    if behind in PREFIXES:
+        return Number(digits, prefix=behind)
+    if behind == "%" or is_unit(behind):
+        return Number(digits, unit=behind)
     return None
 
 
-def is_number(cell):
+def is_number(cell: str) -> bool:
     """Whether a cell holds a number, with or without a unit."""
     try:
         float(cell)
@@ -101,39 +121,45 @@ def is_number(cell):
     return True
 
 
-def unit_scale(text, unit):
-    """(factor, inverted) that brings numbers in unit `text` to SI unit `unit`; None where it is of
-    another quantity.
+def unit_scale(text: str, unit: str) -> Scale | None:
+    """Scale that brings numbers in unit `text` to SI unit `unit`; None where it is of another
+    quantity.
 
     A resistance is accepted for a conductance: inverted.
     """
     text = text.strip()
     if unit == "1":
-        return {"": (1.0, False), "1": (1.0, False), "%": (0.01, False)}.get(text)
-    if text.lower() in WORDS and text not in PREFIXES:
-        symbol, scale = WORDS[text.lower()]
-    else:
-        match = re.fullmatch(f"([{''.join(PREFIXES)}]?)({'|'.join(SYMBOLS)})", text)
-        if match is None:
-            return None
-        symbol, scale = SYMBOLS[match[2]], PREFIXES[match[1]]
+        return PLAIN_NUMBERS.get(text)
+    symbol, factor = _symbol_and_factor(text)
     if symbol == unit:
-        return scale, False
-    return (scale, True) if (symbol, unit) == ("ohm", "S") else None
+        return Scale(factor)
+    if symbol == "ohm" and unit == "S":
+        return Scale(factor, inverted=True)
+    return None
 
 
-def is_unit(text):
+def _symbol_and_factor(text: str) -> tuple[str, float]:
+    """("A", 1e-6) of "uA", ("s", 60.0) of "minutes"; ("", 1.0) of what is no unit."""
+    if text.lower() in WORDS and text not in PREFIXES:
+        return WORDS[text.lower()]
+    match = _PREFIX_AND_SYMBOL.fullmatch(text)
+    if match is None:
+        return "", 1.0
+    prefix, symbol = match.groups()
+    return SYMBOLS[symbol], PREFIXES[prefix]
+
+
+def is_unit(text: str) -> bool:
     """Whether a text is a unit of any quantity that a fit reads."""
     return any(unit_scale(text, unit) is not None for unit in QUANTITIES)
 
 
-def split_header(header):
-    """("i", "uA") of "i_uA", "i (uA)", "i [uA]", "i/uA" or "i uA"; the unit is "" where there is
-    none."""
+def split_header(header: str) -> Header:
+    """("i", "uA") of "i_uA", "i (uA)", "i [uA]", "i/uA" or "i uA"."""
     match = _UNIT_IN_BRACKETS.fullmatch(header)
     if match:
-        return match[1].strip(), match[2].strip()
+        return Header(match[1].strip(), match[2].strip())
     match = _UNIT_AT_THE_END.fullmatch(header.strip())
     if match and is_unit(match[2]):
-        return match[1].strip(), match[2]
-    return header.strip(), ""
+        return Header(match[1].strip(), match[2])
+    return Header(header.strip(), "")

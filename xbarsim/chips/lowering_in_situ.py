@@ -2,7 +2,7 @@
 
 import math
 
-from xbarsim.arrays.layout import layout_of
+from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import NANO
 from xbarsim.chips.plans import (

@@ -146,12 +146,12 @@ def _show_device(
     """Print one device, and draw its window, errors, ageing, read noise and current-voltage curve."""
     from xbarsim.base.files import refuse_input
     from xbarsim.devices import presets
-    from xbarsim.report import plots
+    from xbarsim.report.plots import devices
 
     refuse_input("--picture", picture, [name])
     model = presets.load_device(name)
     print(presets.device_text(name).rstrip())
-    drawn = plots.device(model.at(time=time), picture or Path(f"{model.name}.png"))
+    drawn = devices.draw(model.at(time=time), picture or Path(f"{model.name}.png"))
     print(f"written: {drawn}", file=sys.stderr)
 
 
@@ -216,9 +216,9 @@ def _calibrate(
     chosen = result if model is None else result.choose(model)
     print(json.dumps(chosen.to_json(), indent=1) if as_json else chosen.render())
     if picture is not None:
-        from xbarsim.report import plots
+        from xbarsim.report.plots import fits
 
-        print(f"written: {plots.calibration(result, picture)}", file=sys.stderr)
+        print(f"written: {fits.draw(result, picture)}", file=sys.stderr)
     if out is not None:
         print(f"written: {calibrate.write_device(chosen, out, base, files)}", file=sys.stderr)
 
@@ -254,9 +254,9 @@ def _memory(
     )
     print(memory_errors.render(report))
     if picture is not None:
-        from xbarsim.report import plots
+        from xbarsim.report.plots import memory
 
-        print(f"written: {plots.memory(report, picture)}", file=sys.stderr)
+        print(f"written: {memory.draw(report, picture)}", file=sys.stderr)
 
 
 def _pairs(option, texts):

@@ -122,9 +122,9 @@ def _compare(
         print("\n" + "\n".join(compare.remarks(results)))
     _write(compare.write_files(results, out) if out else ())
     if picture is not None:
-        from xbarsim.report import plots
+        from xbarsim.report.plots import chips
 
-        _write([plots.chip_breakdown(results, picture)])
+        _write([chips.breakdown(results, picture)])
 
 
 @app.command("claims")
@@ -164,9 +164,9 @@ def _claims(
     print("\n".join(claims.together_lines(together)))
     _write(claims.write_files(verdicts, together, out) if out else ())
     if picture is not None:
-        from xbarsim.report import plots
+        from xbarsim.report.plots import chips
 
-        _write([plots.tornado(verdicts, picture)])
+        _write([chips.tornado(verdicts, picture)])
 
 
 def _keep_inputs(inputs, picture, directory, names):

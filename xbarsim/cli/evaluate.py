@@ -41,7 +41,7 @@ def evaluate(
 ):
     """Score a checkpoint on a task without any hardware: the digital reference."""
     from xbarsim.base import fetch
-    from xbarsim.models.network import is_decoder
+    from xbarsim.models.architectures import is_decoder
     from xbarsim.studies import language, prepare
 
     path = fetch.locate(model, "model", progress=progress)
@@ -96,7 +96,7 @@ def generate(
 ):
     """Continue a prompt with a decoder, in float32."""
     from xbarsim.base import fetch
-    from xbarsim.models.network import is_decoder, load_network
+    from xbarsim.models.architectures import is_decoder, load_generator
     from xbarsim.studies import language
 
     path = fetch.locate(model, "model", progress=progress)
@@ -106,7 +106,7 @@ def generate(
             "smollm2-135m-instruct",
             param_hint="MODEL",
         )
-    network = load_network(path)
+    network = load_generator(path)
     shown = 0
 
     def show(text):

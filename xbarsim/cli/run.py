@@ -117,7 +117,7 @@ def report(
     refuse_input("--picture", picture, [*traces, *(chip or ())])
     summaries = _report(traces, out, as_json, tuple(chip or ()), batch)
     if picture is not None:
-        from xbarsim.report import plots
+        from xbarsim.report.plots import runs
 
         for number, summary in enumerate(summaries):
             name = (
@@ -125,7 +125,7 @@ def report(
                 if len(summaries) == 1
                 else picture.with_stem(f"{picture.stem}-{number + 1}")
             )
-            print(f"written: {plots.layer_snr(summary, name)}", file=sys.stderr)
+            print(f"written: {runs.layer_snr(summary, name)}", file=sys.stderr)
 
 
 def sweep(
@@ -158,9 +158,9 @@ def sweep(
     if out is not None:
         print(f"written: {curves_of.write(curves, key, summary.metric, out)}", file=sys.stderr)
     if picture is not None:
-        from xbarsim.report import plots
+        from xbarsim.report.plots import runs
 
-        print(f"written: {plots.against(summary, curves, key, picture)}", file=sys.stderr)
+        print(f"written: {runs.against_key(summary, curves, key, picture)}", file=sys.stderr)
 
 
 def _report(paths, directory, as_json, chips=(), batch=1):

@@ -318,15 +318,15 @@ def _capacitances(text):
 
 
 def _draw(crossbar, solution, path, shown):
-    from xbarsim.report import plots
+    from xbarsim.report.plots import circuits
 
     if solution is None:
-        drawn = plots.attenuation(crossbar, path)
+        drawn = circuits.attenuation(crossbar, path)
     else:
         draw = {
-            "ir-drop": plots.ir_drop_map,
-            "voltage": plots.voltage_map,
-            "current": plots.current_map,
+            "ir-drop": circuits.ir_drop_map,
+            "voltage": circuits.voltage_map,
+            "current": circuits.current_map,
         }[shown]
         drawn = draw(solution, path)
     _written(drawn)

@@ -89,7 +89,7 @@ class Computation(Table):
 
 
 class Memory(Table):
-    """The dense crossbar that stores the weights, see xbarsim.arrays.dense."""
+    """The dense crossbar that stores the weights, see xbarsim.arrays.memory.segment."""
 
     errors: Literal["none", "stated", "segment"] = Field(
         "none",
@@ -118,7 +118,8 @@ class Memory(Table):
         "transistor", description="in series with every cell; unselected transistors are open"
     )
     bias: Literal["grounded", "floating", "half", "third"] = Field(
-        "grounded", description="unselected lines without transistors, see xbarsim.arrays.dense"
+        "grounded",
+        description="unselected lines without transistors, see xbarsim.arrays.memory.segment",
     )
     read_voltage_v: float | None = Field(None, gt=0, le=5, description="the device's own if absent")
     transistor_resistance_ohm: float = Field(

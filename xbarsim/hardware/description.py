@@ -31,7 +31,7 @@ def layer_attributes(array):
             "stuck_on": stuck[0],
             "stuck_off": stuck[1],
         }, {}
-    programmed, layout, study = array.programmed, array.programmed.layout, array.programmed.study
+    programmed, layout = array.programmed, array.programmed.layout
     counts = programmed.counts
     attributes = {
         "inputs": layout.inputs,
@@ -45,7 +45,7 @@ def layer_attributes(array):
         "rounded_cells": counts.rounded,
         "unverified_cells": counts.unverified,
         "write_pulses": counts.pulses,
-        **converter_bits(study),
+        **converter_bits(programmed.settings),
     }
     if counts.write_energy is not None:
         attributes["write_energy"] = counts.write_energy

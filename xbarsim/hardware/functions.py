@@ -1,10 +1,9 @@
 """Softmax, layer normalisation and GELU in the precision of a digital function unit.
 
-`record` notes the range of every function on held-out sentences; `build` makes integer functions of
-the tables `[functions.*]` of a study; `operations` hands them to `bert.encode`.  A function rounds
-its float input to codes of a static full scale, computes with integers alone
-(`kernels/arrays/functions.py`) and scales the result.  Codes that leave their range are held at its end
-and counted.
+`build` makes integer functions of the tables `[functions.*]` of a study and of the ranges that
+`largest` found on held-out sentences.  A function rounds its float input to codes of a static full
+scale, computes with integers alone (`kernels/arrays/functions.py`) and scales the result.  Codes
+that leave their range are held at its end and counted.
 
 unit = "table"       a value per piece of the input range, taken in its middle
 unit = "polynomial"  a polynomial per piece, through the Chebyshev points of the piece, coefficients
@@ -16,26 +15,17 @@ by table and Newton (as Kim et al., "I-BERT", ICML 2021, with a table for the st
 0) plus an even remainder that vanishes beyond |x| = 6.
 """
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.kernels.arrays import functions as kernel
-from xbarsim.models import bert
+from xbarsim.models.graph import Kind
+from xbarsim.models.operations import ACTIVATIONS
 
 GELU_REACH = 6.0  # |GELU(x) - max(x, 0)| < 1e-8 beyond
 LARGEST_GUARD = 32  # fractional bits of GELU's remainder: codes of 20 bits stay far below 2^62
-
-
-def function_names(config):
-    """Names of the functions of the encoder in execution order."""
-    return ["embeddings.norm"] + [
-        f"layer.{i}.{name}"
-        for i in range(config.layers)
-        for name in ("attention_softmax", "attention_norm", "gelu", "output_norm")
-    ]
 
 
 # ---------------------------------------------------------------- tables
@@ -90,7 +80,7 @@ def _rows(x):
 
 @dataclass(frozen=True)
 class Softmax:
-    """Integer softmax; call it with scores and mask (see `bert.softmax`).
+    """Integer softmax; call it with scores and mask (see `operations.softmax`).
 
     lsb : of a score, ln 2 / 2**fraction_bits;  highest : largest code of a score;  table, width :
         powers 2**-fraction
@@ -169,7 +159,7 @@ class Softmax:
 @dataclass(frozen=True)
 class LayerNorm:
     """Integer layer normalisation; call it with inputs, scale, bias and epsilon (see
-    `bert.layer_norm`).
+    `operations.layer_norm`).
 
     lsb : of an input;  highest : its largest code;  full_scale : outputs to cover;  seed,
         seed_width : of the root
@@ -259,7 +249,7 @@ class Gelu:
     @classmethod
     def design(cls, config, full_scale, activation):
         """config : config.Gelu;  full_scale : inputs to cover;  activation : float function (name,
-        x) of `bert`
+        x) of `operations`
         """
         finer = config.output_bits - config.input_bits
         common = 2 ** (min(config.input_bits, config.output_bits) - 1) - 1
@@ -269,7 +259,7 @@ class Gelu:
         covered = 1 << int(np.ceil(min(full_scale, GELU_REACH) / lsb)).bit_length()
 
         def remainder(code):
-            return activation("", code * lsb) - code * lsb
+            return activation(code * lsb) - code * lsb
 
         degree = 0 if config.unit == "table" else config.degree
         values, width = pieces(remainder, covered, config.entries, degree)
@@ -308,24 +298,15 @@ class Gelu:
 # ---------------------------------------------------------------- into the forward pass
 
 
-def record(ranges, config):
-    """Operations of the float path that note {function: (largest |input|, largest |output|)} in
-    `ranges`.
-    """
-
-    def noted(function):
-        def run(name, x, *arguments):
-            y = function(name, x, *arguments)
-            counted = np.broadcast_to(arguments[0], x.shape) if function is bert.softmax else True
-            ranges[name] = tuple(
-                float(np.abs(values).max(initial=0, where=counted)) for values in (x, y)
-            )
-            return y
-
-        return run
-
-    operations = bert.Operations.of(config)
-    return dataclasses.replace(operations.map(noted), product=operations.product)
+def largest(step, operands, output):
+    """(largest |input|, largest |output|) of a function; of a softmax where its mask is True."""
+    counted = True
+    if step.kind is Kind.SOFTMAX:
+        x, mask = operands
+        counted = np.broadcast_to(mask, x.shape)
+    return tuple(
+        float(np.abs(values).max(initial=0, where=counted)) for values in (operands[0], output)
+    )
 
 
 def widest(ranges):
@@ -337,23 +318,27 @@ def widest(ranges):
 
 def build(study, model, ranges):
     """{function name: integer function} of all functions that the study, `[[layer]]` overrides
-    included, does not leave in float; ranges : see `record`.
+    included, does not leave in float.
+
+    ranges : {function name: (largest |input|, largest |output|)}
 
     Raises
     ------
     ConfigError : bit widths that cannot represent the function
     """
     result = {}
-    for name in function_names(model.config):
-        config, (largest_input, largest_output) = study.for_layer(name).functions, ranges[name]
-        if name.endswith("softmax"):
+    for step in model.graph.functions:
+        name = step.name
+        config = study.for_layer(name).functions
+        largest_input, largest_output = ranges[name]
+        if step.kind is Kind.SOFTMAX:
             if config.softmax.unit != "float":
                 full_scale = config.softmax.range * largest_input
                 result[name] = Softmax.design(config.softmax, full_scale, model.config.max_tokens)
                 check_sum(name, result[name], min(study.model.max_length, model.config.max_tokens))
-        elif name.endswith("gelu"):
+        elif step.kind is Kind.ACTIVATION:
             if config.gelu.unit != "float":
-                activation = bert.ACTIVATIONS[model.config.activation]
+                activation = ACTIVATIONS[model.config.activation]
                 result[name] = Gelu.design(
                     config.gelu, config.gelu.range * largest_input, activation
                 )
@@ -373,26 +358,3 @@ def check_sum(name, unit, scores):
             f"functions.softmax.accumulator_bits = {unit.accumulator_bits} of {name}: {scores} equal scores of "
             f"entry_bits = {unit.config.entry_bits} exceed it; allowed: {needed} or more, or leave the key out"
         )
-
-
-def operations(functions, config, observe):
-    """The Operations of `bert.encode` with `functions` in place of the float32 operations of the
-    same names.
-
-    functions : {name: function of an operation's arguments -> (output, saturations
-        (output.shape[:-1]))}, see `build`
-    observe : function (name, output, reference, saturations), called after each with the float
-        result for the same input
-    """
-
-    def injected(reference):
-        def run(name, *arguments):
-            if name not in functions:
-                return reference(name, *arguments)
-            output, saturations = functions[name](*arguments)
-            observe(name, output, reference(name, *arguments), saturations)
-            return output
-
-        return run
-
-    return bert.Operations.of(config).map(injected)

@@ -5,7 +5,6 @@ asks for it.  `RULES` says when a step does; a key without a rule always matters
 """
 
 import difflib
-import enum
 import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,21 +12,16 @@ from dataclasses import dataclass
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import Study
 from xbarsim.devices.model import EFFECTS, DeviceModel
+from xbarsim.models.graph import Kind, Step
 
-
-class Step(enum.Enum):
-    """What a step of a model is to hardware."""
-
-    MATRIX = "matrix"
-    PRODUCT = "product of two activations"
-    FUNCTION = "function"
+# Tables [functions.*] of a study, and the kind of step that each is for.
+FUNCTIONS = {"softmax": Kind.SOFTMAX, "layer_norm": Kind.NORM, "gelu": Kind.ACTIVATION}
 
 
 @dataclass(frozen=True)
 class Place:
     """A step of the model, the study as it applies to it (`Study.for_layer`), and the device."""
 
-    name: str
     step: Step
     study: Study
     device: DeviceModel
@@ -35,10 +29,11 @@ class Place:
     @property
     def hardware(self):
         """What multiplies: "in_situ", "computation" or "digital"."""
-        if self.step is Step.FUNCTION:
-            return "digital"
-        products = self.study.products
-        return products.weights if self.step is Step.MATRIX else products.attention
+        if self.step.kind is Kind.MATRIX:
+            return self.study.products.weights
+        if self.step.kind is Kind.PRODUCT:
+            return self.study.products.attention
+        return "digital"
 
     @property
     def in_situ(self):
@@ -52,7 +47,7 @@ class Place:
     @property
     def stored(self):
         """Whether a dense memory stores the matrix."""
-        return self.counts and self.step is Step.MATRIX
+        return self.counts and self.step.kind is Kind.MATRIX
 
     @property
     def segment(self):
@@ -96,8 +91,7 @@ class Place:
 
     def function(self, name):
         """The settings of a function of this name if the step is one and not left in float."""
-        ends = {"softmax": "softmax", "gelu": "gelu", "layer_norm": "norm"}[name]
-        if self.step is not Step.FUNCTION or not self.name.endswith(ends):
+        if self.step.kind is not FUNCTIONS[name]:
             return None
         settings = getattr(self.study.functions, name)
         return None if settings.unit == "float" else settings
@@ -295,7 +289,7 @@ def _rule_of_function(path):
     """Rule of a key `functions.<function>.<key>`."""
     _, function, key = path.split(".")
     if key == "unit":
-        return Rule("a function of this kind", lambda place: place.step is Step.FUNCTION)
+        return Rule("a function of this kind", lambda place: place.step.kind.is_function)
     if key == "degree":
         return Rule(
             f'functions.{function}.unit = "polynomial"',
@@ -325,12 +319,10 @@ def stated_keys(content, prefix=""):
     return found
 
 
-def places(study, device, matrices, products, functions):
-    """Place of every step of a model in one case of a study; names as in `[[layer]] match`."""
-    steps = ((Step.MATRIX, matrices), (Step.PRODUCT, products), (Step.FUNCTION, functions))
-    return [
-        Place(name, step, study.for_layer(name), device) for step, names in steps for name in names
-    ]
+def places(study, device, graph):
+    """Place of every step of a model in one case of a study: matrices, products, functions."""
+    steps = (*graph.matrices, *graph.products, *graph.functions)
+    return [Place(step, study.for_layer(step.name), device) for step in steps]
 
 
 def refuse(name, study, found):
@@ -344,8 +336,8 @@ def refuse(name, study, found):
         table for them
     """
     for entry in study.layer:
-        if not any(fnmatch.fnmatch(place.name, entry.match) for place in found):
-            names = [place.name for place in found]
+        if not any(fnmatch.fnmatch(place.step.name, entry.match) for place in found):
+            names = [place.step.name for place in found]
             near = difflib.get_close_matches(entry.match, names, 3, 0.0)
             raise ConfigError(
                 f"case {name!r}: [[layer]] match = {entry.match!r} matches no matrix, product or "
@@ -374,7 +366,7 @@ def idle_settings(cases):
         own = stated_keys(study.model_dump(exclude={"layer", "case"}, exclude_unset=True))
         groups = [("", own, found)]
         for entry in study.layer:
-            matched = [place for place in found if fnmatch.fnmatch(place.name, entry.match)]
+            matched = [place for place in found if fnmatch.fnmatch(place.step.name, entry.match)]
             keys = stated_keys(entry.model_dump(exclude={"match"}, exclude_unset=True))
             groups.append((f"[[layer]] {entry.match!r} ", keys, matched))
         for prefix, keys, asked in groups:

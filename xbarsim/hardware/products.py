@@ -1,31 +1,28 @@
 """The products of a study that are not left digital: weight matrices on computation crossbars,
 attention on either kind.
 
-A weight matrix has the interface of `array.Array` wherever it lies: `multiply(x, rows, seed) ->
-array.Product` and `events_per_row`.  An attention product has `multiply(a, b, mask,
+A weight matrix has the interface of `in_situ.matrix.Array` wherever it lies: `multiply(x, rows, seed) ->
+Product` and `events_per_row`.  An attention product has `multiply(a, b, mask,
 first_sentence)`, see `AttentionProduct`.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.arrays.array import Product, calibrate, program_matrix
-from xbarsim.arrays.computation import Crossbars, rounded
-from xbarsim.arrays.layout import layout_of
-from xbarsim.arrays.operands import SwitchOperand
+from xbarsim.arrays.counting.crossbars import Crossbars, rounded
+from xbarsim.arrays.counting.operands import SwitchOperand
+from xbarsim.arrays.events import EVENTS
+from xbarsim.arrays.in_situ.layout import layout_of
+from xbarsim.arrays.in_situ.matrix import Product
+from xbarsim.arrays.in_situ.programmed import program_matrix
+from xbarsim.arrays.in_situ.ranges import with_ranges
+from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.units import NANO
 from xbarsim.kernels.devices.random import row_keys
-from xbarsim.models import bert
 from xbarsim.models import int8 as quantize
-
-ATTENTION = ("attention_scores", "attention_context")
-EVENTS = ("tile_reads", "adc_conversions", "dac_drives", "shift_adds")
-
-
-def product_names(config):
-    """Names of the products of two activations in execution order: two per layer."""
-    return [f"layer.{i}.{name}" for i in range(config.layers) for name in ATTENTION]
+from xbarsim.models.graph import Role
 
 
 class Pool:
@@ -94,7 +91,7 @@ class CountedMatrix:
     @classmethod
     def prepare(cls, name, index, weight, largest_input, study, pool, read=None):
         """weight (out, in);  largest_input : full scale of the inputs;  read : as of
-        `quantize.int8_linear`.
+        `int8.int8_hook`.
         """
         scale = np.abs(weight).max(axis=1) / quantize.LEVELS
         scale[scale == 0] = 1
@@ -124,7 +121,7 @@ class CountedMatrix:
 
     def multiply(self, x, rows, seed):
         """Product of inputs x (b, in) float32 with the matrix; rows, seed : as of
-        `array.Array.multiply`.
+        `in_situ.matrix.Array.multiply`.
         """
         codes, outside = _to_codes(x, self.input_scale)
         counted = self.crossbars.multiply(codes, self.operand, _keys(seed, self.index, rows))
@@ -147,21 +144,16 @@ class AttentionProduct:
     every sentence.
     """
 
-    def __init__(self, name, index, study, largest, chip_seed, pool, device):
+    def __init__(self, step, index, study, largest, chip_seed, pool, device):
         """index : names the random numbers, with `chip_seed`;  largest : (largest |a|, largest |b|)
         of calibration
         pool, device : for the two kinds of hardware"""
-        self.name, self.index, self.study, self.seed, self.device = (
-            name,
-            index,
-            study,
-            chip_seed,
-            device,
-        )
+        self.name, self.index, self.study, self.seed = step.name, index, study, chip_seed
         self.scales = [value / quantize.LEVELS or 1.0 for value in largest]
-        self.scores = name.endswith("attention_scores")
+        self.scores = step.role is Role.ATTENTION_SCORES
         self.counting = study.products.attention == "computation"
         self.crossbars = pool.crossbars(study) if self.counting else None
+        self.device = None if self.counting else device.in_study(study)
 
     def multiply(self, a, b, mask, first_sentence):
         """The product, and what it cost.
@@ -240,7 +232,7 @@ class AttentionProduct:
         )
         # what one row of a sentence costs, in all heads
         costs = [
-            {name: heads * value for name, value in self.crossbars.events(*shape).items()}
+            (self.crossbars.events(*shape) * heads).by_name()
             | {"cells_set": heads * self.crossbars.switch_settings(*shape) / length}
             for length in lengths
             for shape in [(b.shape[2], length) if self.scores else (length, b.shape[3])]
@@ -272,18 +264,23 @@ class AttentionProduct:
                 "bit_lines": min(mapping.bit_lines, self._bit_lines(b.shape[1])),
             }
         )
-        study = self.study.model_copy(update={"seed": int(seed), "mapping": small, "layer": ()})
-        moment = (a.astype(np.float64) ** 2).mean(axis=0)
-        array = calibrate(
-            program_matrix(self.name, 0, b.T, moment, study, self.device), a, cross_terms=False
+        programmed = program_matrix(
+            name=self.name,
+            index=0,
+            weight=b.T,
+            moment=(a.astype(np.float64) ** 2).mean(axis=0),
+            settings=dataclasses.replace(InSituSettings.of(self.study), mapping=small),
+            device=self.device,
+            seed=int(seed),
         )
+        array = with_ranges(programmed, a, cross_terms=False)
         names = np.column_stack([np.full(len(a), head), np.arange(len(a))])
         product = array.multiply(a, names, int(seed))
         data = {
             key: getattr(product, key)
             for key in ("dac_saturations", "adc_saturations", "array_energy")
         }
-        return product.output, data | array.events_per_row | {
+        return product.output, data | array.events_per_row.by_name() | {
             "cells_set": array.programmed.encoded.target.size / len(a),
             "write_energy": (array.programmed.counts.write_energy or 0.0) / len(a),
         }
@@ -300,9 +297,10 @@ def attention_products(study, model, largest, seed, pool, device):
     largest : {name: (largest |a|, largest |b|)}
     """
     result = {}
-    for number, name in enumerate(product_names(model.config)):
-        own = study.for_layer(name)
+    for index, step in enumerate(model.graph.products, start=len(model.graph.matrices)):
+        own = study.for_layer(step.name)
         if own.products.attention != "digital":
-            index = len(bert.matrix_names(model.config)) + number
-            result[name] = AttentionProduct(name, index, own, largest[name], seed, pool, device)
+            result[step.name] = AttentionProduct(
+                step, index, own, largest[step.name], seed, pool, device
+            )
     return result

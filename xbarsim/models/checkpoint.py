@@ -7,12 +7,12 @@ further module, a head of another kind, a tensor without a place) is refused, ne
 """
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from xbarsim.base.errors import CheckpointError
+from xbarsim.models.bert import BertConfig, BertModel
 
 SUPPORTED = ("bert", "mpnet")
 POOLINGS = ("mean", "cls", "pooler")
@@ -52,55 +52,6 @@ _LAYER = {
         "intermediate": "intermediate.dense", "output": "output.dense", "output_norm": "output.LayerNorm",
     },
 }
-
-
-@dataclass(frozen=True)
-class BertConfig:
-    """What the forward pass needs to know of a checkpoint.
-
-    `position_offset` is the position id of the first token, `relative_buckets` the number of buckets of MPNet's
-    relative position bias (0: none), `max_tokens` the longest token list the model was made for.
-    """
-
-    architecture: str
-    layers: int
-    hidden: int
-    heads: int
-    intermediate: int
-    vocabulary: int
-    positions: int
-    token_types: int
-    activation: str
-    layer_norm_epsilon: float
-    position_offset: int
-    relative_buckets: int
-    pooling: str
-    normalize: bool
-    max_tokens: int
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class BertModel:
-    """A checkpoint in memory.
-
-    `weights` maps our names (`layer.0.query.weight`, `embeddings.word`, ...) to float32 arrays, `head` is the
-    classifier's `(weight (labels, hidden), bias (labels,))` or None, `sha256` that of the weights file.
-    """
-
-    config: BertConfig
-    weights: dict[str, np.ndarray]
-    head: tuple[np.ndarray, np.ndarray] | None
-    sha256: str
-    directory: Path
-
-    def matrix(self, name):
-        """`(weight (out, in), bias (out,))` of one dense layer, for example `layer.0.query` or `pooler`."""
-        try:
-            return self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
-        except KeyError:
-            raise CheckpointError(f"{self.directory}: the checkpoint has no matrix {name!r}; layers are "
-                                  f"numbered from 0 to {self.config.layers - 1}") from None
 
 
 def load_bert(directory):
@@ -347,7 +298,7 @@ def _config(directory, raw, architecture, classifies, has_pooler):
         architecture=architecture, layers=need("num_hidden_layers"), hidden=hidden, heads=heads,
         intermediate=need("intermediate_size"), vocabulary=need("vocab_size"), positions=positions,
         token_types=need("type_vocab_size") if architecture == "bert" else 0, activation=activation,
-        layer_norm_epsilon=_epsilon(path, raw.get("layer_norm_eps", 1e-12)), position_offset=offset,
+        norm_epsilon=_epsilon(path, raw.get("layer_norm_eps", 1e-12)), position_offset=offset,
         relative_buckets=raw.get("relative_attention_num_buckets", 32) if architecture == "mpnet" else 0,
         pooling=pooling, normalize=normalize, max_tokens=min(positions - offset, *filter(None, stated), positions),
         labels=tuple(str(names.get(str(k), k)) for k in range(count)) if classifies else ())

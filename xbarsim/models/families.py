@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.decoder import ACTIVATIONS, DecoderConfig, Norm
+from xbarsim.models.decoder import DecoderConfig
+from xbarsim.models.operations import ACTIVATIONS, Norm
 from xbarsim.models.rotary import rotary_of
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.decoder import DecoderConfig, DecoderModel, Norm, Rotary
+from xbarsim.models.decoder import DecoderConfig, DecoderModel
 from xbarsim.models.decoder_checkpoint import checked_weights
+from xbarsim.models.operations import Norm
+from xbarsim.models.rotary import Rotary
 
 WHOLE = {
     "token_embd.weight": "embeddings.word",

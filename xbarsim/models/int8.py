@@ -10,62 +10,76 @@ points at 0.
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from xbarsim.base.array_types import Booleans, Integers, Singles
 from xbarsim.base.errors import OutOfRangeError
-from xbarsim.models import bert
+from xbarsim.models.batches import for_every_batch
+from xbarsim.models.graph import Kind, Step
+from xbarsim.models.network import Network
+from xbarsim.models.operations import Hook, Reference
 
 LEVELS = 127  # codes -127 ... 127
 EXACT = 2**24  # float32 holds every integer up to this
 
 
-def input_ranges(model, token_lists, quantile=1.0, threads=None):
-    """Static input range of every weight matrix: the `quantile` of |x| over given sentences (1: the
-    maximum).
+def input_ranges(
+    model: Network,
+    token_lists: Sequence[Integers],
+    quantile: float = 1.0,
+    threads: int | None = None,
+) -> dict[str, float]:
+    """{matrix: static input range}: the `quantile` of |x| over given sentences (1: the maximum).
 
     Parameters
     ----------
-    model : checkpoint.BertModel
-    token_lists : list of int arrays, the calibration sentences
+    token_lists : the calibration sentences
     quantile : in (0, 1]; the smallest recorded value with at least this share of the values at or
         below it
-
-    Returns
-    -------
-    dict matrix name -> float
     """
     if not 0 < quantile <= 1:
         raise OutOfRangeError(
             f"quantile is {quantile}; allowed are values in (0, 1], 1 being the maximum"
         )
     tokens = sum(len(token_list) for token_list in token_lists)
-    largest = defaultdict(list)
+    largest: dict[str, list[Singles]] = defaultdict(list)
 
-    def kept(weight):  # so many of the largest values decide the quantile
-        total = tokens * weight.shape[1]
+    def kept(inputs: int) -> int:
+        """So many of the largest values decide the quantile."""
+        total = tokens * inputs
         return total - max(math.ceil(quantile * total), 1) + 1
 
-    def record(name, x, weight, bias, rows):
-        magnitude = np.abs(x).ravel()
-        k = min(kept(weight), magnitude.size)
-        largest[name].append(np.partition(magnitude, magnitude.size - k)[magnitude.size - k :])
-        return bert.linear(name, x, weight, bias, rows)
+    def record(step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
+        if step.kind is Kind.MATRIX:
+            magnitude = np.abs(operands[0]).ravel()
+            k = min(kept(step.inputs), magnitude.size)
+            last = magnitude.size - k
+            largest[step.name].append(np.partition(magnitude, last)[last:])
+        return reference(*operands)
 
-    bert.embed(model, token_lists, record, threads=threads)
+    def work(_: Integers, token_ids: Integers, mask: Booleans) -> None:
+        model.forward(token_ids, mask, record)
+
+    for_every_batch(work, token_lists, threads=threads)
     ranges = {}
-    for name in bert.matrix_names(model.config):
-        values = np.sort(np.concatenate(largest[name]))
-        ranges[name] = float(values[-kept(model.matrix(name)[0])])
+    for step in model.graph.matrices:
+        values = np.sort(np.concatenate(largest[step.name]))
+        ranges[step.name] = float(values[-kept(step.inputs)])
     return ranges
 
 
-def codes(x, scale):
+def codes(x: Singles, scale: Singles | np.float32) -> Singles:
     """round(x / scale) saturated to ±127, as float32 holding integers."""
-    return np.clip(np.rint(x / scale), -LEVELS, LEVELS).astype(np.float32, copy=False)
+    found: Singles = np.clip(np.rint(x / scale), -LEVELS, LEVELS).astype(np.float32, copy=False)
+    return found
 
 
-def integer_product(a, b, largest=LEVELS):
+def integer_product(a: Singles, b: Singles, largest: int = LEVELS) -> NDArray[np.floating[Any]]:
     """a (t, k) @ b (o, k).T of integer codes up to ± `largest`, exactly -> (t, o) float64 (float32
     if that is exact).
     """
@@ -77,25 +91,42 @@ def integer_product(a, b, largest=LEVELS):
     return y
 
 
-def int8_linear(model, ranges, read=None):
-    """The function to inject into `bert.encode`: every weight product in int8, with `ranges` of
-    `input_ranges`.
+@dataclass(frozen=True)
+class _Quantised:
+    """A matrix: integer codes (out, in) as float32, and the scale (out,) of each output."""
 
-    read : function (name, codes) -> codes as a memory returns them (`dense.Memory.read`); without
+    codes: Singles
+    scale: Singles
+
+
+def int8_hook(
+    model: Network,
+    ranges: Mapping[str, float],
+    read: Callable[[str, Singles], Singles] | None = None,
+) -> Hook:
+    """The hook with which every weight product is in int8, with `ranges` of `input_ranges`.
+
+    read : function (name, codes) -> codes as a memory returns them (`store.Memory.read`); without
         errors if None
     """
     quantised = {}
-    for name in bert.matrix_names(model.config):
-        weight, _ = model.matrix(name)
+    for step in model.graph.matrices:
+        weight, _ = model.matrix(step.name)
         scale = np.abs(weight).max(axis=1) / LEVELS
         scale[scale == 0] = 1  # a channel of zeros
         stored = codes(weight, scale[:, None])
-        quantised[name] = (stored if read is None else read(name, stored)), scale
+        if read is not None:
+            stored = read(step.name, stored)
+        quantised[step.name] = _Quantised(stored, scale)
 
-    def linear(name, x, weight, bias, rows):
-        weight_codes, weight_scale = quantised[name]
-        scale = np.float32(ranges[name] / LEVELS or 1)
-        y = integer_product(codes(x, scale), weight_codes)
-        return (y * (weight_scale * scale) + bias).astype(np.float32, copy=False)
+    def run(step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
+        if step.kind is not Kind.MATRIX:
+            return reference(*operands)
+        x, _, bias = operands
+        matrix = quantised[step.name]
+        scale = np.float32(ranges[step.name] / LEVELS or 1)
+        y = integer_product(codes(x, scale), matrix.codes)
+        output: Singles = (y * (matrix.scale * scale) + bias).astype(np.float32, copy=False)
+        return output
 
-    return linear
+    return run

@@ -1,84 +1,134 @@
-"""A checkpoint of any supported architecture, with its tokenizer."""
+"""What every network is to the rooms above, whatever its architecture."""
 
-import json
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from xbarsim.base.errors import CheckpointError
-from xbarsim.models import checkpoint
-from xbarsim.models.decoder import DecoderModel
-from xbarsim.models.decoder_checkpoint import load_decoder, load_decoder_tokenizer
-from xbarsim.models.families import FAMILIES
-from xbarsim.models.gguf_file import load_gguf, load_gguf_tokenizer, open_gguf
+import numpy as np
+
+from xbarsim.base.array_types import Booleans, Integers, Singles
+from xbarsim.base.progress import Progress, silent
+from xbarsim.models.attention import Cache
+from xbarsim.models.batches import TOKENS_PER_BATCH, for_every_batch
+from xbarsim.models.graph import Graph
+from xbarsim.models.operations import Hook, float32
 
 
-@dataclass(frozen=True)
-class Network:
-    """A model and what makes its tokens."""
-
-    model: checkpoint.BertModel | DecoderModel
-    tokenizer: object
+class Config(Protocol):
+    """What is known of every checkpoint."""
 
     @property
-    def generates(self):
-        """Whether the model predicts the next token."""
-        return isinstance(self.model, DecoderModel)
+    def hidden(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def max_tokens(self) -> int: ...
 
 
-def load_network(path: str | Path) -> Network:
-    """Read a Hugging Face directory, a GGUF file, or a directory that holds one GGUF file.
+class Network(Protocol):
+    """A model in memory: the list of its steps, its weights, and its forward pass.
 
-    Parameters
-    ----------
-    path : of a BERT or MPNet encoder, or of a decoder of the families of docs/decoders.md
-
-    Returns
-    -------
-    Network : `model`, weights in float32; `tokenizer`; `generates`, True of a decoder
-
-    Raises
-    ------
-    CheckpointError : nothing of that kind, or what the reader of its kind says
+    path : of the checkpoint;  sha256 : of its weights
     """
-    path = Path(path)
-    gguf = _gguf_file(path)
-    if gguf is not None:
-        opened = open_gguf(gguf)
-        return Network(load_gguf(gguf, opened), _gguf_tokenizer(gguf, opened))
-    if _model_type(path) in FAMILIES:
-        return Network(load_decoder(path), load_decoder_tokenizer(path))
-    return Network(checkpoint.load_bert(path), checkpoint.load_tokenizer(path))
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def graph(self) -> Graph: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def path(self) -> Path | None: ...
+
+    def matrix(self, name: str) -> tuple[Singles, Singles]:
+        """(weight (out, in), bias (out,)) of a matrix or norm of the graph."""
+        ...
+
+    def forward(self, token_ids: Integers, mask: Booleans, hook: Hook = float32) -> Singles:
+        """Hidden states (b, s, h) of token_ids (b, s), 0 at padding; every step goes through the
+        hook.
+        """
+        ...
 
 
-def is_decoder(path):
-    """Whether a path is, or holds, a model that predicts the next token; reads no weights."""
-    path = Path(path)
-    return _gguf_file(path) is not None or _model_type(path) in FAMILIES
+class EncoderConfig(Config, Protocol):
+    @property
+    def labels(self) -> tuple[str, ...]: ...
 
 
-def _gguf_file(path):
-    """The GGUF file that a path is or holds, or None."""
-    if path.suffix.lower() == ".gguf":
-        return path
-    if not path.is_dir() or (path / "config.json").is_file():
-        return None
-    found = sorted(path.glob("*.gguf"))
-    if len(found) > 1:
-        raise CheckpointError(
-            f"{path} holds {len(found)} GGUF files; name one of them, {found[0].name} for example"
-        )
-    return found[0] if found else None
+class Encoder(Network, Protocol):
+    """A network that makes one vector of a sentence.
+
+    head : the checkpoint's classifier, (weight (labels, h), bias (labels,)), or None
+    """
+
+    @property
+    def config(self) -> EncoderConfig: ...
+    @property
+    def head(self) -> tuple[Singles, Singles] | None: ...
+
+    def features(self, hidden: Singles, mask: Booleans, pooling: str = "auto") -> Singles:
+        """Sentence vectors (b, h) of hidden states; "auto" pools as the checkpoint states."""
+        ...
 
 
-def _gguf_tokenizer(path, opened):
-    if (path.parent / "tokenizer.json").is_file():
-        return load_decoder_tokenizer(path.parent)
-    return load_gguf_tokenizer(path, opened)
+class DecoderConfig(Config, Protocol):
+    @property
+    def beginning(self) -> int | None: ...
+    @property
+    def ends(self) -> tuple[int, ...]: ...
 
 
-def _model_type(directory):
-    """model_type of a config.json; None where it cannot be read, which the reader then says."""
-    try:
-        return json.loads((directory / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError):
-        return None
+class Decoder(Network, Protocol):
+    """A network that predicts the next token."""
+
+    @property
+    def config(self) -> DecoderConfig: ...
+
+    def forward(
+        self,
+        token_ids: Integers,
+        mask: Booleans,
+        hook: Hook = float32,
+        cache: Cache | None = None,
+    ) -> Singles:
+        """As of `Network`; `cache` holds what stands before these tokens, and takes them in."""
+        ...
+
+    def logits(self, states: Singles, rows: Integers, hook: Hook = float32) -> Singles:
+        """Logits (t, v) of hidden states (t, h); rows (t, 2), (sequence, position) of each."""
+        ...
+
+
+def embed(
+    model: Encoder,
+    token_lists: Sequence[Integers],
+    hook: Hook = float32,
+    *,
+    pooling: str = "auto",
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+    threads: int | None = None,
+    progress: Progress = silent,
+    description: str = "sentences",
+) -> Singles:
+    """Sentence features (n, h) of token lists, in their order; they do not depend on `threads`.
+
+    progress : told after every batch the number of sentences done in it
+    """
+    features = np.empty((len(token_lists), model.config.hidden), np.float32)
+
+    def work(group: Integers, token_ids: Integers, mask: Booleans) -> None:
+        hidden = model.forward(token_ids, mask, hook)
+        features[group] = model.features(hidden, mask, pooling)
+
+    for_every_batch(
+        work,
+        token_lists,
+        tokens_per_batch=tokens_per_batch,
+        threads=threads,
+        progress=progress,
+        description=description,
+    )
+    return features

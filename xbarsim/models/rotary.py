@@ -1,16 +1,44 @@
-"""Frequencies of rotary positions, with the long-context extensions that checkpoints state."""
+"""Rotary positions, with the long-context extensions that checkpoints state."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from xbarsim.base.array_types import Singles
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.decoder import Rotary
 
 EXTENSIONS = ("default", "linear", "llama3")
 
 
-def rotary_of(path, raw, width):
+@dataclass(frozen=True)
+class Rotary:
+    """Rotary positions: the first `width` values of a head turn in pairs (k, k + width / 2).
+
+    frequencies : (width / 2,) float32, radians per position
+    """
+
+    width: int
+    frequencies: Singles
+
+
+def rotate(x: Singles, rotary: Rotary, past: int) -> Singles:
+    """Turn the pairs of x (b, heads, s, d) by their positions, the first of which is `past`."""
+    half = rotary.width // 2
+    position = (past + np.arange(x.shape[2])).astype(np.float32)
+    angle = position[:, None] * rotary.frequencies[None]  # (s, width / 2)
+    cosine = np.cos(angle)
+    sine = np.sin(angle)
+    first = x[..., :half]
+    second = x[..., half : rotary.width]
+    turned = (first * cosine - second * sine, second * cosine + first * sine)
+    return np.concatenate([*turned, x[..., rotary.width :]], axis=-1)
+
+
+def rotary_of(path: Path, raw: Mapping[str, Any], width: int) -> Rotary:
     """Rotary of a config.json.
 
     Parameters
@@ -42,7 +70,7 @@ def rotary_of(path, raw, width):
     return Rotary(width, frequencies.astype(np.float32))
 
 
-def _llama3(path, frequencies, parameters):
+def _llama3(path: Path, frequencies: Singles, parameters: Mapping[str, Any]) -> Singles:
     """Low frequencies divided by `factor`, high ones kept, those between mixed (Llama 3.1)."""
     try:
         factor = float(parameters["factor"])
@@ -56,4 +84,5 @@ def _llama3(path, frequencies, parameters):
     mixed = (1 - smooth) * frequencies / factor + smooth * frequencies
     slow = wavelength > context / low
     fast = wavelength < context / high
-    return np.where(slow, frequencies / factor, np.where(fast, frequencies, mixed))
+    rest = np.where(fast, frequencies, mixed)
+    return np.where(slow, frequencies / factor, rest)

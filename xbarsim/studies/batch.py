@@ -1,103 +1,183 @@
 """One batch through the float32 path and the hardware."""
 
-import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xbarsim.hardware import functions
-from xbarsim.models import bert
+from xbarsim.base.array_types import Booleans, Integers, Singles
+from xbarsim.hardware.build import Hardware
+from xbarsim.models.batches import pad
+from xbarsim.models.graph import Kind, Role, Step
+from xbarsim.models.network import Encoder
+from xbarsim.models.operations import Reference
 from xbarsim.studies.errors import check_output, error_statistics, token_rows
+from xbarsim.studies.examples import Examples
+
+DataSets = dict[str, NDArray[Any]]  # {data set of a trace: (examples,)}
+
+SATURATIONS = ("dac_saturations", "adc_saturations")
+JOULES = ("array_energy", "write_energy")
 
 
-def run_batch(model, hardware, examples, batch):
-    """One batch through the float32 path and the hardware.
+@dataclass(frozen=True)
+class Entries:
+    """What a batch adds to a trace, of every step on hardware: {step: its data sets}."""
+
+    layers: dict[str, DataSets] = field(default_factory=dict)
+    products: dict[str, DataSets] = field(default_factory=dict)
+    operations: dict[str, DataSets] = field(default_factory=dict)
+
+
+def run_batch(
+    model: Encoder, hardware: Hardware, examples: Examples, batch: slice
+) -> tuple[Singles, Entries]:
+    """One batch through the float32 path, then through the hardware.
 
     Returns
     -------
-    features : (sentences, hidden) of the analog path
-    entries : {"layers", "products", "operations": {name: {data set: (examples,)}}} for the trace
+    (sentences, hidden) features of the hardware's path, and the Entries of its steps
     """
-    token_ids, mask = bert.pad(examples.of(batch))
-    starts = np.searchsorted(
-        np.argwhere(mask)[:, 0] // examples.parts, np.arange(batch.stop - batch.start)
-    )
-    tokens = np.diff(np.append(starts, np.count_nonzero(mask)))
-    first_sentence = batch.start * examples.parts
-    float32, layers, of_products, operations = {}, {}, {}, {}
-    arrays, units = hardware.arrays, hardware.units
-    between = mask[:, None, :, None] & mask[:, None, None, :]  # scores of two real tokens
+    token_ids, mask = pad(examples.of(batch))
+    examples_of_batch = _Examples.of(mask, examples.parts, batch.stop - batch.start)
+    exact = _Float32(hardware, examples_of_batch)
+    model.forward(token_ids, mask, exact)
+    measured = _Measured(hardware, examples_of_batch, exact.outputs, batch.start * examples.parts)
+    hidden = model.forward(token_ids, mask, measured)
+    return model.features(hidden, mask, examples.pooling), measured.entries
 
-    def errors(name, output, digital):
-        """Against the float32 result for the same input, and against that of the float32 path."""
-        check_output(name, output)
-        return {
-            f"{kind}_{key}": value
-            for kind, reference in (("local", digital), ("accumulated", float32[name]))
-            for key, value in error_statistics(output, reference, starts).items()
-        }
 
-    def per_example(values):
-        """Counts of rows (t,), some of them expected ones, in whole numbers of each example."""
-        return np.rint(np.add.reduceat(values, starts)).astype(np.int64)
+@dataclass(frozen=True)
+class _Examples:
+    """Where the examples of a batch lie among its tokens.
 
-    def keep(name, x, weight, bias, rows):
-        float32[name] = bert.linear(name, x, weight, bias, rows)
-        return float32[name]
+    mask : (b, s) real tokens;  starts : (n,) first real token of each example
+    tokens : (n,) real tokens of each example
+    """
 
-    def analog(name, x, weight, bias, rows):
-        product = arrays[name].multiply(x, rows + [first_sentence, 0], hardware.seed)
-        output = product.output + bias
-        data = errors(name, output, bert.linear(name, x, weight, bias, rows))
-        data |= {event: count * tokens for event, count in arrays[name].events_per_row.items()}
-        data |= {
-            key: per_example(getattr(product, key))
-            for key in ("dac_saturations", "adc_saturations")
-        }
-        layers[name] = data | {"array_energy": np.add.reduceat(product.array_energy, starts)}
+    mask: Booleans
+    starts: Integers
+    tokens: Integers
+
+    @classmethod
+    def of(cls, mask: Booleans, parts: int, examples: int) -> "_Examples":
+        """parts : consecutive sentences of an example"""
+        example_of_token = np.argwhere(mask)[:, 0] // parts
+        starts = np.searchsorted(example_of_token, np.arange(examples))
+        tokens = np.diff(np.append(starts, np.count_nonzero(mask)))
+        return cls(mask, starts, tokens)
+
+    def total(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Sums (n,) over the tokens of each example of values (t,)."""
+        return np.add.reduceat(values, self.starts)
+
+    def count(self, values: NDArray[Any]) -> Integers:
+        """Likewise of counts, some of them expected ones, in whole numbers."""
+        return np.rint(self.total(values)).astype(np.int64)
+
+    def rows(self, step: Step, output: Singles) -> Singles:
+        """Results (t, n) of the real tokens of a step, (t, n) or (b, heads, s, ...); scores of
+        padding are 0.
+        """
+        if step.role is Role.ATTENTION_SCORES:
+            real = self.mask[:, None, :, None] & self.mask[:, None, None, :]
+            output = np.where(real, output, np.float32(0))
+        found: Singles = token_rows(output, self.mask)
+        return found
+
+
+class _Float32:
+    """The hook of the float32 path: keeps what the hardware's results are compared with.
+
+    outputs : {step: (t, n)} of all matrices, and of products and functions on hardware
+    """
+
+    def __init__(self, hardware: Hardware, examples: _Examples) -> None:
+        self.hardware = hardware
+        self.examples = examples
+        self.outputs: dict[str, Singles] = {}
+
+    def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
+        output = reference(*operands)
+        if step.name in self.hardware:
+            self.outputs[step.name] = self.examples.rows(step, output)
         return output
 
-    def product_rows(name, output):
-        return token_rows(
-            np.where(between, output, 0) if name.endswith("attention_scores") else output, mask
-        )
 
-    def multiply(name, a, b):
-        if name not in hardware.products:
-            return bert.product(name, a, b)
-        output, counts = hardware.products[name].multiply(a, b, mask, first_sentence)
-        data = errors(
-            name, product_rows(name, output), product_rows(name, bert.product(name, a, b))
-        )
-        joules = ("array_energy", "write_energy")
-        of_products[name] = data | {
-            key: np.add.reduceat(values, starts) if key in joules else per_example(values)
-            for key, values in counts.items()
-        }
+class _Measured:
+    """The hook of the hardware's path: what the hardware makes of every step, beside the float32
+    result for the same input and that of the float32 path.
+
+    first_sentence : number of the batch's first sentence, which seeds its noise
+    """
+
+    def __init__(
+        self,
+        hardware: Hardware,
+        examples: _Examples,
+        float32: dict[str, Singles],
+        first_sentence: int,
+    ) -> None:
+        self.hardware = hardware
+        self.examples = examples
+        self.float32 = float32
+        self.first_sentence = first_sentence
+        self.entries = Entries()
+
+    def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
+        if step.name not in self.hardware:
+            return reference(*operands)
+        exact = reference(*operands)
+        if step.kind is Kind.MATRIX:
+            return self.matrix(step, exact, *operands, rows=rows)
+        if step.kind is Kind.PRODUCT:
+            return self.product(step, exact, *operands)
+        return self.function(step, exact, *operands)
+
+    def matrix(
+        self, step: Step, exact: Singles, x: Singles, weight: Singles, bias: Singles, rows: Integers
+    ) -> Singles:
+        array = self.hardware.arrays[step.name]
+        product = array.multiply(x, rows + [self.first_sentence, 0], self.hardware.seed)
+        output: Singles = product.output + bias
+        data = self.errors(step, output, exact)
+        for event, count in array.events_per_row.by_name().items():
+            data[event] = count * self.examples.tokens
+        for name in SATURATIONS:
+            data[name] = self.examples.count(getattr(product, name))
+        data["array_energy"] = self.examples.total(product.array_energy)
+        self.entries.layers[step.name] = data
         return output
 
-    def kept(operation):
-        def run(name, *arguments):
-            output = operation(name, *arguments)
-            if name in units:
-                float32[name] = token_rows(output, mask)
-            elif name in hardware.products:
-                float32[name] = product_rows(name, output)
-            return output
+    def product(self, step: Step, exact: Singles, a: Singles, b: Singles) -> Singles:
+        output: Singles
+        output, counts = self.hardware.products[step.name].multiply(
+            a, b, self.examples.mask, self.first_sentence
+        )
+        data = self.errors(step, self.examples.rows(step, output), self.examples.rows(step, exact))
+        for name, values in counts.items():
+            add = self.examples.total if name in JOULES else self.examples.count
+            data[name] = add(values)
+        self.entries.products[step.name] = data
+        return output
 
-        return run
+    def function(self, step: Step, exact: Singles, *operands: Any) -> Singles:
+        output: Singles
+        output, saturations = self.hardware.units[step.name](*operands)
+        data = self.errors(step, self.examples.rows(step, output), self.examples.rows(step, exact))
+        held = token_rows(saturations[..., None], self.examples.mask).sum(axis=1)
+        data["saturations"] = self.examples.total(held)
+        self.entries.operations[step.name] = data
+        return output
 
-    def observe(name, output, reference, saturations):
-        held = token_rows(saturations[..., None], mask).sum(axis=1)
-        operations[name] = errors(name, token_rows(output, mask), token_rows(reference, mask)) | {
-            "saturations": np.add.reduceat(held, starts)
-        }
-
-    bert.encode(model, token_ids, mask, keep, bert.Operations.of(model.config).map(kept))
-    injected = dataclasses.replace(
-        functions.operations(units, model.config, observe), product=multiply
-    )
-    hidden = bert.encode(model, token_ids, mask, analog, injected)
-    return (
-        bert.sentence_features(model, hidden, mask, examples.pooling),
-        {"layers": layers, "products": of_products, "operations": operations},
-    )
+    def errors(self, step: Step, output: Singles, exact: Singles) -> DataSets:
+        """Of rows (t, n) against the float32 result for the same input, and against that of the
+        float32 path.
+        """
+        check_output(step.name, output)
+        found = {}
+        for kind, reference in (("local", exact), ("accumulated", self.float32[step.name])):
+            statistics = error_statistics(output, reference, self.examples.starts)
+            found |= {f"{kind}_{name}": values for name, values in statistics.items()}
+        return found

@@ -1,46 +1,65 @@
 """What held-out examples say about the float32 path: inputs, ranges."""
 
-import dataclasses
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from xbarsim.base.array_types import Integers, Singles
 from xbarsim.hardware import functions
-from xbarsim.models import bert
+from xbarsim.models.batches import pad
+from xbarsim.models.graph import Kind, Step
+from xbarsim.models.network import Network
+from xbarsim.models.operations import Reference
+from xbarsim.studies.examples import Examples
 
 CALIBRATION_TOKENS = 2048  # token vectors per matrix behind ranges and gains
 
 
-def calibration_inputs(model, examples, batch_size, pool):
+@dataclass
+class _Seen:
+    """The hook that notes the inputs of matrices and the largest values of everything else.
+
+    ranges : {function: (largest |input|, largest |output|)}, {product: (largest |a|, largest |b|)}
+    """
+
+    inputs: dict[str, Singles] = field(default_factory=dict)
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
+        output = reference(*operands)
+        if step.kind is Kind.MATRIX:
+            self.inputs[step.name] = operands[0]
+        elif step.kind is Kind.PRODUCT:
+            a, b = operands
+            self.ranges[step.name] = float(np.abs(a).max()), float(np.abs(b).max())
+        else:
+            self.ranges[step.name] = functions.largest(step, operands, output)
+        return output
+
+
+def calibration_inputs(
+    model: Network, examples: Examples, batch_size: int, pool: Executor
+) -> tuple[dict[str, Singles], dict[str, tuple[float, float]]]:
     """What held-out examples say about the float32 path.
 
     Returns
     -------
     {matrix: (samples, in) float32} : inputs of every matrix, at most CALIBRATION_TOKENS rows spread
-    evenly {function: (largest |input|, largest |output|)}, {product: (largest |a|, largest |b|)}
+    evenly
+    {function: (largest |input|, largest |output|)}, {product: (largest |a|, largest |b|)}
     """
 
-    def capture(batch):
-        seen, ranges = {}, {}
+    def capture(batch: slice) -> _Seen:
+        seen = _Seen()
+        model.forward(*pad(examples.of(batch)), seen)
+        return seen
 
-        def product(name, a, b):
-            ranges[name] = float(np.abs(a).max()), float(np.abs(b).max())
-            return bert.product(name, a, b)
-
-        def linear(name, x, weight, bias, rows):
-            seen[name] = x
-            return bert.linear(name, x, weight, bias, rows)
-
-        bert.encode(
-            model,
-            *bert.pad(examples.of(batch)),
-            linear,
-            dataclasses.replace(functions.record(ranges, model.config), product=product),
-        )
-        return seen, ranges
-
-    batches, ranges = zip(*pool.map(capture, examples.batches(batch_size)), strict=True)
+    found = list(pool.map(capture, examples.batches(batch_size)))
     stride = -(-int(examples.token_counts.sum()) // CALIBRATION_TOKENS)
     inputs = {
-        name: np.concatenate([batch[name] for batch in batches])[::stride] for name in batches[0]
+        name: np.concatenate([seen.inputs[name] for seen in found])[::stride]
+        for name in found[0].inputs
     }
-    return inputs, functions.widest(ranges)
+    return inputs, functions.widest([seen.ranges for seen in found])

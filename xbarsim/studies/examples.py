@@ -10,7 +10,7 @@ class Examples:
     """Tokenised examples of a task.
 
     tokens : list of token id arrays, `parts` consecutive ones per example (2 for pairs)
-    pooling : how a sentence's hidden states become its features, see `bert.sentence_features`
+    pooling : how a sentence's hidden states become its features, see `network.Encoder.features`
     """
 
     tokens: list

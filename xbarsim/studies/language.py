@@ -7,10 +7,10 @@ import numpy as np
 from xbarsim.base import fetch
 from xbarsim.base.errors import OutOfRangeError, TaskError
 from xbarsim.base.progress import silent
-from xbarsim.base.workers import worker_threads
-from xbarsim.models import bert
-from xbarsim.models.decoder import Cache, Operations, hidden_states, logits
-from xbarsim.models.network import load_network
+from xbarsim.models.architectures import load_generator
+from xbarsim.models.attention import Cache
+from xbarsim.models.batches import for_every_batch
+from xbarsim.models.operations import Hook, float32
 from xbarsim.tasks.files import load_task
 from xbarsim.tasks.language_files import MinimalPairs, Text, load_language_task
 from xbarsim.tasks.metrics import Metric, wilson
@@ -57,10 +57,9 @@ class LanguageScore:
 
 @dataclass(frozen=True)
 class Forward:
-    """How a model is run: its products, its other steps, its threads."""
+    """How a model is run: what its steps are, see `operations`, and on how many threads."""
 
-    linear: object = bert.linear
-    operations: Operations = Operations()
+    hook: Hook = float32
     threads: int | None = None
 
 
@@ -80,7 +79,7 @@ def evaluate_language(
 
     Parameters
     ----------
-    model : DecoderModel
+    model : network.Decoder
     tokenizer : tokenizers.Tokenizer
     task : Text, MinimalPairs or Questions
     window, stride, windows : of a text: tokens of a window, from one to the next (its length if
@@ -125,7 +124,7 @@ def log_probabilities(
 
     Parameters
     ----------
-    model : DecoderModel
+    model : network.Decoder
     sequences : list of (s,) int arrays, two tokens or more
     forward : Forward
 
@@ -133,25 +132,25 @@ def log_probabilities(
     -------
     list of ((s - 1,) float64 log-probabilities, (s - 1,) bool whether each token was the likeliest)
     """
-    groups = bert.batches(sequences, TOKENS_PER_BATCH)
     results = [None] * len(sequences)
 
-    def run(group):
-        token_ids, mask = bert.pad([sequences[k] for k in group])
-        states = hidden_states(model, token_ids, mask, forward.linear, forward.operations)
+    def run(group, token_ids, mask):
+        states = model.forward(token_ids, mask, forward.hook)
         for number, k in enumerate(group):
-            results[k] = _of_sequence(model, states[number], sequences[k], forward.linear, number)
-        return len(group)
+            results[k] = _of_sequence(model, states[number], sequences[k], forward.hook, number)
 
-    done = progress(description, len(sequences))
-    long_first = groups[::-1]  # so that the threads end together
-    with worker_threads(forward.threads) as pool:
-        for count in pool.map(run, long_first):
-            done(count)
+    for_every_batch(
+        run,
+        sequences,
+        tokens_per_batch=TOKENS_PER_BATCH,
+        threads=forward.threads,
+        progress=progress,
+        description=description,
+    )
     return results
 
 
-def _of_sequence(model, states, ids, linear, number):
+def _of_sequence(model, states, ids, hook, number):
     """One sequence: states (s, h) -> (log-probabilities, whether likeliest) of its tokens after the
     first.
     """
@@ -160,7 +159,7 @@ def _of_sequence(model, states, ids, linear, number):
     for start in range(0, len(ids) - 1, LOGIT_ROWS):
         at = np.arange(start, min(start + LOGIT_ROWS, len(ids) - 1))
         rows = np.column_stack([np.full(len(at), number), at])
-        scores = logits(model, states[at], rows, linear)
+        scores = model.logits(states[at], rows, hook)
         scores = scores - scores.max(axis=1, keepdims=True)
         total = np.exp(scores).sum(axis=1, dtype=np.float64)
         chosen = scores[np.arange(len(at)), ids[at + 1]]
@@ -350,7 +349,7 @@ def generate(
 
     Parameters
     ----------
-    model : DecoderModel
+    model : network.Decoder
     tokenizer : tokenizers.Tokenizer
     prompt : str
     tokens : int, at most so many new ones; it ends earlier at a token that ends a text
@@ -381,9 +380,9 @@ def generate(
     made = []
     while len(made) < tokens:
         mask = np.ones(step.shape, bool)
-        states = hidden_states(model, step, mask, forward.linear, forward.operations, cache)
+        states = model.forward(step, mask, forward.hook, cache)
         rows = np.array([[0, cache.length - 1]])
-        scores = logits(model, states[0, -1:], rows, forward.linear)[0]
+        scores = model.logits(states[0, -1:], rows, forward.hook)[0]
         token = _next_token(scores, temperature, rng)
         if token in model.config.ends:
             break
@@ -435,7 +434,7 @@ def evaluate_files(
         raise TaskError(
             f"{task} is a text: a limit of examples needs pairs or questions; use windows"
         )
-    network = load_network(fetch.locate(model, "model", progress=progress))
+    network = load_generator(fetch.locate(model, "model", progress=progress))
     if window is None:
         window = min(512, network.model.config.max_tokens)
     return evaluate_language(

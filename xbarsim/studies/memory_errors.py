@@ -2,7 +2,7 @@
 a segment.
 
 The INT8 digital path with its weights read from the dense crossbar once per simulated chip
-(`dense.Memory`).
+(`store.Memory`).
 """
 
 import dataclasses
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.arrays import dense
+from xbarsim.arrays.memory import store
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.base.progress import silent
 from xbarsim.base.units import interval_x100
 from xbarsim.devices.presets import load_device
-from xbarsim.models import bert, int8
+from xbarsim.models import int8
+from xbarsim.models.network import embed
 from xbarsim.studies import prepare as tasks
 from xbarsim.tasks.metrics import over_chips, value_of
 
@@ -76,22 +77,22 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=silent):
             f"memory.bits_per_cell is {study.memory.bits_per_cell}; stated bit-error rates need 1"
         )
     device = load_device(study.device.name).in_study(study)
-    solved = dense.against_length(study.memory, study.wires, device, study.seed, lengths)
+    solved = store.against_length(study.memory, study.wires, device, study.seed, lengths)
     entries = [(_row_of(row), row.confusion) for row in solved]
-    entries += [(Row(None, rate, rate, None), dense.stated(rate, 1)) for rate in rates]
+    entries += [(Row(None, rate, rate, None), store.stated(rate, 1)) for rate in rates]
     if not chips:
         return Report([row for row, _ in entries])
     prepared = tasks.prepare(study, threads, progress)
     model, scored = prepared.model, prepared.scored
     ranges = int8.input_ranges(model, prepared.calibration, threads=threads)
-    names = bert.matrix_names(model.config)
+    names = [step.name for step in model.graph.matrices]
     done = progress("models read from memory", 1 + chips * len(entries))
 
     def metric(read=None):
-        features = bert.embed(
+        features = embed(
             model,
             prepared.tokens,
-            int8.int8_linear(model, ranges, read),
+            int8.int8_hook(model, ranges, read),
             pooling=study.task.pooling,
             threads=threads,
         )
@@ -102,7 +103,7 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=silent):
     for row, confusion in entries:
         values, wrong = [], []
         for chip in range(chips):
-            memory = dense.Memory(
+            memory = store.Memory(
                 row.columns or study.memory.columns,
                 confusion,
                 study.seed + chip,
@@ -122,7 +123,7 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=silent):
 
 
 def _row_of(row):
-    """Row of a dense.LengthRow."""
+    """Row of a store.LengthRow."""
     rates = row.mean, row.worst_place, row.worst_data
     return Row(row.columns, *(rate.value for rate in rates), *(rate.error for rate in rates))
 

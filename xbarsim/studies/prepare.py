@@ -12,7 +12,10 @@ from xbarsim.base import fetch
 from xbarsim.base.errors import ConfigError, FetchError, OutOfRangeError, TaskError
 from xbarsim.base.progress import silent
 from xbarsim.base.workers import one_blas_thread
-from xbarsim.models import bert, checkpoint, int8
+from xbarsim.models import int8
+from xbarsim.models.architectures import load_encoder
+from xbarsim.models.network import Encoder, embed
+from xbarsim.models.operations import float32
 from xbarsim.tasks.files import load_task
 from xbarsim.tasks.metrics import METRICS, Metric, metrics
 from xbarsim.tasks.task import Task, notes_on
@@ -183,7 +186,7 @@ def _probe(model, tokenizer, task, max_length, pooling, probe_examples, threads,
             weight, bias = stored["weight"], stored["bias"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         tokens = tokenize(tokenizer, training.texts(), max_length)
-        features = bert.embed(
+        features = embed(
             model,
             tokens,
             pooling=pooling,
@@ -244,7 +247,7 @@ class Prepared:
     notes : how the examples were chosen, where a reader of the score must know it
     """
 
-    model: checkpoint.BertModel
+    model: Encoder
     task: Task
     metric: str
     head: Head
@@ -261,8 +264,9 @@ def prepare(study, threads=None, progress=silent):
     ------
     ConfigError : the study's metric is not one of the task; and what model and task files raise
     """
-    directory = fetch.locate(study.model.name, "model", progress=progress)
-    model, tokenizer = checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory)
+    loaded = load_encoder(fetch.locate(study.model.name, "model", progress=progress))
+    model = loaded.model
+    tokenizer = loaded.tokenizer
     length = min(study.model.max_length, model.config.max_tokens)
     task = load_task(study.task.name, progress)
     metric = METRICS[task.kind][0] if study.task.metric == "auto" else study.task.metric
@@ -383,18 +387,17 @@ def evaluate(
     if reference == "int8":
         scored, calibration = hold_out(task, calibration_examples, calibration_task)
         calibration_tokens = tokenize(tokenizer, calibration.texts(), length)
-        linear = int8.int8_linear(
-            model, int8.input_ranges(model, calibration_tokens, threads=threads)
-        )
+        ranges = int8.input_ranges(model, calibration_tokens, threads=threads)
+        hook = int8.int8_hook(model, ranges)
     else:
         scored, calibration = task.held_out(), None
-        linear = bert.linear
+        hook = float32
     scored = scored.limited(limit)
     tokens = tokenize(tokenizer, scored.texts(), length)
-    features = bert.embed(
+    features = embed(
         model,
         tokens,
-        linear,
+        hook,
         threads=threads,
         progress=progress,
         description=f"{reference} sentences",
@@ -412,10 +415,10 @@ def evaluate_files(
 ):
     """`evaluate` by names or paths: `model` as in `fetch.locate`, `task` as in `load_task`."""
     task = load_task(task, progress)  # a wrong name is told before the weights are fetched
-    directory = fetch.locate(model, "model", progress=progress)
+    loaded = load_encoder(fetch.locate(model, "model", progress=progress))
     return evaluate(
-        checkpoint.load_bert(directory),
-        checkpoint.load_tokenizer(directory),
+        loaded.model,
+        loaded.tokenizer,
         task,
         reference,
         limit=limit,

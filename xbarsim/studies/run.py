@@ -22,8 +22,8 @@ from xbarsim.devices.presets import device_text, parse_device
 from xbarsim.hardware import functions, idle, products
 from xbarsim.hardware.build import Hardware, chip_seed, program_arrays
 from xbarsim.hardware.description import layer_attributes, product_attributes
-from xbarsim.models import bert, checkpoint
-from xbarsim.models import int8 as quantize
+from xbarsim.models import checkpoint, int8
+from xbarsim.models.operations import float32
 from xbarsim.studies import prepare as tasks
 from xbarsim.studies.batch import run_batch
 from xbarsim.studies.calibration import calibration_inputs
@@ -89,7 +89,7 @@ def run_case(
             lambda batch, hardware=hardware: run_batch(model, hardware, examples, batch), batches
         )
         for batch, (features, entries) in zip(batches, results, strict=True):
-            writer.write(path, batch, head(features), **entries)
+            writer.write(path, batch, head(features), **vars(entries))
             done(batch.stop - batch.start)
 
 
@@ -146,10 +146,10 @@ def run_study(
     with Interrupts(say) as interrupts:
         progress = interrupts.watch(progress)
         prepared = tasks.prepare(study, threads, progress)
-        idle_settings = find_idle_settings(cases, prepared.model.config)
+        idle_settings = find_idle_settings(cases, prepared.model.graph)
         for sentence in idle_settings:
             warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
-        hashes = checkpoint.file_hashes(prepared.model.directory)
+        hashes = checkpoint.file_hashes(prepared.model.path)
         sources = dataclasses.replace(sources, model_files=hashes)
         interrupts.keep()
         with (
@@ -193,23 +193,18 @@ def open_trace(directory, study, prepared, sources, idle_settings):
     )
 
 
-def find_idle_settings(cases, config):
+def find_idle_settings(cases, graph):
     """Sentences on the settings of a study that have no effect on a model; see `idle`.
 
-    cases : [(name, study of the case, DeviceModel)];  config : of the model
+    cases : [(name, study of the case, DeviceModel)];  graph : of the model
 
     Raises
     ------
     ConfigError : settings that cannot be meant
     """
-    names = (
-        bert.matrix_names(config),
-        products.product_names(config),
-        functions.function_names(config),
-    )
     found = []
     for name, case, device in cases:
-        steps = idle.places(case, device, *names)
+        steps = idle.places(case, device, graph)
         idle.refuse(name, case, steps)
         found.append((case, steps))
     return idle.idle_settings(found)
@@ -230,13 +225,12 @@ def run_paths(writer, study, cases, prepared, pool, threads, progress):
         return head.outputs(features).reshape(len(features) // examples.parts, -1)
 
     inputs, ranges = calibration_inputs(model, Examples(prepared.calibration), size, pool)
-    input_ranges = quantize.input_ranges(model, prepared.calibration, threads=threads)
-    int8 = quantize.int8_linear(model, input_ranges)
-    for path, linear in (("float32", bert.linear), ("int8", int8)):
+    input_ranges = int8.input_ranges(model, prepared.calibration, threads=threads)
+    for path, hook in (("float32", float32), ("int8", int8.int8_hook(model, input_ranges))):
         writer.add_reference(path)
         title = f"{path} reference"
         features = digital_features(
-            model, examples, size, pool, linear=linear, progress=progress, description=title
+            model, examples, size, pool, hook=hook, progress=progress, description=title
         )
         for batch, of_batch in features:
             writer.write(f"reference/{path}", batch, outputs(of_batch))

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from xbarsim.arrays.read_law import deviates, read_law
-from xbarsim.arrays.segment import PLACES, READ, levels_of, read_voltage, surroundings
+from xbarsim.arrays.memory.read_law import deviates, read_law
+from xbarsim.arrays.memory.segment import PLACES, READ, levels_of, read_voltage, surroundings
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.base.units import MICRO
 

@@ -21,11 +21,13 @@ import warnings
 
 import numpy as np
 
-from xbarsim.arrays.coding import Coding, checked_codes
-from xbarsim.arrays.lines import Lines, on_lines
-from xbarsim.arrays.operands import Counted, Plane, Side, Statistics, SwitchOperand
-from xbarsim.arrays.tile import has_wires, wire_segments
+from xbarsim.arrays.counting.coding import Coding, checked_codes
+from xbarsim.arrays.counting.lines import Lines, on_lines
+from xbarsim.arrays.counting.operands import Counted, Plane, Side, Statistics, SwitchOperand
+from xbarsim.arrays.events import Events
+from xbarsim.arrays.settings import CountingSettings
 from xbarsim.base.errors import ShapeError, ValidRangeWarning
+from xbarsim.circuit.wires import wire_segments
 from xbarsim.kernels.arrays.counting import (
     add_noise,
     conjunctions,
@@ -77,7 +79,8 @@ class Crossbars:
             self.stuck_open[x] = stuck & (draw >= 1 - computation.stuck_open_rate)
         units = np.resize(self.coding.units, computation.word_lines)
         self.current = self.relative * units[:, None]               # LSB of a closed cell without IR drop
-        self.solved = computation.mode == "statistical" and computation.ir_drop == "solved" and has_wires(study)
+        self.wires = CountingSettings.of(study).solved_wires
+        self.solved = computation.mode == "statistical" and computation.ir_drop == "solved" and self.wires is not None
         self._statistics, self._lock, self._kept_bytes, self._warned = {}, threading.Lock(), 0, False
 
     def _rng(self, crossbar, purpose):
@@ -163,7 +166,7 @@ class Crossbars:
         return -(-depth // per_tile) * -(-outputs // self.settings.bit_lines)
 
     def events(self, depth, outputs):
-        """What one input row of a product costs: dict of counts."""
+        """What one input row of a product costs."""
         per_tile = self.settings.word_lines // self.cells
         per_group = self.settings.rows_per_conversion // self.cells
         full, rest = divmod(depth, per_tile)
@@ -172,8 +175,12 @@ class Crossbars:
         pairs = channels * len(self.coding.planes) * channels * len(self.coding.digit_planes)
         conversions = pairs * groups * outputs
         columns = -(-outputs // self.settings.bit_lines)
-        return {"tile_reads": pairs * groups * columns, "adc_conversions": conversions, "shift_adds": conversions,
-                "dac_drives": pairs * depth * self.cells * columns}
+        return Events(
+            tile_reads=pairs * groups * columns,
+            adc_conversions=conversions,
+            dac_drives=pairs * depth * self.cells * columns,
+            shift_adds=conversions,
+        )
 
     def stuck_cells(self, operand):
         """(closed, open) cells of the tiles of one matrix, counted on the crossbars that hold them."""
@@ -367,7 +374,7 @@ class Crossbars:
         The wires are solved exactly; word lines that are not driven are held at 0 V, open switches conduct nothing.
         """
         relative = np.where(self.conducts(crossbar, closed), self.current[crossbar], 0.0)
-        if not has_wires(self.study):
+        if self.wires is None:
             return np.ascontiguousarray(relative.T)
         result = np.zeros(relative.shape[::-1])
         if not relative.any():
@@ -375,7 +382,7 @@ class Crossbars:
         # Lines beyond the last conducting cell carry no current, but bit lines go on below it to the sense amplifier.
         m, n = (int(np.flatnonzero(relative.any(axis=axis))[-1]) + 1 for axis in (1, 0))
         unit = 1 / self.settings.resistance_ohm
-        segments = wire_segments(self.study.wires, m, n, below=len(relative) - m)
+        segments = wire_segments(self.wires, m, n, below=len(relative) - m)
         result[:n, :m] = transfer_matrix(relative[:m, :n] * unit, *segments)[0] / unit
         return result
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.arrays.lines import Lines
+from xbarsim.arrays.counting.lines import Lines
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.arrays.layout import slices
+from xbarsim.arrays.in_situ.layout import slices
 from xbarsim.kernels.arrays.mapping import clip_errors
 
 CLIP_QUANTILES = 1 - np.append(

@@ -1,0 +1,1 @@
+"""Computation crossbars: products of two digital operands by counting conducting cells."""

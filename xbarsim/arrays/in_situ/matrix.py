@@ -1,0 +1,318 @@
+"""The product of inputs with a matrix on tiles, from digital inputs to digital outputs.
+
+Inputs are rounded to codes (DAC), applied to the word lines in one or several voltage phases,
+multiplied by the tiles' exact transfer matrices (a GEMM), disturbed by read noise, converted per
+bit line (ADC), weighted and added over phases, slices and row blocks (digital).  With an ideal ADC
+all that is linear and one matrix: `IdealArray`.  With codes it is not: `ConvertedArray`.
+`ranges.with_ranges` makes either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xbarsim.arrays.events import Events
+from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
+from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
+from xbarsim.base.array_types import Floats, Integers, Keys, Singles
+from xbarsim.kernels.arrays.converters import convert_accumulate
+from xbarsim.kernels.arrays.row_products import multiply_rows
+from xbarsim.kernels.devices.random import add_normal, row_keys
+
+# Currents held at once by a thread, from GEMM to ADC: 512 KiB of float32 that stay in cache.  Every
+# GEMM has this number of rows, filled up with zeros, because BLAS rounds differently for other
+# shapes: a token's result is that of any batch.
+CURRENT_ROWS = 256
+CURRENT_COLUMNS = 512
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Result of `Array.multiply` for b input rows.
+
+    output : (b, outputs)
+    dac_saturations, adc_saturations : (b,), inputs and conversions held at the end of their range
+    array_energy : (b,) joule, delivered by the word-line drivers into cells and wires
+    """
+
+    output: Singles
+    dac_saturations: Integers
+    adc_saturations: Integers
+    array_energy: Floats
+
+
+class Array(Protocol):
+    """A matrix on tiles with its converters; immutable, so any number of threads may multiply."""
+
+    @property
+    def programmed(self) -> ProgrammedMatrix:
+        """The matrix on its tiles."""
+        ...
+
+    @property
+    def coder(self) -> InputCoder:
+        """What makes voltages of inputs."""
+        ...
+
+    @property
+    def gain(self) -> Floats:
+        """(outputs,), digital gain of the products."""
+        ...
+
+    @property
+    def events_per_row(self) -> Events:
+        """What one input row costs."""
+        ...
+
+    def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
+        """Product of inputs x (b, inputs) with the matrix.
+
+        rows : (b, 2), names of the rows (sentence, token position): with `seed` they alone
+            determine read noise
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class IdealArray:
+    """A matrix whose currents are not rounded: the whole chain is one matrix.
+
+    gain : (outputs,), digital gain, included in `folded`
+    folded : (outputs, inputs), the matrix
+    folded_variance : (outputs, inputs), of the read noise per square of an input, None without
+    """
+
+    programmed: ProgrammedMatrix
+    coder: InputCoder
+    gain: Floats
+    folded: Singles
+    folded_variance: Singles | None
+
+    @property
+    def events_per_row(self) -> Events:
+        """What one input row costs."""
+        return _events_per_row(self.programmed, self.coder)
+
+    def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
+        """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
+        held, dac_saturations = self.coder.hold(x)
+        padded = _padded(held, self.coder)
+        energy = np.zeros(len(padded))
+        for drive in _drives(self.programmed, self.coder, padded):
+            energy[drive.rows] += _energy(self.programmed, self.coder, drive)
+        output = held @ self.folded.T
+        if self.folded_variance is not None:
+            keys = _noise_keys(self.programmed.index, rows, seed, block=0, phase=0)
+            add_normal(output, held**2 @ self.folded_variance.T, keys)
+        return Product(
+            output=output,
+            dac_saturations=dac_saturations,
+            adc_saturations=np.zeros(len(x), np.int64),
+            array_energy=energy[: len(x)],
+        )
+
+
+@dataclass(frozen=True)
+class ConvertedArray:
+    """A matrix whose currents are converted to codes.
+
+    codes : (lowest, highest) ADC code
+    gain : (outputs,), digital gain
+    lsb : one array per row block, (conversions, outputs) ampere per code
+    input_sum_weight : (outputs,), digital weight of the sum of the inputs
+    constant : (outputs,), added to every output: removes what offset binary added to the inputs
+    """
+
+    programmed: ProgrammedMatrix
+    coder: InputCoder
+    codes: tuple[int, int]
+    gain: Floats
+    lsb: tuple[Singles, ...]
+    input_sum_weight: Singles
+    constant: Singles
+
+    @property
+    def events_per_row(self) -> Events:
+        """What one input row costs."""
+        return _events_per_row(self.programmed, self.coder)
+
+    def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
+        """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
+        b = len(x)
+        held, dac_saturations = self.coder.hold(x)
+        padded = _padded(held, self.coder)
+        padded_rows = _padded(rows, self.coder)
+        energy = np.zeros(len(padded))
+        saturations = np.zeros(len(padded), np.int64)
+        output = np.zeros((len(padded), self.programmed.layout.outputs), np.float32)
+        for drive in _drives(self.programmed, self.coder, padded):
+            part = drive.rows
+            energy[part] += _energy(self.programmed, self.coder, drive)
+            saturations[part] += self._convert(drive, padded_rows[part], seed, output[part])
+        # The sum of the inputs is known digitally; it carries the unsigned offset and the cells'
+        # low state.
+        sums = held.sum(axis=1, keepdims=True) + self._shift_sum
+        return Product(
+            output=output[:b] + sums * self.input_sum_weight + self.constant,
+            dac_saturations=dac_saturations,
+            adc_saturations=saturations[:b],
+            array_energy=energy[:b],
+        )
+
+    @cached_property
+    def _inverse_lsb(self) -> list[Singles]:
+        """Codes per ampere of every row block, (conversions * outputs,)."""
+        return [(1 / lsb).ravel() for lsb in self.lsb]
+
+    @cached_property
+    def _code_value(self) -> list[Singles]:
+        """Value of a code of every row block, (conversions * outputs,)."""
+        value = self.programmed.value * self.gain
+        return [(value * lsb).astype(np.float32).ravel() for lsb in self.lsb]
+
+    @property
+    def _shift_sum(self) -> np.float32:
+        """What offset binary adds to the sum of the inputs."""
+        return np.float32(self.coder.shift * self.programmed.layout.inputs)
+
+    def _convert(
+        self,
+        drive: _Drive,
+        rows: Integers,
+        seed: int,
+        output: Singles,
+    ) -> Integers:
+        """Convert the currents of one row block and add them to `output`; saturations (b,)."""
+        b, phases, m = drive.volts.shape
+        volts = drive.volts.reshape(-1, m)
+        transfer = self.programmed.transfer[drive.block]
+        inverse_lsb = self._inverse_lsb[drive.block]
+        value = self._code_value[drive.block]
+        lowest, highest = map(np.float32, self.codes)
+        one_bit = self.programmed.settings.adc.bits == 1 and lowest < 0
+        phase_weight = self.coder.phase_weight
+        noise = _ReadNoise.of(self.programmed, drive, rows, seed)
+        saturations = np.zeros(b, np.int64)
+        for first in range(0, len(transfer), CURRENT_COLUMNS):
+            columns = slice(first, first + CURRENT_COLUMNS)
+            current = multiply_rows(volts, transfer[columns])
+            if noise is not None:
+                noise.add_to(current, columns)
+            if one_bit:
+                current, beyond = only_sign(current, 1 / inverse_lsb[columns])
+                saturations += beyond.reshape(b, phases).sum(axis=1)
+            saturations += convert_accumulate(
+                current.reshape(b, phases, -1),
+                first,
+                inverse_lsb[columns],
+                value[columns],
+                phase_weight,
+                lowest,
+                highest,
+                output,
+            )
+        return saturations
+
+
+@dataclass(frozen=True)
+class _Drive:
+    """Voltages (b, p, m) of the word lines of a row block for the inputs of a slice of rows."""
+
+    rows: slice
+    block: int
+    volts: Singles
+
+
+@dataclass(frozen=True)
+class _ReadNoise:
+    """Read noise of the currents of a row block.
+
+    variance : (columns, m) A²/V²;  squares : (b * p, m) V²;  keys : (b * p,)
+    """
+
+    variance: Singles
+    squares: Singles
+    keys: Keys
+
+    @classmethod
+    def of(
+        cls, programmed: ProgrammedMatrix, drive: _Drive, rows: Integers, seed: int
+    ) -> _ReadNoise | None:
+        """That of a row block, None without read noise."""
+        if programmed.variance is None:
+            return None
+        _, phases, m = drive.volts.shape
+        keys = [
+            _noise_keys(programmed.index, rows, seed, drive.block, phase) for phase in range(phases)
+        ]
+        return cls(
+            variance=programmed.variance[drive.block],
+            squares=drive.volts.reshape(-1, m) ** 2,
+            keys=np.stack(keys, axis=1).reshape(-1),
+        )
+
+    def add_to(self, current: Singles, columns: slice) -> None:
+        """Add noise to the currents of some of the columns, in place."""
+        variance = multiply_rows(self.squares, self.variance[columns])
+        add_normal(current, variance, self.keys, columns.start)
+
+
+def _events_per_row(programmed: ProgrammedMatrix, coder: InputCoder) -> Events:
+    layout = programmed.layout
+    phases = len(coder.phase_weight)
+    conversions = phases * layout.row_blocks * programmed.value.size
+    return Events(
+        tile_reads=phases * layout.tiles,
+        adc_conversions=conversions,
+        dac_drives=phases * layout.tiles_per_row_block * layout.inputs,
+        shift_adds=conversions,
+    )
+
+
+def _rows_at_once(coder: InputCoder) -> int:
+    """Input rows whose phases fill CURRENT_ROWS."""
+    return max(1, CURRENT_ROWS // len(coder.phase_weight))
+
+
+def _padded(values: NDArray[Number], coder: InputCoder) -> NDArray[Number]:
+    """Values (b, k) with rows of zeros up to a multiple of `_rows_at_once`."""
+    return np.pad(values, ((0, -len(values) % _rows_at_once(coder)), (0, 0)))
+
+
+def _drives(programmed: ProgrammedMatrix, coder: InputCoder, padded: Singles) -> Iterator[_Drive]:
+    """Voltages of held and padded inputs, for every row block of some rows after the other."""
+    layout = programmed.layout
+    step = _rows_at_once(coder)
+    for start in range(0, len(padded), step):
+        rows = slice(start, start + step)
+        volts = coder.phases(padded[rows])
+        for block in range(layout.row_blocks):
+            driven = np.ascontiguousarray(volts[:, :, layout.rows(block)])
+            yield _Drive(rows, block, driven)
+
+
+def _energy(programmed: ProgrammedMatrix, coder: InputCoder, drive: _Drive) -> Floats:
+    """(b,) joule that the drivers deliver."""
+    read_time = programmed.settings.dac.read_time_ns * 1e-9
+    return coder.drive_energy(drive.volts, programmed.power[drive.block], read_time)
+
+
+def _noise_keys(index: int, rows: Integers, seed: int, block: int, phase: int) -> Keys:
+    """(b,) names of the random numbers of rows (b, k) in one phase of a row block."""
+    names = np.column_stack(
+        [
+            np.full(len(rows), index),
+            np.full(len(rows), block),
+            np.full(len(rows), phase),
+            rows,
+        ]
+    )
+    return row_keys(np.uint64(seed), names.astype(np.int64))

@@ -1,0 +1,230 @@
+"""A matrix on programmed tiles, before its converters are set.
+
+`plan_matrix` maps a matrix onto tiles, `MatrixPlan.program` writes the cells of a row block,
+`solve_matrix` solves the wires and joins planes to conversions; `program_matrix` is all three.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarsim.arrays.in_situ.encoding import Encoded, choose_clip, encode
+from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
+from xbarsim.arrays.in_situ.tiles import TileRow, program_cells, solve_row_block
+from xbarsim.arrays.settings import InSituSettings
+from xbarsim.base.array_types import AnyFloats, Floats, Singles
+from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.devices.model import Counts, DeviceModel, Programmed
+from xbarsim.devices.streams import Streams
+
+
+@dataclass(frozen=True)
+class MatrixPlan:
+    """A matrix mapped onto tiles that are not programmed yet.
+
+    index, seed : name the random streams
+    device : with the effects and under the conditions of the study
+    weight : (outputs, inputs), as given
+    """
+
+    name: str
+    index: int
+    seed: int
+    settings: InSituSettings
+    device: DeviceModel
+    weight: Floats
+    encoded: Encoded
+    layout: Layout
+
+    @property
+    def reference(self) -> float:
+        """Siemens of a reference cell that is subtracted before the converter: the low state of
+        unsigned weights, unless it is subtracted digitally with the sum of the inputs.
+        """
+        mapping = self.settings.mapping
+        if mapping.sign == "offset" and mapping.subtraction == "analog":
+            return float(self.device.conductance_min)
+        return 0.0
+
+    def streams(self, block: int) -> Streams:
+        """Random streams of the tiles of a row block."""
+        return Streams(self.seed, self.index, block * self.layout.tiles_per_row_block)
+
+    def program(self, block: int) -> Programmed:
+        """Programmed cells (tiles, word_lines, bit_lines) of a row block."""
+        layout = self.layout
+        target = self.encoded.target[:, :, layout.rows(block)]
+        planes = target.reshape(layout.planes, -1, layout.outputs)
+        return program_cells(planes, layout, self.device, self.settings, self.streams(block))
+
+    def solve(self, block: int, cells: Programmed) -> TileRow:
+        """TileRow of a row block of Programmed cells: its wires solved."""
+        rows = self.layout.rows(block)
+        return solve_row_block(
+            cells,
+            self.layout,
+            self.device,
+            self.settings,
+            self.streams(block),
+            rows=rows.stop - rows.start,
+        )
+
+
+@dataclass(frozen=True)
+class ProgrammedMatrix:
+    """A matrix on programmed tiles, before its converters are set.
+
+    A *conversion* is what one ADC result stands for: a slice, whose pair of currents is subtracted
+    before the ADC, or a single plane.
+
+    weight : (outputs, inputs), as given
+    value : (conversions, outputs), weight per siemens
+    transfer : one array per row block, (conversions * outputs, rows) A/V
+    variance : the same in A²/V², None without read noise
+    power : one array per row block, (rows, rows) W/V²
+    input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
+    attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
+    counts : what happened in the write
+    """
+
+    name: str
+    index: int
+    settings: InSituSettings
+    weight: Floats
+    encoded: Encoded
+    layout: Layout
+    value: Floats
+    transfer: tuple[Singles, ...]
+    variance: tuple[Singles, ...] | None
+    power: tuple[Singles, ...]
+    input_sum: Floats
+    read_voltage: float
+    attenuation_mean: Floats
+    attenuation_std: Floats
+    counts: Counts
+
+    @property
+    def achieved_weight(self) -> Floats:
+        """(outputs, inputs): what the programmed tiles, wires included, stand for."""
+        return fold(self.transfer, self.value) + self.input_sum[:, None]
+
+    @property
+    def intended_weight(self) -> Floats:
+        """(outputs, inputs): the clipped and rounded weights that were to be programmed."""
+        return self.encoded.decode(self.encoded.target).T
+
+
+def fold(blocks: tuple[Singles, ...], value: Floats) -> Floats:
+    """(outputs, inputs): the conversions of every row block, (conversions * outputs, rows), summed
+    with their digital weights (conversions, outputs).
+    """
+    conversions, outputs = value.shape
+    folded = [
+        np.einsum("co,coi->oi", value, block.reshape(conversions, outputs, -1)) for block in blocks
+    ]
+    return np.concatenate(folded, axis=1)
+
+
+def program_matrix(
+    name: str,
+    index: int,
+    weight: AnyFloats,
+    moment: Floats,
+    settings: InSituSettings,
+    device: DeviceModel,
+    seed: int,
+) -> ProgrammedMatrix:
+    """Map a weight (outputs, inputs) onto tiles, program them and solve their wires.
+
+    Parameters
+    ----------
+    name : what messages call the matrix
+    index : names, with the seed, the random streams
+    moment : (inputs,), mean square of each input: what the choice of the full-scale weight weighs
+        errors with
+    settings : those of this matrix
+    device : with the effects and under the conditions of the study, see `DeviceModel.in_study`
+
+    Raises
+    ------
+    ShapeError, OutOfRangeError : not a finite matrix
+    """
+    plan = plan_matrix(name, index, weight, moment, settings, device, seed)
+    return solve_matrix(plan, map(plan.program, range(plan.layout.row_blocks)))
+
+
+def plan_matrix(
+    name: str,
+    index: int,
+    weight: AnyFloats,
+    moment: Floats,
+    settings: InSituSettings,
+    device: DeviceModel,
+    seed: int,
+) -> MatrixPlan:
+    """Map a weight onto tiles; arguments and errors as of `program_matrix`."""
+    if weight.ndim != 2:
+        raise ShapeError(f"weights of {name} must be a matrix (out, in), got shape {weight.shape}")
+    if not np.isfinite(weight).all():
+        raise OutOfRangeError(
+            f"weights of {name} contain NaN or infinity; the checkpoint is damaged"
+        )
+    mapping = settings.mapping
+    by_input = np.asarray(weight, np.float64).T
+    clip = choose_clip(by_input, moment, mapping, device)
+    return MatrixPlan(
+        name=name,
+        index=index,
+        seed=seed,
+        settings=settings,
+        device=device,
+        weight=by_input.T,
+        encoded=encode(by_input, clip, mapping, device),
+        layout=layout_of(*by_input.shape, mapping),
+    )
+
+
+def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMatrix:
+    """ProgrammedMatrix of a MatrixPlan and the Programmed cells of its row blocks, one after the
+    other: their wires solved, their planes joined to conversions.
+    """
+    encoded = plan.encoded
+    rows = [plan.solve(block, of_block) for block, of_block in enumerate(cells)]
+    value = encoded.value.reshape(-1, plan.layout.outputs)
+    if subtracts_currents(plan.settings.mapping):
+        value = encoded.value[:, 0]
+    variance = None
+    if any(row.variance is not None for row in rows):
+        variance = tuple(_conversions(plan, row.variance_or_zero, np.add) for row in rows)
+    return ProgrammedMatrix(
+        name=plan.name,
+        index=plan.index,
+        settings=plan.settings,
+        weight=plan.weight,
+        encoded=encoded,
+        layout=plan.layout,
+        value=value,
+        transfer=tuple(
+            _conversions(plan, row.transfer - plan.reference, np.subtract) for row in rows
+        ),
+        variance=variance,
+        power=tuple(row.power.astype(np.float32) for row in rows),
+        input_sum=encoded.offset + plan.reference * encoded.value.sum(axis=(0, 1)),
+        read_voltage=plan.device.read_voltage,
+        attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
+        attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
+        counts=sum((row.counts for row in rows), Counts()),
+    )
+
+
+def _conversions(plan: MatrixPlan, planes: Floats, join: np.ufunc) -> Singles:
+    """(conversions * outputs, rows) of (planes, outputs, rows) of a row block.
+
+    join : what becomes of the positive and the negative cell of pairs whose currents are subtracted
+    """
+    slices, signs, _, outputs = plan.encoded.target.shape
+    by_sign = planes.reshape(slices, signs, outputs, -1)
+    if subtracts_currents(plan.settings.mapping):
+        by_sign = join(by_sign[:, 0], by_sign[:, 1])
+    return by_sign.reshape(-1, by_sign.shape[-1]).astype(np.float32)

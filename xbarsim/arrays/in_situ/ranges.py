@@ -1,0 +1,170 @@
+"""Converter ranges and digital correction of a programmed matrix, from sample inputs."""
+
+import numpy as np
+
+from xbarsim.arrays.in_situ.correction import Correction, digital_correction, second_moment
+from xbarsim.arrays.in_situ.input_coder import RANGE_FRACTIONS, InputCoder
+from xbarsim.arrays.in_situ.layout import subtracts_currents
+from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray
+from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix, fold
+from xbarsim.base.array_types import Singles
+from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.config.arrays import Adc
+from xbarsim.kernels.arrays.converters import range_errors
+
+ADC_SAMPLES = 512  # sample inputs behind the ADC ranges
+
+
+def with_ranges(programmed: ProgrammedMatrix, samples: Singles, cross_terms: bool = True) -> Array:
+    """A programmed matrix with input range, ADC ranges and digital gain from sample inputs.
+
+    Parameters
+    ----------
+    samples : (s, inputs)
+    cross_terms : whether the gain is least squares on these very inputs, or on independent ones of
+        their mean squares: where the samples are what will be multiplied, their products are not
+        known beforehand
+
+    Raises
+    ------
+    ShapeError, OutOfRangeError : samples of another width, none, or not finite
+    """
+    _check_samples(programmed, samples)
+    settings = programmed.settings
+    achieved = programmed.achieved_weight
+    intended = programmed.intended_weight
+    coder = InputCoder.covering(
+        samples,
+        (intended**2).sum(axis=0),
+        settings.dac,
+        programmed.read_voltage,
+        ideal=not settings.effects.converters,
+    )
+    correction = digital_correction(
+        programmed.weight, achieved, second_moment(samples, cross_terms), settings.mapping
+    )
+    corrected = correction.of(achieved)
+    bits = settings.adc.bits
+    if not settings.effects.converters or bits == "ideal":
+        return IdealArray(
+            programmed=programmed,
+            coder=coder,
+            gain=correction.gain,
+            folded=corrected.astype(np.float32),
+            folded_variance=_folded_variance(programmed, correction),
+        )
+    analog = subtracts_currents(settings.mapping)
+    codes = code_range(bits, signed=analog or coder.signed_voltages)
+    # What offset binary adds to the outputs for every unit that it adds to the inputs.
+    of_ones = corrected.sum(axis=1)
+    if settings.mapping.gain == "none":
+        of_ones = intended.sum(axis=1)
+    return ConvertedArray(
+        programmed=programmed,
+        coder=coder,
+        codes=codes,
+        gain=correction.gain,
+        lsb=_lsb_of_row_blocks(programmed, coder, codes, samples),
+        input_sum_weight=(programmed.input_sum * correction.gain + correction.sum_weight).astype(
+            np.float32
+        ),
+        constant=(-coder.shift * of_ones).astype(np.float32),
+    )
+
+
+def _check_samples(programmed: ProgrammedMatrix, samples: Singles) -> None:
+    inputs = programmed.layout.inputs
+    if samples.ndim != 2 or samples.shape[1] != inputs or len(samples) == 0:
+        raise ShapeError(
+            f"sample inputs of {programmed.name} must be (samples, {inputs}), got {samples.shape}"
+        )
+    if not np.isfinite(samples).all():
+        raise OutOfRangeError(f"sample inputs of {programmed.name} contain NaN or infinity")
+
+
+def _folded_variance(programmed: ProgrammedMatrix, correction: Correction) -> Singles | None:
+    """(outputs, inputs), of the read noise of an output per square of an input."""
+    if programmed.variance is None:
+        return None
+    folded = fold(programmed.variance, programmed.value**2)
+    return (folded * correction.gain[:, None] ** 2).astype(np.float32)
+
+
+def _lsb_of_row_blocks(
+    programmed: ProgrammedMatrix,
+    coder: InputCoder,
+    codes: tuple[int, int],
+    samples: Singles,
+) -> tuple[Singles, ...]:
+    """(conversions, outputs) ampere per code of every row block."""
+    some = samples[:: -(-len(samples) // ADC_SAMPLES)].astype(np.float32)
+    held, _ = coder.hold(some)
+    volts = coder.phases(held)
+    return tuple(
+        _adc_lsb(programmed, coder, codes, transfer, volts[:, :, programmed.layout.rows(block)])
+        for block, transfer in enumerate(programmed.transfer)
+    )
+
+
+def _adc_lsb(
+    programmed: ProgrammedMatrix,
+    coder: InputCoder,
+    codes: tuple[int, int],
+    transfer: Singles,
+    volts: Singles,
+) -> Singles:
+    """(conversions, outputs) ampere per code of one row block, from sample voltages (s, p, rows)."""
+    conversions, outputs = programmed.value.shape
+    adc = programmed.settings.adc
+    if adc.range == "unit":
+        unit = programmed.encoded.step * programmed.read_voltage / (2**coder.digit_bits - 1)
+        return np.full((conversions, outputs), unit, np.float32)
+    current = volts.reshape(-1, volts.shape[-1]) @ transfer.T
+    lowest, highest = codes
+    scale = adc_full_scale(current, adc, lowest, highest).reshape(conversions, outputs)
+    if adc.per == "tile":
+        _share_within_tiles(scale, programmed)
+    return scale / np.float32(highest)
+
+
+def _share_within_tiles(scale: Singles, programmed: ProgrammedMatrix) -> None:
+    """Give all conversions of a tile the largest full scale (conversions, outputs), in place."""
+    per_tile = programmed.layout.outputs_per_tile
+    axis: int | tuple[int, int] = 1
+    if programmed.layout.placement == "neighbour":  # all planes lie on one tile
+        axis = (0, 1)
+    for start in range(0, scale.shape[1], per_tile):
+        of_tile = scale[:, start : start + per_tile]
+        of_tile[:] = of_tile.max(axis=axis, keepdims=True)
+
+
+def code_range(bits: int, signed: bool) -> tuple[int, int]:
+    """(lowest, highest) ADC code; signed codes are symmetric, those of one signed bit are -1 and 1
+    without 0.
+    """
+    if not signed:
+        return 0, 2**bits - 1
+    highest = max(2 ** (bits - 1) - 1, 1)
+    return -highest, highest
+
+
+def adc_full_scale(current: Singles, adc: Adc, lowest: int, highest: int) -> Singles:
+    """(lines,) ampere of the largest code, from sample currents (s, lines), by the criterion of
+    `adc.range`.
+    """
+    magnitude = np.abs(current)
+    largest = magnitude.max(axis=0)
+    if adc.range == "quantile":
+        scale = np.quantile(magnitude, adc.quantile, axis=0).astype(np.float32)
+    elif adc.range == "mse" and adc.bits == 1 and lowest < 0:
+        scale = magnitude.mean(axis=0)  # of two codes -1 and 1, the nearest on average
+    elif adc.range == "mse":
+        error = range_errors(
+            current, largest, np.float32(lowest), np.float32(highest), RANGE_FRACTIONS
+        )
+        scale = largest * RANGE_FRACTIONS[error.argmin(axis=0)]
+    else:
+        scale = largest
+    scale = np.where(scale > 0, scale, largest)
+    # A line without current keeps code 0 in any range.
+    return np.where(scale > 0, scale, np.float32(1))

@@ -1,0 +1,128 @@
+"""A row block of programmed tiles: achieved conductances, exact transfer matrices, power and noise."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarsim.arrays.in_situ.layout import Layout
+from xbarsim.arrays.settings import InSituSettings
+from xbarsim.base.array_types import Floats
+from xbarsim.base.units import NANO
+from xbarsim.circuit.wires import wire_segments
+from xbarsim.config.arrays import Wires
+from xbarsim.devices.model import Counts, DeviceModel, Programmed
+from xbarsim.devices.streams import Streams
+from xbarsim.kernels.circuit.transfer import transfer_matrix
+
+
+@dataclass(frozen=True)
+class TileRow:
+    """The tiles of one row block of a matrix, as its inputs and outputs see them.
+
+    transfer : (planes, outputs, rows), bit-line ampere per word-line volt
+    variance : (planes, outputs, rows) or None, A² of read noise per V² of a word line
+    power : (rows, rows), watt drawn from the word-line drivers of all tiles: v @ power @ v
+    attenuation_mean, attenuation_std : (tiles,), see `attenuation`
+    counts : what happened in the write, in all positions of the tiles
+    """
+
+    transfer: Floats
+    variance: Floats | None
+    power: Floats
+    attenuation_mean: Floats
+    attenuation_std: Floats
+    counts: Counts
+
+    @property
+    def variance_or_zero(self) -> Floats:
+        """The variance, 0 where there is none."""
+        if self.variance is None:
+            return np.zeros_like(self.transfer)
+        return self.variance
+
+
+def program_cells(
+    target: Floats,
+    layout: Layout,
+    device: DeviceModel,
+    settings: InSituSettings,
+    streams: Streams,
+) -> Programmed:
+    """Programmed cells (tiles, word_lines, bit_lines) of one row block.
+
+    target : (planes, rows, outputs) siemens
+    device : with the effects and under the conditions of the study
+    streams : of the tiles of this row block: results do not depend on the order of programming
+    """
+    programmed = device.program(layout.to_tiles(target, device.conductance_min), streams)
+    if settings.mapping.unused == "open":
+        used = layout.to_tiles(np.ones(target.shape, bool), False)
+        programmed.conductance[~used] = 0.0
+    return programmed
+
+
+def solve_row_block(
+    cells: Programmed,
+    layout: Layout,
+    device: DeviceModel,
+    settings: InSituSettings,
+    streams: Streams,
+    rows: int,
+) -> TileRow:
+    """TileRow of Programmed cells (tiles, word_lines, bit_lines), of which `rows` word lines are
+    driven.
+
+    streams : which cells have telegraph noise
+    """
+    transfer, power = solve_wires(cells.conductance, settings.solved_wires)
+    conductance = cells.conductance.transpose(0, 2, 1)
+    passed, mean, std = attenuation(transfer, conductance)
+    variance = None
+    sigma = device.read_noise_sigma(cells, streams, settings.dac.read_time_ns * NANO)
+    if np.any(sigma):
+        # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its
+        # signal is.
+        variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * passed**2, rows)
+    return TileRow(
+        transfer=layout.from_tiles(transfer, rows),
+        variance=variance,
+        power=power[:rows, :rows],
+        attenuation_mean=mean,
+        attenuation_std=std,
+        counts=cells.counts,
+    )
+
+
+def attenuation(transfer: Floats, conductance: Floats) -> tuple[Floats, Floats, Floats]:
+    """Transfer / conductance (tiles, n, m) of cells, 0 where none conducts, and its mean and
+    standard deviation (tiles,).
+
+    Every cell counts with its conductance, so the mean is the current that arrives over the current
+    without wires when all word lines are at one voltage.  (By the number of cells, those that
+    hardly conduct would decide: they pass on what leaks to them from others.)
+    """
+    total = conductance.sum(axis=(1, 2))
+    conducts = total > 0
+    mean = np.divide(transfer.sum(axis=(1, 2)), total, out=np.ones(len(total)), where=conducts)
+    passed = np.divide(transfer, conductance, out=np.zeros(transfer.shape), where=conductance > 0)
+    squares = (conductance * (passed - mean[:, None, None]) ** 2).sum(axis=(1, 2))
+    variance = np.divide(squares, total, out=np.zeros(len(total)), where=conducts)
+    return passed, mean, np.sqrt(variance)
+
+
+def solve_wires(conductance: Floats, wires: Wires | None) -> tuple[Floats, Floats]:
+    """Transfer matrices (t, n, m) A/V of tiles (t, m, n) S, and the power matrix (m, m) W/V² of all
+    of them together.
+
+    wires : None where they have no resistance
+    """
+    if wires is None:
+        return conductance.transpose(0, 2, 1), np.diag(conductance.sum(axis=(0, 2)))
+    tiles, m, n = conductance.shape
+    r_word, r_bit = wire_segments(wires, m, n)
+    transfer = np.empty((tiles, n, m))
+    power = np.zeros((m, m))
+    for t in range(tiles):
+        transfer[t], drawn = transfer_matrix(conductance[t], r_word, r_bit)
+        power += drawn
+    return transfer, power

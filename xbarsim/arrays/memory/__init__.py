@@ -1,0 +1,1 @@
+"""The dense crossbar as memory of weights."""

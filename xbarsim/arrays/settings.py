@@ -1,0 +1,62 @@
+"""The tables of a study that arrays use, of one matrix or product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xbarsim.circuit.wires import have_resistance
+from xbarsim.config.arrays import Adc, Dac, Effects, Mapping, Wires
+from xbarsim.config.study import Study
+from xbarsim.config.synergy import Computation
+
+
+@dataclass(frozen=True)
+class InSituSettings:
+    """What programmed tiles and their converters are."""
+
+    mapping: Mapping
+    wires: Wires
+    dac: Dac
+    adc: Adc
+    effects: Effects
+
+    @classmethod
+    def of(cls, study: Study) -> InSituSettings:
+        """Those of a study, whose `[[layer]]` tables are left aside: see `Study.for_layer`."""
+        return cls(
+            mapping=study.mapping,
+            wires=study.wires,
+            dac=study.dac,
+            adc=study.adc,
+            effects=study.effects,
+        )
+
+    @property
+    def solved_wires(self) -> Wires | None:
+        """The wires of a tile, None where they are left out or have no resistance."""
+        return _solved(self.wires, self.effects)
+
+
+@dataclass(frozen=True)
+class CountingSettings:
+    """What computation crossbars are."""
+
+    computation: Computation
+    wires: Wires
+    effects: Effects
+
+    @classmethod
+    def of(cls, study: Study) -> CountingSettings:
+        """Those of a study, whose `[[layer]]` tables are left aside: see `Study.for_layer`."""
+        return cls(computation=study.computation, wires=study.wires, effects=study.effects)
+
+    @property
+    def solved_wires(self) -> Wires | None:
+        """The wires of a crossbar, None where they are left out or have no resistance."""
+        return _solved(self.wires, self.effects)
+
+
+def _solved(wires: Wires, effects: Effects) -> Wires | None:
+    if effects.wires and have_resistance(wires):
+        return wires
+    return None

@@ -1,0 +1,162 @@
+"""Traces in pictures: errors of every matrix, and a metric against a key of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xbarsim.base.errors import OutOfRangeError
+from xbarsim.report.curves import Curve
+from xbarsim.report.plots.figure import new_figure, save
+from xbarsim.report.summary import REFERENCES, PathSummary, Summary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINE_STYLES = ("--", ":")  # of the references
+
+
+def layer_snr(summary: Summary, path: str | Path) -> Path:
+    """SNR of every matrix in execution order, one line per case: of the matrix alone, and
+    accumulated up to it.
+
+    Raises
+    ------
+    OutOfRangeError : no case has layers
+    """
+    cases = [case for case in summary.cases if case.layers]
+    if not cases:
+        raise OutOfRangeError(f"{summary.path} has no case with layers: there is nothing to draw")
+    figure, (local, accumulated) = new_figure(10, 6, nrows=2, sharex=True)
+    for case in cases:
+        _draw_snr([layer.local_snr_db for layer in case.layers], case.name, local)
+        _draw_snr([layer.accumulated_snr_db for layer in case.layers], case.name, accumulated)
+    _snr_axis(local, "each matrix alone: analog against float32 for the same input")
+    _snr_axis(accumulated, "accumulated: against the float32 path")
+    names = [layer.matrix for layer in cases[0].layers]
+    for start in range(6, len(names), 6):
+        for axes in (local, accumulated):
+            axes.axvline(start - 0.5, color="0.7", linewidth=0.8)
+    figure.legend(*local.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    labels = [name.removeprefix("layer.") for name in names]
+    accumulated.set_xticks(range(len(names)), labels, rotation=90, fontsize=7)
+    figure.suptitle(
+        f"{summary.model} on {summary.task}, study {summary.study!r}, {summary.examples} examples"
+    )
+    return save(figure, path)
+
+
+def _draw_snr(values: list[float], label: str, axes: Axes) -> None:
+    finite = np.where(np.isfinite(values), values, np.nan)
+    axes.plot(finite, marker="o", markersize=3, linewidth=1, label=label)
+
+
+def _snr_axis(axes: Axes, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_ylabel("SNR (dB)")
+    axes.grid(alpha=0.3)
+
+
+def against_key(summary: Summary, curves: Sequence[Curve], key: str, path: str | Path) -> Path:
+    """Metric against a key of the study, one line per curve of `curves.against`.
+
+    Bars with caps are 95 % over chips, pale bars 95 % over the sampled examples.  Curves stand a
+    little beside each other.
+    """
+    figure, axes = new_figure(9, 5)
+    points = [point for curve in curves for point in curve.points]
+    values = np.unique([value for value, _ in points]).astype(float)
+    logarithmic = bool(values[0] > 0 and values[-1] > 10 * values[0])
+    if logarithmic:
+        axes.set_xscale("log")
+    for number, curve in enumerate(curves):
+        aside = (number - (len(curves) - 1) / 2) * 3 / 72
+        _draw_curve(curve, axes, color=f"C{number}", transform=_moved(axes, aside))
+    for reference, style in zip(summary.references, LINE_STYLES, strict=False):
+        axes.axhline(
+            100 * reference.value,
+            color="0.3",
+            linestyle=style,
+            linewidth=1,
+            label=REFERENCES[reference.name],
+        )
+    cases = [case for _, case in points]
+    _limits(axes, summary, cases)
+    _value_axis(axes, values, logarithmic)
+    axes.set_xlabel(key)
+    axes.set_ylabel(f"{summary.metric} x 100")
+    title = f"{summary.model} on {summary.task}, {summary.examples} examples; {_bars(cases)}"
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.grid(alpha=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    return save(figure, path)
+
+
+def _moved(axes: Axes, aside: float) -> Any:
+    """The axes' place of data, so many inches to the right."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return axes.transData + ScaledTranslation(aside, 0, axes.figure.dpi_scale_trans)
+
+
+def _draw_curve(curve: Curve, axes: Axes, **style: Any) -> None:
+    values = np.array([value for value, _ in curve.points], float)
+    cases = [case for _, case in curve.points]
+    metric = np.array([100 * case.value for case in cases])
+    label = curve.series or "simulated"
+    axes.plot(values, metric, marker="o", markersize=4, linewidth=1.2, label=label, **style)
+    low, high = 100 * np.array([(case.low, case.high) for case in cases]).T
+    axes.vlines(values, low, high, linewidth=3, alpha=0.2, **style)
+    bars = [
+        (value, 100 * case.value, 100 * case.chips_low, 100 * case.chips_high)
+        for value, case in zip(values, cases, strict=True)
+        if len(case.chips) > 1 and case.chips_low is not None and case.chips_high is not None
+    ]
+    if bars:
+        value, middle, bottom, top = np.array(bars).T
+        lengths = np.maximum([middle - bottom, top - middle], 0)
+        axes.errorbar(value, middle, yerr=lengths, fmt="none", linewidth=1.2, capsize=3, **style)
+
+
+def _bars(cases: Sequence[PathSummary]) -> str:
+    """What the bars of a picture are."""
+    chips = sorted({len(case.chips) for case in cases} - {0, 1})
+    text = "pale bars: 95 % over examples"
+    if chips:
+        text += f"; caps: 95 % over {', '.join(map(str, chips))} chips"
+    return text
+
+
+def _limits(axes: Axes, summary: Summary, cases: Sequence[PathSummary]) -> None:
+    """Heights that show every bar, within the range of the metric (of two chips an interval may go
+    far beyond it).
+    """
+    shown: list[float | None] = []
+    for path in (*summary.references, *cases):
+        shown += [path.low, path.high]
+    for case in cases:
+        if len(case.chips) > 1:
+            shown += [case.chips_low, case.chips_high]
+    edges = [edge for edge in shown if edge is not None]
+    lowest = 0 if summary.metric in ("accuracy", "f1") else -1
+    axes.set_ylim(100 * max(min(edges), lowest) - 3, 100 * min(max(edges), 1) + 3)
+
+
+def _value_axis(axes: Axes, values: NDArray[np.float64], logarithmic: bool) -> None:
+    """An axis from the least to the largest value, ticks at the values but for those too near to
+    the one before.
+    """
+    place = np.log(values) if logarithmic else values
+    length = place[-1] - place[0]
+    kept = [0]
+    for k in range(1, len(values)):
+        if place[k] - place[kept[-1]] >= 0.035 * length:
+            kept.append(k)
+    axes.set_xticks(values[kept], [f"{value:g}" for value in values[kept]], fontsize=8)
+    axes.set_xticks([], minor=True)
+    ends = place[[0, -1]] + np.array([-0.05, 0.05]) * length
+    axes.set_xlim(np.exp(ends) if logarithmic else ends)
