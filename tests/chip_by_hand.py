@@ -4,9 +4,9 @@ import json
 import math
 from types import SimpleNamespace
 
+from chip_cases import lower
 from typer.testing import CliRunner
 
-from xbarsim.chips.lowering import lower
 from xbarsim.chips.schedule import schedule
 from xbarsim.cli import app as cli
 from xbarsim.models.shapes import Shape

@@ -4,7 +4,8 @@ import functools
 
 import pytest
 
-from xbarsim.chips import chip as chips
+from xbarsim.chips.load import load_chip
+from xbarsim.chips.plans import Workload
 
 approx = functools.partial(
     pytest.approx, rel=1e-9, abs=0
@@ -13,9 +14,19 @@ IN_SITU = ("isaac", "multibit", "singlebit", "differential")
 CIRCUITS = (*IN_SITU, "synergy")
 
 
+def lower(chip, shape, sequence, batch):
+    """Plan of a model on a chip of circuits."""
+    return chip.plan(Workload("a model", shape, sequence, batch))
+
+
+def peak(found):
+    """Peak of a Description."""
+    return found.chip.peak(found.name)
+
+
 def edited(name, **tables):
     """A chip with keys of tables replaced."""
-    found = chips.load_chip(name)
+    found = load_chip(name)
     return found.changed(
         *(((table, key), value) for table, keys in tables.items() for key, value in keys.items())
     )
@@ -50,4 +61,4 @@ precision = "int8"
 latency_ms = 1.0
 {ranges}
 """)
-    return chips.load_chip(tmp_path / "p.toml")
+    return load_chip(tmp_path / "p.toml")

@@ -5,7 +5,7 @@ import sys
 
 from tiny import make_tiny_place, tiny_study
 
-from xbarsim.chips.chip import chip_text
+from xbarsim.chips.load import chip_text
 from xbarsim.devices.presets import device_text
 from xbarsim.studies import run as runner
 

@@ -194,6 +194,8 @@ CHANGES = {
 ELSEWHERE = {
     "name",
     "chip",
+    "column",
+    "row",
     "layer",
     "case",
     "device.outside_range",

@@ -19,7 +19,7 @@ _EXPORTS = {
     "Solution": "xbarsim.circuit.solution",
     "compare": "xbarsim.chips.compare",
     "device_names": "xbarsim.devices.presets",
-    "load_chip": "xbarsim.chips.chip",
+    "load_chip": "xbarsim.chips.load",
     "load_device": "xbarsim.devices.presets",
     "load_network": "xbarsim.models.architectures",
     "load_study": "xbarsim.config.study",
@@ -47,8 +47,8 @@ __all__ = [
 if TYPE_CHECKING:
     from xbarsim import calibrate
     from xbarsim.arrays.analog_matrix import AnalogMatrix
-    from xbarsim.chips.chip import load_chip
     from xbarsim.chips.compare import compare
+    from xbarsim.chips.load import load_chip
     from xbarsim.circuit.crossbar import Crossbar
     from xbarsim.circuit.solution import Solution
     from xbarsim.config.study import load_study

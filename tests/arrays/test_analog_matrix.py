@@ -15,7 +15,7 @@ from xbarsim.config.study import load_study, validate
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware import products
 from xbarsim.hardware.build import program_arrays
-from xbarsim.models import checkpoint, int8
+from xbarsim.models import bert_checkpoint, checkpoint, int8
 from xbarsim.studies.calibration import calibration_inputs
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.prepare import tokenize
@@ -236,7 +236,7 @@ def test_numbers_of_rows_name_the_read_noise():
 def test_every_matrix_has_the_bits_of_a_run(tmp_path):
     """Weights, samples, seed and index of a tiny BERT, through both ways to an array."""
     place = make_tiny_place(tmp_path)
-    model = checkpoint.load_bert(place / "model")
+    model = bert_checkpoint.load_bert(place / "model")
     study = tiny_study(
         place,
         device={"name": "pcm"},

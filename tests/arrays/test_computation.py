@@ -2,14 +2,17 @@
 
 import itertools
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from reference import counted_product, dense_transfer
 from scipy.special import ndtr
 
-from xbarsim.arrays.counting import crossbars as counting
-from xbarsim.arrays.counting.crossbars import Crossbars, normal_quantiles
+from xbarsim.arrays.counting import statistical
+from xbarsim.arrays.counting.crossbars import Crossbars
+from xbarsim.arrays.counting.moments import normal_quantiles
+from xbarsim.arrays.settings import CountingSettings
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.config.study import validate
 from xbarsim.kernels.arrays.counting import add_noise, conversion_moments, moebius
@@ -27,12 +30,8 @@ CODINGS = [
 
 def crossbars(effects=IDEAL, seed=5, wires=None, **computation):
     small = {"word_lines": 16, "bit_lines": 12, "crossbars": 3}
-    return Crossbars(
-        validate(
-            {"computation": small | computation, "effects": effects, "wires": wires or {}}, "test"
-        ),
-        seed,
-    )
+    tables = {"computation": small | computation, "effects": effects, "wires": wires or {}}
+    return Crossbars(CountingSettings.of(validate(tables, "test")), seed)
 
 
 def operands(tokens=4, depth=37, outputs=21, seed=0, scale=45):
@@ -71,7 +70,7 @@ def test_without_clipping_the_product_is_exact(coding, mode):
 def test_clipping_is_that_of_counting_bit_by_bit(coding, mode):
     a, b = operands(tokens=2, outputs=3)
     chip = crossbars(mode=mode, **coding)
-    settings = chip.settings
+    settings = chip.physics.computation
     expected, saturated = counted_product(
         a,
         b,
@@ -80,7 +79,7 @@ def test_clipping_is_that_of_counting_bit_by_bit(coding, mode):
         settings.sign,
         settings.digit_bits,
         settings.digit_cells == "weighted",
-        16 // chip.cells,
+        16 // chip.physics.cells,
     )
     counted = product(chip, a, b)
     np.testing.assert_allclose(
@@ -97,18 +96,26 @@ def test_stuck_cells_overrule_their_switches(coding, mode):
     chip = crossbars(
         IDEAL | {"stuck": True}, mode=mode, stuck_closed_rate=0.05, stuck_open_rate=0.1, **coding
     )
-    per_tile = 16 // chip.cells
-    lines = per_tile * chip.cells
+    per_tile = 16 // chip.physics.cells
+    lines = per_tile * chip.physics.cells
 
     def conducts(line, output, closed):
         x = (
             2 + line // lines * 2 + output // 12
         ) % 3  # tile number from 2 on, 2 column blocks, 3 crossbars
         place = x, line % lines, output % 12
-        return (closed or chip.stuck_closed[place]) and not chip.stuck_open[place]
+        return (closed or chip.physics.stuck_closed[place]) and not chip.physics.stuck_open[place]
 
     expected, _ = counted_product(
-        a, b, 3, 3, chip.settings.sign, chip.settings.digit_bits, False, per_tile, conducts
+        a,
+        b,
+        3,
+        3,
+        chip.physics.computation.sign,
+        chip.physics.computation.digit_bits,
+        False,
+        per_tile,
+        conducts,
     )
     np.testing.assert_allclose(product(chip, a, b, first=2).output, expected, rtol=0, atol=2e-3)
     assert abs(expected - a @ b).max() > 100
@@ -142,7 +149,9 @@ def test_wires_of_every_conversion_are_those_of_dense_nodal_analysis():
             rows = slice(6 * block, min(6 * block + 6, 11))
             switches = np.zeros((6, 5))
             switches[: rows.stop - rows.start, :4] = b[rows].astype(int) >> q & 1
-            transfer = dense_transfer(switches * chip.relative[block] * 1e-5, r_word, r_bit) / 1e-5
+            transfer = (
+                dense_transfer(switches * chip.physics.relative[block] * 1e-5, r_word, r_bit) / 1e-5
+            )
             for p in range(8):
                 bits = np.zeros((3, 6))
                 bits[:, : rows.stop - rows.start] = a[:, rows].astype(int) >> p & 1
@@ -349,13 +358,13 @@ def test_results_belong_to_chip_and_row_names():
 def test_events_are_those_of_the_direct_loops():
     for coding in CODINGS:
         chip = crossbars(**coding)
-        cells, rows = chip.cells, chip.settings.rows_per_conversion
+        cells, rows = chip.physics.cells, chip.physics.computation.rows_per_conversion
         per_tile = 16 // cells
         groups = sum(
             -(-min(per_tile, 37 - start) // (rows // cells)) for start in range(0, 37, per_tile)
         )
-        channels, bits = (2, 7) if chip.settings.sign == "magnitude" else (1, 8)
-        pairs = channels * bits * channels * -(-bits // chip.settings.digit_bits)
+        channels, bits = (2, 7) if chip.physics.computation.sign == "magnitude" else (1, 8)
+        pairs = channels * bits * channels * -(-bits // chip.physics.computation.digit_bits)
         assert chip.events(37, 21).by_name() == {
             "tile_reads": pairs * groups * 2,
             "adc_conversions": pairs * groups * 21,
@@ -435,8 +444,8 @@ def test_blocks_of_the_statistical_mode_join_to_the_whole(z, monkeypatch):
 
     whole, sizes = run(), set()
     for size in (1, 2000, 5000):
-        monkeypatch.setattr(counting, "BLOCK_BYTES", size)
-        blocks = counting.blocks_of(z, 7, 4 * 7 * 7)
+        monkeypatch.setattr(statistical, "BLOCK_BYTES", size)
+        blocks = statistical.blocks_of(z, 7, 4 * 7 * 7)
         sizes.add(tuple(len(rows) for _, rows in blocks))
         part = run()
         np.testing.assert_allclose(
@@ -460,3 +469,28 @@ def test_noise_of_the_statistical_mode_is_normal():
     assert z.var() == pytest.approx(1, abs=5 * (2 / z.size) ** 0.5)
     lines = np.corrcoef(output[:, :8].T)  # numbers of one draw of 64 bits, and the next
     assert abs(lines - np.eye(8)).max() < 5 / 200**0.5
+
+
+def test_a_kept_operand_is_solved_once_at_its_first_product(monkeypatch):
+    """However many threads need it at the same time; one that is not kept, at every product."""
+    solved = []
+    real = statistical.solved_side
+
+    def counted(*arguments):
+        solved.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(statistical, "solved_side", counted)
+    chip = crossbars(IDEAL | {"wires": True}, ir_drop="solved")
+    a, b = operands()
+    for keep, times in ((True, 1), (False, 4)):
+        solved.clear()
+        operand = chip.prepare(b, keep=keep)
+        assert not solved and operand.kept is None
+        with ThreadPoolExecutor(4) as pool:
+            outputs = list(
+                pool.map(lambda _: chip.multiply(a, operand, np.arange(4)).output, range(4))  # noqa: B023
+            )
+        assert len(solved) == times
+        for output in outputs:
+            np.testing.assert_array_equal(output, outputs[0])

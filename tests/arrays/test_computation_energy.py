@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from xbarsim.arrays.counting.crossbars import Crossbars
+from xbarsim.arrays.settings import CountingSettings
 from xbarsim.config.study import validate
 
 BARE = {"wires": False, "programming": False, "converters": True, "read_noise": False}
@@ -14,7 +15,8 @@ BARE = {"wires": False, "programming": False, "converters": True, "read_noise": 
 def crossbars(word_lines=16, bit_lines=12, **computation):
     tables = {"word_lines": word_lines, "bit_lines": bit_lines, "crossbars": 3} | computation
     effects = BARE | {"stuck": True}
-    return Crossbars(validate({"computation": tables, "effects": effects}, "test"), 5)
+    study = validate({"computation": tables, "effects": effects}, "test")
+    return Crossbars(CountingSettings.of(study), 5)
 
 
 def codes(rng, *shape):
@@ -48,8 +50,8 @@ def conducting_cells(chip, row, matrix, sign, bit_lines, first, word_lines=16):
                         closed = False
                         if output < outputs:
                             closed = bits_of(matrix[element, output], sign)[switch_channel][digit]
-                        closed = closed or chip.stuck_closed[crossbar, line, bit_line]
-                        if closed and not chip.stuck_open[crossbar, line, bit_line]:
+                        closed = closed or chip.physics.stuck_closed[crossbar, line, bit_line]
+                        if closed and not chip.physics.stuck_open[crossbar, line, bit_line]:
                             total += driven
     return total
 

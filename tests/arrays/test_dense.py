@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
+from xbarsim.arrays.memory import confusion as errors
 from xbarsim.arrays.memory import segment, store
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.config.arrays import Wires
 from xbarsim.config.study import validate
 from xbarsim.config.synergy import Memory
-from xbarsim.devices.file import ReadNoise
 from xbarsim.devices.presets import load_device
+from xbarsim.devices.read_tables import ReadNoise
 
 NO_WIRES = Wires(word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0)
 IDEAL, WAN = load_device("ideal"), load_device("rram-wan2022")
@@ -24,7 +25,7 @@ def test_error_rates_are_those_of_counted_errors():
     memory = Memory(
         rows=64, columns=96, sense_noise_ua=1.6, access="none", bias="grounded", lumped_rows=16
     )
-    predicted = store.segment_confusion(memory, WIRES, WAN, 1)
+    predicted = errors.segment_confusion(memory, WIRES, WAN, 1)
     level, current, position = segment.read_currents(memory, WIRES, WAN, 77, 120)
     current = current + 1.6e-6 * np.random.default_rng(0).standard_normal(current.shape)
     wrong = (current > predicted.threshold[0]) != (level == 1)
@@ -125,7 +126,7 @@ def test_error_rates_are_the_quadrature_of_the_actual_distributions(noisy, thres
     expected = exact_error(threshold)
     rates = []
     for seed in range(8):
-        result = store.segment_confusion(ROW, SOURCE, noisy, seed, threshold=np.array([threshold]))
+        result = errors.segment_confusion(ROW, SOURCE, noisy, seed, threshold=np.array([threshold]))
         rates.append(
             [
                 result.probability[:, 0, 1].mean(),
@@ -146,14 +147,14 @@ def test_the_figures_of_a_long_segment():
     """512 columns at 32 nm, found before by dense circuits and quadrature: 3.5e-9 and about 1e-21 at .908 µA, and 1.0e-11 in
     all at the best threshold, 1.03 µA."""
     memory, wires = Memory(columns=512), Wires()
-    result = store.segment_confusion(memory, wires, WAN, 1, threshold=np.array([0.908e-6]))
+    result = errors.segment_confusion(memory, wires, WAN, 1, threshold=np.array([0.908e-6]))
     assert result.probability[:, 0, 1].mean() == pytest.approx(3.5e-9, rel=0.08)
     assert 0.5e-21 < result.probability[:, 1, 0].mean() < 4e-21
-    best = store.segment_confusion(memory, wires, WAN, 1)
+    best = errors.segment_confusion(memory, wires, WAN, 1)
     assert best.threshold[0] == pytest.approx(1.03e-6, rel=0.02)
     assert 0.9e-11 < 2 * best.bit_error_rate.mean() < 1.8e-11
     for other in (0.99e-6, 1.09e-6):
-        rate = store.segment_confusion(
+        rate = errors.segment_confusion(
             memory, wires, WAN, 1, threshold=np.array([other])
         ).bit_error_rate.mean()
         assert rate > best.bit_error_rate.mean()
@@ -161,14 +162,14 @@ def test_the_figures_of_a_long_segment():
 
 def test_a_source_that_leaves_too_little_reads_every_one_as_zero():
     memory = Memory(columns=256, threshold_ua=2.0)
-    result = store.segment_confusion(memory, Wires(source_resistance_ohm=2000.0), WAN, 1)
+    result = errors.segment_confusion(memory, Wires(source_resistance_ohm=2000.0), WAN, 1)
     np.testing.assert_allclose(result.bit_error_rate, 0.5, rtol=1e-6)
     assert result.mean_error < 1e-6
 
 
 def test_exact_cells_are_told_apart_by_the_middle_of_the_gap():
     """Without any error of the cells the threshold lies where both levels are far, and no bit is wrong."""
-    result = store.segment_confusion(Memory(columns=32, rows=16), WIRES, IDEAL, 1)
+    result = errors.segment_confusion(Memory(columns=32, rows=16), WIRES, IDEAL, 1)
     level, current, _ = segment.read_currents(Memory(columns=32, rows=16), WIRES, IDEAL, 5, 40)
     assert (result.bit_error_rate == 0).all() and result.mean_error == 0
     low, high = current[level == 0].max(), current[level == 1].min()
@@ -181,7 +182,7 @@ def test_noise_of_the_sense_amplifier_alone_is_the_normal_tail():
         rows=1, columns=4, sense_noise_ua=1.0, transistor_overdrive_v=5.0, threshold_ua=3.0
     )
     wires = Wires(word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0)
-    result = store.segment_confusion(memory, wires, IDEAL, 1)
+    result = errors.segment_confusion(memory, wires, IDEAL, 1)
     low, high = branch_current(0.2, np.array([1e-6, 40e-6])) * 1e6
     np.testing.assert_allclose(result.probability[:, 0, 1], norm.sf(3 - low), rtol=0.03)
     np.testing.assert_allclose(result.probability[:, 1, 0], norm.sf(high - 3), rtol=0.03)
@@ -193,7 +194,7 @@ def test_levels_of_two_bits_are_confused_with_their_neighbours():
         rows=1, columns=6, bits_per_cell=2, sense_noise_ua=0.8, transistor_overdrive_v=5.0
     )
     wires = Wires(word_line_resistance_ohm=0.0, bit_line_resistance_ohm=0.0)
-    result = store.segment_confusion(memory, wires, IDEAL, 1)
+    result = errors.segment_confusion(memory, wires, IDEAL, 1)
     current = branch_current(0.2, np.array([1, 14, 27, 40]) * 1e-6) * 1e6
     middle = (current[1:] + current[:-1]) / 2
     np.testing.assert_allclose(result.threshold * 1e6, middle, rtol=0.03)
@@ -211,14 +212,14 @@ def test_longer_segments_read_worse_and_fixed_thresholds_no_better():
     assert mean[0] < mean[1] < mean[2] and mean[0] < 1e-30 and mean[2] > 1e-3
     assert all(row.worst_place.value >= row.mean.value for row in rows)
     stated = memory.model_copy(update={"columns": 512, "threshold_ua": 4.0})
-    assert store.segment_confusion(stated, Wires(), WAN, 1).bit_error_rate.mean() > mean[1]
+    assert errors.segment_confusion(stated, Wires(), WAN, 1).bit_error_rate.mean() > mean[1]
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_codes_come_back_with_the_stated_rate(bits):
     rng = np.random.default_rng(5)
     codes = rng.integers(-127, 128, (300, 257)).astype(np.float32)
-    confusion = store.stated(0.01, bits)
+    confusion = errors.stated(0.01, bits)
     assert confusion.cell_error_rate == pytest.approx(0.01)
     read, wrong = store.read_codes(codes, confusion, 256, np.random.SeedSequence(1))
     assert read.dtype == codes.dtype and read.shape == codes.shape
@@ -237,13 +238,13 @@ def test_codes_come_back_with_the_stated_rate(bits):
     np.testing.assert_array_equal(again, read)
     assert (store.read_codes(codes, confusion, 256, np.random.SeedSequence(2))[0] != read).any()
     np.testing.assert_array_equal(
-        store.read_codes(codes, store.stated(0.0, bits), 256, np.random.SeedSequence(1))[0], codes
+        store.read_codes(codes, errors.stated(0.0, bits), 256, np.random.SeedSequence(1))[0], codes
     )
 
 
 def test_errors_lie_where_the_segment_is_bad():
     rate = np.array([0.0, 0.0, 0.0, 0.5])
-    confusion = store.Confusion(np.stack([np.array([[1 - p, p], [p, 1 - p]]) for p in rate]))
+    confusion = errors.Confusion(np.stack([np.array([[1 - p, p], [p, 1 - p]]) for p in rate]))
     codes = np.zeros((100, 64), np.int8)
     read, wrong = store.read_codes(
         codes, confusion, 128, np.random.SeedSequence(3)
@@ -267,9 +268,9 @@ def test_memory_of_a_study():
     solved = validate({"memory": {"errors": "segment", "columns": 1024, "rows": 32}}, "test")
     assert (store.Memory.of(solved, WAN, names).read(names[0], codes) != codes).any()
     with pytest.raises(OutOfRangeError, match="do not fit 8 bits"):
-        store.read_codes(codes * 2, store.stated(0.1, 1), 64, np.random.SeedSequence(0))
+        store.read_codes(codes * 2, errors.stated(0.1, 1), 64, np.random.SeedSequence(0))
     with pytest.raises(ConfigError, match="bits_per_cell = 1"):
-        store.segment_confusion(
+        errors.segment_confusion(
             Memory(bits_per_cell=2, threshold_ua=1.0, rows=8, columns=64), WIRES, IDEAL, 0
         )
 

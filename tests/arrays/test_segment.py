@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xbarsim import Crossbar
-from xbarsim.arrays.memory import segment
+from xbarsim.arrays.memory import segment, surroundings
 from xbarsim.circuit import cells
 from xbarsim.config.arrays import Wires
 from xbarsim.config.synergy import Memory
@@ -61,11 +61,11 @@ def test_an_unlumped_segment_is_the_whole_crossbar(access, bias, every):
         sensed_every=every,
         drive="both",
     )
-    xb, v, b = segment.circuit(memory, WIRES, 0.3, g[0], g[1:])
+    read = segment.circuit(memory, WIRES, 0.3, g[0], g[1:])
     idle = [j for j in range(24) if j % every]
     sensed = np.arange(24) % every == 0
     np.testing.assert_allclose(
-        xb.solve(v, b).output_current[sensed],
+        read.crossbar.solve(read.inputs, read.bias).output_current[sensed],
         whole(g, bias, access, drive="both", idle=idle)[sensed],
         rtol=1e-8,
     )
@@ -77,9 +77,12 @@ def test_lumped_rows_are_close_to_all_rows(bias):
     g = stored(65, 48)
     memory = Memory(rows=65, columns=48, access="none", bias=bias, lumped_rows=8)
     lumped = g[1:].reshape(8, 8, 48).sum(axis=1)
-    xb, v, b = segment.circuit(memory, WIRES, 0.3, g[0], lumped)
+    read = segment.circuit(memory, WIRES, 0.3, g[0], lumped)
     exact = whole(g, bias, "none")
-    assert abs(xb.solve(v, b).output_current - exact).max() < 0.01 * exact.max()
+    assert (
+        abs(read.crossbar.solve(read.inputs, read.bias).output_current - exact).max()
+        < 0.01 * exact.max()
+    )
     assert segment.group_sizes(memory).tolist() == [8] * 8
     assert segment.group_sizes(Memory(rows=20, lumped_rows=8)).tolist() == [8, 8, 3]
 
@@ -96,7 +99,7 @@ def test_a_transistor_segment_is_one_ladder():
         source_resistance_ohm=400.0,
         sense_resistance_ohm=700.0,
     )
-    xb, v, b = segment.circuit(memory, wires, 0.2, g)
+    read = segment.circuit(memory, wires, 0.2, g)
     branch = 1 / (
         1 / g + 3000.0 + 100 * 50.0 + 700.0
     )  # a channel far below its overdrive is a resistor
@@ -105,7 +108,7 @@ def test_a_transistor_segment_is_one_ladder():
         current = branch * voltage
         behind = np.cumsum(current[::-1])[::-1]  # what each segment of the word line carries
         voltage = 0.2 - 400.0 * behind[0] - np.cumsum(20.0 * behind)
-    found = xb.solve(v, b).output_current
+    found = read.crossbar.solve(read.inputs, read.bias).output_current
     np.testing.assert_allclose(
         found, branch * voltage, rtol=0.005
     )  # the channel bends by V / 2 Vo of its share
@@ -157,15 +160,17 @@ def test_what_a_cell_sees_predicts_its_current_for_any_conductance(access, toler
     g, others = stored(1, 60)[0], None
     if access != "transistor":
         others = 8 * np.where(rng.random((4, 60)) < 0.5, 40e-6, 1e-6)
-    xb, v, b = segment.circuit(memory, wires, 0.2, g, others)
-    source = [values[None] for values in segment.source_of(xb, xb.solve(v, b))]
-    seen = segment.Surroundings(np.ones(1), *source, None, None)
+    read = segment.circuit(memory, wires, 0.2, g, others)
+    solution = read.crossbar.solve(read.inputs, read.bias)
+    found = surroundings.source_of(read.crossbar, solution)
+    source = [values[None] for values in vars(found).values()]
+    seen = surroundings.Surroundings(np.ones(1), *source, None, None)
     for column in (0, 20, 58):
         for conductance in (1e-6, 8e-6, 60e-6):
             other = g.copy()
             other[column] = conductance
-            changed, _, _ = segment.circuit(memory, wires, 0.2, other, others)
-            current = changed.solve(v, b).output_current[column]
+            changed = segment.circuit(memory, wires, 0.2, other, others)
+            current = changed.crossbar.solve(read.inputs, read.bias).output_current[column]
             with np.errstate(
                 divide="ignore", invalid="ignore"
             ):  # floating bit lines carry no current
@@ -176,7 +181,7 @@ def test_what_a_cell_sees_predicts_its_current_for_any_conductance(access, toler
 def test_critical_conductances_have_ends():
     """No cell carries a threshold that the source cannot, any carries one that leaks in anyhow."""
     memory = Memory()
-    seen = segment.Surroundings(
+    seen = surroundings.Surroundings(
         np.ones(1), *(np.array([[value]]) for value in (0.2, 3000.0, 1.0, 1e-6)), None, None
     )
     assert seen.critical(memory, 0.2, 0.9e-6)[0, 0] == -np.inf
@@ -187,7 +192,7 @@ def test_critical_conductances_have_ends():
 def test_weights_undo_the_tilts_of_the_data():
     """Mean of what the row conducts and share of ones over weighted segments are those of plain data."""
     memory = Memory(columns=48, rows=8)
-    found = segment.surroundings(memory, WIRES, IDEAL, 3, 0, 700)
+    found = surroundings.surroundings(memory, WIRES, IDEAL, 3, 0, 700)
     share = found.weight / found.weight.sum()
     assert found.weight.mean() == pytest.approx(1, abs=0.15)
     assert found.level.mean() > 0.55  # most tilts are towards ones

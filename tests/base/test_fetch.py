@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from tiny import make_tiny_bert
 
-from xbarsim.base import fetch
+from xbarsim.base import cache, fetch, packages, sources
 from xbarsim.base.errors import FetchError
-from xbarsim.models import checkpoint
+from xbarsim.models import bert_checkpoint, checkpoint
 from xbarsim.studies import prepare
 
 CONTENT = b"sentence\tlabel\ngood\t1\nbad\t0\n"
@@ -55,15 +55,14 @@ def registry(tmp_path, monkeypatch):
             }
         },
     }
-    monkeypatch.setattr(fetch, "registry", lambda: content)
-    return content
+    known = sources.read(content)
+    monkeypatch.setattr(sources, "known", lambda: known)
+    return known[0]
 
 
 def test_from_a_directory_of_packages(registry, tmp_path):
     directory = fetch.fetch("demo-task", tmp_path / "source")
-    assert (directory / "task.tsv").read_bytes() == CONTENT and fetch.is_present(
-        "task", "demo-task"
-    )
+    assert (directory / "task.tsv").read_bytes() == CONTENT and fetch.is_present(registry)
     assert fetch.locate("demo-task", "task") == directory / "task.tsv"
 
 
@@ -76,7 +75,7 @@ def test_a_damaged_file_is_refused_and_leaves_nothing(registry, tmp_path):
     (tmp_path / "source" / "task.tsv").write_bytes(CONTENT + b"x")
     with pytest.raises(FetchError, match="sha256 is .*, expected .*remove it and fetch again"):
         fetch.fetch("demo-task", tmp_path / "source")
-    assert not fetch.is_present("task", "demo-task")
+    assert not fetch.is_present(registry)
     assert not list((tmp_path / "cache").rglob(".incomplete*"))
 
 
@@ -108,7 +107,7 @@ def test_a_damaged_copy_that_cannot_be_fetched_again_is_named(registry, tmp_path
     def no_network(*_):
         raise FetchError("no network")
 
-    monkeypatch.setattr(fetch, "_pip_download", no_network)
+    monkeypatch.setattr(packages, "_pip_download", no_network)
     with pytest.raises(FetchError, match=f"cached copy is damaged .*{path.name}.*no network"):
         fetch.locate("demo-task", "task")
 
@@ -141,11 +140,11 @@ def test_pip_is_asked_for_the_exact_file(registry, tmp_path, monkeypatch):
             **options,
         )
 
-    real = fetch.subprocess.Popen
-    monkeypatch.setattr(fetch.subprocess, "Popen", popen)
+    real = packages.subprocess.Popen
+    monkeypatch.setattr(packages.subprocess, "Popen", popen)
     told = []
     fetch.fetch("demo-task", progress=lambda name, total: told.append((name, total)) or told.append)
-    assert fetch.is_present("task", "demo-task")
+    assert fetch.is_present(registry)
     size = (tmp_path / "source" / "demo-1.0-py3-none-any.whl").stat().st_size
     assert told[0] == ("demo-task", size)
     assert sum(told[1:]) == size
@@ -153,10 +152,10 @@ def test_pip_is_asked_for_the_exact_file(registry, tmp_path, monkeypatch):
 
 
 def test_pip_failing_says_why(registry, monkeypatch):
-    real = fetch.subprocess.Popen
+    real = packages.subprocess.Popen
     code = "print('ERROR: No matching distribution found for demo==1.0'); raise SystemExit(1)"
     monkeypatch.setattr(
-        fetch.subprocess,
+        packages.subprocess,
         "Popen",
         lambda command, **options: real([sys.executable, "-c", code], **options),
     )
@@ -191,19 +190,16 @@ def test_the_hub_is_asked_with_the_files_that_are_read(registry, tmp_path, monke
 
 
 def test_what_is_known_is_complete():
-    for kind, name, entry in fetch.known():
-        assert entry["licence"] and entry["description"] and fetch.download_size(entry) > 0, (
-            kind,
-            name,
-        )
-        assert all(len(file["sha256"]) == 64 for file in entry["files"].values())
-        assert fetch.source_of(entry)
+    for source in sources.known():
+        assert source.licence and source.description and source.download_size > 0, source.name
+        assert all(len(file.sha256) == 64 for file in source.files.values())
+        assert source.packages_text
 
 
 def test_a_damaged_or_unwritable_probe_is_fitted_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XBARSIM_CACHE_DIR", str(tmp_path / "cache"))
     directory = make_tiny_bert(tmp_path / "tiny")
-    model, tokenizer = checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory)
+    model, tokenizer = bert_checkpoint.load_bert(directory), checkpoint.load_tokenizer(directory)
     words = [f"{a} {b} {c}" for a in ("the", "a") for b in ("good", "bad") for c in ("film", "cat")]
     lines = [f"{text}\t{'no' if 'bad' in text else 'yes'}\n" for text in words]
     (tmp_path / "task.tsv").write_text("sentence\tlabel\n" + "".join(lines))
@@ -226,5 +222,5 @@ def test_a_damaged_or_unwritable_probe_is_fitted_again(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     probe.unlink()
-    monkeypatch.setattr(fetch, "write_atomically", full)
+    monkeypatch.setattr(cache, "write_atomically", full)
     np.testing.assert_array_equal(weight(), fitted)

@@ -9,7 +9,7 @@ from tiny import make_tiny_place, tiny_study
 from typer.testing import CliRunner
 
 from xbarsim.base.errors import ConfigError, OutputError
-from xbarsim.base.files import refuse_input, replacing
+from xbarsim.base.files import refuse_overwriting, replacing
 from xbarsim.cli.app import app
 from xbarsim.report import summary as aggregate
 from xbarsim.report.plots import runs
@@ -81,9 +81,17 @@ def test_an_output_that_is_an_input_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "in")
     for out in ("in", "link", "../" + tmp_path.name + "/in"):
         with pytest.raises(ConfigError, match="--out .* is an input of this command"):
-            refuse_input("--out", tmp_path / out, ["default", tmp_path / "in"])
-    refuse_input("--out", tmp_path / "other", [tmp_path / "in"])
-    refuse_input("--out", None, [tmp_path / "in"])
+            refuse_overwriting([("--out", tmp_path / out)], ["default", None, tmp_path / "in"])
+    os.link(tmp_path / "in", tmp_path / "hard")
+    with pytest.raises(ConfigError, match="--out .* is an input of this command"):
+        refuse_overwriting([("--out", tmp_path / "hard")], [tmp_path / "in"])
+    refuse_overwriting([("--out", tmp_path / "other"), ("--picture", None)], [tmp_path / "in"])
+
+
+def test_one_file_for_two_outputs_is_refused(tmp_path):
+    both = [("--out", tmp_path / "x"), ("--picture", tmp_path / "y" / ".." / "x")]
+    with pytest.raises(ConfigError, match="--picture .* is the file of --out"):
+        refuse_overwriting(both, [])
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 
 from xbarsim.base import toml_files
 from xbarsim.base.errors import ConfigError
-from xbarsim.chips.chip import chip_text, load_chip
 from xbarsim.chips.claims import load_claims
+from xbarsim.chips.load import chip_text, load_chip
 from xbarsim.config.study import load_study, study_text
 from xbarsim.devices.presets import device_text, load_device
 
@@ -105,6 +105,7 @@ def test_nothing_else_reads_toml_files():
         "summary.py",
         "accuracy_and_cost.py",
         "repeat.py",
+        "case_places.py",
         "curves.py",
         "trace.py",
     }

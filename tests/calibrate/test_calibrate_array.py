@@ -10,7 +10,7 @@ from xbarsim import Crossbar
 from xbarsim.base.array_files import write_arrays
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.calibrate import calibrate_files, conditional, fit_array
-from xbarsim.calibrate.array import RESISTANCES, _Problem
+from xbarsim.calibrate.array_posterior import RESISTANCES, Measured, Posterior
 from xbarsim.report.plots import fits
 
 WIRES = {
@@ -41,7 +41,7 @@ def measured(rng, m=6, n=5, k=None, spread=0.05, noise=2e-9, wires=WIRES):
 def test_normal_equations_are_those_of_a_jacobian_by_finite_differences():
     rng = np.random.default_rng(0)
     nominal, _, v, out, drawn = measured(rng, 4, 3, 7, noise=1e-6)
-    problem = _Problem(v, out, drawn, nominal, dict.fromkeys(RESISTANCES), 1e-6, 0.1)
+    problem = Posterior(Measured(v, out, drawn), nominal, {}, current_sigma=1e-6, nominal_sigma=0.1)
     theta = problem.centre + 0.1 * rng.standard_normal(len(problem.centre))
     theta[-4:] = np.log([30.0, 20.0, 100.0, 50.0])
 
@@ -54,8 +54,9 @@ def test_normal_equations_are_those_of_a_jacobian_by_finite_differences():
     jacobian = np.array(
         [(residual(theta + h * e) - residual(theta - h * e)) / (2 * h) for e in np.eye(len(theta))]
     )
-    matrix, pull = problem.linearise(theta)
-    descent = pull(problem.residuals(problem.crossbar(theta)))
+    linear = problem.linearise(theta)
+    matrix = linear.matrix
+    descent = linear.pull(problem.residuals(problem.crossbar(theta)))
     np.testing.assert_allclose(matrix, jacobian @ jacobian.T, rtol=0, atol=1e-6 * abs(matrix).max())
     np.testing.assert_allclose(matrix[-4:, -4:], (jacobian @ jacobian.T)[-4:, -4:], rtol=1e-5)
     np.testing.assert_allclose(

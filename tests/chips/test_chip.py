@@ -5,22 +5,22 @@ import math
 import numpy as np
 import pytest
 from array_cases import program
-from chip_cases import CIRCUITS, IN_SITU, approx, edited
+from chip_cases import CIRCUITS, IN_SITU, approx, edited, lower, peak
 
 from xbarsim import config
 from xbarsim.arrays.in_situ.ranges import with_ranges
-from xbarsim.chips import chip as chips
 from xbarsim.chips.components import load_component, storage_area
-from xbarsim.chips.lowering import lower
+from xbarsim.chips.files.parts import resolve
+from xbarsim.chips.load import describe_chip, load_chip
 from xbarsim.chips.lowering_in_situ import linear_cost
-from xbarsim.chips.rollup import peak, roll_up
+from xbarsim.chips.rollup import roll_up
 from xbarsim.devices.presets import load_device
 from xbarsim.models.graph import Kind
 from xbarsim.models.shapes import load_shape, operations
 
 
 def test_isaac_rolls_up_to_the_published_table():
-    found = peak(chips.load_chip("isaac"))
+    found = peak(load_chip("isaac"))
     unit, tile, whole = (found.level(name) for name in ("unit", "tile", "chip"))
     close = {"rel": 5e-3}
     assert (unit.power, unit.area) == (approx(24.08e-3, **close), approx(0.01312e-6, **close))
@@ -29,7 +29,7 @@ def test_isaac_rolls_up_to_the_published_table():
     assert 168 * tile.power == approx(55.41, **close) and 168 * tile.area == approx(
         62.54e-6, **close
     )
-    digital = sum(row[2] for row in tile.rows), sum(row[3] for row in tile.rows)
+    digital = sum(row.power for row in tile.rows), sum(row.area for row in tile.rows)
     assert digital == (approx(40.85e-3, **close), approx(0.2149e-6, **close))
     assert round(100 * found.adc_power_share) == 58 and round(100 * found.adc_area_share) == 31
     product = found.product
@@ -38,7 +38,7 @@ def test_isaac_rolls_up_to_the_published_table():
     assert product.energy / product.macs == approx(2.35e-12, **close)
     assert product.operations_per_second == approx(41.3e12, **close)
     assert product.operations_per_second / (whole.area * 1e6) == approx(483e9, **close)
-    rows = {role: (count, power, area) for role, count, power, area in unit.rows}
+    rows = {row.role: (row.count, row.power, row.area) for row in unit.rows}
     assert rows["adc"] == (8, approx(16e-3, **close), approx(0.0096e-6, **close))
     assert rows["dac"] == (1024, approx(4e-3, **close), approx(0.00017e-6, **close))
 
@@ -74,14 +74,14 @@ def test_eight_bit_isaac_converts_a_quarter_per_mac():
         ).product.conversions_per_mac
         == 0.25
     )
-    assert peak(chips.load_chip("multibit")).product.conversions_per_mac == 0.25
-    large = roll_up(chips.load_chip("multibit"), "bert-large", 128, 1)
+    assert peak(load_chip("multibit")).product.conversions_per_mac == 0.25
+    large = roll_up(load_chip("multibit"), "bert-large", 128, 1)
     linear = 128 * load_shape("bert-large").matrix_weights
     assert sum(n for (role, _), n in large.events.items() if role == "adc") == linear / 4
 
 
 def test_a_lossless_two_bit_converter_takes_about_21_conversions_per_product():
-    found = roll_up(chips.load_chip("synergy"), "bert-large", 128, 1)
+    found = roll_up(load_chip("synergy"), "bert-large", 128, 1)
     conversions = found.events["adc", "layer.0.query"] / (128 * 1024**2)
     assert conversions == 64 * 8 * math.ceil(128 / 3) / 1024 and 21 < conversions < 22
 
@@ -140,7 +140,7 @@ def test_what_is_idle_pays_by_the_second():
 
 
 def test_vendor_latencies_are_returned_and_other_points_lie_between_them():
-    a100 = chips.load_chip("a100")
+    a100 = load_chip("a100")
     assert roll_up(a100, "bert-large", 128, 1).latency == 1.25e-3
     assert roll_up(a100, "bert-large", 128, 128).time_per_sequence == approx(0.2e-3, rel=0.01)
     macs = {s: 24 * s * (12 * 1024**2 + 2 * s * 1024) for s in (128, 256, 384)}
@@ -148,7 +148,7 @@ def test_vendor_latencies_are_returned_and_other_points_lie_between_them():
     rate = (macs[128] / 1.25e-3) ** (1 - share) * (macs[384] / 2.81e-3) ** share
     assert roll_up(a100, "bert-large", 256, 1).latency == approx(macs[256] / rate)
     assert "estimated" in roll_up(a100, "bert-large", 256, 1).notes[0]
-    tpu = roll_up(chips.load_chip("tpuv4"), "bert-large", 128, 1)
+    tpu = roll_up(load_chip("tpuv4"), "bert-large", 128, 1)
     assert tpu.latency == approx(1.25e-3 * 624 / 275) and "no published latency" in tpu.notes[0]
 
 
@@ -192,13 +192,13 @@ def test_events_of_a_matrix_equal_those_of_the_simulated_array(name, polarity):
 
 @pytest.mark.parametrize("name", CIRCUITS)
 def test_the_breakdown_sums_to_the_total_and_is_events_times_prices(name):
-    found = chips.load_chip(name)
+    found = load_chip(name)
     result = roll_up(found, "bert-base", 64, 4)
     for part in (result.by_component(), result.by_layer(), result.by_step()):
         assert math.fsum(part.values()) == approx(result.joules, rel=1e-12)
     assert math.fsum(result.area_by_role.values()) == approx(result.area, rel=1e-12)
     components = {
-        part.role: chips.resolve(part.component, found.chip.component).at(found.chip.node)
+        part.role: resolve(part.component, found.chip.component).at(found.chip.node)
         for part in found.chip.part
     }
     by_role = {}
@@ -213,7 +213,7 @@ def test_the_breakdown_sums_to_the_total_and_is_events_times_prices(name):
 
 @pytest.mark.parametrize("name", IN_SITU)
 def test_energy_of_a_matrix_is_linear_in_tokens_and_of_attention_in_sequences(name):
-    found = chips.load_chip(name)
+    found = load_chip(name)
     short, long, many = (roll_up(found, "bert-base", s, b) for s, b in ((32, 1), (96, 1), (32, 5)))
     for key, joule in short.energy.items():
         if key[1].endswith(("query", "output", "intermediate")):
@@ -254,7 +254,7 @@ def test_units_by_dimension(name):
     def scaled(energy=1.0, area=1.0, time=1.0):
         content = {"component": {}}
         for part, _ in found.chip.parts:
-            c = chips.resolve(part.component, found.chip.component)
+            c = resolve(part.component, found.chip.component)
             rate = {} if c.delay is None else {"delay_ns": c.delay * time * 1e9}
             content["component"][part.component] = {
                 "kind": c.kind,
@@ -279,7 +279,7 @@ def test_units_by_dimension(name):
             changed["dac"] = changed["dac"] | {"read_time_ns": 100 * time}
             if "mean_conductance_us" in changed["cell"]:
                 changed["cell"] = changed["cell"] | {"mean_conductance_us": 20.5 * energy / time}
-        return roll_up(chips.describe_chip(name, changed), "bert-base", 32, 2)
+        return roll_up(describe_chip(name, changed), "bert-base", 32, 2)
 
     for result, expected in (
         (scaled(energy=3.0), (3, 1, 1)),
@@ -300,7 +300,7 @@ def test_written_attention_and_reloading_pay_for_their_writes():
         written.by_component()["cell-write"] == approx(pulses * 16e-12)
         and "mac" not in written.by_component()
     )
-    digital = roll_up(chips.load_chip("multibit"), "bert-base", 128, 1)
+    digital = roll_up(load_chip("multibit"), "bert-base", 128, 1)
     assert written.area > digital.area
     slow = roll_up(
         edited("multibit", operations={"attention": "written"}, cell={"write_pulses": 20}),
@@ -316,7 +316,7 @@ def test_written_attention_and_reloading_pay_for_their_writes():
         (
             ("part",),
             [
-                *chips.load_chip("multibit").content["part"],
+                *load_chip("multibit").content["part"],
                 {"role": "dram", "level": "chip", "component": "dram-bit", "count": 1},
             ],
         ),
@@ -349,7 +349,7 @@ def test_written_attention_and_reloading_pay_for_their_writes():
 
 
 def test_energy_of_reads_comes_from_the_trace_where_there_is_one():
-    found = chips.load_chip("multibit")
+    found = load_chip("multibit")
     plain = roll_up(found, "bert-base", 16, 1)
     solved = roll_up(found, "bert-base", 16, 1, read_energy={"layer.0.query": 5e-9})
     assert solved.energy["cell", "layer.0.query"] == approx(16 * 5e-9)

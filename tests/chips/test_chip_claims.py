@@ -10,9 +10,9 @@ import pytest
 from chip_cases import approx, fixed_chip
 
 from xbarsim.base.errors import ConfigError
-from xbarsim.chips import chip as chips
 from xbarsim.chips import claims, compare, uncertainty
 from xbarsim.chips.assumptions import Assumption, assumptions, with_assumptions
+from xbarsim.chips.load import load_chip
 from xbarsim.chips.rollup import roll_up
 from xbarsim.report.plots.chips import tornado
 
@@ -136,7 +136,7 @@ def test_whole_numbers_choices_and_prices():
 def test_prices_change_no_event_and_no_time():
     """A chip priced anew from what it was lowered to before is the chip lowered anew."""
     for name in ("synergy", "multibit"):
-        found = chips.load_chip(name)
+        found = load_chip(name)
         space = uncertainty.Space({name: found}, "all-MiniLM-L6-v2", 16, 2)
         known = space.assumptions([name])
         space.figures(name, {})
@@ -154,7 +154,7 @@ def test_no_grid_of_two_structures_goes_beyond_the_ends():
     other value nominal: a
     grid of 21 x 21 against the search, on a small model."""
     labels = "synergy: computation.crossbars", "synergy: dense.read_bits"
-    found = chips.load_chip("synergy")
+    found = load_chip("synergy")
     held = [a.label for a in assumptions(found) if a.label not in labels]
     space = uncertainty.Space({"synergy": found}, "all-MiniLM-L6-v2", 16, 1, held)
     grid = (
@@ -181,7 +181,7 @@ PUBLISHED = [
 def test_ends_of_the_claims_at_batch_one(chip, figure, low, high):
     """No narrower than what was found by hand, and no pair of moves goes beyond."""
     space = uncertainty.Space(
-        {name: chips.load_chip(name) for name in (chip, "synergy")}, "bert-large", 128, 1
+        {name: load_chip(name) for name in (chip, "synergy")}, "bert-large", 128, 1
     )
     result = uncertainty.sweep(space, (chip, "synergy"), uncertainty.Ratio(figure))
     assert result.low <= low * 1.006 and result.high >= high * 0.999
@@ -205,7 +205,7 @@ def test_ends_that_moves_of_one_assumption_missed():
     priced alone.
     """
     space = uncertainty.Space(
-        {name: chips.load_chip(name) for name in ("a100", "synergy")}, "bert-large", 128, 1
+        {name: load_chip(name) for name in ("a100", "synergy")}, "bert-large", 128, 1
     )
     high = space.extreme("synergy", "area_delay", -1)
     a100 = space.extreme("a100", "area_delay", 1)
@@ -217,7 +217,7 @@ def test_ends_that_moves_of_one_assumption_missed():
 def test_a_shared_component_moves_in_both_chips():
     names = ("multibit", "singlebit")
     space = uncertainty.Space(
-        {name: chips.load_chip(name).changed((("idle_fraction",), 0.0)) for name in names},
+        {name: load_chip(name).changed((("idle_fraction",), 0.0)) for name in names},
         "all-MiniLM-L6-v2",
         16,
         1,

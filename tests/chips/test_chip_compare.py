@@ -16,12 +16,11 @@ from chip_by_hand import (
     price,
     small_checkpoint,
 )
-from chip_cases import approx, edited, fixed_chip
+from chip_cases import approx, edited, fixed_chip, lower, peak
 
-from xbarsim.chips import chip as chips
 from xbarsim.chips import compare
-from xbarsim.chips.lowering import lower
-from xbarsim.chips.rollup import peak, roll_up
+from xbarsim.chips.load import load_chip
+from xbarsim.chips.rollup import roll_up
 from xbarsim.chips.schedule import schedule
 
 JOULES = ("programming_energy", "energy_by_component", "energy_by_layer", "energy_by_step")
@@ -57,7 +56,7 @@ def test_every_figure_of_compare(checkpoint, batch, copies):
 
 
 def test_breakdowns_of_compare_in_millijoules(checkpoint):
-    found = chips.load_chip("multibit")
+    found = load_chip("multibit")
     _, joules, hand = expected_figures(found, 1)
     result = roll_up(found, checkpoint, TOKENS, 1)
     header, rows = compare.breakdown([result, result], "component")
@@ -84,9 +83,7 @@ def step_energy(result, step):
 
 
 def test_a_part_that_another_chip_lacks_is_a_dash(checkpoint):
-    results = [
-        roll_up(chips.load_chip(name), checkpoint, TOKENS, 1) for name in ("multibit", "a100")
-    ]
+    results = [roll_up(load_chip(name), checkpoint, TOKENS, 1) for name in ("multibit", "a100")]
     rows = {row[0]: row[1:] for row in compare.breakdown(results, "component")[1]}
     assert rows["adc"][1] == "-" and rows["processor"][0] == "-"
     assert rows["processor"][1] == f"{1e3 * results[1].joules:.4g}"
@@ -102,7 +99,7 @@ def test_files_of_compare_carry_their_units(checkpoint, tmp_path):
     found = edited("multibit", organisation={"replicate": 2})
     _, joules, hand = expected_figures(found, 3, 2)
     result = roll_up(found, checkpoint, TOKENS, 3)
-    processor = roll_up(chips.load_chip("a100"), checkpoint, TOKENS, 3)
+    processor = roll_up(load_chip("a100"), checkpoint, TOKENS, 3)
     as_json, table, parts = compare.write_files([result, processor], tmp_path / "new")
     each = result.latency / 3
     tops = 2 * multiplications() / 1e12
@@ -216,7 +213,7 @@ def test_weights_that_exceed_the_memory_take_more_processors():
     """
     weights = 96 * 12 * 12288**2
     for precision, width in (("int8", 1), ("fp16", 2)):
-        found = chips.load_chip("a100").changed((("precision",), precision))
+        found = load_chip("a100").changed((("precision",), precision))
         result = roll_up(found, "gpt3", 128, 1)
         count = math.ceil(weights * width / (40 * 2**30))
         assert result.chips == count > 1 and result.area == approx(count * 826e-6)
@@ -238,7 +235,7 @@ def test_weights_that_exceed_the_memory_take_more_processors():
 
 def test_every_figure_of_peak():
     """Counts, powers and areas of `multibit` by level; a tile holds 12 units."""
-    found = chips.load_chip("multibit")
+    found = load_chip("multibit")
     own = {"adc": 8, "dac": 1024, "sample-hold": 1024, "cell": 8 * 128 * 128}
     header, rows, lines = compare.peak_table(peak(found))
     assert header == ("of each", "part", "count", "mW", "mm²")
@@ -303,7 +300,7 @@ def test_every_figure_of_peak():
 
 def test_peak_of_a_synergy_chip():
     """One crossbar, and one dense array beside it; neither holds the other."""
-    found = chips.load_chip("synergy")
+    found = load_chip("synergy")
     result = peak(found)
     assert [level.name for level in result.levels] == [
         "crossbar",
@@ -333,10 +330,10 @@ def test_peak_of_a_synergy_chip():
 
 
 def test_notes_of_a_processor_and_of_long_sequences():
-    tpu = roll_up(chips.load_chip("tpuv4"), "bert-base", 513, 1)
+    tpu = roll_up(load_chip("tpuv4"), "bert-base", 513, 1)
     assert tpu.notes == (
-        "no published latency: 1 times the share of its peak that a100 reaches",
         "513 tokens are more than the 512 positions of the model: figures of its layers alone",
+        "no published latency: 1 times the share of its peak that a100 reaches",
         "1 of 192 W while it computes",
     )
 
@@ -345,7 +342,7 @@ def test_rates_of_a_processor_are_held_beyond_what_was_measured():
     """bert-large: 8 tokens at the rate of 128 tokens of batch 1, 512 of batch 256 at that of 384
     of batch 128.
     """
-    a100 = chips.load_chip("a100")
+    a100 = load_chip("a100")
 
     def macs(tokens, batch):
         return batch * 24 * tokens * (12 * 1024**2 + 2 * tokens * 1024)

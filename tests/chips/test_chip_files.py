@@ -4,13 +4,13 @@ import dataclasses
 import tomllib
 
 import pytest
-from chip_cases import approx, edited
+from chip_cases import approx, edited, peak
 
 from xbarsim.base.errors import ConfigError, OutOfRangeError
-from xbarsim.chips import chip as chips
 from xbarsim.chips.assumptions import assumptions, with_assumptions
 from xbarsim.chips.components import adc, dac, library, load_component, parse_component
-from xbarsim.chips.rollup import peak, roll_up
+from xbarsim.chips.load import chip_names, chip_text, load_chip
+from xbarsim.chips.rollup import roll_up
 
 
 def test_every_assumed_value_of_library_and_chips_has_a_range_around_it():
@@ -18,8 +18,8 @@ def test_every_assumed_value_of_library_and_chips_has_a_range_around_it():
         for quantity in component.assumed:
             low, high = component.ranges[quantity]
             assert low <= getattr(component, quantity) <= high and low < high
-    for name in chips.chip_names():
-        found = chips.load_chip(name)
+    for name in chip_names():
+        found = load_chip(name)
         for assumption in assumptions(found):
             ends = [with_assumptions(found, [(assumption, end)]) for end in assumption.ends]
             assert ends[0].content != ends[1].content, assumption.label
@@ -168,23 +168,23 @@ source = "x"
     ],
 )
 def test_mistakes_in_chip_files(tmp_path, name, old, new, message):
-    text = chips.chip_text(name)
+    text = chip_text(name)
     assert old in text
     (tmp_path / "mine.toml").write_text(text)
-    assert chips.load_chip(tmp_path / "mine.toml").name == "mine"
+    assert load_chip(tmp_path / "mine.toml").name == "mine"
     (tmp_path / "mine.toml").write_text(text.replace(old, new, 1))
     with pytest.raises(ConfigError, match=message):
-        chips.load_chip(tmp_path / "mine.toml")
+        load_chip(tmp_path / "mine.toml")
 
 
 def test_a_component_of_ones_own():
     found = edited(
         "multibit", component={"adc-sar-8b-32nm": {"base": "adc-sar-8b-32nm", "energy_pj": 3.3334}}
     )
-    plain = chips.load_chip("multibit")
+    plain = load_chip("multibit")
     one, two = (roll_up(d, "bert-base", 8, 1).by_component()["adc"] for d in (plain, found))
     assert two == approx(2 * one)
-    assert tomllib.loads(chips.chip_text("multibit"))["kind"] == "in-situ"
+    assert tomllib.loads(chip_text("multibit"))["kind"] == "in-situ"
 
 
 @pytest.mark.parametrize("name", ["multibit", "a100"])
@@ -192,7 +192,7 @@ def test_a_sequence_beyond_the_positions_of_the_model_is_said(name):
     def said(sequence):
         return any(
             "512 positions" in note
-            for note in roll_up(chips.load_chip(name), "bert-base", sequence, 1).notes
+            for note in roll_up(load_chip(name), "bert-base", sequence, 1).notes
         )
 
     assert said(513) and not said(512)
@@ -200,10 +200,10 @@ def test_a_sequence_beyond_the_positions_of_the_model_is_said(name):
 
 def test_impossible_requests():
     with pytest.raises(ConfigError, match="no model 'bert-huge'"):
-        roll_up(chips.load_chip("isaac"), "bert-huge", 8, 1)
+        roll_up(load_chip("isaac"), "bert-huge", 8, 1)
     with pytest.raises(OutOfRangeError, match="batch = 0"):
-        roll_up(chips.load_chip("isaac"), "bert-base", 8, 0)
+        roll_up(load_chip("isaac"), "bert-base", 8, 0)
     with pytest.raises(ConfigError, match="room for 1 copies"):
         roll_up(edited("isaac", organisation={"replicate": 99}), "bert-large", 8, 1)
     with pytest.raises(ConfigError, match="is a processor"):
-        peak(chips.load_chip("a100"))
+        peak(load_chip("a100"))

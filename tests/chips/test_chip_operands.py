@@ -5,7 +5,7 @@ layer.
 import pytest
 from chip_cases import approx, edited
 
-from xbarsim.chips import chip as chips
+from xbarsim.chips.load import load_chip
 from xbarsim.chips.rollup import roll_up
 from xbarsim.models.shapes import Shape, load_shape
 
@@ -55,7 +55,7 @@ def test_host_steps_take_every_operand_over_the_link(step):
     """
     first, second, written = operand_lists(SMALL, TOKENS)[step]
     crossing = len(first) + len(written) + (0 if step.endswith("norm") else len(second))
-    for found, bits in ((chips.load_chip("isaac"), 16), (on_the_host("synergy"), 8)):
+    for found, bits in ((load_chip("isaac"), 16), (on_the_host("synergy"), 8)):
         assert moved_bits(found, "link", step) == approx(crossing * bits)
 
 
@@ -68,7 +68,7 @@ def on_the_host(name):
 @pytest.mark.parametrize("step", operand_lists(SMALL, TOKENS))
 def test_steps_on_the_chip_move_every_operand_through_the_buffer(step, name):
     values = sum(len(each) for each in operand_lists(SMALL, TOKENS)[step])
-    assert moved_bits(chips.load_chip(name), "buffer", step) == approx(values * 8)
+    assert moved_bits(load_chip(name), "buffer", step) == approx(values * 8)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_link_energy_of_attention_on_the_host(tokens):
     and GELU; 16 bits each.
     """
     shape, h = load_shape("bert-large"), 1024
-    found = chips.load_chip("isaac")
+    found = load_chip("isaac")
     result = roll_up(found, "bert-large", tokens, 1)
     square = 16 * tokens  # scores of one token
     attention = (2 * h + square) + 2 * square + (square + 2 * h)

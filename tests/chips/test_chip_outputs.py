@@ -13,8 +13,8 @@ from chip_by_hand import (
 from chip_cases import edited
 
 from xbarsim.base.errors import ConfigError, OutOfRangeError, OutputError
-from xbarsim.chips import chip as chips
 from xbarsim.chips import compare
+from xbarsim.chips.load import chip_text, load_chip
 from xbarsim.chips.rollup import roll_up
 
 
@@ -28,7 +28,7 @@ def converter(**values):
 
 
 def test_figures_that_are_no_numbers_stop():
-    parts = [dict(part) for part in chips.load_chip("multibit").content["part"]]
+    parts = [dict(part) for part in load_chip("multibit").content["part"]]
     next(part for part in parts if part["role"] == "shift-add")["count"] = 1e307
     wide = edited("multibit").changed(
         (("part",), parts),
@@ -55,11 +55,9 @@ def test_infinity_is_no_value_of_a_file(key, value):
 
 def test_outputs_never_replace_an_input_nor_half_of_the_old(checkpoint, tmp_path, monkeypatch):
     mine = tmp_path / "mine.toml"
-    mine.write_text(chips.chip_text("multibit"))
+    mine.write_text(chip_text("multibit"))
     refused = run("chip", "compare", mine, "--model", checkpoint, "--picture", mine)
-    assert isinstance(refused.exception, ConfigError) and mine.read_text() == chips.chip_text(
-        "multibit"
-    )
+    assert isinstance(refused.exception, ConfigError) and mine.read_text() == chip_text("multibit")
     claims_file = tmp_path / "claims.json"
     claims_file.write_text("x = 1")
     refused = run("chip", "claims", "--claims", claims_file, "--out", tmp_path)
@@ -78,7 +76,7 @@ def test_outputs_never_replace_an_input_nor_half_of_the_old(checkpoint, tmp_path
     assert done.exit_code == 0 and f"written: {tmp_path / 'bars.png'}" in done.stderr
     assert (tmp_path / "bars.png").stat().st_size > 5000 and not (tmp_path / "bars").exists()
     before = (tmp_path / "o" / "chips.csv").read_text()
-    result = roll_up(chips.load_chip("multibit"), checkpoint, TOKENS, 1)
+    result = roll_up(load_chip("multibit"), checkpoint, TOKENS, 1)
     monkeypatch.setattr(
         compare, "_or_empty", lambda value: (_ for _ in ()).throw(OSError(28, "No space left"))
     )

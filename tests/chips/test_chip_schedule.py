@@ -1,9 +1,9 @@
 """When the steps of a model run: streams, barriers, and a simulation of every token."""
 
 import numpy as np
+from chip_cases import lower
 
-from xbarsim.chips import chip as chips
-from xbarsim.chips.lowering import lower
+from xbarsim.chips.load import load_chip
 from xbarsim.chips.schedule import Stage, schedule
 from xbarsim.models.shapes import load_shape, operations
 
@@ -70,7 +70,7 @@ def test_bidirectional_attention_waits_and_causal_attention_streams():
     assert dict(steps["layer.3.query"].after) == {"layer.2.output_norm": False}
     assert sum(op.macs for op in steps.values()) == shape.matrix_weights + 12 * 2 * 16 * 768
     causal = shape.model_copy(update={"attention": "causal"})
-    chip = chips.load_chip("multibit").chip
+    chip = load_chip("multibit").chip
     assert (
         schedule(lower(chip, causal, 64, 1).stages).latency
         < schedule(lower(chip, shape, 64, 1).stages).latency

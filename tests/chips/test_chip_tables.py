@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from xbarsim import config
 from xbarsim.base.errors import ConfigError
-from xbarsim.chips import chip as chips
 from xbarsim.chips import compare
+from xbarsim.chips.load import chip_names, load_chip
 from xbarsim.chips.rollup import roll_up
 from xbarsim.cli import app as cli
 from xbarsim.report import accuracy_and_cost
@@ -19,7 +19,7 @@ from xbarsim.report.plots.chips import breakdown
 
 
 def test_tables_and_files_say_the_same(tmp_path):
-    results = [roll_up(chips.load_chip(name), "bert-base", 32, 2) for name in ("multibit", "a100")]
+    results = [roll_up(load_chip(name), "bert-base", 32, 2) for name in ("multibit", "a100")]
     as_json, table, parts = compare.write_files(results, tmp_path)
     content, rows = json.loads(as_json.read_text()), list(csv.DictReader(table.open()))
     assert content[0]["energy"] == float(rows[0]["energy (J)"]) == results[0].joules
@@ -46,7 +46,7 @@ def test_commands(tmp_path):
     def xbarsim(*arguments):
         return CliRunner().invoke(cli.app, list(map(str, arguments)))
 
-    assert all(name in xbarsim("chip", "list").stdout for name in chips.chip_names())
+    assert all(name in xbarsim("chip", "list").stdout for name in chip_names())
     text = xbarsim("chip", "show", "synergy").stdout
     (tmp_path / "mine.toml").write_text(text)
     assert (
@@ -90,4 +90,4 @@ def test_the_embedded_study_simulates_the_chips_it_names():
     cases = config.load_study("chips").cases()
     assert [case.chip for _, case in cases] == ["differential", "multibit", "singlebit"]
     for name, case in cases:
-        assert accuracy_and_cost.differences(case, chips.load_chip(case.chip).chip) == (), name
+        assert accuracy_and_cost.differences(case, load_chip(case.chip).chip) == (), name

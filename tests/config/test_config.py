@@ -66,6 +66,18 @@ def test_layer_tables_apply_in_order_to_matching_names():
     assert case.for_layer("layer.0.query").adc.bits == 4
 
 
+def test_a_case_has_a_place_in_a_table():
+    cases = [
+        {"name": "a", "row": "wide", "column": "1"},
+        {"name": "b", "like": "a", "column": "2"},
+        {"name": "c: d"},
+    ]
+    found = [(case.row, case.column) for _, case in config.validate({"case": cases}, "x").cases()]
+    assert found == [("wide", "1"), ("wide", "2"), (None, None)]
+    assert 'row = "wide"' in config.validate({"row": "wide"}, "x").to_toml()
+    assert "row = " not in config.validate({}, "x").to_toml()
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -80,6 +92,12 @@ def test_layer_tables_apply_in_order_to_matching_names():
         ({"dac": {"encoding": "bit_serial", "bits": "ideal"}}, ("bit_serial", "ideal")),
         ({"adc": {"range": "unit"}}, ("unit", "slices")),
         ({"case": [{"name": "a"}, {"name": "a"}]}, ("same name",)),
+        ({"case": [{"name": "a", "column": "x"}]}, ("case 'a'", "column = 'x' but no row")),
+        ({"case": [{"name": "a", "row": ""}]}, ("case 'a'", "row")),
+        (
+            {"case": [{"name": k, "row": "r", "column": "c"} for k in "ab"]},
+            ("cases 'a' and 'b'", "row = 'r'", "column = 'c'"),
+        ),
         ({"case": [{"name": "a/b"}]}, ("a/b",)),
         (
             {"case": [{"name": "a", "like": "b"}, {"name": "b"}]},

@@ -16,10 +16,11 @@ from scipy import stats
 from xbarsim import Crossbar
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError, ValidRangeWarning
 from xbarsim.config.study import validate
-from xbarsim.devices.ageing import BOLTZMANN_EV
+from xbarsim.devices.conditions import BOLTZMANN_EV, FOLLOWS, Effect
 from xbarsim.devices.file import DeviceFile
-from xbarsim.devices.model import EFFECTS, DeviceModel, Programmed
+from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.presets import device_names, load_device
+from xbarsim.devices.programmed import Programmed
 from xbarsim.devices.streams import Streams
 
 LEVEL = 0.01
@@ -40,7 +41,7 @@ def device(**tables):
     content = copy.deepcopy(BASE)
     for name, table in tables.items():
         content[name] = content.get(name, {"source": "test"}) | table
-    return DeviceModel("test", DeviceFile.model_validate(content), frozenset(EFFECTS))
+    return DeviceModel("test", DeviceFile.model_validate(content), frozenset(Effect))
 
 
 def write(model, target=TARGET, seed=1):
@@ -490,10 +491,10 @@ def test_numbers_depend_on_seed_matrix_tile_and_purpose_alone():
     )
 
 
-@pytest.mark.parametrize("effect", sorted(EFFECTS))
+@pytest.mark.parametrize("effect", sorted(FOLLOWS))
 def test_switches_of_a_study(effect):
     """An effect that is not named follows its group; one that is named does not."""
-    model, group = load_device("ideal"), EFFECTS[effect]
+    model, group = load_device("ideal"), FOLLOWS[effect]
     others = {"programming": False, "read_noise": False}
     assert model.in_study(validate({"effects": others | {effect: True}}, "test")).effects >= {
         effect

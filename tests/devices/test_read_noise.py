@@ -12,9 +12,11 @@ from scipy import integrate, signal, stats
 
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.devices import read_noise
+from xbarsim.devices.conditions import Effect
 from xbarsim.devices.file import DeviceFile
-from xbarsim.devices.model import EFFECTS, DeviceModel, Programmed
+from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.presets import load_device
+from xbarsim.devices.programmed import Programmed
 from xbarsim.devices.streams import Streams
 
 LEVEL = 0.01
@@ -36,7 +38,7 @@ def device(**tables):
     content = copy.deepcopy(BASE)
     for name, table in tables.items():
         content[name] = {"source": "test"} | table
-    return DeviceModel("test", DeviceFile.model_validate(content), frozenset(EFFECTS))
+    return DeviceModel("test", DeviceFile.model_validate(content), frozenset(Effect))
 
 
 def cells_at(read_us, target_us=None, achieved_us=None):

@@ -18,7 +18,8 @@ from xbarsim.hardware import products
 from xbarsim.hardware.build import chip_seed, program_arrays
 from xbarsim.models import int8
 from xbarsim.models.batches import pad
-from xbarsim.models.checkpoint import load_bert, load_tokenizer
+from xbarsim.models.bert_checkpoint import load_bert
+from xbarsim.models.checkpoint import load_tokenizer
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report import summary as aggregate
 from xbarsim.studies import run as runner

@@ -15,7 +15,7 @@ from xbarsim.config.study import validate
 from xbarsim.hardware import functions
 from xbarsim.models import operations
 from xbarsim.models.batches import pad
-from xbarsim.models.checkpoint import load_bert
+from xbarsim.models.bert_checkpoint import load_bert
 
 
 def exact_gelu(x):

@@ -14,7 +14,8 @@ from tiny import make_tiny_bert, make_tiny_mpnet
 
 from xbarsim.base.errors import CheckpointError, OutOfRangeError, ShapeError
 from xbarsim.models.batches import pad
-from xbarsim.models.checkpoint import load_bert, load_tokenizer
+from xbarsim.models.bert_checkpoint import load_bert
+from xbarsim.models.checkpoint import load_tokenizer
 from xbarsim.models.graph import Kind
 
 

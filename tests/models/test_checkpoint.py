@@ -9,7 +9,8 @@ from tiny import make_tiny_bert
 
 from xbarsim.base.errors import CheckpointError
 from xbarsim.models.batches import pad
-from xbarsim.models.checkpoint import load_bert, load_tokenizer
+from xbarsim.models.bert_checkpoint import load_bert
+from xbarsim.models.checkpoint import load_tokenizer
 
 
 @pytest.fixture

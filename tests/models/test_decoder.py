@@ -110,7 +110,7 @@ REFUSED = {
     "window": ({"model_type": "mistral", "sliding_window": 16}, "sliding_window is 16 of 64"),
     "act": ({"hidden_act": "mish"}, "hidden_act is 'mish'"),
     "layers": ({"num_hidden_layers": 1}, "tensors have no place in llama with 1 layers"),
-    "more layers": ({"num_hidden_layers": 3}, "'layer.2.query.weight' is missing"),
+    "more layers": ({"num_hidden_layers": 3}, "'layer.2.attention_norm.weight' is missing"),
     "heads": ({"num_key_value_heads": 4}, "6 is not a multiple of num_key_value_heads 4"),
     "width": ({"intermediate_size": 41}, "the configuration asks for"),
     "vocabulary": ({"vocab_size": 97}, "the configuration asks for"),

@@ -18,11 +18,10 @@ from chip_by_hand import (
     printed_by_hand,
     run,
 )
-from chip_cases import approx
+from chip_cases import approx, lower
 
 from xbarsim.base.errors import TraceError
-from xbarsim.chips import chip as chips
-from xbarsim.chips.lowering import lower
+from xbarsim.chips.load import load_chip
 from xbarsim.chips.schedule import schedule
 from xbarsim.config.study import validate
 from xbarsim.report import accuracy_and_cost, summary
@@ -39,7 +38,7 @@ def layer(matrix, inputs, outputs):
 
 def small_summary(path="runs/x.h5", heads=4, chip=None, **tables):
     """A summary of the matrices of SMALL with 10 sentences of 6 tokens."""
-    multibit = chips.load_chip("multibit").chip
+    multibit = load_chip("multibit").chip
     content = {
         "mapping": multibit.mapping.model_dump(),
         "dac": multibit.dac.model_dump(),
@@ -91,7 +90,7 @@ def test_every_figure_of_the_joined_table(batch):
     """The table of `report --chip`: the array energy is that of the trace, 5 nJ per token and
     matrix.
     """
-    found = chips.load_chip("multibit")
+    found = load_chip("multibit")
     hand = multibit_by_hand(found, batch)
     latency = schedule(lower(found.chip, SMALL, TOKENS, batch).stages).of(batch)
     joules = sum(
@@ -166,7 +165,7 @@ def test_a_chip_of_another_organisation_is_marked():
 
 
 def differing(name, **tables):
-    multibit = chips.load_chip(name).chip
+    multibit = load_chip(name).chip
     content = {
         "mapping": multibit.mapping.model_dump(),
         "dac": multibit.dac.model_dump(),
@@ -200,13 +199,13 @@ def test_what_a_case_and_a_chip_do_not_share(tables, expected):
 
 def test_what_pairs_and_computation_crossbars_do_not_share():
     assert differing("differential") == ()
-    pair = chips.load_chip("differential").chip
+    pair = load_chip("differential").chip
     assert pair.mapping.sign == "pair"
     other = "digital" if pair.mapping.subtraction == "analog" else "analog"
     assert differing("differential", mapping={"subtraction": other}) == (
         f"mapping.subtraction {other}/{pair.mapping.subtraction}",
     )
-    synergy = chips.load_chip("synergy").chip
+    synergy = load_chip("synergy").chip
     like = {"products": {"weights": "computation", "attention": "computation"}}
     assert accuracy_and_cost.differences(validate(like, "case"), synergy) == ()
     changed = {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from xbarsim.devices.model import Programmed
 from xbarsim.devices.presets import load_device
+from xbarsim.devices.programmed import Programmed
 from xbarsim.report.plots import devices
 
 SPREAD = "with spread, relaxation, drift"

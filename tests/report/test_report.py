@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import tomli_w
 
 from xbarsim.report import text as report
 from xbarsim.report.summary import (
@@ -67,7 +68,7 @@ CASE = PathSummary(
     chips_low=0.115,
     chips_high=1.385,
     change=(-0.05, -0.1, 0.025),
-    study="of the case",
+    study='name = "of the case"',
 )
 SECOND = replace(
     CASE,
@@ -185,13 +186,22 @@ def test_a_long_name_widens_its_column():
     assert len("analog: " + 40 * "n") + 1 + 16 == row.index("75.00") + 5
 
 
+def placed(name):
+    """Study of a case at "ROW: COLUMN"; of a name without a colon in no table."""
+    row, _, column = name.partition(": ")
+    return tomli_w.dumps({"row": row, "column": column}) if column else ""
+
+
 def grid_of(*names):
-    cases = tuple(replace(SECOND, name=name, value=0.01 * k) for k, name in enumerate(names))
+    cases = tuple(
+        replace(SECOND, name=str(k), value=0.01 * k, study=placed(name))
+        for k, name in enumerate(names)
+    )
     lines = report.render(replace(SUMMARY, cases=cases)).splitlines()
     return lines[7:] if lines[7].startswith("accuracy x 100 ") else []
 
 
-def test_cases_named_row_and_column_are_a_table():
+def test_cases_with_a_row_and_a_column_are_a_table():
     grid = grid_of("one: a", "one: b", "two: a", "two: b")
     assert grid[:6] == [
         "accuracy x 100              a                         b",
@@ -214,8 +224,14 @@ def test_cases_named_row_and_column_are_a_table():
         tuple(f"{row}: {column}" for row in "xy" for column in "abcde"),
     ],
 )
-def test_other_names_are_no_table(names):
+def test_other_places_are_no_table(names):
     assert grid_of(*names) == []
+
+
+def test_names_are_just_names():
+    cases = [replace(SECOND, name=name) for name in ("one: a", "one: b", "two: a", "two: b")]
+    lines = report.render(replace(SUMMARY, cases=tuple(cases))).splitlines()
+    assert not any(line.startswith("accuracy x 100 ") for line in lines)
 
 
 def test_every_column_of_the_files(tmp_path):

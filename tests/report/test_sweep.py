@@ -13,6 +13,10 @@ from xbarsim.report.summary import PathSummary, Summary
 
 
 def case(name, value, chips=(), **tables):
+    """A case that a test calls "ROW: COLUMN" has these keys."""
+    row, _, column = name.partition(": ")
+    if column:
+        tables |= {"row": row, "column": column}
     over = (min(chips) - 0.1, max(chips) + 0.1) if chips else (None, None)
     return PathSummary(
         name,

@@ -103,10 +103,10 @@ def test_one_weight_that_is_no_number_is_refused(tmp_path, value):
 
 @pytest.mark.parametrize("value", [-1, 0, "1e-12", True, float("inf"), float("nan"), None])
 def test_an_epsilon_that_is_none_is_refused(tmp_path, value):
-    from xbarsim.models import checkpoint
+    from xbarsim.models import bert_checkpoint
 
     with pytest.raises(CheckpointError, match="layer_norm_eps is"):
-        checkpoint.load_bert(make_tiny_bert(tmp_path / "m", classes=2, layer_norm_eps=value))
+        bert_checkpoint.load_bert(make_tiny_bert(tmp_path / "m", classes=2, layer_norm_eps=value))
 
 
 def test_an_overflow_in_the_digital_path_names_its_layer(tmp_path):

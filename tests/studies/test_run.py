@@ -15,9 +15,9 @@ import pytest
 from tiny import SENTENCES, make_tiny_place, tiny_study
 
 from xbarsim.base.errors import ConfigError, OutOfRangeError, TraceError
-from xbarsim.chips import chip
+from xbarsim.chips.load import chip_text
 from xbarsim.config.study import load_study
-from xbarsim.models import checkpoint, int8
+from xbarsim.models import bert_checkpoint, int8
 from xbarsim.models.graph import Kind
 from xbarsim.models.network import embed
 from xbarsim.report import accuracy_and_cost
@@ -384,7 +384,7 @@ def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
     """A case that is the chip takes its array energy from the circuit solve; another is marked as
     different.
     """
-    text = chip.chip_text("differential").replace(
+    text = chip_text("differential").replace(
         "word_lines = 128\nbit_lines = 128", "word_lines = 16\nbit_lines = 16"
     )
     (place / "small.toml").write_text(
@@ -399,7 +399,7 @@ def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
     )
     own = accuracy_and_cost.join([summary])
     assert [(row.case, row.result.chip, row.differs) for row in own] == [("chip", "small", ())]
-    heads = checkpoint.load_bert(place / "model").config.heads
+    heads = bert_checkpoint.load_bert(place / "model").config.heads
     scores = [
         count
         for (role, stage), count in own[0].result.events.items()

@@ -7,7 +7,8 @@ import pytest
 from tiny import make_tiny_bert
 
 from xbarsim.base.errors import TaskError
-from xbarsim.models.checkpoint import load_bert, load_tokenizer
+from xbarsim.models.bert_checkpoint import load_bert
+from xbarsim.models.checkpoint import load_tokenizer
 from xbarsim.studies import prepare
 from xbarsim.tasks.task import Task, notes_on
 

@@ -22,8 +22,8 @@ from xbarsim.base.array_types import Floats, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.workers import one_blas_thread
 from xbarsim.config.study import Study, load_study, validate
-from xbarsim.devices.model import Programmed
 from xbarsim.devices.presets import load_device
+from xbarsim.devices.programmed import Programmed
 
 # Keys of a study that say something about one matrix; the others need a model or are not in-situ.
 KEYS = ("name", "seed", "device", "mapping", "wires", "dac", "adc", "effects", "layer")
@@ -104,10 +104,11 @@ class AnalogMatrix:
     ) -> None:
         weight = _matrix("weight", weight, "(outputs, inputs)")
         samples = _matrix("samples", samples, f"(samples, {weight.shape[1]})", weight.shape[1])
-        chosen = _study(study)
-        seed = _whole("seed", chosen.seed if seed is None else seed)
-        chosen = chosen.model_copy(update={"seed": seed})
-        chosen = chosen.for_layer(name)
+        given = _study(study)
+        if seed is None:
+            seed = given.seed
+        seeded = given.model_copy(update={"seed": _whole("seed", seed)})
+        chosen: Study = seeded.for_layer(name)
         if chosen.products.weights != "in_situ":
             raise ConfigError(
                 f'study {chosen.name}: products.weights is not "in_situ" for {name!r}; an '
@@ -132,7 +133,9 @@ class AnalogMatrix:
 
     def _set(self, plan: MatrixPlan, cells: tuple[Programmed, ...], samples: Singles) -> None:
         """Solve the wires of programmed cells, and fit the converters to the samples."""
-        self._plan, self._cells, self._samples = plan, cells, samples
+        self._plan = plan
+        self._cells = cells
+        self._samples = samples
         with one_blas_thread():
             self._array = with_ranges(solve_matrix(plan, cells), samples)
 
@@ -247,7 +250,7 @@ def _matrix(
     name: str, value: ArrayLike, wanted: str, width: int | None = None, least: int = 1
 ) -> Floats:
     """A finite matrix within the range of float32, of `width` columns and at least `least` rows."""
-    matrix = numbers(name, value)
+    matrix: Floats = numbers(name, value)
     fits = matrix.ndim == 2 and matrix.shape[1] == (width or matrix.shape[1])
     if not fits or len(matrix) < least or matrix.shape[1] < 1:
         raise ShapeError(f"{name} has shape {matrix.shape}; allowed: {wanted}")
@@ -273,11 +276,12 @@ def _study(study: Study | Mapping[str, Any] | str | Path) -> Study:
         return study
     if isinstance(study, Mapping):
         _check_keys(study)
-        found = validate(dict(study), "study")
+        found: Study = validate(dict(study), "study")
         found.check_layers()
         return found
     if isinstance(study, str | Path):
-        return load_study(study)
+        named: Study = load_study(study)
+        return named
     raise ConfigError(
         f"study is a {type(study).__name__}; allowed: a Study, the name or file of one, or a "
         "dictionary of tables"

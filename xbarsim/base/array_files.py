@@ -5,10 +5,13 @@ whole or not at all.
 import codecs
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError, ShapeError
 from xbarsim.base.files import replacing
 
@@ -24,22 +27,25 @@ KINDS = {
 }
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
+Arrays = Mapping[str, tuple[ArrayLike, str]]  # {name: (array, unit)}
+
 # Text of a number that only the part behind a decimal comma can be: 05, 000012, or digits before
 # an exponent.
 _FRACTION = re.compile(r"0\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+")
 _WHOLE = re.compile(r"[-+]?\d+")
 
 
-def numbers(name, value, unit=""):
+def numbers(name: str, value: object, unit: str = "") -> Floats:
     """`value` as a float64 array; complex, masked, text, dates and objects are refused, not cast.
 
     Raises
     ------
     ShapeError : no array of real numbers
     """
-    wanted = f"; give real numbers in {unit}" if unit else "; give real numbers"
-    parts = value if isinstance(value, (list, tuple)) else ()
-    if np.ma.isMaskedArray(value) or any(np.ma.isMaskedArray(part) for part in parts):
+    wanted = "; give real numbers"
+    if unit:
+        wanted += f" in {unit}"
+    if _is_masked(value):
         raise ShapeError(f"{name} is a masked array: fill its masked entries first{wanted}")
     try:
         array = np.asarray(value)
@@ -50,7 +56,14 @@ def numbers(name, value, unit=""):
     return array.astype(np.float64)
 
 
-def read_array(name):
+def _is_masked(value: object) -> bool:
+    """Whether a value, or a part of a list, is a masked array."""
+    if isinstance(value, (list, tuple)):
+        return any(np.ma.isMaskedArray(part) for part in value)
+    return bool(np.ma.isMaskedArray(value))
+
+
+def read_array(name: str | Path) -> Floats:
     """The numbers of a file as float64; of HDF5 the only data set, or the one of FILE:DATASET.
 
     A CSV file of one column is a vector.
@@ -63,10 +76,12 @@ def read_array(name):
     array = _read(name)
     if array.ndim not in (1, 2):
         raise ShapeError(f"{name} has shape {array.shape}; allowed: a vector or a matrix")
-    return array[:, 0] if _is_text(name) and array.shape[1] == 1 else array
+    if _is_text(name) and array.shape[1] == 1:
+        return array[:, 0]
+    return array
 
 
-def read_matrix(name):
+def read_matrix(name: str | Path) -> Floats:
     """As `read_array`, but a matrix: a CSV file of one column has one column, one of one line has
     one row.
     """
@@ -76,25 +91,29 @@ def read_matrix(name):
     return array
 
 
-def read_number_or_array(text):
+def read_number_or_array(text: str) -> float | Floats:
     """A number as it stands, or the array or number of a file."""
     try:
         return float(text)
     except ValueError:
         array = _read(text)
-        return float(array) if array.ndim == 0 else read_array(text)
+    if array.ndim == 0:
+        return float(array)
+    return read_array(text)
 
 
-def read_number_or_matrix(text):
+def read_number_or_matrix(text: str) -> float | Floats:
     """A number as it stands, or the matrix or number of a file."""
     try:
         return float(text)
     except ValueError:
         array = _read(text)
-        return float(array) if array.ndim == 0 else read_matrix(text)
+    if array.ndim == 0:
+        return float(array)
+    return read_matrix(text)
 
 
-def read_vectors(name, length):
+def read_vectors(name: str | Path, length: int) -> Floats:
     """One vector of `length` numbers, or a batch (b, length) of them; a data set that is one
     number stays one.
 
@@ -104,33 +123,41 @@ def read_vectors(name, length):
     array = _read(name)
     if _is_text(name) and array.shape[1] == 1 and length != 1:
         array = array[:, 0]
-    return array[0] if array.ndim == 2 and len(array) == 1 else array
+    if array.ndim == 2 and len(array) == 1:
+        one: Floats = array[0]
+        return one
+    return array
 
 
-def place_of(name):
+def place_of(name: str | Path) -> tuple[Path, str]:
     """(path of the file, name of the data set or "") of FILE or FILE:DATASET."""
     if Path(name).exists():
         return Path(name), ""
     text, _, dataset = str(name).rpartition(":")
-    return (
-        (Path(text), dataset)
-        if text and Path(text).suffix in (".h5", ".hdf5")
-        else (Path(name), "")
-    )
+    if text and Path(text).suffix in (".h5", ".hdf5"):
+        return Path(text), dataset
+    return Path(name), ""
 
 
-def _is_text(name):
-    return place_of(name)[0].suffix == ".csv"
+def _is_text(name: str | Path) -> bool:
+    path, _ = place_of(name)
+    return path.suffix == ".csv"
 
 
-def _read(name):
-    path, dataset = place_of(name)
-    if not path.is_file():
-        raise ConfigError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+def _check_suffix(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise ConfigError(
             f"{path}: suffix {path.suffix!r} is not known; allowed: {', '.join(SUFFIXES)}"
         )
+
+
+def _read(name: str | Path) -> Floats:
+    path, dataset = place_of(name)
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file")
+    if not path.is_file():
+        raise ConfigError(f"{path}: not a file")
+    _check_suffix(path)
     try:
         if path.suffix == ".npy":
             array = np.load(path, allow_pickle=False)
@@ -145,11 +172,12 @@ def _read(name):
     return numbers(str(name), array)
 
 
-def _read_csv(path):
+def _read_csv(path: Path) -> Floats:
     """(rows, columns) of numbers separated by commas; lines that start with # and empty ones are
     skipped.
     """
-    rows, texts = [], []
+    rows: list[list[float]] = []
+    texts: list[list[str]] = []
     for number, line in enumerate(_text_of(path).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -177,13 +205,15 @@ def _read_csv(path):
     return np.array(rows)
 
 
-def _text_of(path):
+def _text_of(path: Path) -> str:
     content = path.read_bytes()
-    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
-    return content.decode(encoding)
+    for mark, encoding in MARKS.items():
+        if content.startswith(mark):
+            return content.decode(encoding)
+    return content.decode("utf-8")
 
 
-def _has_decimal_commas(rows):
+def _has_decimal_commas(rows: list[list[str]]) -> bool:
     """Whether each two cells are the two sides of a decimal comma: whole numbers, and some that
     only follow one.
     """
@@ -198,14 +228,17 @@ def _has_decimal_commas(rows):
     return any(_FRACTION.fullmatch(cell) for cell in behind)
 
 
-def _read_hdf5(path, dataset):
+def _read_hdf5(path: Path, dataset: str) -> object:
     import h5py
 
     with h5py.File(path, "r") as file:
-        names = []
-        file.visititems(
-            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
-        )
+        names: list[str] = []
+
+        def note(name: str, item: object) -> None:
+            if isinstance(item, h5py.Dataset):
+                names.append(name)
+
+        file.visititems(note)
         if not dataset and len(names) != 1:
             raise ConfigError(
                 f"{path} holds {len(names)} data sets; "
@@ -216,18 +249,17 @@ def _read_hdf5(path, dataset):
         return file[dataset or names[0]][()]
 
 
-def write_arrays(path, arrays, attributes=None):
+def write_arrays(
+    path: str | Path, arrays: Arrays, attributes: Mapping[str, object] | None = None
+) -> Path:
     """Write {name: (array, unit)} to one HDF5 file, or the first of them to .npy or .csv; returns
     the path.
 
     attributes : {name: value} of the HDF5 file, what it is and where it comes from
     """
     path = Path(path)
-    first = next(iter(arrays.values()))[0]
-    if path.suffix not in SUFFIXES:
-        raise ConfigError(
-            f"{path}: suffix {path.suffix!r} is not known; allowed: {', '.join(SUFFIXES)}"
-        )
+    first, _ = next(iter(arrays.values()))
+    _check_suffix(path)
     with replacing(path, "wb") as file:
         if path.suffix == ".npy":
             np.save(file, first)
@@ -238,7 +270,7 @@ def write_arrays(path, arrays, attributes=None):
     return path
 
 
-def _hdf5(arrays, attributes):
+def _hdf5(arrays: Arrays, attributes: Mapping[str, object]) -> bytes:
     """Bytes of an HDF5 file: made in memory, because a full disk ends HDF5 in a crash."""
     import h5py
 
@@ -248,21 +280,3 @@ def _hdf5(arrays, attributes):
         for name, (array, unit) in arrays.items():
             file.create_dataset(name, data=array, track_times=False).attrs["unit"] = unit
     return image.getvalue()
-
-
-def refuse_overwriting(written, read):
-    """Refuse files to write, {option: path or None}, that are read, {option: name or None}, or
-    written twice.
-    """
-    seen = {
-        place_of(name)[0].resolve(): option for option, name in read.items() if name is not None
-    }
-    for option, path in written.items():
-        if path is None:
-            continue
-        resolved = Path(path).resolve()
-        if resolved in seen:
-            raise ConfigError(
-                f"{option} {path} is the file of {seen[resolved]}; choose another name"
-            )
-        seen[resolved] = option

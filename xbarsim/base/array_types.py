@@ -2,10 +2,11 @@
 docstrings.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats: TypeAlias = NDArray[np.float64]  # quantities in SI units
 Singles: TypeAlias = NDArray[np.float32]  # weights and activations of models
@@ -17,3 +18,4 @@ Keys: TypeAlias = NDArray[np.uint64]  # of counter-based random streams
 AnyIntegers: TypeAlias = NDArray[np.integer[Any]]  # of any width
 Booleans: TypeAlias = NDArray[np.bool_]
 AnyArray: TypeAlias = NDArray[Any]  # numbers of any kind
+Vectors: TypeAlias = Sequence[ArrayLike] | AnyArray  # one vector, or several of any lengths

@@ -38,9 +38,18 @@ class ConvergenceError(XbarsimError, RuntimeError):
     iterations : int
     """
 
-    def __init__(self, message, *, iterate=None, residual=float("nan"), iterations=0):
+    def __init__(
+        self,
+        message: str,
+        *,
+        iterate: object = None,
+        residual: float = float("nan"),
+        iterations: int = 0,
+    ) -> None:
         super().__init__(message)
-        self.iterate, self.residual, self.iterations = iterate, residual, iterations
+        self.iterate = iterate
+        self.residual = residual
+        self.iterations = iterations
 
 
 class TraceError(XbarsimError):

@@ -3,13 +3,15 @@ one."""
 
 import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from xbarsim.base.errors import ConfigError, OutputError
 
 
 @contextlib.contextmanager
-def replacing(path, mode="w", **options):
+def replacing(path: str | Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
     """Open a file beside `path`, and rename it to `path` when the block ends without an error.
 
     A device or a pipe, such as /dev/stdout, is written as it is; of a link the file it leads to is
@@ -51,23 +53,35 @@ def replacing(path, mode="w", **options):
             beside.unlink(missing_ok=True)
 
 
-def refuse_input(option, out, inputs):
-    """Refuse an output that is one of the inputs.
+def refuse_overwriting(
+    written: Iterable[tuple[str, str | Path | None]], read: Iterable[str | Path | None]
+) -> None:
+    """Refuse outputs of a command that are one of its inputs, or one file twice.
 
     Parameters
     ----------
-    option : str, what the command line calls the output
-    out : path or None
-    inputs : paths or names; those that are no files are passed over
+    written : [(what the command line calls the output, path or None)]
+    read : paths or names; those that are no files are passed over
 
     Raises
     ------
     ConfigError
     """
-    if out is None or not Path(out).exists():
-        return
-    for given in inputs:
-        if Path(given).exists() and Path(out).samefile(given):
+    inputs = {Path(name).resolve() for name in read if name is not None and Path(name).exists()}
+    seen: dict[Path, str] = {}
+    for option, path in written:
+        if path is None:
+            continue
+        place = Path(path).resolve()
+        if any(_is_same(place, given) for given in inputs):
             raise ConfigError(
-                f"{option} {out} is an input of this command and would be lost; name another file"
+                f"{option} {path} is an input of this command and would be lost; choose another name"
             )
+        if place in seen:
+            raise ConfigError(f"{option} {path} is the file of {seen[place]}; choose another name")
+        seen[place] = option
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, hard links included."""
+    return one.exists() and one.samefile(other)

@@ -7,11 +7,16 @@ was edited, or one of the same name in another directory, is never taken for wha
 import importlib.resources
 import tomllib
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from xbarsim.base.errors import ConfigError
+
+Content = dict[str, Any]  # tables of a TOML file, by name
+Form = TypeVar("Form")
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,12 @@ class Presets:
     kind: str
     folder: str
 
-    def names(self):
+    def names(self) -> list[str]:
         """Names of those that come with xbarsim, sorted."""
         names = [entry.name for entry in self._folder().iterdir()]
         return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
-    def text(self, name_or_path):
+    def text(self, name_or_path: str | Path) -> str:
         """The TOML text of a file, or else of a name.
 
         Raises
@@ -47,31 +52,31 @@ class Presets:
             )
         return read_text(self._folder().joinpath(f"{name}.toml"), f"{self.kind} {name}")
 
-    def content(self, name_or_path):
+    def content(self, name_or_path: str | Path) -> Content:
         """The tables of a file, or else of a name; see `text` and `parse` for what is refused."""
         return parse(self.text(name_or_path), f"{self.kind} file {name_or_path}")
 
-    def load(self, form, name_or_path):
+    def load(self, form: type[Form], name_or_path: str | Path) -> Form:
         """The content, validated; see `validated`."""
         return validated(form, self.content(name_or_path), f"{self.kind} file {name_or_path}")
 
-    def label(self, name_or_path):
+    def label(self, name_or_path: str | Path) -> str:
         """What results call it: the name, or that of the file without its suffix."""
         path = Path(name_or_path)
         if str(name_or_path) in self.names() and not path.is_file():
             return str(name_or_path)
         return path.stem
 
-    def _folder(self):
+    def _folder(self) -> Traversable:
         return importlib.resources.files("xbarsim.data").joinpath(self.folder)
 
 
-def packaged(name):
+def packaged(name: str) -> Content:
     """Tables of one of xbarsim's own data files, such as "wires.toml"."""
     return parse(read_text(importlib.resources.files("xbarsim.data").joinpath(name), name), name)
 
 
-def read_text(path, where):
+def read_text(path: Traversable | Path, where: str) -> str:
     """Text of a file; `where` names it in the error.
 
     Raises
@@ -88,7 +93,7 @@ def read_text(path, where):
         raise ConfigError(f"{where} cannot be read: {error.strerror or error}") from None
 
 
-def parse(text, where):
+def parse(text: str, where: str) -> Content:
     """Tables of a TOML text; `where` names its origin in the error."""
     try:
         return tomllib.loads(text)
@@ -96,7 +101,7 @@ def parse(text, where):
         raise ConfigError(f"{where} is not a TOML file: {error}") from None
 
 
-def validated(form, content, where):
+def validated(form: type[Form], content: object, where: str) -> Form:
     """A pydantic table of plain content.
 
     form : a model class, or any type that pydantic validates
@@ -111,18 +116,24 @@ def validated(form, content, where):
         raise ConfigError(f"{where}: {describe(error)}") from None
 
 
-def describe(error):
+ALTERNATIVES = ("literal[", "constrained-")  # in the place of an error, of a union of types
+
+
+def describe(error: ValidationError) -> str:
     """One line for a pydantic ValidationError: every key, what is wrong, what was given."""
     parts = []
     for item in error.errors():
         parts_of_key = [str(part) for part in item["loc"]]
-        key = ".".join(p for p in parts_of_key if not p.startswith(("literal[", "constrained-")))
+        key = ".".join(part for part in parts_of_key if not part.startswith(ALTERNATIVES))
         if item["type"] == "extra_forbidden":
             parts.append(f"unknown key {key!r}; remove it or correct its spelling")
         else:
             message = item["msg"].removeprefix("Value error, ")
             message = message[:1].lower() + message[1:]
-            too_long = isinstance(item["input"], dict)
-            given = "" if too_long else f" = {item['input']!r}"
-            parts.append(f"{key}{given}: {message}" if key or given else message)
+            given = ""
+            if not isinstance(item["input"], dict):  # which would be too long
+                given = f" = {item['input']!r}"
+            if key or given:
+                message = f"{key}{given}: {message}"
+            parts.append(message)
     return "; ".join(dict.fromkeys(parts))

@@ -2,9 +2,18 @@
 J, m²).
 """
 
-MEGA, KILO, MILLI, MICRO, NANO, PICO, FEMTO = 1e6, 1e3, 1e-3, 1e-6, 1e-9, 1e-12, 1e-15
+import math
+
+MEGA = 1e6
+KILO = 1e3
+MILLI = 1e-3
+MICRO = 1e-6
+NANO = 1e-9
+PICO = 1e-12
+FEMTO = 1e-15
 MICROSIEMENS = 1e-6
-SQUARE_MICROMETRE, SQUARE_MILLIMETRE = 1e-12, 1e-6
+SQUARE_MICROMETRE = 1e-12
+SQUARE_MILLIMETRE = 1e-6
 
 _PREFIXES = (
     (1e-18, "a"),
@@ -21,34 +30,49 @@ _PREFIXES = (
 )
 
 
-def engineering(value, unit, digits=3):
+def engineering(value: float, unit: str, digits: int = 3) -> str:
     """`engineering(2.5e-9, "J")` -> `"2.5 nJ"`: a value with an SI prefix, for messages and tables."""
     magnitude = abs(value)
-    if magnitude == 0 or magnitude != magnitude or magnitude == float("inf"):
+    if magnitude == 0 or not math.isfinite(magnitude):
         return f"{value:g} {unit}"
-    scale, prefix = next(((s, p) for s, p in reversed(_PREFIXES) if magnitude >= s), _PREFIXES[0])
+    scale, prefix = _prefix_of(magnitude)
     return f"{value / scale:.{digits}g} {prefix}{unit}"
 
 
-def prefixed(value, unit):
+def _prefix_of(magnitude: float) -> tuple[float, str]:
+    """The largest SI prefix that is not above a magnitude, or the smallest of all."""
+    for scale, prefix in reversed(_PREFIXES):
+        if magnitude >= scale:
+            return scale, prefix
+    return _PREFIXES[0]
+
+
+def prefixed(value: float, unit: str) -> tuple[float, str]:
     """(scale, text): the SI prefix that suits a value, such as (1e-6, "µS"); ("S²" squares it,
     (1e-12, "µS²")).
     """
-    power = 2 if unit.endswith("²") else 1
+    if unit == "1":
+        return 1.0, ""
+    power = 1
+    if unit.endswith("²"):
+        power = 2
     magnitude = abs(value) ** (1 / power)
-    if not unit or unit == "1" or "/" in unit or not 0 < magnitude < float("inf"):
-        return 1.0, "" if unit == "1" else unit
-    scale, prefix = next(((s, p) for s, p in reversed(_PREFIXES) if magnitude >= s), _PREFIXES[0])
+    if not unit or "/" in unit or not 0 < magnitude < math.inf:
+        return 1.0, unit
+    scale, prefix = _prefix_of(magnitude)
     return scale**power, prefix + unit
 
 
-def interval_x100(low, high):
+def interval_x100(low: float, high: float) -> str:
     """Text of an interval of a metric, times 100."""
-    return (
-        f"{round(100 * low, 2) + 0.0:.2f} .. {round(100 * high, 2) + 0.0:.2f}"  # + 0.0: no "-0.00"
-    )
+    return f"{_x100(low):.2f} .. {_x100(high):.2f}"
 
 
-def change_x100(value, low, high):
+def change_x100(value: float, low: float, high: float) -> str:
     """Text of a change of a metric and its interval, times 100."""
-    return f"{round(100 * value, 2) + 0.0:+.2f} ({interval_x100(low, high)})"
+    return f"{_x100(value):+.2f} ({interval_x100(low, high)})"
+
+
+def _x100(value: float) -> float:
+    """100 times a value, to two decimals; never -0.0, which would print as "-0.00"."""
+    return round(100 * value, 2) + 0.0

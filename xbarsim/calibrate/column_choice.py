@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import NoReturn
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.calibrate.quantities import split_header, unit_scale
@@ -20,7 +22,7 @@ class Wanted:
 
     name: str
     unit: str
-    words: tuple
+    words: tuple[str, ...]
     optional: bool = False
     free: bool = False
     blank: bool = False
@@ -44,20 +46,25 @@ class File:
     path: str
     sheet: Sheet
 
-    def where(self, row):
+    def where(self, row: int) -> str:
+        """Path and line of a row."""
         return f"{self.path}, line {self.sheet.lines[row]}"
 
-    def label(self, index):
+    def label(self, index: int) -> str:
+        """Name of a column, its number where that is not clear."""
         header = self.sheet.header
         if not header or not header[index]:
             return f"column {index + 1}"
-        repeated = f" (column {index + 1})" if header.count(header[index]) > 1 else ""
-        return repr(header[index]) + repeated
+        name = repr(header[index])
+        if header.count(header[index]) > 1:
+            return f"{name} (column {index + 1})"
+        return name
 
 
-def position(file, key):
+def position(file: File, key: str) -> int:
     """Index of a column by its header, or its number counted from 1."""
-    header, width = file.sheet.header, file.sheet.width
+    header = file.sheet.header
+    width = file.sheet.width
     if header.count(key) > 1:
         at = " and ".join(str(k + 1) for k, name in enumerate(header) if name == key)
         raise ConfigError(
@@ -74,7 +81,7 @@ def position(file, key):
     raise ConfigError(f"{file.path}: no column {key!r}; columns are {names}")
 
 
-def choose(file, wanted, given):
+def choose(file: File, wanted: Sequence[Wanted], given: Mapping[str, str]) -> list[Column]:
     """Column of every wanted one that there is, in the order of `wanted`."""
     chosen = {w.name: _given(file, w, str(given[w.name])) for w in wanted if w.name in given}
     for w in wanted:
@@ -83,17 +90,18 @@ def choose(file, wanted, given):
         taken = {column.index for column in chosen.values()}
         index = _guess(file, w, taken, wanted) if file.sheet.header else None
         if index is not None:
-            unit = split_header(file.sheet.header[index])[1]
+            unit = split_header(file.sheet.header[index]).unit
             chosen[w.name] = Column(w, index, file.label(index), unit, "guessed")
         elif not w.optional:
             _refuse_missing(file, w)
     return [chosen[w.name] for w in wanted if w.name in chosen]
 
 
-def _given(file, wanted, text):
+def _given(file: File, wanted: Wanted, text: str) -> Column:
     """The column that a user names: "header", "number", or either with ":unit"."""
     header = file.sheet.header
-    key, unit = text, ""
+    key = text
+    unit = ""
     if ":" in text and text not in header:  # a header may have a colon in it
         key, _, unit = text.rpartition(":")
     index = position(file, key)
@@ -103,13 +111,13 @@ def _given(file, wanted, text):
             f"unit {unit!r} given for column {wanted.name!r} is not one of {wanted.unit}"
         )
     if unit == "1":
-        return Column(wanted, index, file.label(index), "", "given")
-    if not unit and header:
-        unit = split_header(header[index])[1]
+        unit = ""
+    elif not unit and header:
+        unit = split_header(header[index]).unit
     return Column(wanted, index, file.label(index), unit, "given")
 
 
-def _refuse_missing(file, wanted):
+def _refuse_missing(file: File, wanted: Wanted) -> NoReturn:
     sheet = file.sheet
     have = f"the file has {sheet.width} columns and no header"
     if sheet.header:
@@ -121,34 +129,62 @@ def _refuse_missing(file, wanted):
     )
 
 
-def _guess(file, wanted, taken, every):
+def _guess(
+    file: File, wanted: Wanted, taken: Collection[int], every: Sequence[Wanted]
+) -> int | None:
     """Index of the column whose header means `wanted`, None if there is none.
 
     A word of the header counts, the whole name more than one of its parts; then a unit that nothing
     else has.
     """
-    header = file.sheet.header
-    free = [index for index in range(len(header)) if index not in taken]
-    ranked = {index: _rank(header[index], wanted) for index in free}
-    ranked = {index: rank for index, rank in ranked.items() if rank is not None}
-    if ranked:
-        best = min(ranked.values())
-        same = [index for index, rank in ranked.items() if rank == best]
-        if len(same) > 1:  # "G initial" is no reading of G
-            others = [w for w in every if w is not wanted and w.unit == wanted.unit]
-            means_other = {i for i in same for w in others if _rank(header[i], w) is not None}
-            same = [index for index in same if index not in means_other] or same
-        if len(same) > 1:
-            _refuse_ambiguous(file, wanted, same)
+    free = [index for index in range(len(file.sheet.header)) if index not in taken]
+    same = _best_by_words(file, wanted, free)
+    if len(same) > 1:  # "G initial" is no reading of G
+        same = _without_other_meanings(file, wanted, same, every) or same
+    if len(same) > 1:
+        _refuse_ambiguous(file, wanted, same)
+    if same:
         return same[0]
     if wanted.optional or wanted.unit in ("text", "1"):
         return None
-    units = {index: split_header(header[index])[1] for index in free}
-    fitting = [i for i, unit in units.items() if unit and unit_scale(unit, wanted.unit) is not None]
+    return _by_unit(file, wanted, free)
+
+
+def _best_by_words(file: File, wanted: Wanted, free: Sequence[int]) -> list[int]:
+    """Those of the free columns whose headers mean `wanted` best."""
+    ranked = {}
+    for index in free:
+        rank = _rank(file.sheet.header[index], wanted)
+        if rank is not None:
+            ranked[index] = rank
+    best = min(ranked.values(), default=None)
+    return [index for index, rank in ranked.items() if rank == best]
+
+
+def _without_other_meanings(
+    file: File, wanted: Wanted, columns: Sequence[int], every: Sequence[Wanted]
+) -> list[int]:
+    """The columns whose headers mean nothing else of the same unit."""
+    others = [w for w in every if w is not wanted and w.unit == wanted.unit]
+    found = []
+    for index in columns:
+        header = file.sheet.header[index]
+        if all(_rank(header, other) is None for other in others):
+            found.append(index)
+    return found
+
+
+def _by_unit(file: File, wanted: Wanted, free: Sequence[int]) -> int | None:
+    """The only free column whose unit fits."""
+    fitting = []
+    for index in free:
+        unit = split_header(file.sheet.header[index]).unit
+        if unit and unit_scale(unit, wanted.unit) is not None:
+            fitting.append(index)
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _rank(header, wanted):
+def _rank(header: str, wanted: Wanted) -> tuple[int, int] | None:
     """How well a header means `wanted`, lower is better; None where it does not."""
     name, unit = split_header(header)
     if unit and wanted.unit not in ("text", "1") and unit_scale(unit, wanted.unit) is None:
@@ -166,7 +202,7 @@ def _rank(header, wanted):
     return None
 
 
-def _refuse_ambiguous(file, wanted, same):
+def _refuse_ambiguous(file: File, wanted: Wanted, same: Sequence[int]) -> NoReturn:
     header = file.sheet.header
     if len({header[index] for index in same}) == 1:
         position(file, header[same[0]])  # refuses a repeated name

@@ -10,23 +10,36 @@ Source: the construction of Neyman (Phil. Trans. R. Soc. A 236, 333, 1937) for a
 distribution.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
+from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.calibrate.result import CONFIDENCE
 from xbarsim.calibrate.statistics import TAIL, Z
 
 DISTINCT = 3.0  # standard deviations from which on a quantity is told from zero
 
 
-def stands_clear(estimate, deviation):
+class Bounds(NamedTuple):
+    """Ends of intervals, in the unit and shape of the estimates."""
+
+    low: Floats
+    high: Floats
+
+
+def stands_clear(estimate: ArrayLike, deviation: ArrayLike) -> Booleans:
     """Whether an estimate has a value of its own.  estimate, deviation : one unit, any shape"""
-    return np.asarray(estimate) >= DISTINCT * np.asarray(deviation)
+    clear: Booleans = np.asarray(estimate) >= DISTINCT * np.asarray(deviation)
+    return clear
 
 
-def interval(estimate, deviation):
-    """(low, high) of estimates that stand clear, in their unit and shape."""
-    ratio = np.asarray(estimate, float) / deviation
+def interval(estimate: ArrayLike, deviation: ArrayLike) -> Bounds:
+    """Bounds of estimates that stand clear."""
+    deviation = np.asarray(deviation, float)
+    ratio = np.asarray(np.asarray(estimate, float) / deviation)
     low = np.zeros_like(ratio)
     high = ratio.copy()
     for _ in range(60):  # bisection between 0 and the estimate
@@ -34,16 +47,18 @@ def interval(estimate, deviation):
         outside = _missed(middle, ratio) > 1 - CONFIDENCE
         low = np.where(outside, low, middle)
         high = np.where(outside, middle, high)
-    low = np.where(_missed(np.zeros_like(ratio), ratio) > 1 - CONFIDENCE, 0.0, low)
-    return low * deviation, (ratio + Z) * deviation
+    missed_by_zero = _missed(np.zeros_like(ratio), ratio)
+    low = np.where(missed_by_zero > 1 - CONFIDENCE, 0.0, low)
+    return Bounds(low * deviation, (ratio + Z) * deviation)
 
 
-def upper_bound(estimate, deviation):
+def upper_bound(estimate: ArrayLike, deviation: ArrayLike) -> Floats:
     """What a quantity is below, at 95 %, where its estimate does not stand clear."""
-    return np.maximum(estimate, 0.0) + Z * deviation
+    bound: Floats = np.maximum(estimate, 0.0) + Z * np.asarray(deviation)
+    return bound
 
 
-def _missed(quantity, ratio):
+def _missed(quantity: Floats, ratio: Floats) -> Floats:
     """Probability of what is outside the acceptance region from the usual place to `ratio`.
 
     quantity, ratio : in standard deviations
@@ -51,4 +66,5 @@ def _missed(quantity, ratio):
     passed = ndtr(quantity - DISTINCT)
     above = ndtr(quantity - ratio)
     below = np.maximum(TAIL - ndtr(DISTINCT - quantity), 0.0)
-    return (above + below) / passed
+    missed: Floats = (above + below) / passed
+    return missed

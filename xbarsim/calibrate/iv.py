@@ -1,17 +1,19 @@
 """Sweeps of current against voltage: the curve of a state that a cell holds, one cell or many."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from xbarsim.base.array_types import Floats, Integers, Vectors
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.calibrate.iv_models import fit_branches
-from xbarsim.calibrate.result import FitResult, Parameter
+from xbarsim.calibrate.result import DeviceTable, FitResult, Parameter
 from xbarsim.calibrate.statistics import by_aic, spread_interval, t_interval
-from xbarsim.calibrate.sweeps import LEAST, branches, held, summary, with_sign
-from xbarsim.calibrate.tables import Wanted, read_tables
+from xbarsim.calibrate.sweeps import LEAST, Branch, branches, held, summary, with_sign
+from xbarsim.calibrate.tables import FilePath, Table, Wanted, read_tables
 
 COLUMNS = (
     Wanted("voltage", "V", ("voltage", "v", "bias", "vd", "vds", "av", "anodev", "drainv")),
@@ -22,9 +24,16 @@ COLUMNS = (
 LEAST_CELLS = 8  # for a spread over cells
 
 
+class Recording(NamedTuple):
+    """Points of one recording in the order of measurement: (n,) V and A."""
+
+    voltage: Floats
+    current: Floats
+
+
 def fit_iv(
-    voltage: ArrayLike | Sequence[ArrayLike],
-    current: ArrayLike | Sequence[ArrayLike],
+    voltage: Vectors,
+    current: Vectors,
     cell: Sequence[object] | None = None,
 ) -> FitResult:
     """I = G V0 sinh(V / V0) of the state that a cell holds along its sweeps.
@@ -58,189 +67,226 @@ def fit_iv(
         lost; no branch with enough points
     """
     recordings = _recordings(voltage, current)
-    labels = [""] * len(recordings) if cell is None else [str(label) for label in cell]
+    if cell is None:
+        return _one_cell(recordings)
+    labels = [str(label) for label in cell]
     if len(labels) != len(recordings):
         raise ShapeError(f"cell has {len(labels)} labels for {len(recordings)} recordings")
-    names = list(dict.fromkeys(labels))
-    if len(names) == 1:
+    of_cells: dict[str, list[Recording]] = {}
+    for recording, label in zip(recordings, labels, strict=True):
+        of_cells.setdefault(label, []).append(recording)
+    if len(of_cells) == 1:
         return _one_cell(recordings)
     fits = {}
-    for name in names:
-        mine = [r for r, label in zip(recordings, labels, strict=True) if label == name]
+    for label, mine in of_cells.items():
         try:
-            fits[name] = _one_cell(mine)
+            fits[label] = _one_cell(mine)
         except OutOfRangeError as error:
-            raise OutOfRangeError(f"cell {name}: {error}") from None
+            raise OutOfRangeError(f"cell {label}: {error}") from None
     return _over_cells(fits)
 
 
-def _recordings(voltage, current):
-    """(voltage, current) arrays of every recording."""
+def _recordings(voltage: Vectors, current: Vectors) -> list[Recording]:
+    """Every recording, as vectors."""
     if len(voltage) != len(current) or not len(voltage):
         raise ShapeError(
             f"voltage has {len(voltage)} entries, current {len(current)}; allowed: finite vectors "
             "of one length"
         )
-    several = np.ndim(voltage[0]) > 0
-    pairs = zip(voltage, current, strict=True) if several else [(voltage, current)]
-    recordings = []
-    for v, i in pairs:
-        v, i = np.asarray(v, float), np.asarray(i, float)
-        finite = v.shape == i.shape and np.isfinite(v).all() and np.isfinite(i).all()
-        if v.ndim != 1 or not finite:
-            raise ShapeError(
-                f"voltage {v.shape} and current {i.shape}; allowed: finite vectors of one length"
-            )
-        recordings.append((v, i))
-    return recordings
+    if np.ndim(voltage[0]) == 0:
+        return [_recording(voltage, current)]
+    return [_recording(v, i) for v, i in zip(voltage, current, strict=True)]
+
+
+def _recording(voltage: ArrayLike | Vectors, current: ArrayLike | Vectors) -> Recording:
+    v = np.asarray(voltage, float)
+    i = np.asarray(current, float)
+    finite = np.isfinite(v).all() and np.isfinite(i).all()
+    if v.ndim != 1 or v.shape != i.shape or not finite:
+        raise ShapeError(
+            f"voltage {v.shape} and current {i.shape}; allowed: finite vectors of one length"
+        )
+    return Recording(v, i)
 
 
 # --- one cell
 
 
-def _one_cell(recordings):
-    """FitResult of the recordings of one cell."""
-    found, remarks = [], []
-    for voltage, current in recordings:
-        current, remark = with_sign(voltage, current)
-        found += branches(voltage, current)
-        remarks += [remark] if remark else []
+def _one_cell(recordings: Sequence[Recording]) -> FitResult:
+    """The fit of the recordings of one cell."""
+    found: list[Branch] = []
+    remarks = []
+    for recording in recordings:
+        signed, remark = with_sign(recording.voltage, recording.current)
+        found += branches(recording.voltage, signed)
+        if remark:
+            remarks.append(remark)
     if not found:
         raise OutOfRangeError(
             f"no branch of {LEAST} or more points below the compliance; measure finer steps"
         )
     chosen, what = held(found)
-    notes = [summary(found), f"fitted: {what}", *dict.fromkeys(remarks)]
-    result = fit_branches(chosen, notes)
-    sides = {
-        "positive": [b for b in found if b.positive],
-        "negative": [b for b in found if not b.positive],
-    }
-    return _with_polarities(result, sides) if all(sides.values()) else result
+    result = fit_branches(chosen, [summary(found), f"fitted: {what}", *dict.fromkeys(remarks)])
+    positive = [branch for branch in found if branch.positive]
+    negative = [branch for branch in found if not branch.positive]
+    if positive and negative:
+        result = _with_polarity(result, "positive", positive)
+        result = _with_polarity(result, "negative", negative)
+    return result
 
 
-def _with_polarities(result, sides):
-    """The result with the parameters of each polarity's own branches beside its own."""
-    parameters, notes = [], []
-    for side, mine in sides.items():
-        chosen, what = held(mine)
-        notes.append(f"{side} voltages by themselves: {what}")
-        for parameter in fit_branches(chosen, []).parameters[:2]:
+def _with_polarity(result: FitResult, side: str, mine: Sequence[Branch]) -> FitResult:
+    """The result with the parameters of one polarity's own branches behind its own."""
+    chosen, what = held(mine)
+    parameters = []
+    for parameter in fit_branches(chosen, []).parameters:
+        if parameter.name in ("conductance", "voltage_scale"):
             parameters.append(dataclasses.replace(parameter, name=f"{parameter.name}_{side}"))
     return dataclasses.replace(
         result,
         parameters=(*result.parameters, *parameters),
-        notes=(*result.notes, *notes),
+        notes=(*result.notes, f"{side} voltages by themselves: {what}"),
     )
 
 
 # --- several cells
 
 
-def _over_cells(fits):
-    """FitResult with the mean and the spread over cells of every parameter, for every model.
+def _over_cells(fits: dict[str, FitResult]) -> FitResult:
+    """The fit with the mean and the spread over cells of every parameter, for every model.
 
-    fits : {label: FitResult}
+    fits : by the labels of the cells
     """
     first = next(iter(fits.values()))
-    models = [first.model, *(other.model for other in first.alternatives)]
-    pooled = [_pooled({label: fit.choose(m) for label, fit in fits.items()}) for m in models]
-    counted = [(fit, len(fit.parameters)) for fit in pooled[1:]]
+    pooled = _pooled(fits, first.model)
+    others = [_pooled(fits, other.model) for other in first.alternatives]
+    counted = [(fit, len(fit.parameters)) for fit in others]
     return dataclasses.replace(
-        pooled[0],
+        pooled,
         alternatives=tuple(by_aic(counted)),
         parts=fits,
-        notes=(f"{len(fits):,} cells, each a fit of its own", *pooled[0].notes),
+        notes=(f"{len(fits):,} cells, each a fit of its own", *pooled.notes),
     )
 
 
-def _pooled(fits):
-    """Mean and spread of every parameter over the cells whose fits identify it."""
-    parameters, notes, means = [], [], {}
-    first = next(iter(fits.values()))
-    for name in dict.fromkeys(p.name for fit in fits.values() for p in fit.parameters):
-        values = {label: _value(fit, name) for label, fit in fits.items()}
-        known = np.array([value for value in values.values() if value is not None])
-        if 0 < len(known) < len(fits):
-            notes.append(f"{name} of {len(known):,} cells: not identified in the others")
-        unit = next(p.unit for fit in fits.values() for p in fit.parameters if p.name == name)
-        parameters += _mean_and_spread(name, unit, known)
-        if len(known):
-            means[name] = float(known.mean())
+def _pooled(of_cells: Mapping[str, FitResult], model: str) -> FitResult:
+    """Mean and spread of every parameter of a model, over the cells whose fits identify it."""
+    fits = [fit.choose(model) for fit in of_cells.values()]
+    parameters = []
+    notes = []
+    means = {}
+    for name, unit in _units(fits).items():
+        values = _identified(fits, name)
+        if 0 < len(values) < len(fits):
+            notes.append(f"{name} of {len(values):,} cells: not identified in the others")
+        parameters += _mean_and_spread(name, unit, values)
+        if len(values):
+            means[name] = float(values.mean())
     return FitResult(
-        kind=first.kind,
-        model=first.model,
+        kind=fits[0].kind,
+        model=fits[0].model,
         parameters=tuple(parameters),
-        points=sum(fit.points for fit in fits.values()),
+        points=sum(fit.points for fit in fits),
         goodness={"cells": len(fits)},
-        aic=sum(fit.aic for fit in fits.values()),
+        aic=sum(fit.aic for fit in fits),
         notes=tuple(notes),
-        curves=first.curves,
-        device=_table(fits, means),
+        curves=fits[0].curves,
+        device=_device_tables(fits, means),
     )
 
 
-def _value(fit, name):
-    return next((p.value for p in fit.parameters if p.name == name), None)
+def _units(fits: Sequence[FitResult]) -> dict[str, str]:
+    """Unit of every parameter that a fit has, by its name."""
+    units: dict[str, str] = {}
+    for fit in fits:
+        for parameter in fit.parameters:
+            units.setdefault(parameter.name, parameter.unit)
+    return units
 
 
-def _mean_and_spread(name, unit, values):
+def _identified(fits: Sequence[FitResult], name: str) -> Floats:
+    """Values of a parameter, of the fits that identify it."""
+    values = []
+    for fit in fits:
+        for parameter in fit.parameters:
+            if parameter.name == name and parameter.value is not None:
+                values.append(parameter.value)
+    return np.array(values)
+
+
+def _mean_and_spread(name: str, unit: str, values: Floats) -> list[Parameter]:
     """Parameters NAME_mean and NAME_sigma of values over cells."""
     count = len(values)
-    mean_name, sigma_name = f"{name}_mean", f"{name}_sigma"
+    mean_name = f"{name}_mean"
+    sigma_name = f"{name}_sigma"
     if count < 2:
-        reason = f"identified in {count} cell{'s' * (count != 1)}; 2 are needed"
+        cells = "1 cell" if count == 1 else f"{count} cells"
+        reason = f"identified in {cells}; 2 are needed"
         return [Parameter.unknown(n, unit, reason) for n in (mean_name, sigma_name)]
-    mean = t_interval(
-        mean_name, unit, values.mean(), values.std(ddof=1) / np.sqrt(count), count - 1
-    )
+    error = values.std(ddof=1) / np.sqrt(count)
+    mean = t_interval(mean_name, unit, values.mean(), error, count - 1)
     if (values > 0).all():  # so is their mean
-        mean = dataclasses.replace(mean, low=max(mean.low, 0.0))
+        mean = mean.not_below_zero()
     if count < LEAST_CELLS:
         reason = f"{count} cells; a spread needs {LEAST_CELLS}"
         return [mean, Parameter.unknown(sigma_name, unit, reason)]
     return [mean, spread_interval(sigma_name, unit, values)]
 
 
-def _table(fits, means):
-    """The table of a device file with the mean curve, where most cells have one."""
-    tables = [fit.device["iv"] for fit in fits.values() if "iv" in fit.device]
+def _device_tables(fits: Sequence[FitResult], means: Mapping[str, float]) -> dict[str, DeviceTable]:
+    """[iv] of a device file with the mean curve, where most cells have one."""
+    tables = [fit.device["iv"] for fit in fits if "iv" in fit.device]
     if 2 * len(tables) < len(fits) or not tables:
         return {}
-    valid = min(table["valid_voltage_v"] for table in tables)
-    if tables[0]["model"] == "sinh":
-        return {"iv": {"model": "sinh", "v0_v": means["voltage_scale"], "valid_voltage_v": valid}}
-    coefficients = np.mean([table["coefficients"] for table in tables], axis=0)
-    return {"iv": tables[0] | {"coefficients": coefficients.tolist(), "valid_voltage_v": valid}}
+    pooled = dict(tables[0])
+    pooled["valid_voltage_v"] = min(table["valid_voltage_v"] for table in tables)
+    if pooled["model"] == "sinh":
+        pooled["v0_v"] = means["voltage_scale"]
+    else:
+        coefficients = np.mean([table["coefficients"] for table in tables], axis=0)
+        pooled["coefficients"] = coefficients.tolist()
+    return {"iv": pooled}
 
 
 # --- files
 
 
-def from_files(paths, columns, where):
+def from_files(
+    paths: Sequence[FilePath], columns: Mapping[str, str], where: Mapping[str, str]
+) -> FitResult:
     """`fit_iv` of files with a column of voltages and one of currents; each file is a recording of
     its own, and so is each run of rows with the same cell and sweep."""
     tables = read_tables(paths, COLUMNS, columns, where)
     with_cells = [table for table in tables if "cell" in table]
     if with_cells and len(with_cells) < len(tables):
         raise ConfigError("some files have a column 'cell' and some have not; make them alike")
-    voltage, current, cell = [], [], []
+    voltage = []
+    current = []
+    cell = []
     for table in tables:
         table.require(LEAST, "an I-V fit")
-        for rows, label in _runs(table):
-            voltage.append(table["voltage"][rows])
-            current.append(table["current"][rows])
-            cell.append(label)
+        for run in _runs(table):
+            voltage.append(table["voltage"][run.rows])
+            current.append(table["current"][run.rows])
+            cell.append(run.cell)
     result = fit_iv(voltage, current, cell if with_cells else None)
-    return dataclasses.replace(result, inputs=tuple(t.echo for t in tables))
+    return dataclasses.replace(result, inputs=tuple(table.echo for table in tables))
 
 
-def _runs(table):
-    """(rows, label of the cell) of every recording of a file, in order."""
-    cells = table["cell"] if "cell" in table else np.full(len(table), "")
-    sweeps = table["sweep"] if "sweep" in table else np.full(len(table), "")
+class _Run(NamedTuple):
+    """Rows of one recording of a file, and the label of its cell."""
+
+    rows: Integers
+    cell: str
+
+
+def _runs(table: Table) -> Iterator[_Run]:
+    """Recordings of a file, in order."""
+    none = np.full(len(table), "")
+    cells = table["cell"] if "cell" in table else none
+    sweeps = table["sweep"] if "sweep" in table else none
     for label in dict.fromkeys(cells.tolist()):
         rows = np.flatnonzero(cells == label)
         new = np.flatnonzero(sweeps[rows][1:] != sweeps[rows][:-1]) + 1
         for run in np.split(rows, new):
-            yield run, label
+            yield _Run(run, label)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
-from xbarsim.base.array_types import Floats
+from xbarsim.base.array_types import Floats, Integers
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.base.units import prefixed
 
@@ -74,6 +74,12 @@ class Parameter:
             raise OutOfRangeError(f"parameter {self.name} is not identified: {self.reason}")
         return self.value
 
+    def not_below_zero(self) -> Self:
+        """The same with an interval that ends at 0."""
+        if self.low is None:
+            return self
+        return dataclasses.replace(self, low=max(self.low, 0.0))
+
     def __str__(self) -> str:
         if self.value is None or self.low is None or self.high is None:
             return f"not identified: {self.reason}"
@@ -92,7 +98,7 @@ class Axis(NamedTuple):
 class Line(NamedTuple):
     """Points of a picture: x and y (n,), SI."""
 
-    x: Floats
+    x: Floats | Integers
     y: Floats
 
 

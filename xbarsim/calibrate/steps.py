@@ -2,31 +2,69 @@
 reads.
 
 The law that is fitted is the law that `[write_verify]` of a device file runs, pulse by pulse
-(`kernels.devices.pulses`).
+(`kernels.devices.pulses`).  A direction is an index of WAYS: 0 up, 1 down.
 """
 
 import dataclasses
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from scipy import optimize, stats
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize
 
+from xbarsim.base.array_types import Floats, Integers
 from xbarsim.base.errors import OutOfRangeError
-from xbarsim.calibrate.result import CONFIDENCE, Parameter
-from xbarsim.calibrate.statistics import TAIL
+from xbarsim.base.units import MICROSIEMENS
+from xbarsim.calibrate.result import DeviceTable
 from xbarsim.kernels.devices import pulses as kernel
 
 WAYS = ("up", "down")
-LOGARITHMIC, SATURATION = "logarithmic", "exponential saturation"
-LAWS = (LOGARITHMIC, SATURATION)
-ALL_READ, ALL_STEP = (
-    -12.0,
-    12.0,
-)  # log odds of the share of step noise at which one kind of noise is none
+ALL_READ = -12.0  # log odds of the share of step noise at which there is none
+ALL_STEP = 12.0  # log odds at which there is no noise of the reads
 LEAST_TO_FALL = 12  # pulses in a direction whose steps are not taken as equal
-STEEPEST = 8.0  # ln of the first over the last step that reads between can tell
+FALL = 2  # index in theta of how the steps up fall; those down follow
 NOISE = 4  # index of the log odds in theta; the law's parameters come before it
 SLOPE = 1e-4  # half step of the derivatives by parameters of the law
 FLOOR = 1e-7  # standard deviation of a read, of the range: reads have so many digits
+STEEP = 300.0  # largest logarithm of a size, and largest fall, that is tried
+MOST_ODDS = 40.0  # largest log odds that are tried
+IMPOSSIBLE = 1e30  # -2 log likelihood of what cannot be followed
+BENDS = (0.3, 3.0)  # ln of the first over the last step, with which searches begin
+BEGUN = 4  # searches, each from the best of the one before
+SETTLED = 0.01  # of -2 log likelihood, gained by a search that is the last
+
+
+class StepLaw(StrEnum):
+    """How steps fall with the conductance."""
+
+    LOGARITHMIC = "logarithmic"  # exponentially, so the conductance follows ln of the pulses
+    SATURATION = "exponential saturation"  # along a line to 0, where the conductance saturates
+
+
+LOGARITHMIC = StepLaw.LOGARITHMIC
+SATURATION = StepLaw.SATURATION
+Laws: TypeAlias = tuple[StepLaw, StepLaw]  # up, down
+
+
+def sign(way: int) -> int:
+    """+1 up, -1 down."""
+    return 1 - 2 * way
+
+
+class Followed(NamedTuple):
+    """Reads (n,) as a law expects them from those before.
+
+    innovation : read less expected;  spread : its variance
+    smooth, smooth_variance : the state in the light of all reads of its train
+    Variances are in units of `Steps.variance`.
+    """
+
+    innovation: Floats
+    spread: Floats
+    smooth: Floats
+    smooth_variance: Floats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,82 +75,117 @@ class Trains:
         where a train starts
     """
 
-    reads: np.ndarray
-    way: np.ndarray
+    reads: Floats
+    way: NDArray[np.int8]
 
     @classmethod
-    def join(cls, trains):
-        """Trains of (reads, direction of all pulses or of each) pairs."""
-        reads, ways = [], []
-        for train, way in trains:
-            ways.append(np.broadcast_to(np.asarray(way, np.int8), len(train)).copy())
-            ways[-1][0] = 0
-            reads.append(np.asarray(train, float))
+    def join(cls, trains: Iterable[tuple[ArrayLike, ArrayLike]]) -> "Trains":
+        """Trains of (reads, sign of all pulses or of each) pairs."""
+        reads = []
+        ways = []
+        for train, signs in trains:
+            one = np.asarray(train, float)
+            way = np.broadcast_to(np.asarray(signs, np.int8), len(one)).copy()
+            way[0] = 0
+            reads.append(one)
+            ways.append(way)
         return cls(np.concatenate(reads), np.concatenate(ways))
 
     @property
-    def directions(self):
+    def directions(self) -> list[int]:
         """Indices of WAYS that occur."""
         return [way for way in range(len(WAYS)) if self.pulses(way)]
 
-    def pulses(self, way):
-        """Number of pulses in a direction (0 up, 1 down)."""
-        return int((self.way == 1 - 2 * way).sum())
+    def pulses(self, way: int) -> int:
+        """Number of pulses in a direction."""
+        return int((self.way == sign(way)).sum())
 
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
     """A law of the steps in the reads' unit.
 
-    low, high : ends of the reads, where `size` (up, down) is that of a pulse from its end
-    rate : (up, down), per unit: of the exponential, or of the line that falls to 0;  laws : (up,
-        down) of LAWS
-    log_odds : of the share of step noise;  variance : of the reads' noise and of the steps'
-        together, see `kernels.devices.pulses`
-    unit : mean size of a step
-    restriction : of the likelihood (REML), None for the likelihood itself
+    laws : (up, down);  low, high : ends of the reads;  unit : mean size of a step
+    theta : ln of `size` (up, down), fall of the steps over the range (up, down), log odds of the
+        share of step noise;  free : indices of theta that are fitted
+    variance : of the reads' noise and of the steps' together, see `kernels.devices.pulses`
+    minus_two : -2 log likelihood;  restriction : of the likelihood (REML), None for the likelihood
+        itself
     """
 
     trains: Trains
-    laws: tuple
+    laws: Laws
     low: float
     high: float
     unit: float
-    theta: np.ndarray
-    free: np.ndarray
+    theta: Floats
+    free: Integers
     variance: float = 1.0
     minus_two: float = np.inf
     restriction: "Restriction | None" = None
 
     @property
-    def size(self):
-        return np.exp(self.theta[:2])
+    def model(self) -> str:
+        """Name of the laws of the directions that occur."""
+        laws = [self.laws[way] for way in self.trains.directions]
+        if len(set(laws)) == 1:
+            return str(laws[0])
+        return f"{laws[0]} up, {laws[1]} down"
 
     @property
-    def rate(self):
-        return self.theta[2:4] / (self.high - self.low)
+    def size(self) -> Floats:
+        """(up, down) size of a step at the end that the direction leaves: `low` up, `high` down."""
+        return np.exp(self.theta[:FALL])
 
     @property
-    def step_share(self):
-        return 1 / (1 + np.exp(-self.theta[4]))
+    def rate(self) -> Floats:
+        """(up, down), per unit: of the exponential, or of the line that falls to 0."""
+        rate: Floats = self.theta[FALL:NOISE] / (self.high - self.low)
+        return rate
 
-    def step(self, way, x):
-        """Mean size of a step in direction `way` (0 up, 1 down) at x."""
+    @property
+    def step_share(self) -> float:
+        """Share of the noise that is that of the steps."""
+        return float(1 / (1 + np.exp(-self.theta[NOISE])))
+
+    @property
+    def law(self) -> Integers:
+        """Indices of the free parameters of the law."""
+        return self.free[self.free < NOISE]
+
+    @property
+    def values(self) -> Floats:
+        """The free parameters."""
+        return self.theta[self.free]
+
+    @property
+    def aic(self) -> float:
+        return self.minus_two + 2 * (len(self.free) + 1)
+
+    def can_fall(self, way: int) -> bool:
+        """Whether it is fitted how the steps of a direction fall."""
+        return FALL + way in self.free
+
+    def step(self, way: int, x: float) -> float:
+        """Mean size of a step in a direction at x."""
         passed = x - self.low if way == 0 else self.high - x
         if self.laws[way] == LOGARITHMIC:
-            return self.size[way] * np.exp(-self.rate[way] * passed)
-        return self.size[way] * np.maximum(1 - self.rate[way] * passed, 0.0)
+            return float(self.size[way] * np.exp(-self.rate[way] * passed))
+        return float(self.size[way] * np.maximum(1 - self.rate[way] * passed, 0.0))
 
-    def saturation(self, way):
+    def saturation(self, way: int) -> float:
         """Where a step that falls along a line is 0."""
-        return self.low + 1 / self.rate[way] if way == 0 else self.high - 1 / self.rate[way]
+        reach = 1 / self.rate[way]
+        if way == 0:
+            return float(self.low + reach)
+        return float(self.high - reach)
 
-    def follow(self):
-        """(innovation, its variance, smoothed reads, their variance), variances in units of
-        `variance`."""
-        results = [np.empty(len(self.trains.reads)) for _ in range(4)]
+    def follow(self) -> Followed:
+        """The reads under this law, see `kernels.devices.pulses`."""
+        n = len(self.trains.reads)
+        followed = Followed(np.empty(n), np.empty(n), np.empty(n), np.empty(n))
         logarithmic = np.array([law == LOGARITHMIC for law in self.laws])
-        nonlinearity = np.where(logarithmic, self.theta[2:4], 0.0)
+        nonlinearity = np.where(logarithmic, self.theta[FALL:NOISE], 0.0)
         falling = np.where(logarithmic, 0.0, self.rate)
         kernel.follow(
             self.trains.reads,
@@ -124,52 +197,51 @@ class Steps:
             falling,
             self.step_share,
             self.unit,
-            *results,
+            *followed,
         )
-        return results
+        return followed
 
-    def at(self, values, variance=None):
+    def at(self, values: Floats, variance: float | None = None) -> "Steps":
         """The same with other values of the free parameters, and the likelihood of the best
         variance, or of one."""
         theta = self.theta.copy()
         theta[self.free] = values
-        if (
-            not (abs(theta[:2]) < 300).all()
-            or not (abs(theta[2:4]) < 300).all()
-            or abs(theta[4]) > 40
-        ):
-            return dataclasses.replace(self, theta=theta, minus_two=1e30)
         moved = dataclasses.replace(self, theta=theta)
-        innovation, spread, _, _ = moved.follow()
+        if not moved._within_limits():
+            return dataclasses.replace(moved, minus_two=IMPOSSIBLE)
+        followed = moved.follow()
+        farthest = abs(followed.innovation).max()
+        if not np.isfinite(followed.innovation).all() or farthest > 1e6 * (self.high - self.low):
+            return dataclasses.replace(moved, minus_two=IMPOSSIBLE)
+        return moved._with_likelihood(followed, variance)
+
+    def _within_limits(self) -> bool:
+        """Whether the law is one that numbers can hold."""
+        law_held = (abs(self.theta[:NOISE]) < STEEP).all()
+        return bool(law_held and not abs(self.theta[NOISE]) > MOST_ODDS)
+
+    def _with_likelihood(self, followed: Followed, variance: float | None) -> "Steps":
         counted = self.trains.way != 0
-        if not np.isfinite(innovation).all() or abs(innovation).max() > 1e6 * (
-            self.high - self.low
-        ):
-            return dataclasses.replace(self, theta=theta, minus_two=1e30)
-        square = (innovation**2 / spread)[counted]
-        freedom = counted.sum()
+        spread = followed.spread[counted]
+        square = (followed.innovation**2 / followed.spread)[counted]
+        freedom = int(counted.sum())
         determinant = 0.0
         if self.restriction is not None:
             freedom = max(freedom - len(self.restriction.steps.law), 1)
-            determinant = self.restriction.log_determinant(theta[NOISE])
+            determinant = self.restriction.log_determinant(self.theta[NOISE])
         if variance is None:
             variance = square.sum() / freedom + (FLOOR * (self.high - self.low)) ** 2
         minus_two = (
-            np.log(spread[counted]).sum()
+            np.log(spread).sum()
             + freedom * np.log(2 * np.pi * variance)
             + square.sum() / variance
             + determinant
         )
         if not np.isfinite(minus_two):
-            minus_two = 1e30
-        return dataclasses.replace(moved, variance=float(variance), minus_two=float(minus_two))
+            minus_two = IMPOSSIBLE
+        return dataclasses.replace(self, variance=float(variance), minus_two=float(minus_two))
 
-    @property
-    def law(self):
-        """Indices of the free parameters of the law."""
-        return self.free[self.free < NOISE]
-
-    def restricted(self):
+    def restricted(self) -> "Steps":
         """The same law with the noise of the largest restricted likelihood (Patterson and
         Thompson, 1971).
 
@@ -177,22 +249,20 @@ class Steps:
         """
         noise = self.free[self.free == NOISE]
         held = dataclasses.replace(self, free=noise, restriction=Restriction(self))
-        found = _search(held) if noise.size else held.at(held.values)
+        found = search(held) if noise.size else held.at(held.values)
         return dataclasses.replace(found, free=self.free)
 
-    @property
-    def values(self):
-        return self.theta[self.free]
-
-    @property
-    def aic(self):
-        return self.minus_two + 2 * (len(self.free) + 1)
-
-    def fixed(self, index, value):
+    def fixed(self, index: int, value: float) -> "Steps":
         """The same with one parameter held."""
         theta = self.theta.copy()
         theta[index] = value
         return dataclasses.replace(self, theta=theta, free=self.free[self.free != index])
+
+    def freed(self, index: int, value: float) -> "Steps":
+        """The same with one more parameter that is fitted, `value` to begin with."""
+        theta = self.theta.copy()
+        theta[index] = value
+        return dataclasses.replace(self, theta=theta, free=np.append(self.free, index))
 
 
 class Restriction:
@@ -202,97 +272,108 @@ class Restriction:
     more so where reads hide all but their sum.
     """
 
-    def __init__(self, steps):
+    def __init__(self, steps: Steps) -> None:
         self.steps = steps
-        self._known = {}
+        self._known: dict[float, float] = {}
 
-    def information(self, log_odds):
+    def information(self, log_odds: float) -> Floats:
         """(k, k) information of the reads on the free parameters of the law, of variance 1."""
         counted = self.steps.trains.way != 0
         theta = self.steps.theta.copy()
         theta[NOISE] = log_odds
-        spread = self._follow(theta)[1][counted]
-        design = []
+        spread = self._follow(theta).spread[counted]
+        slopes = []
         for index in self.steps.law:
             above = theta.copy()
             above[index] += SLOPE
             below = theta.copy()
             below[index] -= SLOPE
-            rise = self._follow(above)[0] - self._follow(below)[0]
-            design.append(rise[counted] / (2 * SLOPE))
-        design = np.array(design)
-        return (design / spread) @ design.T
+            rise = self._follow(above).innovation - self._follow(below).innovation
+            slopes.append(rise[counted] / (2 * SLOPE))
+        design = np.array(slopes)
+        information: Floats = (design / spread) @ design.T
+        return information
 
-    def log_determinant(self, log_odds):
+    def log_determinant(self, log_odds: float) -> float:
         """ln of the determinant of `information`, kept: searches ask for few shares of noise."""
         if log_odds not in self._known:
             self._known[log_odds] = float(np.linalg.slogdet(self.information(log_odds))[1])
         return self._known[log_odds]
 
-    def _follow(self, theta):
+    def _follow(self, theta: Floats) -> Followed:
         return dataclasses.replace(self.steps, theta=theta).follow()
 
 
-def choices(trains, law=None):
-    """[(law up, law down)] to fit: every combination, or one law for both directions.
+def choices(trains: Trains, law: str | None = None) -> list[Laws]:
+    """The laws (up, down) to fit: every combination, or one law for both directions.
 
     Raises
     ------
-    OutOfRangeError : not one of LAWS
+    OutOfRangeError : not one of StepLaw
     """
     if law is not None:
-        if law not in LAWS:
-            raise OutOfRangeError(f"law is {law!r}; allowed: {', '.join(LAWS)}")
-        return [(law, law)]
+        if law not in list(StepLaw):
+            raise OutOfRangeError(f"law is {law!r}; allowed: {', '.join(StepLaw)}")
+        return [(StepLaw(law), StepLaw(law))]
     if len(trains.directions) < len(WAYS):
-        return [(law, law) for law in LAWS]
-    return [(up, down) for up in LAWS for down in LAWS]
+        return [(both, both) for both in StepLaw]
+    return [(up, down) for up in StepLaw for down in StepLaw]
 
 
-def fit_steps(trains, laws):
-    """Steps of the largest likelihood under two laws, (up, down)."""
-    low, high = float(trains.reads.min()), float(trains.reads.max())
+def fit_steps(trains: Trains, laws: Laws) -> Steps:
+    """Steps of the largest likelihood under two laws, (up, down).
+
+    Raises
+    ------
+    OutOfRangeError : reads that are all the same
+    """
+    starts = [_start(trains, laws, bend) for bend in BENDS]
+    best = min((_least_squares(start) for start in starts), key=lambda steps: steps.minus_two)
+    of_reads = search(best.fixed(NOISE, ALL_READ))
+    of_both = search(best.freed(NOISE, 0.0))
+    return min((of_reads, of_both), key=lambda steps: steps.minus_two - 1e-6 * len(steps.free))
+
+
+def _start(trains: Trains, laws: Laws, bend: float) -> Steps:
+    """Steps to begin with: the mean step of each direction, falling by `bend`."""
+    low = float(trains.reads.min())
+    high = float(trains.reads.max())
     if not high > low:
         raise OutOfRangeError(
             "all conductances are the same; these are not pulses that move a cell"
         )
     change = np.diff(trains.reads, prepend=trains.reads[0])
-    unit = float(abs(np.concatenate([change[trains.way == sign] for sign in (1, -1)])).mean())
-    free = np.array([k for way in trains.directions for k in (way, 2 + way)])
-    free = free[[k < 2 or trains.pulses(k - 2) >= LEAST_TO_FALL for k in free]]
-    candidates = []
-    for bend in (0.3, 3.0):
-        theta = np.array([np.log(unit), np.log(unit), 0.0, 0.0, ALL_READ])
-        for way in trains.directions:
-            mean = (1 - 2 * way) * change[trains.way == 1 - 2 * way].mean()
-            theta[way] = np.log(max(mean, 0.01 * unit) * (1 + bend))
-            if 2 + way in free:
-                theta[2 + way] = bend if laws[way] == LOGARITHMIC else bend / (1 + bend)
-        start = Steps(trains, tuple(laws), low, high, unit, theta, free)
-        candidates.append(_least_squares(start))
-    best = min(candidates, key=lambda steps: steps.minus_two)
-    searches = [_search(best.fixed(4, ALL_READ))]
-    theta = best.theta.copy()
-    theta[4] = 0.0
-    searches.append(_search(dataclasses.replace(best, theta=theta, free=np.append(free, 4))))
-    return min(searches, key=lambda steps: steps.minus_two - 1e-6 * len(steps.free))
+    by_way = [change[trains.way == sign(way)] for way in range(len(WAYS))]
+    unit = float(abs(np.concatenate(by_way)).mean())
+    theta = np.array([np.log(unit), np.log(unit), 0.0, 0.0, ALL_READ])
+    free = []
+    for way in trains.directions:
+        mean = sign(way) * by_way[way].mean()
+        theta[way] = np.log(max(mean, 0.01 * unit) * (1 + bend))
+        free.append(way)
+        if trains.pulses(way) >= LEAST_TO_FALL:
+            theta[FALL + way] = bend if laws[way] == LOGARITHMIC else bend / (1 + bend)
+            free.append(FALL + way)
+    return Steps(trains, laws, low=low, high=high, unit=unit, theta=theta, free=np.array(free))
 
 
-def _least_squares(steps):
+def _least_squares(steps: Steps) -> Steps:
     """The best law for noise of the reads alone."""
 
-    def residual(values):
+    def residual(values: Floats) -> Floats:
         theta = steps.theta.copy()
         theta[steps.free] = values
-        innovation, spread, _, _ = dataclasses.replace(steps, theta=theta).follow()
-        return innovation / np.sqrt(spread) / steps.unit
+        followed = dataclasses.replace(steps, theta=theta).follow()
+        deviation: Floats = followed.innovation / np.sqrt(followed.spread) / steps.unit
+        return deviation
 
-    bounds = np.array([20.0 if k >= 2 else 12.0 for k in steps.free])
-    centre = np.where(steps.free >= 2, 0.0, steps.theta[steps.free])
+    is_fall = steps.free >= FALL
+    reach = np.where(is_fall, 20.0, 12.0)
+    centre = np.where(is_fall, 0.0, steps.theta[steps.free])
     found = optimize.least_squares(
         residual,
         steps.values,
-        bounds=(centre - bounds, centre + bounds),
+        bounds=(centre - reach, centre + reach),
         x_scale="jac",
         xtol=1e-13,
         ftol=1e-13,
@@ -302,10 +383,10 @@ def _least_squares(steps):
     return steps.at(found.x)
 
 
-def _search(steps):
+def search(steps: Steps) -> Steps:
     """The nearest largest likelihood; begun anew as long as that helps."""
     best = steps.at(steps.values)
-    for _ in range(4):
+    for _ in range(BEGUN):
         found = optimize.minimize(
             lambda values: steps.at(values).minus_two,
             best.values,
@@ -316,171 +397,23 @@ def _search(steps):
         gained = best.minus_two - moved.minus_two
         if gained > 0:
             best = moved
-        if gained < 0.01:
+        if gained < SETTLED:
             break
     return best
 
 
-def worse_without(steps, index, value):
-    """How much -2 log likelihood rises where a parameter is held at a value, and the best Steps
-    there."""
-    held = _search(steps.fixed(index, value))
-    return held.minus_two - steps.minus_two, held
+def step_table(
+    steps: Steps, way: int, minimum: float, maximum: float, constant: bool
+) -> DeviceTable:
+    """Keys of [write_verify] of one direction, for the window minimum to maximum (S).
 
-
-class Uncertainty:
-    """Intervals of functions of fitted Steps, by the curvature of the restricted likelihood.
-
-    steps : `Steps.restricted`
+    constant : the steps do not fall
     """
-
-    def __init__(self, steps):
-        self.steps = steps
-        self.point = np.append(steps.values, np.log(steps.variance))
-        self.widths = np.full(len(self.point), 1e-3)
-        for _ in range(2):  # about a third of a standard error
-            along = np.maximum(abs(np.diag(self._hessian())), 1e-6)
-            self.widths = np.clip(0.3 / np.sqrt(along), 1e-9, 0.1)
-        curvature = self._hessian()
-        scale = np.sqrt(np.maximum(abs(np.diag(curvature)), 1e-12))
-        values, vectors = np.linalg.eigh(curvature / np.outer(scale, scale))
-        inverse = 1 / np.maximum(values, 1e-6)
-        self.covariance = (vectors * inverse) @ vectors.T / np.outer(scale, scale)
-        counted = (steps.trains.way != 0).sum()
-        self.freedom = max(counted - len(self.point), 1)
-
-    def _at(self, point):
-        return self.steps.at(point[:-1], np.exp(point[-1]))
-
-    def _hessian(self):
-        size = len(self.point)
-        moves = np.diag(self.widths)
-        result = np.empty((size, size))
-        for i in range(size):
-            for j in range(i, size):
-                total = 0.0
-                for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-                    corner = self.point + a * moves[i] + b * moves[j]
-                    total += a * b * self._at(corner).minus_two
-                result[i, j] = result[j, i] = total / (8 * self.widths[i] * self.widths[j])
-        return result
-
-    def _estimate(self, function):
-        """(value, gradient by the free parameters) of function(steps)."""
-        gradient = np.empty(len(self.point))
-        for k, width in enumerate(self.widths):
-            move = np.zeros(len(self.point))
-            move[k] = width
-            rise = function(self._at(self.point + move)) - function(self._at(self.point - move))
-            gradient[k] = rise / (2 * width)
-        return function(self._at(self.point)), gradient
-
-    def _effective(self, gradient):
-        """Degrees of freedom (Satterthwaite, 1946) behind the error of a function of the law.
-
-        gradient : of the function by the law's free parameters
-        """
-        if not gradient.any():
-            return self.freedom
-        law = len(gradient)
-        log_odds = self.steps.theta[NOISE]
-        information = self.steps.restriction.information
-
-        def log_variance(moved):
-            return np.log(gradient @ np.linalg.solve(information(moved), gradient))
-
-        slopes = np.ones(len(self.point) - law)  # the last by the logarithm of the variance
-        if NOISE in self.steps.free:
-            width = self.widths[law]
-            rise = log_variance(log_odds + width) - log_variance(log_odds - width)
-            slopes[0] = rise / (2 * width)
-        error = slopes @ self.covariance[law:, law:] @ slopes
-        return float(np.clip(2 / max(error, 1e-12), 1.0, self.freedom))
-
-    def interval(self, function, variance=0.0):
-        """(value, low, high) of function(steps), with a variance that it has beside the
-        parameters'."""
-        value, gradient = self._estimate(function)
-        error = np.sqrt(max(gradient @ self.covariance @ gradient, 0.0) + variance)
-        freedom = self._effective(gradient[: len(self.steps.law)])
-        half = stats.t.ppf(1 - TAIL, freedom) * error
-        return float(value), float(value - half), float(value + half)
-
-    def deviation(self, function):
-        """The same for a standard deviation: chi-squared with the degrees of freedom of its
-        error."""
-        logarithm, gradient = self._estimate(lambda steps: np.log(function(steps)))
-        freedom = 0.5 / max(gradient @ self.covariance @ gradient, 1e-12)
-        shares = np.maximum(stats.chi2.ppf([1 - TAIL, TAIL], freedom) / freedom, 1e-100)
-        value = np.exp(logarithm)
-        return float(value), float(value / np.sqrt(shares[0])), float(value / np.sqrt(shares[1]))
-
-    def positive(self, function, variance=0.0):
-        """The same for a quantity above 0, on a logarithmic scale; a variance of its logarithm."""
-        logarithms = self.interval(lambda steps: np.log(function(steps)), variance)
-        return tuple(float(end) for end in np.exp(np.clip(logarithms, -300, 300)))
-
-
-def straight(steps):
-    """(Steps, {way: reason}): directions whose steps do not fall beyond chance are held
-    constant."""
-    reasons = {}
-    for way in steps.trains.directions:
-        if 2 + way not in steps.free:
-            reasons[way] = f"only {steps.trains.pulses(way)} pulses"
-            continue
-        rise, held = worse_without(steps, 2 + way, 0.0)
-        if (
-            rise < stats.chi2.ppf(CONFIDENCE, 1)
-            or rise < 10
-            and abs(steps.theta[2 + way]) > STEEPEST
-        ):
-            steps = held
-            reasons[way] = (
-                "a straight line is within the interval: the train does not reach its "
-                "saturation; apply more "
-                "pulses"
-            )
-    return steps, reasons
-
-
-def noise_parameters(steps, unit):
-    """([step_relative_sigma, read_sigma], Steps with that noise)."""
-    threshold = stats.chi2.ppf(CONFIDENCE, 1)
-    exact = steps.variance <= 4 * (FLOOR * (steps.high - steps.low)) ** 2
-    without_step, all_read = worse_without(steps, 4, ALL_READ) if 4 in steps.free else (0.0, steps)
-    without_read, all_step = worse_without(steps, 4, ALL_STEP)
-    if exact:
-        reason = "the reads follow the law to their last digit"
-        unknown = [
-            Parameter.unknown("step_relative_sigma", "1", reason),
-            Parameter.unknown("read_sigma", unit, reason),
-        ]
-        return unknown, all_read.restricted()
-    has_step = without_step >= threshold or without_read < without_step
-    has_read = without_read >= threshold or without_step <= without_read
-    chosen = steps
-    if not has_step:
-        chosen = all_read
-    elif not has_read:
-        chosen = all_step
-    chosen = chosen.restricted()
-    uncertainty = Uncertainty(chosen)
-    parameters = []
-    if has_step:
-        values = uncertainty.deviation(lambda s: np.sqrt(s.variance * s.step_share) / s.unit)
-        parameters.append(Parameter.known("step_relative_sigma", "1", *values))
-    else:
-        parameters.append(
-            Parameter.unknown(
-                "step_relative_sigma", "1", "the noise of the reads explains all scatter"
-            )
-        )
-    if has_read:
-        values = uncertainty.deviation(lambda s: np.sqrt(s.variance * (1 - s.step_share)))
-        parameters.append(Parameter.known("read_sigma", unit, *values))
-    else:
-        parameters.append(
-            Parameter.unknown("read_sigma", unit, "the noise of the steps explains all scatter")
-        )
-    return parameters, chosen
+    name = WAYS[way]
+    at_end = minimum if way == 0 else maximum
+    table: DeviceTable = {f"step_{name}_us": float(steps.step(way, at_end) / MICROSIEMENS)}
+    if constant:
+        return table
+    if steps.laws[way] == LOGARITHMIC:
+        return table | {f"nonlinearity_{name}": float(steps.rate[way] * (maximum - minimum))}
+    return table | {f"saturation_{name}_us": float(steps.saturation(way) / MICROSIEMENS)}

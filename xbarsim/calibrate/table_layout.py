@@ -8,16 +8,20 @@ that names the channel, a row of units, or rows that begin with the words `DataN
 import dataclasses
 import itertools
 from collections import Counter
+from collections.abc import Sequence
+from typing import NoReturn, TypeAlias
 
 import numpy as np
 
+from xbarsim.base.array_types import Integers
 from xbarsim.base.errors import ConfigError
-from xbarsim.calibrate.quantities import is_unit, split_header
 from xbarsim.calibrate.separated_text import Row, read_rows
+from xbarsim.calibrate.table_header import Header, comment_header, find_header
 
 BLOCK = "block"  # name of the column that counts repeated tables of a file
-NO_UNIT = {"1", "-", "a.u.", "arb.", "arb. unit", "none", "#", ""}
 LEAST_RUN = 3  # rows of numbers alone that are surely the data
+
+Pattern: TypeAlias = tuple[bool, ...]  # which cells of a row hold numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,21 +38,22 @@ class Sheet:
     header: tuple[str, ...]
     header_line: int
     rows: list[tuple[str, ...]]
-    lines: np.ndarray
+    lines: Integers
     separator: str | None
     si: bool
     assumed: tuple[str, ...]
 
     @property
-    def width(self):
+    def width(self) -> int:
+        """Number of columns."""
         return len(self.rows[0])
 
-    def column(self, index):
+    def column(self, index: int) -> list[str]:
         """Cells of one column."""
         return [row[index] for row in self.rows]
 
 
-def read_sheet(path, skip=0, words=False):
+def read_sheet(path: str, skip: int = 0, words: bool = False) -> Sheet:
     """The table of a file, without its first `skip` lines.
 
     words : whether rows of data may have no number at all
@@ -65,8 +70,8 @@ def read_sheet(path, skip=0, words=False):
     else:
         comments = [row for row in read.rows if row.comment]
         found = _table(path, rows, comments, words)
-    found = dataclasses.replace(found, assumed=[*read.assumed, *found.assumed])
-    return _aligned(path, found, read.separator, si=exported)
+    sheet = _aligned(path, found, read.separator)
+    return dataclasses.replace(sheet, si=exported, assumed=(*read.assumed, *sheet.assumed))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +91,7 @@ class _Found:
 # --- exports whose rows begin with DataName and DataValue
 
 
-def _data_names(path, rows):
+def _data_names(path: str, rows: Sequence[Row]) -> _Found:
     headers = [row for row in rows if row.cells[0] == "DataName"]
     for other in headers[1:]:
         if other.cells != headers[0].cells:
@@ -94,9 +99,12 @@ def _data_names(path, rows):
                 f"{path}, line {other.line}: a second table with other columns than that of line "
                 f"{headers[0].line}; write the tables to files of their own"
             )
-    data, blocks, block = [], [], 0
+    data = []
+    blocks = []
+    block = 0
     for row in rows:
-        block += row.cells[0] == "DataName"
+        if row.cells[0] == "DataName":
+            block += 1
         if block and row.cells[0] == "DataValue":
             data.append(dataclasses.replace(row, cells=row.cells[1:]))
             blocks.append(block)
@@ -109,45 +117,53 @@ def _data_names(path, rows):
 # --- every other table
 
 
-def _table(path, rows, comments, words):
-    numeric = [row.numbers() for row in rows]
+def _table(path: str, rows: Sequence[Row], comments: Sequence[Row], words: bool) -> _Found:
+    numeric = [tuple(row.numbers()) for row in rows]
     kinds = _kinds(rows, numeric)
     if kinds is None and words and len(rows) > 1:
-        return _Found(rows[0].cells, rows[0].line, rows[1:], [1] * (len(rows) - 1), [])
+        data = list(rows[1:])
+        return _Found(rows[0].cells, rows[0].line, data, blocks=[1] * len(data), assumed=[])
     if kinds is None:
         raise ConfigError(f"{path}, line {rows[-1].line}: a header and no data")
     fits = [_fits(kinds, numbers) for numbers in numeric]
     start = _start(rows, numeric, fits)
     end = len(fits) - fits[::-1].index(True)
     end = _without_footer(rows, numeric, end)
-    header, header_line, first_line, assumed = _header(rows[:start], numeric[:start], rows[start])
-    if not header:
-        header, header_line = _comment_header(comments, rows[start])
-        first_line = header_line or first_line
-        assumed += ["header from a comment"] if header else []
-    before = [row.line for row in rows[:start] if row.line < first_line]
+    header = find_header(rows[:start], rows[start])
+    if not header.names:
+        header = comment_header(comments, rows[start])
+    data, blocks = _without_repeated_headers(rows[start:end], header)
+    assumed = [*header.assumed, *_left_out(rows, start, end, header)]
+    if blocks[-1] > 1:
+        assumed.append(f"the header repeats: {blocks[-1]} tables, counted by column {BLOCK!r}")
+    return _Found(header.names, header.line, data, blocks, assumed)
+
+
+def _left_out(rows: Sequence[Row], start: int, end: int, header: Header) -> list[str]:
+    """What is said of the lines before and after the table."""
+    assumed = []
+    before = [row.line for row in rows[:start] if row.line < header.first_line]
     if before:
         assumed.append(_lines_left_out(before, "before the table"))
     if end < len(rows):
         assumed.append(_lines_left_out([row.line for row in rows[end:]], "after it"))
-    data, blocks = _without_repeated_headers(rows, start, end, header_line)
-    if blocks[-1] > 1:
-        assumed.append(f"the header repeats: {blocks[-1]} tables, counted by column {BLOCK!r}")
-    return _Found(header, header_line, data, blocks, assumed)
+    return assumed
 
 
-def _lines_left_out(lines, where):
-    span = f"line {lines[0]}" if len(lines) == 1 else f"lines {lines[0]} to {lines[-1]}"
+def _lines_left_out(lines: Sequence[int], where: str) -> str:
+    span = f"line {lines[0]}"
+    if len(lines) > 1:
+        span = f"lines {lines[0]} to {lines[-1]}"
     return f"{span} {where} left out"
 
 
-def _kinds(rows, numeric):
+def _kinds(rows: Sequence[Row], numeric: Sequence[Pattern]) -> Pattern | None:
     """Which cells of a row of data hold numbers: the pattern that most numbers of the file fit.
 
     A pattern of numbers alone that several rows in a run have comes first.  None where no row has a
     number.
     """
-    runs = Counter()
+    runs: Counter[Pattern] = Counter()
     patterns = [_pattern(row, numbers) for row, numbers in zip(rows, numeric, strict=True)]
     for pattern, run in itertools.groupby(patterns):
         if any(pattern):
@@ -157,29 +173,26 @@ def _kinds(rows, numeric):
     plain = [p for p, length in runs.items() if all(p) and length >= LEAST_RUN]
     counts = Counter(patterns)
 
-    def numbers_that_fit(pattern):
-        rows_that_fit = sum(n for other, n in counts.items() if _fits(pattern, other))
+    def numbers_that_fit(pattern: Pattern) -> int:
+        rows_that_fit = sum(count for other, count in counts.items() if _fits(pattern, other))
         return rows_that_fit * sum(pattern)
 
     return max(plain or runs, key=numbers_that_fit)
 
 
-def _pattern(row, numbers):
+def _pattern(row: Row, numbers: Pattern) -> Pattern:
     """Which cells are numbers, without the empty ones at the end."""
-    width = len(row.cells)
-    while width and not row.cells[width - 1]:
-        width -= 1
-    return tuple(numbers[:width])
+    return numbers[: _width(row.cells)]
 
 
-def _fits(kinds, numbers):
+def _fits(kinds: Pattern, numbers: Pattern) -> bool:
     """Whether a row has numbers where rows of data have them."""
-    return len(numbers) >= len(kinds) and all(
-        number for number, wanted in zip(numbers, kinds, strict=False) if wanted
-    )
+    if len(numbers) < len(kinds):
+        return False
+    return all(number for number, wanted in zip(numbers, kinds, strict=False) if wanted)
 
 
-def _start(rows, numeric, fits):
+def _start(rows: Sequence[Row], numeric: Sequence[Pattern], fits: Sequence[bool]) -> int:
     """First row of data.
 
     Rows with some numbers between a header and the first whole row are damaged data.
@@ -188,11 +201,11 @@ def _start(rows, numeric, fits):
     above = start
     while above and any(numeric[above - 1]):
         above -= 1
-    is_header = above and rows[above - 1].filled() >= max(2, rows[start].filled())
+    is_header = above > 0 and rows[above - 1].filled() >= max(2, rows[start].filled())
     return above if is_header else start
 
 
-def _without_footer(rows, numeric, end):
+def _without_footer(rows: Sequence[Row], numeric: Sequence[Pattern], end: int) -> int:
     """End of the data: what follows begins with a blank line or a row without numbers, or is data
     that is damaged."""
     if end < len(rows) and (rows[end].after_blank or not any(numeric[end])):
@@ -200,86 +213,15 @@ def _without_footer(rows, numeric, end):
     return len(rows)
 
 
-def _header(above, numeric, first):
-    """(names, line, first line of the header, what was assumed) of the rows above the data."""
-    titles = [(row, numbers) for row, numbers in zip(above, numeric, strict=True)]
-    if not titles or any(titles[-1][1]) or _is_title(titles[-1][0], first):
-        return (), 0, first.line, []
-    names = titles.pop()[0]
-    assumed, units = [], None
-    if _is_units(names) and titles and not any(titles[-1][1]):
-        above_units = titles[-1][0]
-        if not _is_title(above_units, first):
-            units, names = names, above_units
-            titles.pop()
-            assumed.append(f"units from line {units.line}")
-    cells, top = list(names.cells), names.line
-    if titles and not any(titles[-1][1]) and _needs_second_row(cells):
-        upper = titles[-1][0]
-        if not _is_title(upper, first):
-            cells = _joined(upper.cells, cells)
-            top = upper.line
-            assumed.append(f"header from lines {upper.line} and {names.line}")
-    if units is not None:
-        cells = _with_units(cells, units.cells)
-    return tuple(cells), names.line, top, assumed
-
-
-def _is_title(row, first):
-    """Whether a row has one text where the data have several columns."""
-    return row.filled() < 2 <= first.filled()
-
-
-def _is_units(row):
-    """Whether all cells are units, such as V or (uA), and one says more than 1."""
-    units = [cell.strip("()[] ") for cell in row.cells]
-    return any(map(is_unit, units)) and all(
-        is_unit(unit) or unit.lower() in NO_UNIT for unit in units
-    )
-
-
-def _needs_second_row(names):
-    """Whether names repeat or are missing, so that a row above may tell them apart."""
-    while names and not names[-1]:
-        names = names[:-1]
-    return len(set(names)) < len(names) or "" in names
-
-
-def _joined(upper, lower):
-    """Names of two header rows; an empty cell above goes on with what stands left of it."""
-    names, last = [], ""
-    for index, name in enumerate(lower):
-        last = (upper[index] if index < len(upper) else "") or last
-        names.append(f"{last} {name}".strip())
-    return names
-
-
-def _with_units(names, units):
-    """Names with the unit of the row below, where they have none of their own."""
-    found = list(names)
-    for index, unit in enumerate(units[: len(names)]):
-        unit = unit.strip("()[] ")
-        if is_unit(unit) and not split_header(names[index])[1]:
-            found[index] = f"{names[index]} ({unit})"
-    return found
-
-
-def _comment_header(comments, first):
-    """(names, line) of the comment right above the data, where it has a name for every column."""
-    above = [row for row in comments if row.line < first.line]
-    if not above:
-        return (), 0
-    row = above[-1]
-    named = row.filled() == first.filled() and not any(row.numbers())
-    return (row.cells, row.line) if named and first.filled() > 1 else ((), 0)
-
-
-def _without_repeated_headers(rows, start, end, header_line):
-    """(rows of data, number of their table): a row that repeats the header begins a new table."""
-    header = next((row.cells for row in rows if row.line == header_line), None)
-    data, blocks, block = [], [], 1
-    for row in rows[start:end]:
-        if header is not None and row.cells == header:
+def _without_repeated_headers(rows: Sequence[Row], header: Header) -> tuple[list[Row], list[int]]:
+    """Rows of data, and the number of the table of each: a row that repeats the header begins a new
+    one.
+    """
+    data = []
+    blocks = []
+    block = 1
+    for row in rows:
+        if header.cells is not None and row.cells == header.cells:
             block += 1
         else:
             data.append(row)
@@ -290,26 +232,20 @@ def _without_repeated_headers(rows, start, end, header_line):
 # --- rows of one width
 
 
-def _aligned(path, found, separator, si):
+def _aligned(path: str, found: _Found, separator: str | None) -> Sheet:
     """The table with as many cells in every row as the header has."""
-    header = list(found.header)
-    longest = max(_width(row.cells) for row in found.rows)
-    while header and not header[-1] and len(header) > longest:
-        header.pop()
-    width = len(header) or _width(found.rows[0].cells)
-    if not header:  # the first row may lack blanks at its end
-        width = max(width, Counter(_width(row.cells) for row in found.rows).most_common(1)[0][0])
-    rows, padded = [], 0
+    header = _header_of_columns(found)
+    width = len(header) or _width_without_header(found.rows)
+    rows = []
+    padded = 0
     for row in found.rows:
         cells = row.cells[: max(width, _width(row.cells))]
         if len(cells) > width:
-            hint = "; decimal commas? separate the cells by ; or tabs" if separator == "," else ""
-            raise ConfigError(
-                f"{path}, line {row.line}: {len(cells)} cells where the "
-                f"{'header has' if header else 'lines before have'} {width}{hint}"
-            )
-        padded += len(cells) < width
-        rows.append((*cells, *[""] * (width - len(cells))))
+            _refuse_longer(path, row.line, len(cells), header, width, separator)
+        if len(cells) < width:
+            padded += 1
+        blanks = [""] * (width - len(cells))
+        rows.append((*cells, *blanks))
     assumed = list(found.assumed)
     if padded:
         assumed.append(f"{padded:,} rows are shorter than the others: blanks at their end")
@@ -322,11 +258,40 @@ def _aligned(path, found, separator, si):
         rows=rows,
         lines=np.array([row.line for row in found.rows]),
         separator=separator,
-        si=si,
+        si=False,
         assumed=tuple(assumed),
     )
 
 
-def _width(cells):
+def _header_of_columns(found: _Found) -> list[str]:
+    """The header without empty names at its end that no row has a cell for."""
+    header = list(found.header)
+    longest = max(_width(row.cells) for row in found.rows)
+    while header and not header[-1] and len(header) > longest:
+        header.pop()
+    return header
+
+
+def _width_without_header(rows: Sequence[Row]) -> int:
+    """The width of most rows: the first may lack blanks at its end."""
+    widths = Counter(_width(row.cells) for row in rows)
+    most = widths.most_common(1)[0][0]
+    return max(_width(rows[0].cells), most)
+
+
+def _refuse_longer(
+    path: str, line: int, cells: int, header: Sequence[str], width: int, separator: str | None
+) -> NoReturn:
+    where = "header has" if header else "lines before have"
+    hint = ""
+    if separator == ",":
+        hint = "; decimal commas? separate the cells by ; or tabs"
+    raise ConfigError(f"{path}, line {line}: {cells} cells where the {where} {width}{hint}")
+
+
+def _width(cells: Sequence[str]) -> int:
     """Number of cells without the empty ones at the end."""
-    return max((index + 1 for index, cell in enumerate(cells) if cell), default=0)
+    width = len(cells)
+    while width and not cells[width - 1]:
+        width -= 1
+    return width

@@ -8,11 +8,14 @@ narrowest band that holds all writes.
 """
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from scipy import optimize, stats
 from scipy.special import gammaln
 
+from xbarsim.base.array_types import Floats
 from xbarsim.base.units import MICROSIEMENS
 
 FREEDOM = (0.8, 200.0)  # lowest and highest degrees of freedom
@@ -33,35 +36,42 @@ class Law:
         polynomial
     """
 
-    x: np.ndarray
+    x: Floats
     degree: int | None = None
-    levels: np.ndarray | None = None
+    levels: Floats = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     @property
-    def name(self):
-        return "of every level" if self.degree is None else f"a polynomial of degree {self.degree}"
+    def name(self) -> str:
+        if self.degree is None:
+            return "of every level"
+        return f"a polynomial of degree {self.degree}"
 
     @property
-    def design(self):
+    def design(self) -> Floats:
         """(n, k)."""
         if self.degree is None:
-            return (self.x[:, None] == self.levels).astype(float)
-        return self.x[:, None] ** np.arange(self.degree + 1)
+            at_level: Floats = (self.x[:, None] == self.levels).astype(float)
+            return at_level
+        powers: Floats = self.x[:, None] ** np.arange(self.degree + 1)
+        return powers
 
     @property
-    def size(self):
-        return len(self.levels) if self.degree is None else self.degree + 1
+    def size(self) -> int:
+        """Number of coefficients."""
+        if self.degree is None:
+            return len(self.levels)
+        return self.degree + 1
 
-    def between(self, coefficients):
+    def between(self, coefficients: Floats) -> Floats:
         """Values on a fine grid over the range of x; those of the levels, for a law of every
         level."""
         if self.degree is None:
             return coefficients
         grid = np.linspace(self.x.min(), self.x.max(), 101)
-        return np.polynomial.polynomial.polyval(grid, coefficients)
+        return np.asarray(np.polynomial.polynomial.polyval(grid, coefficients), float)
 
 
-def laws(x, highest=3):
+def laws(x: Floats, highest: int = 3) -> list[Law]:
     """Laws that these targets can tell apart, the fewest coefficients first."""
     levels, counts = np.unique(x, return_counts=True)
     found = [Law(x, degree) for degree in range(min(highest + 1, len(levels)))]
@@ -70,8 +80,40 @@ def laws(x, highest=3):
     return found
 
 
-def normal_log_density(z):
-    return -0.5 * z * z - 0.5 * np.log(2 * np.pi)
+def normal_log_density(z: Floats) -> Floats:
+    density: Floats = -0.5 * z * z - 0.5 * np.log(2 * np.pi)
+    return density
+
+
+class Precision(NamedTuple):
+    """Mean and variance of the precision tau of deviates, (n,) each."""
+
+    mean: Floats
+    variance: Floats
+
+
+class Form(Protocol):
+    """Distribution of standardised deviates z (n,): normal ones of random precision tau."""
+
+    @property
+    def shapes(self) -> int:
+        """Number of parameters."""
+
+    @property
+    def variance(self) -> float: ...
+
+    def precision(self, z: Floats) -> Precision:
+        """Of tau, given z."""
+
+    def refit(self, z: Floats) -> Self:
+        """Better parameters for z."""
+
+    def log_density(self, z: Floats) -> Floats: ...
+
+    def cdf(self, z: Floats) -> Floats: ...
+
+
+FormT = TypeVar("FormT", bound=Form)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,18 +123,18 @@ class Normal:
     shapes = 0
     variance = 1.0
 
-    def precision(self, z):
-        """(mean, variance) of the precision tau given z, (n,) each."""
-        return np.ones(len(z)), np.zeros(len(z))
+    def precision(self, z: Floats) -> Precision:
+        return Precision(np.ones(len(z)), np.zeros(len(z)))
 
-    def refit(self, z):
+    def refit(self, z: Floats) -> Self:
         return self
 
-    def log_density(self, z):
+    def log_density(self, z: Floats) -> Floats:
         return normal_log_density(z)
 
-    def cdf(self, z):
-        return stats.norm.cdf(z)
+    def cdf(self, z: Floats) -> Floats:
+        share: Floats = stats.norm.cdf(z)
+        return share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,15 +145,18 @@ class Student:
     shapes = 1
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         """Infinite at 2 degrees of freedom and fewer."""
-        return self.freedom / (self.freedom - 2) if self.freedom > 2 else np.inf
+        if self.freedom <= 2:
+            return np.inf
+        return self.freedom / (self.freedom - 2)
 
-    def precision(self, z):
+    def precision(self, z: Floats) -> Precision:
         mean = (self.freedom + 1) / (self.freedom + z**2)
-        return mean, 2 * (self.freedom + 1) / (self.freedom + z**2) ** 2
+        variance = 2 * (self.freedom + 1) / (self.freedom + z**2) ** 2
+        return Precision(mean, variance)
 
-    def refit(self, z):
+    def refit(self, z: Floats) -> "Student":
         """The best degrees of freedom within a factor of 1.5, so that repeated calls reach the best
         of all."""
         low = max(self.freedom / 1.5, FREEDOM[0])
@@ -124,13 +169,16 @@ class Student:
         )
         return Student(float(found.x))
 
-    def log_density(self, z):
+    def log_density(self, z: Floats) -> Floats:
         freedom = self.freedom
-        constant = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - 0.5 * np.log(freedom * np.pi)
-        return constant - (freedom + 1) / 2 * np.log1p(z * z / freedom)
+        gammas = gammaln((freedom + 1) / 2) - gammaln(freedom / 2)
+        constant = gammas - 0.5 * np.log(freedom * np.pi)
+        density: Floats = constant - (freedom + 1) / 2 * np.log1p(z * z / freedom)
+        return density
 
-    def cdf(self, z):
-        return stats.t.cdf(z, self.freedom)
+    def cdf(self, z: Floats) -> Floats:
+        share: Floats = stats.t.cdf(z, self.freedom)
+        return share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,102 +190,128 @@ class Mixture:
     shapes = 2
 
     @property
-    def variance(self):
+    def variance(self) -> float:
         return 1 - self.fraction + self.fraction * self.factor**2
 
-    def _wide(self, z):
+    def _wide(self, z: Floats) -> Floats:
         """Probability that a deviate is one of the wide ones."""
         odds = self.fraction / (1 - self.fraction) / self.factor
-        return 1 / (1 + np.exp(-0.5 * z**2 * (1 - self.factor**-2)) / odds)
+        narrow_over_wide = np.exp(-0.5 * z**2 * (1 - self.factor**-2)) / odds
+        probability: Floats = 1 / (1 + narrow_over_wide)
+        return probability
 
-    def precision(self, z):
+    def precision(self, z: Floats) -> Precision:
         wide = self._wide(z)
         difference = 1 - self.factor**-2
-        return 1 - wide * difference, wide * (1 - wide) * difference**2
+        return Precision(1 - wide * difference, wide * (1 - wide) * difference**2)
 
-    def refit(self, z):
+    def refit(self, z: Floats) -> "Mixture":
         wide = self._wide(z)
-        factor = np.sqrt((wide * z**2).sum() / wide.sum())
-        return Mixture(
-            float(np.clip(wide.mean(), 1 / len(z), 0.5)), float(np.clip(factor, 1.2, 100.0))
-        )
+        fraction = np.clip(wide.mean(), 1 / len(z), 0.5)
+        factor = np.clip(np.sqrt((wide * z**2).sum() / wide.sum()), 1.2, 100.0)
+        return Mixture(float(fraction), float(factor))
 
-    def log_density(self, z):
+    def log_density(self, z: Floats) -> Floats:
         narrow = np.log1p(-self.fraction) + normal_log_density(z)
         wide = np.log(self.fraction / self.factor) + normal_log_density(z / self.factor)
-        return np.logaddexp(narrow, wide)
+        density: Floats = np.logaddexp(narrow, wide)
+        return density
 
-    def cdf(self, z):
-        return (1 - self.fraction) * stats.norm.cdf(z) + self.fraction * stats.norm.cdf(
-            z / self.factor
-        )
+    def cdf(self, z: Floats) -> Floats:
+        narrow = (1 - self.fraction) * stats.norm.cdf(z)
+        wide = self.fraction * stats.norm.cdf(z / self.factor)
+        share: Floats = narrow + wide
+        return share
 
 
 @dataclasses.dataclass(frozen=True)
-class ErrorFit:
+class ErrorFit(Generic[FormT]):
     """Errors (n,) S that follow `mean` and `spread`, standardised deviates of the form `form`.
 
     mean_coefficients, scale_coefficients : S, of the two laws;  minus_two : -2 log likelihood
     """
 
-    error: np.ndarray
+    error: Floats
     mean: Law
     spread: Law
-    form: object
-    mean_coefficients: np.ndarray
-    scale_coefficients: np.ndarray
+    form: FormT
+    mean_coefficients: Floats
+    scale_coefficients: Floats
     minus_two: float
 
     @property
-    def location(self):
+    def location(self) -> Floats:
         """(n,) S."""
         return self.mean.design @ self.mean_coefficients
 
     @property
-    def scale(self):
+    def scale(self) -> Floats:
         """(n,) S, that the standardised deviates are multiplied with."""
         return self.spread.design @ self.scale_coefficients
 
     @property
-    def deviates(self):
+    def deviates(self) -> Floats:
+        """(n,) standardised."""
         return (self.error - self.location) / self.scale
 
     @property
-    def aic(self):
-        return float(self.minus_two + 2 * (self.mean.size + self.spread.size + self.form.shapes))
+    def aic(self) -> float:
+        free = self.mean.size + self.spread.size + self.form.shapes
+        return float(self.minus_two + 2 * free)
 
     @property
-    def cost(self):
+    def cost(self) -> float:
         """What is minimised over laws: Akaike's criterion, and `TIE` for every coefficient."""
         return self.aic + TIE * (self.mean.size + self.spread.size)
 
     @property
-    def sensible(self):
+    def sensible(self) -> bool:
         """Whether the scale is above 0 between the targets too."""
         return bool(self.spread.between(self.scale_coefficients).min() > 0)
 
 
-def fit_form(error, x, form, degree=None, bias_degree=None):
+def fit_form(
+    error: Floats,
+    x: Floats,
+    form: FormT,
+    degree: int | None = None,
+    bias_degree: int | None = None,
+) -> list[ErrorFit[FormT]]:
     """ErrorFits of one form, the lowest cost first: the best law of the mean, and every law of the
-    spread with it."""
-    possible = laws(x)
-    means = [law for law in possible if bias_degree is None or law.degree == bias_degree]
-    spreads = [law for law in possible if degree is None or law.degree == degree]
-    widest = (
-        max(spreads, key=lambda law: law.size)
-        if form.shapes == 0
-        else spreads[min(1, len(spreads) - 1)]
-    )
-    mean = min(
-        (maximise(error, mean, widest, form) for mean in means), key=lambda fit: fit.cost
-    ).mean
-    fits = [maximise(error, mean, spread, form) for spread in spreads]
-    fits = [fit for fit in fits if fit.sensible] or fits[:1]
-    return sorted(fits, key=lambda fit: fit.cost)
+    spread with it.
+
+    error : (n,) S;  x : (n,) target / largest target;  degree, bias_degree : of the only polynomial
+        allowed for spread and mean, all laws if None
+    """
+    means = _of_degree(laws(x), bias_degree)
+    spreads = _of_degree(laws(x), degree)
+    rough = _rough_spread(spreads, form)
+    best_mean = _cheapest(maximise(error, mean, rough, form) for mean in means).mean
+    fits = [maximise(error, best_mean, spread, form) for spread in spreads]
+    sensible = [fit for fit in fits if fit.sensible]
+    return sorted(sensible or fits[:1], key=lambda fit: fit.cost)
 
 
-def maximise(error, mean, spread, form):
-    """ErrorFit of the largest likelihood, by expectation-maximisation."""
+def _of_degree(possible: list[Law], degree: int | None) -> list[Law]:
+    if degree is None:
+        return possible
+    return [law for law in possible if law.degree == degree]
+
+
+def _rough_spread(spreads: list[Law], form: Form) -> Law:
+    """Law of the spread while laws of the mean are compared: the widest, or about a line where the
+    form has shapes of its own."""
+    if form.shapes == 0:
+        return max(spreads, key=lambda law: law.size)
+    return spreads[min(1, len(spreads) - 1)]
+
+
+def _cheapest(fits: Iterable[ErrorFit[FormT]]) -> ErrorFit[FormT]:
+    return min(fits, key=lambda fit: fit.cost)
+
+
+def maximise(error: Floats, mean: Law, spread: Law, form: FormT) -> ErrorFit[FormT]:
+    """ErrorFit of the largest likelihood, by expectation-maximisation; `form` : to begin with."""
     design = mean.design
     scale_design = spread.design
     location = np.full(len(error), np.median(error))
@@ -248,7 +322,7 @@ def maximise(error, mean, spread, form):
     coefficients = np.zeros(spread.size)
     last = np.inf
     for _ in range(ROUNDS):
-        weight, _ = form.precision((error - location) / scale)
+        weight = form.precision((error - location) / scale).mean
         mean_coefficients = weighted_least_squares(design, error, weight / scale**2)
         location = design @ mean_coefficients
         whitened = np.sqrt(weight) * (error - location)
@@ -263,16 +337,22 @@ def maximise(error, mean, spread, form):
     return ErrorFit(error, mean, spread, form, mean_coefficients, coefficients, minus_two)
 
 
-def weighted_least_squares(design, y, weight):
+def weighted_least_squares(design: Floats, y: Floats, weight: Floats) -> Floats:
+    """(k,) coefficients of y (n,) on the columns of design (n, k)."""
     root = np.sqrt(weight / weight.max())
-    return np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+    coefficients: Floats = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+    return coefficients
 
 
-def _scale_of(law, design, residual, start, floor):
-    """Coefficients of the standard deviation of normal residuals, by the largest likelihood."""
+def _scale_of(law: Law, design: Floats, residual: Floats, start: Floats, floor: float) -> Floats:
+    """Coefficients of the standard deviation of normal residuals, by the largest likelihood.
+
+    start : coefficients to begin with;  floor : S, least standard deviation
+    """
     if law.degree is None:
         mean_square = design.T @ residual**2 / design.sum(axis=0)
-        return np.maximum(np.sqrt(mean_square), floor)
+        at_levels: Floats = np.maximum(np.sqrt(mean_square), floor)
+        return at_levels
     if law.degree == 0:
         return np.array([max(np.sqrt((residual**2).mean()), floor)])
     if (design @ start <= floor).any():
@@ -281,7 +361,7 @@ def _scale_of(law, design, residual, start, floor):
     return _scoring(design, residual, start, floor)
 
 
-def _scoring(design, residual, beta, floor):
+def _scoring(design: Floats, residual: Floats, beta: Floats, floor: float) -> Floats:
     """Fisher scoring of sigma = design @ beta; a step that would take a sigma below `floor` is
     halved."""
     for _ in range(50):
@@ -289,7 +369,8 @@ def _scoring(design, residual, beta, floor):
         information = 2 * (design / sigma[:, None] ** 2).T @ design
         score = design.T @ (residual**2 / sigma**3 - 1 / sigma)
         step = np.linalg.lstsq(information, score, rcond=None)[0]
-        while (design @ (beta + step) <= floor).any() and abs(step).max() > 1e-12 * abs(beta).max():
+        least = 1e-12 * abs(beta).max()
+        while (design @ (beta + step) <= floor).any() and abs(step).max() > least:
             step = step / 2
         if (design @ (beta + step) <= floor).any():
             break
@@ -306,45 +387,47 @@ class Band:
     mean : law of the centre, None where it is the target itself;  coefficients : S
     """
 
-    error: np.ndarray
+    error: Floats
     mean: Law | None
-    coefficients: np.ndarray
+    coefficients: Floats
     half_width: float
 
     @property
-    def size(self):
-        return 0 if self.mean is None else self.mean.size
+    def size(self) -> int:
+        """Number of coefficients."""
+        return len(self.coefficients)
 
     @property
-    def location(self):
+    def location(self) -> Floats:
+        """(n,) S."""
         if self.mean is None:
             return np.zeros(len(self.error))
         return self.mean.design @ self.coefficients
 
     @property
-    def aic(self):
+    def aic(self) -> float:
         return float(2 * len(self.error) * np.log(2 * self.half_width) + 2 * (self.size + 1))
 
     @property
-    def cost(self):
+    def cost(self) -> float:
         """As of an `ErrorFit`, with more for a coefficient: a band always narrows by about 1 / n
         with each."""
         return self.aic + TIE + BAND_TIE * self.size
 
 
-def fit_band(error, x, bias_degree=None):
-    """The Band of the lowest cost: about the target, about a constant, or about a line."""
-    possible = [Law(x, degree) for degree in range(min(2, len(np.unique(x))))]
-    bands = [Band(error, None, np.zeros(0), float(abs(error).max()))]
-    bands += [_narrowest(error, law) for law in possible]
+def fit_band(error: Floats, x: Floats, bias_degree: int | None = None) -> Band:
+    """The Band of the lowest cost: about the target, about a constant, or about a line.
+
+    bias_degree : of the centre, the nearest there is;  all three if None
+    """
+    about_target = Band(error, None, np.zeros(0), float(abs(error).max()))
+    about_laws = [_narrowest(error, Law(x, degree)) for degree in range(min(2, len(np.unique(x))))]
     if bias_degree is not None:
-        bands = [
-            band for band in bands if band.mean is not None and band.mean.degree == bias_degree
-        ] or bands[-1:]
-    return min(bands, key=lambda band: band.cost)
+        return about_laws[min(bias_degree, len(about_laws) - 1)]
+    return min((about_target, *about_laws), key=lambda band: band.cost)
 
 
-def _narrowest(error, law):
+def _narrowest(error: Floats, law: Law) -> Band:
     """Chebyshev's fit: the least half width w with |error - design @ c| <= w, a linear
     programme."""
     if law.degree == 0:
@@ -358,8 +441,8 @@ def _narrowest(error, law):
     cost = np.append(np.zeros(law.size), 1.0)
     found = optimize.linprog(
         cost,
-        np.vstack((below, above)),
-        np.concatenate((error, -error)) / unit,
+        A_ub=np.vstack((below, above)),
+        b_ub=np.concatenate((error, -error)) / unit,
         bounds=[(None, None)] * law.size + [(0, None)],
         method="highs",
     )
@@ -368,6 +451,6 @@ def _narrowest(error, law):
     return Band(error, law, coefficients, float(abs(residual).max()))
 
 
-def micro(values):
+def micro(values: Iterable[float]) -> list[float]:
     """Siemens to a list of plain numbers in microsiemens."""
     return [float(value / MICROSIEMENS) for value in values]

@@ -2,11 +2,13 @@
 the chip with others.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from xbarsim.chips.chip import resolve, stated_value
 from xbarsim.chips.components import KEYS, SCALE
+from xbarsim.chips.files.parts import resolve
+from xbarsim.chips.load import Description, Edit, stated_value
 
 PRICES = tuple(KEYS[quantity] for quantity in ("energy", "area", "leakage"))
 
@@ -15,33 +17,32 @@ PRICES = tuple(KEYS[quantity] for quantity in ("energy", "area", "leakage"))
 class Assumption:
     """A value without a source: where it is, what it is, what it could be, and why.
 
-    path : tuple of keys in the chip's content; shared : True for a component of the library, which
-        every chip that uses
-    it shares
+    path : keys in the chip's content
+    ends : the least and the largest value, or the first and the last choice
+    shared : True for a component of the library, which every chip that uses it shares
     """
 
     label: str
-    path: tuple
+    path: tuple[str, ...]
     value: Any
-    ends: tuple
+    ends: tuple[Any, Any]
     why: str
     shared: bool
 
     @property
-    def is_price(self):
+    def is_price(self) -> bool:
         """Whether it is joules, square metres or leakage of a component: no event, no time and no
-        count depends on it, and
-        more of it is more whatever else is assumed."""
+        count depends on it, and more of it is more whatever else is assumed.
+        """
         return self.path[0] == "component" and self.path[-1] in PRICES
 
 
-def assumptions(description):
+def assumptions(description: Description) -> list[Assumption]:
     """Every Assumption behind a chip: its own `[[assumed]]` keys and the assumed quantities of the
     components it uses.
     """
     found = []
-    chip = description.chip
-    for entry in chip.assumed:
+    for entry in description.chip.assumed:
         found.append(
             Assumption(
                 label=f"{description.name}: {entry.key}",
@@ -52,33 +53,40 @@ def assumptions(description):
                 shared=False,
             )
         )
-    names = dict.fromkeys(part.component for part, _ in chip.parts)
-    for name in names:
-        component = resolve(name, getattr(chip, "component", {}))
-        for quantity in component.assumed:
-            if quantity not in component.ranges:
-                continue
-            unit = SCALE[quantity]
-            ends = tuple(bound / unit for bound in component.ranges[quantity])
-            found.append(
-                Assumption(
-                    f"{name}: {KEYS[quantity]}",
-                    ("component", name, KEYS[quantity]),
-                    getattr(component, quantity) / unit,
-                    ends,
-                    component.source,
-                    name not in getattr(chip, "component", {}),
-                )
-            )
+    for name in dict.fromkeys(part.component for part, _ in description.chip.parts):
+        found += _of_component(name, description)
     return found
 
 
-def with_assumptions(description, chosen):
-    """The description with assumptions at other values; chosen : ((Assumption, value), ...)."""
-    edits = []
+def _of_component(name: str, description: Description) -> Iterator[Assumption]:
+    """What is assumed about one component, in the units of its keys."""
+    own = description.chip.own_components
+    component = resolve(name, own)
+    for quantity in component.assumed:
+        if quantity not in component.ranges:
+            continue
+        unit = SCALE[quantity]
+        low, high = component.ranges[quantity]
+        yield Assumption(
+            label=f"{name}: {KEYS[quantity]}",
+            path=("component", name, KEYS[quantity]),
+            value=getattr(component, quantity) / unit,
+            ends=(low / unit, high / unit),
+            why=component.source,
+            shared=name not in own,
+        )
+
+
+def with_assumptions(
+    description: Description, chosen: Iterable[tuple[Assumption, Any]]
+) -> Description:
+    """The description with assumptions at other values."""
+    edits: list[Edit] = []
     for assumption, value in chosen:
         path = assumption.path
         if path[0] == "component" and path[1] not in description.content.get("component", {}):
             edits.append((("component", path[1], "base"), path[1]))
-        edits.append((path, round(value) if isinstance(assumption.value, int) else value))
+        if isinstance(assumption.value, int):
+            value = round(value)
+        edits.append((path, value))
     return description.changed(*edits)

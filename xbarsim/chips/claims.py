@@ -5,23 +5,28 @@ published.
 import csv
 import json
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
+from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
-from xbarsim.base.progress import silent
+from xbarsim.base.progress import Progress, silent
 from xbarsim.base.toml_files import packaged, parse, read_text, validated
 from xbarsim.base.units import MEGA, NANO, SQUARE_MILLIMETRE
-from xbarsim.chips.chip import load_chip
 from xbarsim.chips.compare import FIGURES
 from xbarsim.chips.components import load_component, storage_area
+from xbarsim.chips.in_situ import InSitu
+from xbarsim.chips.load import load_chip
 from xbarsim.chips.uncertainty import (
     Ratio,
+    Setting,
     Space,
     Sweep,
-    candidate_values,
+    all_candidates,
     climb,
     climb_by_pairs,
     nominal_setting,
@@ -62,33 +67,57 @@ class Verdict:
     sweep: Sweep
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         low, high = self.claim.range
         if low > self.sweep.high:
             return "above"
         return "below" if high < self.sweep.low else "inside"
 
 
-def load_claims(path=None):
+def load_claims(path: str | Path | None = None) -> Claims:
     """Claims of data/claims.toml or of a file of the same form.
 
     Raises
     ------
     ConfigError : no such file, unknown keys or figures
     """
-    where = "claims.toml" if path is None else f"claims file {path}"
     if path is None:
-        content = packaged("claims.toml")
+        where = "claims.toml"
+        content = packaged(where)
     else:
+        where = f"claims file {path}"
         content = parse(read_text(Path(path), where), where)
-    return validated(Claims, content, where)
+    claims: Claims = validated(Claims, content, where)
+    return claims
 
 
 # ---------------------------------------------------------------- every claim, and all of them at once
 
 
-def judge(claims, batches=(1, 128), samples=64, held=(), progress=silent):
-    """([Verdict] of every claim at every batch, [Together] of every batch).
+@dataclass(frozen=True)
+class Together:
+    """All claims at once, at one batch: the assumptions found that leave the least to be wanted,
+    and the ratios there.
+
+    shortfall : product over the claims of how many times the ratio is too small (1: all are
+        reached)
+    setting : {label: value}.  No pair of moves improves it, but a better setting may exist.
+    """
+
+    batch: int
+    ratios: tuple[tuple[Claim, float], ...]
+    shortfall: float
+    setting: Setting
+
+
+def judge(
+    claims: Claims,
+    batches: Sequence[int] = (1, 128),
+    samples: int = 64,
+    held: Sequence[str] = (),
+    progress: Progress = silent,
+) -> tuple[list[Verdict], list[Together]]:
+    """Verdicts on every claim at every batch, and all claims together at every batch.
 
     held : labels of assumptions that stay at their value
     """
@@ -96,7 +125,8 @@ def judge(claims, batches=(1, 128), samples=64, held=(), progress=silent):
     descriptions = {name: load_chip(name) for name in names}
     steps = len(batches) * (len(claims.claim) + 1)
     done = progress("sweeps", steps)
-    verdicts, together = [], []
+    verdicts: list[Verdict] = []
+    together = []
     for batch in batches:
         space = Space(descriptions, claims.model, claims.sequence, batch, held)
         of_batch = []
@@ -112,31 +142,14 @@ def judge(claims, batches=(1, 128), samples=64, held=(), progress=silent):
     return verdicts, together
 
 
-@dataclass(frozen=True)
-class Together:
-    """All claims at once, at one batch: the assumptions found that leave the least to be wanted,
-    and the ratios there.
-
-    ratios : ((Claim, ratio), ...);  shortfall : product over the claims of how many times the ratio
-        is too small (1: all
-    are reached);  setting : {label: value}.  No pair of moves improves it, but a better setting
-    may exist.
-    """
-
-    batch: int
-    ratios: tuple
-    shortfall: float
-    setting: dict
-
-
-def all_together(space, claims, verdicts):
+def all_together(space: Space, claims: Claims, verdicts: Iterable[Verdict]) -> Together:
     """Together of one batch: climbs from where each claim alone is highest, over all assumptions
     at once.
     """
     known = space.assumptions(space.descriptions)
-    candidates = {label: candidate_values(assumption) for label, assumption in known.items()}
+    candidates = all_candidates(known)
 
-    def reached(setting):
+    def reached(setting: Setting) -> float:
         return share_reached(ratios_at(space, claims, setting))
 
     climbs = []
@@ -148,22 +161,21 @@ def all_together(space, claims, verdicts):
         labels = that_matter(candidates, reached, [setting])
         moving = {label: known[label] for label in labels}
         best, setting = climb_by_pairs(setting, moving, reached, 1)
-    batch = space.request[2]
+    batch = space.workload.batch
     return Together(batch, ratios_at(space, claims, setting), 1 / best, setting)
 
 
-def ratios_at(space, claims, setting):
+def ratios_at(space: Space, claims: Claims, setting: Setting) -> tuple[tuple[Claim, float], ...]:
     """((Claim, ratio), ...) with the same assumptions for all chips."""
     subject = space.figures(claims.subject, setting)
     ratios = []
     for claim in claims.claim:
-        ratios.append(
-            (claim, space.figures(claim.chip, setting)[claim.figure] / subject[claim.figure])
-        )
+        other = space.figures(claim.chip, setting)
+        ratios.append((claim, other[claim.figure] / subject[claim.figure]))
     return tuple(ratios)
 
 
-def share_reached(ratios):
+def share_reached(ratios: Iterable[tuple[Claim, float]]) -> float:
     """Product over the claims of ratio over claimed ratio, where that is below 1."""
     return math.prod(min(1.0, value / claim.range[0]) for claim, value in ratios)
 
@@ -171,7 +183,7 @@ def share_reached(ratios):
 # ---------------------------------------------------------------- tables and files
 
 
-def table(verdicts):
+def table(verdicts: Iterable[Verdict]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(header, rows) of strings, one row per claim and batch."""
     header = (
         "claim",
@@ -186,8 +198,9 @@ def table(verdicts):
     return header, [_table_row(verdict) for verdict in verdicts]
 
 
-def _table_row(verdict):
-    found, (low, high) = verdict.sweep, verdict.claim.range
+def _table_row(verdict: Verdict) -> tuple[str, ...]:
+    found = verdict.sweep
+    low, high = verdict.claim.range
     draws = f"{found.quantiles[0]:.2g} .. {found.quantiles[2]:.2g}"
     if math.isnan(found.quantiles[0]):
         draws = "-"
@@ -204,7 +217,7 @@ def _table_row(verdict):
     )
 
 
-def together_lines(found):
+def together_lines(found: Iterable[Together]) -> list[str]:
     """Lines that say whether one set of assumptions reaches every claim."""
     lines = []
     for together in found:
@@ -213,16 +226,14 @@ def together_lines(found):
             for claim, value in together.ratios
             if value < claim.range[0]
         ]
-        said = (
-            "best found misses " + ", ".join(missed)
-            if missed
-            else "reached by at least one setting"
-        )
+        said = "reached by at least one setting"
+        if missed:
+            said = "best found misses " + ", ".join(missed)
         lines.append(f"batch {together.batch}, all claims with the same assumptions: {said}")
     return lines
 
 
-def as_json(verdicts, together):
+def as_json(verdicts: Iterable[Verdict], together: Iterable[Together]) -> dict[str, Any]:
     """{"together", "claims"} as plain values.  Ratios have no unit; a value of an assumption has
     that of its key.
     """
@@ -232,7 +243,7 @@ def as_json(verdicts, together):
     }
 
 
-def _together_json(found):
+def _together_json(found: Together) -> dict[str, Any]:
     ratios = [{"claim": claim.text, "ratio": value} for claim, value in found.ratios]
     return {
         "batch": found.batch,
@@ -242,8 +253,9 @@ def _together_json(found):
     }
 
 
-def _verdict_json(verdict):
-    claim, found = verdict.claim, verdict.sweep
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    claim = verdict.claim
+    found = verdict.sweep
     quantiles = [None if math.isnan(value) else value for value in found.quantiles]
     return {
         "claim": claim.text,
@@ -261,10 +273,13 @@ def _verdict_json(verdict):
     }
 
 
-def write_files(verdicts, together, directory):
+def write_files(
+    verdicts: Sequence[Verdict], together: Sequence[Together], directory: str | Path
+) -> tuple[Path, Path]:
     """Write claims.json and swings.csv (every assumption of every claim); their paths."""
     directory = Path(directory)
-    as_text, swings = directory / "claims.json", directory / "swings.csv"
+    as_text = directory / "claims.json"
+    swings = directory / "swings.csv"
     with replacing(as_text) as file:
         file.write(json.dumps(as_json(verdicts, together), indent=1, ensure_ascii=False) + "\n")
     with replacing(swings, newline="") as file:
@@ -303,15 +318,18 @@ def write_files(verdicts, together, directory):
 # ---------------------------------------------------------------- storage
 
 
-def storage_rows():
+def storage_rows() -> list[tuple[str, str, str]]:
     """Rows (what, computed, published) of the paper's storage estimates, recomputed from
     components and chips.
     """
-    gpt3, isaac = load_shape("gpt3"), load_chip("isaac").chip
-    org, mapping = isaac.organisation, isaac.mapping
+    gpt3 = load_shape("gpt3")
+    weights = gpt3.parameters
+    isaac = load_chip("isaac").chip
+    if weights is None or not isinstance(isaac, InSitu):
+        raise ConfigError("data/models.toml and data/chips lack what the estimates are made of")
     rows = []
     for name, published in (("cell-rram-4b", 274), ("cell-dram", 1646), ("cell-sram", 27440)):
-        area = storage_area(gpt3.parameters, 8, load_component(name), 14 * NANO) / SQUARE_MILLIMETRE
+        area = storage_area(weights, 8, load_component(name), 14 * NANO) / SQUARE_MILLIMETRE
         rows.append(
             (
                 f"cells of 175e9 8-bit weights at 14 nm, {name}",
@@ -319,25 +337,22 @@ def storage_rows():
                 f"{published} mm²",
             )
         )
-    cells = (
-        org.tiles
-        * org.units_per_tile
-        * org.arrays_per_unit
-        * mapping.word_lines
-        * mapping.bit_lines
-    )
-    capacity = cells * mapping.bits_per_cell / 8  # bytes
+    organisation = isaac.organisation
+    if organisation.tiles == "fit":
+        raise ConfigError("isaac states no tiles")
+    cells = organisation.tiles * organisation.units_per_tile * isaac.cells_per_unit
+    capacity = cells * isaac.mapping.bits_per_cell / 8  # bytes
     mebibytes = capacity / 2**20
     return [
         *rows,
         (
             f"ISAAC chips for GPT-3, {mebibytes:g} MiB of cells each",
-            str(math.ceil(gpt3.parameters / capacity)),
+            str(math.ceil(weights / capacity)),
             "2777",
         ),
         (
             "the same with MiB read as 1e6 bytes",
-            str(int(gpt3.parameters / (mebibytes * MEGA))),
+            str(int(weights / (mebibytes * MEGA))),
             "2777",
         ),
     ]

@@ -2,17 +2,20 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.base.units import MICRO, MILLI, SQUARE_MILLIMETRE, engineering
-from xbarsim.chips.chip import Description, load_chip
-from xbarsim.chips.rollup import RollUp, roll_up
+from xbarsim.chips.load import Description, load_chip
+from xbarsim.chips.result import Level, Peak, RollUp
+from xbarsim.chips.rollup import roll_up
 
 TERA = 1e12
+Grid = tuple[tuple[str, ...], list[tuple[str, ...]]]  # header and rows of a table
 OPERATIONS_PER_MM2 = TERA / SQUARE_MILLIMETRE
 
 
@@ -55,7 +58,7 @@ class Figure:
 
     heading: str
     scale: float
-    value: Callable
+    value: Callable[[RollUp], float]
     unit: str
     written: float = 1.0
 
@@ -93,30 +96,30 @@ UNITS = {name: figure.unit for name, figure in FIGURES.items()} | {
 }
 
 
-def figures(result):
+def figures(result: RollUp) -> dict[str, float]:
     """{figure: value in the unit of files} of a RollUp, in the order of the table."""
     return {name: figure.value(result) / figure.written for name, figure in FIGURES.items()}
 
 
-def headings():
+def headings() -> tuple[str, ...]:
     """("area (m²)", ...): the names of the figures with the unit that `figures` has."""
     return tuple(f"{name} ({figure.unit})" for name, figure in FIGURES.items())
 
 
-def printed(result):
+def printed(result: RollUp) -> tuple[str, ...]:
     """Figures of a RollUp as a table shows them, four significant digits in the unit of the
     heading.
     """
     return tuple(f"{figure.value(result) / figure.scale:.4g}" for figure in FIGURES.values())
 
 
-def as_json(result):
+def as_json(result: RollUp) -> dict[str, Any]:
     """A RollUp as plain values: figures, breakdowns by component, layer and step, areas, events,
     notes, and "units" of all.
 
     SI units but for tops_per_watt (TOPS/W) and tops_per_mm2 (TOPS/mm²).
     """
-    events = {}
+    events: dict[str, float] = {}
     for (role, _), count in result.events.items():
         events[role] = events.get(role, 0.0) + count
     return {
@@ -143,14 +146,14 @@ def as_json(result):
     }
 
 
-def write_files(results, directory):
+def write_files(results: Sequence[RollUp], directory: str | Path) -> tuple[Path, Path, Path]:
     """Write chips.json, chips.csv (one row per chip) and breakdown.csv (joules by component and
     stage); their paths.
     """
     directory = Path(directory)
-    as_text, table, parts = (
-        directory / name for name in ("chips.json", "chips.csv", "breakdown.csv")
-    )
+    as_text = directory / "chips.json"
+    table = directory / "chips.csv"
+    parts = directory / "breakdown.csv"
     with replacing(as_text) as file:
         content = [as_json(result) for result in results]
         file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -169,49 +172,48 @@ def write_files(results, directory):
                 "programming_energy (J)",
             ]
         )
-        for r in results:
-            writer.writerow(
-                [
-                    r.chip,
-                    r.model,
-                    r.sequence,
-                    r.batch,
-                    *figures(r).values(),
-                    r.chips,
-                    _or_empty(r.utilisation),
-                    r.replication,
-                    _or_empty(r.programming_energy),
-                ]
-            )
+        writer.writerows(_csv_row(result) for result in results)
     with replacing(parts, newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["chip", "component", "stage", "events (actions)", "energy (J)"])
-        for r in results:
-            for (role, stage), joule in r.energy.items():
-                writer.writerow([r.chip, role, stage, r.events.get((role, stage), ""), joule])
+        for result in results:
+            for line in result.lines:
+                actions = _or_empty(line.actions)
+                writer.writerow([result.chip, line.role, line.stage, actions, line.joules])
     return as_text, table, parts
 
 
-def _or_empty(value):
+def _csv_row(result: RollUp) -> list[float | str]:
+    return [
+        result.chip,
+        result.model,
+        result.sequence,
+        result.batch,
+        *figures(result).values(),
+        result.chips,
+        _or_empty(result.utilisation),
+        result.replication,
+        _or_empty(result.programming_energy),
+    ]
+
+
+def _or_empty(value: float | None) -> float | str:
     return "" if value is None else value
 
 
-def table(results):
+def table(results: Iterable[RollUp]) -> Grid:
     """(header, rows) of strings, one row per RollUp."""
     header = ("chip", *(figure.heading for figure in FIGURES.values()), "chips", "used")
-    rows = [
-        (
-            r.chip,
-            *printed(r),
-            str(r.chips),
-            "-" if r.utilisation is None else f"{100 * r.utilisation:.0f} %",
-        )
-        for r in results
-    ]
+    rows = []
+    for result in results:
+        used = "-"
+        if result.utilisation is not None:
+            used = f"{100 * result.utilisation:.0f} %"
+        rows.append((result.chip, *printed(result), str(result.chips), used))
     return header, rows
 
 
-def breakdown(results, by):
+def breakdown(results: Sequence[RollUp], by: str) -> Grid:
     """(header, rows) of strings: energy in mJ of every component, layer or step (rows) on every
     chip (columns).
 
@@ -219,77 +221,71 @@ def breakdown(results, by):
     ------
     ConfigError : another `by`
     """
-    if by not in ("component", "layer", "step"):
-        raise ConfigError(f"breakdown by {by!r} is not known; allowed: component, layer, step")
-    columns = [getattr(result, f"by_{by}")() for result in results]
-    names = dict.fromkeys(name for column in columns for name in column)
+    grouped = {"component": RollUp.by_component, "layer": RollUp.by_layer, "step": RollUp.by_step}
+    if by not in grouped:
+        raise ConfigError(f"breakdown by {by!r} is not known; allowed: {', '.join(grouped)}")
+    columns = [grouped[by](result) for result in results]
+    names = list(dict.fromkeys(name for column in columns for name in column))
     if by != "layer":
-        names = sorted(names, key=lambda name: -max(column.get(name, 0.0) for column in columns))
-    rows = [
-        (name, *(f"{column[name] / MILLI:.4g}" if name in column else "-" for column in columns))
-        for name in names
-    ]
-    return (by, *(r.chip for r in results)), [
-        *rows,
-        ("total", *(f"{r.joules / MILLI:.4g}" for r in results)),
-    ]
+        names.sort(key=lambda name: -max(column.get(name, 0.0) for column in columns))
+    rows = []
+    for name in names:
+        rows.append((name, *(_millijoules(column.get(name)) for column in columns)))
+    rows.append(("total", *(_millijoules(result.joules) for result in results)))
+    return (by, *(result.chip for result in results)), rows
 
 
-def remarks(results):
+def _millijoules(energy: float | None) -> str:
+    return "-" if energy is None else f"{energy / MILLI:.4g}"
+
+
+def remarks(results: Iterable[RollUp]) -> list[str]:
     """Lines: where read energies come from, notes, and what is assumed, per chip."""
     lines = []
-    for r in results:
-        lines.append(
-            f"{r.chip}: array reads {r.read_energy}"
-            + (f"; {r.replication} copies of the model" if r.replication > 1 else "")
-            + (
-                f"; programming once {r.programming_energy:.3g} J"
-                if r.programming_energy is not None
-                else ""
-            )
-        )
-        lines += [f"  {note}" for note in r.notes]
-        if r.assumed:
-            labels = ", ".join(label.removeprefix(f"{r.chip}: ") for label in r.assumed)
-            lines.append(f"  assumed ({len(r.assumed)}): {labels}")
+    for result in results:
+        line = f"{result.chip}: array reads {result.read_energy}"
+        if result.replication > 1:
+            line += f"; {result.replication} copies of the model"
+        if result.programming_energy is not None:
+            line += f"; programming once {result.programming_energy:.3g} J"
+        lines.append(line)
+        lines += [f"  {note}" for note in result.notes]
+        if result.assumed:
+            labels = [label.removeprefix(f"{result.chip}: ") for label in result.assumed]
+            lines.append(f"  assumed ({len(labels)}): {', '.join(labels)}")
     return lines
 
 
-def peak_table(found):
-    """(header, rows, lines) of strings of a rollup.Peak."""
-    rows = []
+def peak_table(found: Peak) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[str]]:
+    """(header, rows, lines) of strings of a Peak."""
+    rows: list[tuple[str, ...]] = []
     for level in found.levels:
-        rows += [
-            (
-                level.name,
-                role,
-                f"{count:g}",
-                f"{watt / MILLI:.4g}",
-                f"{area / SQUARE_MILLIMETRE:.4g}",
-            )
-            for role, count, watt, area in level.rows
-        ]
-        rows.append(
-            (
-                level.name,
-                "TOTAL",
-                "",
-                f"{level.power / MILLI:.4g}",
-                f"{level.area / SQUARE_MILLIMETRE:.4g}",
-            )
-        )
-    power, area = 100 * found.adc_power_share, 100 * found.adc_area_share
+        rows += _peak_rows(level)
+    power = 100 * found.adc_power_share
+    area = 100 * found.adc_area_share
     lines = [
         f"converters: {power:.0f} % of the power, {area:.0f} % of the area of a tile or crossbar"
     ]
     if found.product is not None:
-        p = found.product
+        product = found.product
         lines.append(
-            f"{p.inputs} x {p.outputs} product in a unit: {engineering(p.time, 's')}, "
-            f"{engineering(p.energy, 'J')}, {engineering(p.energy / p.macs, 'J')} and "
-            f"{p.conversions_per_mac:.3g} conversions per MAC"
+            f"{product.inputs} x {product.outputs} product in a unit: "
+            f"{engineering(product.time, 's')}, {engineering(product.energy, 'J')}, "
+            f"{engineering(product.energy / product.macs, 'J')} and "
+            f"{product.conversions_per_mac:.3g} conversions per MAC"
         )
-        lines.append(
-            f"peak of a {found.levels[-1].name}: {p.operations_per_second / TERA:.4g} TOPS"
-        )
+        peak = product.operations_per_second / TERA
+        lines.append(f"peak of a {found.levels[-1].name}: {peak:.4g} TOPS")
     return ("of each", "part", "count", "mW", "mm²"), rows, lines
+
+
+def _peak_rows(level: Level) -> list[tuple[str, ...]]:
+    rows = [
+        (level.name, row.role, f"{row.count:g}", *_power_and_area(row.power, row.area))
+        for row in level.rows
+    ]
+    return [*rows, (level.name, "TOTAL", "", *_power_and_area(level.power, level.area))]
+
+
+def _power_and_area(power: float, area: float) -> tuple[str, str]:
+    return f"{power / MILLI:.4g}", f"{area / SQUARE_MILLIMETRE:.4g}"

@@ -9,7 +9,7 @@ name and sweep.  Files are taken to another node by the stated rules of data/sca
 import functools
 import importlib.resources
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,6 @@ from xbarsim.base.toml_files import packaged, validated
 from xbarsim.base.units import MEGA, MICRO, MILLI, NANO, PICO, SQUARE_MICROMETRE
 from xbarsim.config.tables import Table
 
-QUANTITIES = ("energy", "area", "delay", "leakage")
 KEYS = {"energy": "energy_pj", "area": "area_um2", "delay": "delay_ns", "leakage": "leakage_uw"}
 SCALE = {"energy": PICO, "area": SQUARE_MICROMETRE, "delay": NANO, "leakage": MICRO}
 Kind = Literal[
@@ -82,7 +81,7 @@ class ComponentFile(Table):
     leakage_uw_range: Range | None = None
 
     @model_validator(mode="after")
-    def _consistent(self):
+    def _consistent(self) -> Self:
         for one, other in (("energy_pj", "power_mw"), ("area_um2", "area_f2")):
             if (getattr(self, one) is None) == (getattr(self, other) is None):
                 raise ValueError(f"give either {one} or {other}")
@@ -91,7 +90,8 @@ class ComponentFile(Table):
         if self.power_mw is not None and self.rate_mhz is None:
             raise ValueError("power_mw needs the rate_mhz at which it was measured")
         for quantity, key in KEYS.items():
-            bounds, value = getattr(self, f"{key}_range"), getattr(self, key)
+            bounds = getattr(self, f"{key}_range")
+            value = getattr(self, key)
             if quantity in self.assumed and bounds is None:
                 raise ValueError(f"{key} is assumed and needs {key}_range, what a report may sweep")
             if bounds is not None and (value is None or not bounds[0] <= value <= bounds[1]):
@@ -124,14 +124,21 @@ class Component:
     scaling: str
     source: str
     assumed: tuple[str, ...]
-    ranges: dict
+    ranges: dict[str, Range]
 
     @property
-    def peak_power(self):
-        """W when every action follows the last at once; leakage alone where no rate is known."""
-        return self.leakage + (0.0 if self.delay is None else self.energy / self.delay)
+    def pace(self) -> float:
+        """s between two actions; 0 where no rate is known."""
+        return self.delay or 0.0
 
-    def at(self, node):
+    @property
+    def peak_power(self) -> float:
+        """W when every action follows the last at once; leakage alone where no rate is known."""
+        if self.delay is None:
+            return self.leakage
+        return self.leakage + self.energy / self.delay
+
+    def at(self, node: float) -> "Component":
         """The component at another node (m), by the rules of data/scaling.toml.
 
         Raises
@@ -153,27 +160,33 @@ class Component:
                 "delay": shrink,
                 "leakage": shrink * volts,
             }
-        return self._times(factor, node=node)
+        return self._times(factor, node)
 
-    def _times(self, factor, **changes):
-        values = {
-            q: getattr(self, q) if getattr(self, q) is None else getattr(self, q) * factor[q]
-            for q in QUANTITIES
-        }
-        ranges = {
-            q: tuple(bound * factor[q] for bound in bounds) for q, bounds in self.ranges.items()
-        }
-        return replace(self, **values, ranges=ranges, **changes)
+    def _times(self, factor: dict[str, float], node: float) -> "Component":
+        """The component with every quantity times its factor."""
+        ranges = {}
+        for quantity, (low, high) in self.ranges.items():
+            ranges[quantity] = (low * factor[quantity], high * factor[quantity])
+        return replace(
+            self,
+            node=node,
+            energy=self.energy * factor["energy"],
+            area=self.area * factor["area"],
+            delay=None if self.delay is None else self.delay * factor["delay"],
+            leakage=self.leakage * factor["leakage"],
+            ranges=ranges,
+        )
 
 
 @functools.cache
-def scaling_rules():
+def scaling_rules() -> dict[str, Any]:
     """data/scaling.toml: the text of each rule and the supply voltage of each node."""
-    return packaged("scaling.toml")
+    rules: dict[str, Any] = packaged("scaling.toml")
+    return rules
 
 
-def _supply(node):
-    table = scaling_rules()["supply_v"]
+def _supply(node: float) -> float:
+    table: dict[str, float] = scaling_rules()["supply_v"]
     key = f"{node / NANO:g}nm"
     if key not in table:
         raise OutOfRangeError(
@@ -183,7 +196,7 @@ def _supply(node):
     return table[key]
 
 
-def parse_component(name, values, where):
+def parse_component(name: str, values: dict[str, Any], where: str) -> Component:
     """Component of one entry of a file.
 
     Raises
@@ -191,46 +204,65 @@ def parse_component(name, values, where):
     ConfigError : unknown or contradictory keys, values out of range; `where` names the file in the
         message
     """
-    entry = validated(ComponentFile, values, f"{where}: component {name}")
-    energy = (
-        entry.energy_pj * PICO
-        if entry.power_mw is None
-        else entry.power_mw * MILLI / (entry.rate_mhz * MEGA)
-    )
-    area = (
-        entry.area_f2 * (entry.node_nm * NANO) ** 2
-        if entry.area_um2 is None
-        else entry.area_um2 * SQUARE_MICROMETRE
-    )
-    delay = (
-        1 / (entry.rate_mhz * MEGA) if entry.rate_mhz else entry.delay_ns and entry.delay_ns * NANO
-    )
-    ranges = {
-        quantity: tuple(bound * SCALE[quantity] for bound in bounds)
-        for quantity, key in KEYS.items()
-        if (bounds := getattr(entry, f"{key}_range")) is not None
-    }
+    entry: ComponentFile = validated(ComponentFile, values, f"{where}: component {name}")
     return Component(
-        name,
-        entry.kind,
-        entry.action,
-        entry.node_nm * NANO,
-        energy,
-        area,
-        delay,
-        entry.leakage_uw * MICRO,
-        entry.bits,
-        entry.scaling,
-        entry.source,
-        entry.assumed,
-        ranges,
+        name=name,
+        kind=entry.kind,
+        action=entry.action,
+        node=entry.node_nm * NANO,
+        energy=_energy(entry),
+        area=_area(entry),
+        delay=_delay(entry),
+        leakage=entry.leakage_uw * MICRO,
+        bits=entry.bits,
+        scaling=entry.scaling,
+        source=entry.source,
+        assumed=entry.assumed,
+        ranges=_ranges(entry),
     )
+
+
+def _energy(entry: ComponentFile) -> float:
+    """J per action."""
+    if entry.energy_pj is not None:
+        return entry.energy_pj * PICO
+    if entry.power_mw is None or entry.rate_mhz is None:
+        raise ConfigError("give either energy_pj or power_mw, with its rate_mhz")
+    return entry.power_mw * MILLI / (entry.rate_mhz * MEGA)
+
+
+def _area(entry: ComponentFile) -> float:
+    """m²"""
+    if entry.area_um2 is not None:
+        return entry.area_um2 * SQUARE_MICROMETRE
+    if entry.area_f2 is None:
+        raise ConfigError("give either area_um2 or area_f2")
+    return entry.area_f2 * (entry.node_nm * NANO) ** 2
+
+
+def _delay(entry: ComponentFile) -> float | None:
+    """s between two actions, where it is known."""
+    if entry.rate_mhz:
+        return 1 / (entry.rate_mhz * MEGA)
+    if entry.delay_ns:
+        return entry.delay_ns * NANO
+    return None
+
+
+def _ranges(entry: ComponentFile) -> dict[str, Range]:
+    """{quantity: (low, high)} in SI units."""
+    ranges = {}
+    for quantity, key in KEYS.items():
+        bounds: Range | None = getattr(entry, f"{key}_range")
+        if bounds is not None:
+            ranges[quantity] = (bounds[0] * SCALE[quantity], bounds[1] * SCALE[quantity])
+    return ranges
 
 
 @functools.cache
-def library_entries():
+def library_entries() -> dict[str, dict[str, Any]]:
     """{name: table as written} of every file in data/components."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for entry in importlib.resources.files("xbarsim.data").joinpath("components").iterdir():
         if entry.name.endswith(".toml"):
             found |= packaged(f"components/{entry.name}")
@@ -238,7 +270,7 @@ def library_entries():
 
 
 @functools.cache
-def library():
+def library() -> dict[str, Component]:
     """{name: Component} of every file in data/components."""
     return {
         name: parse_component(name, values, "data/components")
@@ -246,7 +278,7 @@ def library():
     }
 
 
-def load_component(name):
+def load_component(name: str) -> Component:
     """The Component of a name.
 
     Raises
@@ -261,7 +293,7 @@ def load_component(name):
         ) from None
 
 
-def adc(bits, rate=None):
+def adc(bits: int, rate: float | None = None) -> Component:
     """The converter of `bits` bits: flash up to 3, SAR above.
 
     Beyond the highest resolution every further bit doubles energy and area (a constant Walden
@@ -270,34 +302,41 @@ def adc(bits, rate=None):
     the area, the same energy per conversion.
     """
     found = _of_bits("adc", "-flash-" if bits < 4 else "-sar-", bits)
-    ways = 1 if rate is None else -(-rate * found.delay // 1)
-    return (
-        found
-        if ways <= 1
-        else found._times({"energy": 1, "area": ways, "delay": 1 / ways, "leakage": ways})
-    )
+    if rate is None:
+        return found
+    ways = -(-rate * found.pace // 1)
+    if ways <= 1:
+        return found
+    factor = {"energy": 1.0, "area": ways, "delay": 1 / ways, "leakage": ways}
+    return found._times(factor, found.node)
 
 
-def dac(bits):
+def dac(bits: int) -> Component:
     """The word-line driver of `bits` bits.  A resolution that the library lacks is priced as the
     next higher one, or by doubling per bit above the highest, and counts as assumed."""
     return _of_bits("dac", "", bits)
 
 
-def _of_bits(kind, word, bits):
-    known = {c.bits: c for name, c in library().items() if c.kind == kind and word in name}
+def _of_bits(kind: str, word: str, bits: int) -> Component:
+    """The component of a kind, with a word in its name, of so many bits."""
+    known = {}
+    for name, component in library().items():
+        if component.kind == kind and word in name and component.bits is not None:
+            known[component.bits] = component
     if bits in known:
         return known[bits]
-    above = [b for b in known if b > bits]
-    base = known[min(above)] if above else known[max(known)]
-    low, value, high = (
-        (2.0 ** (bits - base.bits), 1.0, 1.0)
-        if above
-        else (1.0, 2.0 ** (bits - base.bits), 4.0 ** (bits - base.bits))
-    )
+    above = [other for other in known if other > bits]
+    if above:
+        base = known[min(above)]
+        factor = (2.0 ** (bits - min(above)), 1.0, 1.0)
+    else:
+        base = known[max(known)]
+        further = bits - max(known)
+        factor = (1.0, 2.0**further, 4.0**further)
+    low, value, high = factor
     ranges = {
-        quantity: (getattr(base, quantity) * low, getattr(base, quantity) * high)
-        for quantity in ("energy", "area")
+        "energy": (base.energy * low, base.energy * high),
+        "area": (base.area * low, base.area * high),
     }
     return replace(
         base,
@@ -310,15 +349,17 @@ def _of_bits(kind, word, bits):
     )
 
 
-def cell_read_energy(conductance, voltage, time):
+def cell_read_energy(conductance: float, voltage: float, time: float) -> float:
     """Joule of one cell of `conductance` (S) under `voltage` (V) for `time` (s): G V² t, without
     wires.
     """
     return conductance * voltage**2 * time
 
 
-def storage_area(weights, bits, component, node):
+def storage_area(weights: float, bits: int, component: Component, node: float) -> float:
     """m² of the cells alone that hold `weights` numbers of `bits` bits in cells of a kind "cell"
     component at `node` (m).
     """
+    if component.bits is None:
+        raise ConfigError(f"component {component.name} states no bits, those that a cell holds")
     return weights * bits / component.bits * component.at(node).area

@@ -1,41 +1,57 @@
 """A model on an in-situ chip."""
 
 import math
+from dataclasses import dataclass
 
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import NANO
-from xbarsim.chips.plans import (
-    ACTIVATION_ROLE,
-    OPERATION_KEY,
-    RESULT_BITS,
-    Cost,
-    Lowering,
-    Plan,
-    moved,
-    rate,
-)
+from xbarsim.chips.files.in_situ import InSituFile
+from xbarsim.chips.lowering import Lowering
+from xbarsim.chips.plans import Cost, Plan, Workload, scaled
+from xbarsim.chips.result import UnitProduct
 from xbarsim.chips.schedule import Stage
-from xbarsim.models.graph import Kind, Role
+from xbarsim.models.graph import Kind, Link, Role, Step
+
+RESULT_BITS = 16  # of a partial sum in tile registers
+DIGITAL_UNITS = {
+    Kind.PRODUCT: "mac",
+    Kind.SOFTMAX: "softmax",
+    Kind.NORM: "layer-norm",
+    Kind.ACTIVATION: "gelu",
+}
+LINK, RELOAD = "link", "reload"  # resources that all stages share
 
 
-def unit_product(chip):
-    """(Cost, (inputs, outputs)) of one vector through the largest matrix that fits in one unit of
-    an in-situ chip, or None where the cells of a weight on twin arrays do not."""
-    org = chip.organisation
-    weights = (
-        org.arrays_per_unit // chip.planes
-        if chip.mapping.placement == "twin"
-        else org.arrays_per_unit
+def unit_product(chip: InSituFile) -> UnitProduct | None:
+    """One vector through the largest matrix that fits in one unit, or None where the cells of a
+    weight on twin arrays do not.
+    """
+    organisation = chip.organisation
+    weights = organisation.arrays_per_unit
+    if chip.mapping.placement == "twin":
+        weights = organisation.arrays_per_unit // chip.planes
+    inputs = chip.mapping.word_lines
+    outputs = weights * layout_of(1, 1, chip.mapping).outputs_per_tile
+    if not outputs:
+        return None
+    cost = linear_cost(chip, inputs, outputs)
+    prices = chip.prices()
+    in_unit = {part.role for part, _ in chip.parts if part.level == "unit"}
+    units = organisation.units_per_tile
+    if organisation.tiles != "fit":
+        units = organisation.units_per_tile * organisation.tiles
+    return UnitProduct(
+        inputs=inputs,
+        outputs=outputs,
+        time=cost.service,
+        energy=sum(count * prices[role] for role, count in cost.events.items() if role in in_unit),
+        conversions_per_mac=cost.events["adc"] / (inputs * outputs),
+        operations_per_second=2 * inputs * outputs * units / cost.service,
     )
-    inputs, outputs = (
-        chip.mapping.word_lines,
-        weights * layout_of(1, 1, chip.mapping).outputs_per_tile,
-    )
-    return (linear_cost(chip, inputs, outputs), (inputs, outputs)) if outputs else None
 
 
-def linear_cost(chip, inputs, outputs, replication=1):
+def linear_cost(chip: InSituFile, inputs: int, outputs: int, replication: int = 1) -> Cost:
     """Cost of one vector through a matrix (inputs, outputs) of an in-situ chip, in its arrays and
     its tiles' digital part.
 
@@ -43,200 +59,282 @@ def linear_cost(chip, inputs, outputs, replication=1):
     they share; a token occupies the arrays for its phases, and no shorter than the buffers and
     buses of the tiles need to move it.
     """
-    org, roles = chip.organisation, chip.by_role
+    organisation = chip.organisation
     layout = layout_of(inputs, outputs, chip.mapping)
     conversions = chip.phases * layout.row_blocks * chip.conversions_per_output * outputs
     drives = chip.phases * layout.tiles_per_row_block * inputs
-    per_tile = org.arrays_per_unit * org.units_per_tile
-    tiles, spread = -(-layout.tiles // per_tile), -(-layout.tiles_per_row_block // per_tile)
-    bits_in, bits_out = inputs * chip.dac.bits * spread, outputs * chip.dac.bits
+    per_tile = organisation.arrays_per_unit * organisation.units_per_tile
+    tiles = -(-layout.tiles // per_tile)
+    spread = -(-layout.tiles_per_row_block // per_tile)
+    bits_in = inputs * chip.input_bits * spread
+    bits_out = outputs * chip.input_bits
     results = outputs * layout.row_blocks
-    counts = {
+    bits_per_drive = chip.dac.digit_bits if chip.dac.encoding == "bit_serial" else 1
+    counts: dict[str, float] = {
         "adc": conversions,
         "sample-hold": conversions,
         "shift-add": conversions,
         "output-register": conversions,
         "dac": drives,
-        "input-register": drives
-        * (chip.dac.digit_bits if chip.dac.encoding == "bit_serial" else 1),
+        "input-register": drives * bits_per_drive,
         "array": chip.phases * layout.tiles,
         "cell": chip.phases * layout.tiles,
         "tile-shift-add": results,
         "tile-register": results,
     }
-    bits = {
+    bits: dict[str, float] = {
         "buffer": 2 * bits_in + bits_out,
         "bus": bits_in + results * RESULT_BITS,
-        "router": bits_in * org.hops,
+        "router": bits_in * organisation.hops,
     }
-    events = {role: count for role, count in counts.items() if role in roles} | moved(chip, **bits)
-    cycle = max(
-        chip.dac.read_time_ns * NANO,
-        org.bit_lines_per_adc * chip.conversions_per_output / chip.planes * roles["adc"][1].delay,
+    events = {role: count for role, count in counts.items() if role in chip.by_role}
+    cycle = read_cycle(chip)
+    fill = (chip.phases + organisation.pipeline_cycles) * cycle
+    occupied = [chip.phases * cycle if organisation.pipelined else fill]
+    for role in ("buffer", "bus"):
+        if role in chip.by_role:
+            occupied.append(bits[role] / (chip.rate(role) * tiles))
+    return Cost(
+        events=events | chip.moved(**bits),
+        service=max(occupied) / replication,
+        fill=fill,
+        arrays=layout.tiles,
     )
-    fill = (chip.phases + org.pipeline_cycles) * cycle
-    moving = [
-        bits[role] / (rate(chip, role) * tiles) for role in ("buffer", "bus") if role in roles
-    ]
-    service = max([chip.phases * cycle if org.pipelined else fill, *moving]) / replication
-    return Cost(events, service, fill, layout.tiles)
 
 
-class InSituLowering(Lowering):
-    def __init__(self, chip, shape, sequence, batch):
-        super().__init__(chip, shape, sequence, batch)
-        self.costs = {}
+def read_cycle(chip: InSituFile) -> float:
+    """s that one phase takes: driving the cells, or converting the lines that share a converter."""
+    lines = chip.organisation.bit_lines_per_adc
+    converting = lines * chip.conversions_per_output / chip.planes * chip.delay("adc")
+    return max(chip.dac.read_time_ns * NANO, converting)
 
-    def linear_cost(self, inputs, outputs, replication=1):
+
+@dataclass(frozen=True)
+class Room:
+    """Units that the matrices of a model need, those that are written while it runs included.
+
+    by_step : {step: units};  dynamic : of those that are written
+    """
+
+    by_step: dict[str, int]
+    dynamic: int
+
+    @property
+    def needed(self) -> int:
+        return sum(self.by_step.values())
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much chip a model gets.
+
+    tiles : on all chips;  replication : copies of the model
+    reload : whether weights come from off-chip DRAM in every pass
+    """
+
+    tiles: int
+    chips: int
+    replication: int
+    reload: bool
+
+
+class InSituLowering(Lowering[InSituFile]):
+    def __init__(self, chip: InSituFile, workload: Workload) -> None:
+        super().__init__(chip, workload)
+        self.costs: dict[tuple[int, int, int], Cost] = {}
+        self.written = chip.operations.attention == "written"
+        self.room = self._room()
+        self.size = self._size()
+        self.jobs = 1 if self.size.reload else workload.batch
+        self.sequences = workload.batch // self.jobs  # of a job
+        self.tokens = workload.sequence * self.sequences
+
+    def linear_cost(self, inputs: int, outputs: int, replication: int = 1) -> Cost:
         """`linear_cost`, each size once: all layers have the same."""
         key = inputs, outputs, replication
         if key not in self.costs:
-            self.costs[key] = linear_cost(self.chip, *key)
+            self.costs[key] = linear_cost(self.chip, inputs, outputs, replication)
         return self.costs[key]
 
-    def plan(self):
-        chip, org = self.chip, self.chip.organisation
-        written = chip.operations.attention == "written"
-        units, dynamic = {}, 0
-        for op in self.operations:
-            if op.kind is Kind.MATRIX or (op.kind is Kind.PRODUCT and written):
-                arrays = op.copies * self.linear_cost(op.inputs, op.outputs).arrays
-                units[op.name] = -(-arrays // org.arrays_per_unit)
-                dynamic += units[op.name] if op.kind is Kind.PRODUCT else 0
-        needed = sum(units.values())
-        reload = False
-        if org.tiles == "fit":
-            replication = 1 if org.replicate == "fill" else org.replicate
-            tiles, chips = -(-needed * replication // org.units_per_tile), 1
-        else:
-            capacity = org.tiles * org.units_per_tile
-            reload = chip.over_capacity == "reload" and needed > capacity
-            chips = 1 if reload else -(-needed // capacity)
-            fitting = max(1, capacity * chips // needed)
-            replication = fitting if org.replicate == "fill" else org.replicate
-            tiles = org.tiles * chips
-            if replication > fitting:
-                raise ConfigError(
-                    f"organisation.replicate = {org.replicate}, but {chips} chips have room for {fitting} "
-                    'copies of the model; use "fill" or fewer'
-                )
-        weights = self.shape.matrix_weights
-        cells = chip.mapping.word_lines * chip.mapping.bit_lines * org.arrays_per_unit
-        stages = self._stages(units, replication, tiles, chips, reload)
-        if dynamic:
-            self.notes.append("keys and values are written into arrays for every sequence")
-        if reload:
-            self.notes.append(
-                f"the model needs {needed / (tiles * org.units_per_tile):.2f} times the chip: its weights "
-                "come from off-chip DRAM and are programmed in every pass over a batch"
+    def plan(self) -> Plan:
+        chip = self.chip
+        size = self.size
+        weights = self.workload.shape.matrix_weights
+        stages = self._stages()
+        units = size.tiles * chip.organisation.units_per_tile
+        if self.room.dynamic:
+            self.note("keys and values are written into arrays for every sequence")
+        if size.reload:
+            self.note(
+                f"the model needs {self.room.needed / units:.2f} times the chip: its weights come "
+                "from off-chip DRAM and are programmed in every pass over a batch"
             )
+        held = (self.room.needed - self.room.dynamic) * chip.cells_per_unit
         return Plan(
-            {"unit": tiles * org.units_per_tile, "tile": tiles, "chip": chips},
-            chips,
-            weights * chip.planes / ((needed - dynamic) * cells),
-            replication,
-            1 if reload else self.batch,
-            stages,
-            weights * chip.planes * chip.cell.write_pulses * replication,
-            tuple(self.notes),
+            copies={"unit": units, "tile": size.tiles, "chip": size.chips},
+            chips=size.chips,
+            utilisation=weights * chip.planes / held,
+            replication=size.replication,
+            jobs=self.jobs,
+            stages=self.ports(stages, chip.input_bits, self.tokens),
+            programming_pulses=weights * chip.planes * chip.cell.write_pulses * size.replication,
+            notes=tuple(self.notes),
         )
 
-    def _stages(self, units, replication, tiles, chips, reload):
-        chip, steps = self.chip, self.chip.operations
-        bits, layers = chip.dac.bits, self.shape.layers
-        tokens = self.sequence * (self.batch if reload else 1)
-        capacity = sum(units.values()) / chips
-        placed, stages = 0, []
-        for op in self.operations:
-            after = op.after
-            if op.kind is Kind.MATRIX:
-                cost = self.linear_cost(op.inputs, op.outputs, replication)
-                resource = op.name
-                before, placed = placed, placed + units[op.name]
-                crossings = math.ceil(placed / capacity - 1e-9) - max(
-                    1, math.ceil(before / capacity - 1e-9)
-                )
-                if crossings:
-                    crossing = crossings * op.inputs * bits
-                    time = crossing / rate(chip, "link")
-                    cost = Cost(
-                        cost.events | moved(chip, link=crossing),
-                        max(cost.service, time),
-                        cost.fill + time,
-                    )
-                if reload and op.role is Role.QUERY:
-                    stages.append(self._reload(op, stages))
-                if reload:
-                    after = (*after, (f"layer.{op.layer}.reload", True))
-            elif op.kind is Kind.PRODUCT and steps.attention == "written":
-                single = self.linear_cost(op.inputs, op.outputs)
-                cost = Cost(
-                    {role: n * op.copies for role, n in single.events.items()},
-                    single.service,
-                    single.fill,
-                )
-                resource = op.name
-                written = self._write(op, tokens / self.sequence)
-                stages.append(written)
-                after = (*op.after[:-1], (written.name, True))
-            elif getattr(steps, OPERATION_KEY[op.kind]) == "host":
-                cost, resource = self.host(op, bits), "link"
-            else:
-                role = "mac" if op.kind is Kind.PRODUCT else ACTIVATION_ROLE[op.kind]
-                work = op.macs if op.kind is Kind.PRODUCT else op.values_out
-                part, component = chip.by_role[role]
-                share = {"unit": tiles * chip.organisation.units_per_tile, "tile": tiles}.get(
-                    part.level
-                )
-                workers = part.count * (chips if share is None else max(1.0, share / layers))
-                time = work * (component.delay or 0.0) / workers
-                cost = Cost(
-                    {role: work} | moved(chip, buffer=op.values * bits),
-                    time,
-                    max(time, component.delay or 0.0),
-                )
-                resource = role if share is None else f"layer.{op.layer}.{role}"
-            stages.append(self.stage(op, cost, resource, tokens, after))
-        return self.ports(stages, bits, tokens)
+    def _room(self) -> Room:
+        by_step = {}
+        dynamic = 0
+        for step in self.workload.steps:
+            in_arrays = step.kind is Kind.MATRIX or (step.kind is Kind.PRODUCT and self.written)
+            if in_arrays:
+                arrays = step.copies * self.linear_cost(step.inputs, step.outputs).arrays
+                by_step[step.name] = -(-arrays // self.chip.organisation.arrays_per_unit)
+                if step.kind is Kind.PRODUCT:
+                    dynamic += by_step[step.name]
+        return Room(by_step, dynamic)
 
-    def _write(self, op, sequences):
+    def _size(self) -> Size:
+        organisation = self.chip.organisation
+        needed = self.room.needed
+        if organisation.tiles == "fit":
+            replication = 1 if organisation.replicate == "fill" else organisation.replicate
+            tiles = -(-needed * replication // organisation.units_per_tile)
+            return Size(tiles, chips=1, replication=replication, reload=False)
+        capacity = organisation.tiles * organisation.units_per_tile
+        reload = self.chip.over_capacity == "reload" and needed > capacity
+        chips = 1 if reload else -(-needed // capacity)
+        fitting = max(1, capacity * chips // needed)
+        replication = fitting if organisation.replicate == "fill" else organisation.replicate
+        if replication > fitting:
+            raise ConfigError(
+                f"organisation.replicate = {organisation.replicate}, but {chips} chips have room "
+                f'for {fitting} copies of the model; use "fill" or fewer'
+            )
+        return Size(organisation.tiles * chips, chips, replication, reload)
+
+    def _stages(self) -> list[Stage]:
+        stages: list[Stage] = []
+        placed = 0
+        for step in self.workload.steps:
+            if step.kind is Kind.MATRIX:
+                before = placed
+                placed += self.room.by_step[step.name]
+                stages += self._matrix(step, before, placed, stages)
+            elif step.kind is Kind.PRODUCT and self.written:
+                stages += self._written_product(step)
+            elif self.chip.operations.place(step.kind) == "host":
+                cost = self.host(step, self.chip.input_bits)
+                stages.append(self.stage(step, cost, resource=LINK, tokens=self.tokens))
+            else:
+                stages.append(self._digital(step))
+        return stages
+
+    def _matrix(self, step: Step, before: int, placed: int, stages: list[Stage]) -> list[Stage]:
+        """A matrix in its arrays, after those on units `before` of its first and `placed` of its
+        last; where these lie on two chips, its inputs cross.
+        """
+        cost = self.linear_cost(step.inputs, step.outputs, self.size.replication)
+        capacity = self.room.needed / self.size.chips
+        first = max(1, math.ceil(before / capacity - 1e-9))
+        crossings = math.ceil(placed / capacity - 1e-9) - first
+        if crossings:
+            crossing = crossings * step.inputs * self.chip.input_bits
+            time = crossing / self.chip.rate("link")
+            cost = Cost(
+                cost.events | self.chip.moved(link=crossing),
+                max(cost.service, time),
+                cost.fill + time,
+            )
+        found = []
+        after = step.after
+        if self.size.reload:
+            if step.role is Role.QUERY:
+                found.append(self._reload(step, stages))
+            after = (*after, Link(reload_name(step), waits=True))
+        found.append(self.stage(step, cost, resource=step.name, tokens=self.tokens, after=after))
+        return found
+
+    def _written_product(self, step: Step) -> list[Stage]:
+        """A product with keys or values that were written into arrays."""
+        single = self.linear_cost(step.inputs, step.outputs)
+        cost = Cost(scaled(single.events, step.copies), single.service, single.fill)
+        written = self._write(step)
+        after = (*step.after[:-1], Link(written.name, waits=True))
+        return [
+            written,
+            self.stage(step, cost, resource=step.name, tokens=self.tokens, after=after),
+        ]
+
+    def _digital(self, step: Step) -> Stage:
+        """A step on the digital units of tiles or chips."""
+        role = DIGITAL_UNITS[step.kind]
+        work = step.macs if step.kind is Kind.PRODUCT else step.values_out
+        part, component = self.chip.by_role[role]
+        each = self.chip.part_count(part)
+        if part.level == "chip":
+            resource = role
+            workers = each * self.size.chips
+        else:
+            share = self.size.tiles
+            if part.level == "unit":
+                share *= self.chip.organisation.units_per_tile
+            resource = f"layer.{step.layer}.{role}"
+            workers = each * max(1.0, share / self.workload.shape.layers)
+        time = work * component.pace / workers
+        moved = self.chip.moved(buffer=step.values * self.chip.input_bits)
+        cost = Cost({role: work, **moved}, time, max(time, component.pace))
+        return self.stage(step, cost, resource=resource, tokens=self.tokens)
+
+    def _write(self, step: Step) -> Stage:
         """Keys or values of the sequences of a job into arrays: one after the other, row by row,
         all arrays of a matrix at once.  They reach the tile as the inputs of a matrix do: over
         routers and bus, through its buffer.
         """
         chip = self.chip
-        source = op.after[-1].name
-        _, component = chip.by_role["cell-write"]
-        values = sequences * op.copies * op.inputs * op.outputs
-        bits = values * chip.dac.bits
+        values = self.tokens / self.workload.sequence * step.copies * step.inputs * step.outputs
+        bits = values * chip.input_bits
         pulses = values * chip.planes * chip.cell.write_pulses
-        events = {"cell-write": pulses}
-        events |= moved(chip, buffer=2 * bits, bus=bits, router=bits * chip.organisation.hops)
-        rows = min(op.inputs, chip.mapping.word_lines)
-        time = sequences * rows * chip.cell.write_pulses * (component.delay or 0.0)
+        moved = chip.moved(buffer=2 * bits, bus=bits, router=bits * chip.organisation.hops)
+        rows = min(step.inputs, chip.mapping.word_lines)
+        pace = chip.by_role["cell-write"].component.pace
+        time = self.tokens / self.workload.sequence * rows * chip.cell.write_pulses * pace
         return Stage(
-            f"{op.name}.write", op.layer, 1, time, time, op.name, ((source, True),), events
+            name=f"{step.name}.write",
+            layer=step.layer,
+            tokens=1,
+            service=time,
+            fill=time,
+            resource=step.name,
+            after=(Link(step.after[-1].name, waits=True),),
+            events={"cell-write": pulses, **moved},
+            step=f"{step.role}.write",
         )
 
-    def _reload(self, op, stages):
+    def _reload(self, step: Step, stages: list[Stage]) -> Stage:
         """One layer's weights from off-chip DRAM into the arrays, row by row, after the layer
         before is done.
         """
-        chip, shape = self.chip, self.shape
+        chip = self.chip
+        shape = self.workload.shape
         weights = shape.matrix_weights / shape.layers
         bits = weights * chip.mapping.weight_bits
-        _, component = chip.by_role["cell-write"]
-        time = max(
-            chip.mapping.word_lines * chip.cell.write_pulses * (component.delay or 0.0),
-            bits / rate(chip, "dram"),
-        )
+        pace = chip.by_role["cell-write"].component.pace
+        writing = chip.mapping.word_lines * chip.cell.write_pulses * pace
+        time = max(writing, bits / chip.rate("dram"))
+        pulses = weights * chip.planes * chip.cell.write_pulses
         return Stage(
-            f"layer.{op.layer}.reload",
-            op.layer,
-            1,
-            time,
-            time,
-            "reload",
-            ((stages[-1].name, True),) if stages else (),
-            {"cell-write": weights * chip.planes * chip.cell.write_pulses, "dram": bits},
+            name=reload_name(step),
+            layer=step.layer,
+            tokens=1,
+            service=time,
+            fill=time,
+            resource=RELOAD,
+            after=(Link(stages[-1].name, waits=True),) if stages else (),
+            events={"cell-write": pulses, "dram": bits},
+            step=RELOAD,
         )
+
+
+def reload_name(step: Step) -> str:
+    """The stage that brings the weights of a step's layer."""
+    return f"layer.{step.layer}.{RELOAD}"

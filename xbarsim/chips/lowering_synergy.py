@@ -1,68 +1,147 @@
 """A model on dense arrays and a pool of computation crossbars."""
 
 import math
+from dataclasses import dataclass
 
 from xbarsim.base.units import NANO
-from xbarsim.chips.plans import OPERATION_KEY, Cost, Lowering, Plan, moved, rate
+from xbarsim.chips.files.synergy import SynergyFile
+from xbarsim.chips.lowering import Lowering
+from xbarsim.chips.plans import Actions, Cost, Plan, Workload, shared
 from xbarsim.chips.schedule import Stage
-from xbarsim.models.graph import Kind
+from xbarsim.models.graph import Kind, Link, Step
+
+POOL = "computation crossbars"  # the resource of all steps on the chip
 
 
-class SynergyLowering(Lowering):
+@dataclass(frozen=True)
+class Storage:
+    """Dense arrays that hold the weights of a model.
+
+    absent : share of the weights that is off chip;  fullness : share of the cells that hold weights
+    """
+
+    arrays: int
+    chips: int
+    absent: float
+    fullness: float
+
+
+def storage_of(chip: SynergyFile, weights: int) -> Storage:
+    """Storage of so many weights on a chip, or on as many chips as they need."""
+    bits = weights * chip.dense.weight_bits
+    needed = -(-bits // chip.dense.bits)
+    chips = 1
+    arrays = needed
+    if chip.dense.arrays != "fit":
+        if chip.over_capacity == "chips":
+            chips = -(-needed // chip.dense.arrays)
+        arrays = chip.dense.arrays * chips
+    return Storage(
+        arrays=arrays,
+        chips=chips,
+        absent=max(0.0, 1 - arrays * chip.dense.bits / bits),
+        fullness=min(1.0, bits / (arrays * chip.dense.bits)),
+    )
+
+
+class SynergyLowering(Lowering[SynergyFile]):
     """All steps share one pool of computation crossbars, so they run one after the other over the
     whole batch; weights are read from the dense arrays while the pool computes.  The pool is taken
     to be evenly loaded.
     """
 
-    def __init__(self, chip, shape, sequence, batch):
-        super().__init__(chip, shape, sequence, batch)
-        c = chip.computation
-        self.digits = c.activation_bits // c.digit_bits
-        self.tokens = sequence * batch
-        bits = shape.matrix_weights * chip.dense.weight_bits
-        per_array = chip.dense.word_lines * chip.dense.bit_lines * chip.dense.bits_per_cell
-        self.needed = -(-bits // per_array)
-        if chip.dense.arrays == "fit":
-            self.chips, self.arrays = 1, self.needed
-        else:
-            self.chips = (
-                1 if chip.over_capacity == "reload" else -(-self.needed // chip.dense.arrays)
-            )
-            self.arrays = chip.dense.arrays * self.chips
-        self.absent = max(
-            0.0, 1 - self.arrays * per_array / bits
-        )  # share of the weights that is off chip
-        self.fullness = min(1.0, bits / (self.arrays * per_array))
-        self.adcs = c.crossbars * self.chips * c.bit_lines / c.bit_lines_per_adc
-        self.conversion = max(c.settle_ns * NANO, chip.by_role["adc"][1].delay)
-        if self.absent:
-            self.notes.append(
-                f"{100 * self.absent:.0f} % of the weights do not fit and come from off-chip DRAM"
+    def __init__(self, chip: SynergyFile, workload: Workload) -> None:
+        super().__init__(chip, workload)
+        computation = chip.computation
+        self.tokens = workload.sequence * workload.batch
+        self.storage = storage_of(chip, workload.shape.matrix_weights)
+        crossbars = computation.crossbars * self.storage.chips
+        self.adcs = crossbars * computation.bit_lines / computation.bit_lines_per_adc
+        self.copies = {
+            "dense": self.storage.arrays,
+            "crossbar": crossbars,
+            "chip": self.storage.chips,
+        }
+        self.costs: dict[tuple[Kind, int, int, int], Cost] = {}
+        if self.storage.absent:
+            self.note(
+                f"{100 * self.storage.absent:.0f} % of the weights do not fit and come from "
+                "off-chip DRAM"
             )
 
-    def groups(self, inputs):
+    def plan(self) -> Plan:
+        chip = self.chip
+        stages = [self._stage(step) for step in self.workload.steps]
+        if self.storage.chips > 1:
+            stages.append(self._crossings(stages[-1]))
+        weights = self.workload.shape.matrix_weights
+        cells = (
+            weights * chip.dense.weight_bits / chip.dense.bits_per_cell * (1 - self.storage.absent)
+        )
+        return Plan(
+            copies=self.copies,
+            chips=self.storage.chips,
+            utilisation=self.storage.fullness,
+            replication=1,
+            jobs=1,
+            stages=self.ports(stages, chip.computation.activation_bits, self.tokens),
+            programming_pulses=cells * chip.dense.write_pulses,
+            notes=tuple(self.notes),
+        )
+
+    def _stage(self, step: Step) -> Stage:
+        on_host = self.chip.operations.place(step.kind) == "host"
+        size = step.kind, step.inputs, step.outputs, step.copies
+        if size not in self.costs:  # all layers have the same
+            if on_host:
+                self.costs[size] = self.host(step, self.chip.computation.activation_bits)
+            else:
+                self.costs[size] = self._on_pool(step)
+        resource = "link" if on_host else POOL
+        return self.stage(step, self.costs[size], resource=resource, tokens=self.tokens)
+
+    def _on_pool(self, step: Step) -> Cost:
+        if step.kind is Kind.MATRIX:
+            return self.linear(step)
+        if step.kind is Kind.PRODUCT:
+            return self.product(step)
+        return self.nonlinear(step)
+
+    def _crossings(self, last: Stage) -> Stage:
+        """Activations from one chip to the next."""
+        self.note(
+            "activations cross between chips once per boundary; their energy is that of the link"
+        )
+        values = (self.storage.chips - 1) * self.workload.shape.hidden
+        bits = values * self.chip.computation.activation_bits * self.tokens
+        return self.crossing("crossings", bits, 1, after=(Link(last.name, waits=True),))
+
+    def groups(self, inputs: int) -> int:
         """Conversions that the rows of a dot product of `inputs` take, for one digit of either
         operand.
         """
-        c = self.chip.computation
-        per_block = c.word_lines // c.cells_per_digit
+        computation = self.chip.computation
+        cells = computation.cells_per_digit
+        rows = computation.rows_per_conversion
+        per_block = computation.word_lines // cells
         full, rest = divmod(inputs, per_block)
-        return full * -(-per_block * c.cells_per_digit // c.rows_per_conversion) + -(
-            -rest * c.cells_per_digit // c.rows_per_conversion
-        )
+        return full * -(-per_block * cells // rows) + -(-rest * cells // rows)
 
-    def dot_products(self, number, inputs):
+    def dot_products(self, number: float, inputs: int) -> float:
         """Conversions of `number` dot products of `inputs`."""
-        return number * self.digits * self.chip.dense.weight_bits * self.groups(inputs)
+        digits = self.chip.computation.digits
+        return number * digits * self.chip.dense.weight_bits * self.groups(inputs)
 
-    def computed(self, conversions, driven, switched, **bits):
+    def computed(
+        self, conversions: float, *, driven: float, switched: float, buffer: float
+    ) -> Cost:
         """Cost of work on the pool for all tokens of a job, as a Cost of one token.
 
-        conversions : count; driven : bits put on word lines; switched : switches set
+        conversions : count; driven : bits put on word lines; switched : switches set; buffer : bits
+            that pass the buffer
         """
-        c, tokens = self.chip.computation, self.tokens
-        time = conversions * self.conversion / self.adcs
-        events = {
+        time = conversions * self.chip.conversion_time / self.adcs
+        events: Actions = {
             "adc": conversions,
             "shift-add": conversions,
             "cell": conversions,
@@ -71,151 +150,89 @@ class SynergyLowering(Lowering):
         }
         if "sample-hold" in self.chip.by_role:
             events["sample-hold"] = conversions
-        events |= moved(self.chip, **bits)
-        latency = c.settle_ns * NANO + self.chip.by_role["adc"][1].delay
+        events |= self.chip.moved(buffer=buffer)
+        latency = self.chip.computation.settle_ns * NANO + self.chip.delay("adc")
         return Cost(
-            {role: n / tokens for role, n in events.items()},
-            time / tokens,
-            max(time / tokens, latency),
+            events=shared(events, self.tokens),
+            service=time / self.tokens,
+            fill=max(time / self.tokens, latency),
         )
 
-    def linear(self, op):
-        c, d, tokens = self.chip.computation, self.chip.dense, self.tokens
-        together = max(
-            1, c.bit_lines // self.digits
-        )  # tokens that share the word lines of a crossbar
-        driven = (
-            math.ceil(tokens / together)
-            * op.inputs
-            * op.outputs
-            * d.weight_bits
-            * c.cells_per_digit
-        )
-        switched = tokens * op.inputs * self.digits * c.cells_per_digit
+    def linear(self, step: Step) -> Cost:
+        """A matrix: its weights are read, and drive the word lines."""
+        computation = self.chip.computation
+        cells = computation.cells_per_digit
+        tokens = self.tokens
+        passes = math.ceil(tokens / computation.tokens_together)
+        driven = passes * step.inputs * step.outputs * self.chip.dense.weight_bits * cells
         cost = self.computed(
-            self.dot_products(tokens * op.outputs, op.inputs),
-            driven,
-            switched,
-            buffer=tokens * op.values * c.activation_bits,
+            self.dot_products(tokens * step.outputs, step.inputs),
+            driven=driven,
+            switched=tokens * step.inputs * computation.digits * cells,
+            buffer=tokens * step.values * computation.activation_bits,
         )
-        passes = math.ceil(tokens / d.reuse_tokens)
-        bits = op.inputs * op.outputs * d.weight_bits * passes
-        here, away = bits * (1 - self.absent), bits * self.absent
-        sense = here / d.bits_per_cell * (2**d.bits_per_cell - 1)
-        read_delay = self.chip.by_role["dense-read"][1].delay
-        reading = here * read_delay / (d.read_bits * self.arrays) + (
-            away / rate(self.chip, "dram") if away else 0.0
-        )
-        events = {"dense-read": here / tokens, "sense-amplifier": sense / tokens}
+        return self._with_reads(step, cost)
+
+    def _with_reads(self, step: Step, cost: Cost) -> Cost:
+        """The cost, and that of reading the weights for all tokens of a job."""
+        dense = self.chip.dense
+        passes = math.ceil(self.tokens / dense.reuse_tokens)
+        bits = step.inputs * step.outputs * dense.weight_bits * passes
+        here = bits * (1 - self.storage.absent)
+        away = bits * self.storage.absent
+        comparisons = here / dense.bits_per_cell * (2**dense.bits_per_cell - 1)
+        delay = self.chip.delay("dense-read")
+        reading = here * delay / (dense.read_bits * self.storage.arrays)
+        events: Actions = {"dense-read": here, "sense-amplifier": comparisons}
         if away:
-            events["dram"] = away / tokens
+            reading += away / self.chip.rate("dram")
+            events["dram"] = away
         return Cost(
-            cost.events | events,
-            max(cost.service, reading / tokens),
-            cost.fill + (read_delay or 0.0),
+            events=cost.events | shared(events, self.tokens),
+            service=max(cost.service, reading / self.tokens),
+            fill=cost.fill + delay,
         )
 
-    def product(self, op):
+    def product(self, step: Step) -> Cost:
         """Activations times activations: one operand sets switches, the bits of the other drive the
         word lines.
         """
-        c, tokens = self.chip.computation, self.tokens
-        together = max(1, c.bit_lines // self.digits)
+        computation = self.chip.computation
+        cells = computation.cells_per_digit
+        passes = math.ceil(self.workload.sequence / computation.tokens_together)
         driven = (
-            math.ceil(self.sequence / together)
-            * self.batch
-            * op.copies
-            * op.inputs
-            * op.outputs
+            passes
+            * self.workload.batch
+            * step.copies
+            * step.inputs
+            * step.outputs
             * self.chip.dense.weight_bits
-            * c.cells_per_digit
+            * cells
         )
         return self.computed(
-            self.dot_products(tokens * op.values_out, op.inputs),
-            driven,
-            tokens * op.values_in * self.digits * c.cells_per_digit,
-            buffer=tokens * op.values * c.activation_bits,
+            self.dot_products(self.tokens * step.values_out, step.inputs),
+            driven=driven,
+            switched=self.tokens * step.values_in * computation.digits * cells,
+            buffer=self.tokens * step.values * computation.activation_bits,
         )
 
-    def nonlinear(self, op):
+    def nonlinear(self, step: Step) -> Cost:
         """Products on the pool and one look-up of a function unit per element."""
-        c = self.chip.computation
-        elements = self.tokens * op.values_out
-        products = elements * getattr(c.products, OPERATION_KEY[op.kind])
+        computation = self.chip.computation
+        cells = computation.cells_per_digit
+        elements = self.tokens * step.values_out
+        products = elements * computation.products.of(step.kind)
         part, component = self.chip.by_role["function-unit"]
         cost = self.computed(
             self.dot_products(products, 1),
-            products * self.chip.dense.weight_bits * c.cells_per_digit,
-            products * self.digits * c.cells_per_digit,
-            buffer=self.tokens * op.values * c.activation_bits,
+            driven=products * self.chip.dense.weight_bits * cells,
+            switched=products * computation.digits * cells,
+            buffer=self.tokens * step.values * computation.activation_bits,
         )
-        time = op.values_out * (component.delay or 0.0) / (part.count * self.copies[part.level])
+        units = self.chip.part_count(part) * self.copies[part.level]
+        time = step.values_out * component.pace / units
         return Cost(
-            cost.events | {"function-unit": op.values_out},
-            max(cost.service, time),
-            cost.fill + (component.delay or 0.0),
-        )
-
-    def cost(self, op, place):
-        """Cost of a step on the host or on the pool."""
-        if place == "host":
-            return self.host(op, self.chip.computation.activation_bits)
-        on_pool = {Kind.MATRIX: self.linear, Kind.PRODUCT: self.product}
-        return on_pool.get(op.kind, self.nonlinear)(op)
-
-    def plan(self):
-        chip, steps = self.chip, self.chip.operations
-        self.copies = {
-            "dense": self.arrays,
-            "crossbar": chip.computation.crossbars * self.chips,
-            "chip": self.chips,
-        }
-        stages, costs = [], {}
-        for op in self.operations:
-            place = (
-                "computation" if op.kind is Kind.MATRIX else getattr(steps, OPERATION_KEY[op.kind])
-            )
-            size = op.kind, op.inputs, op.outputs, op.copies
-            if size not in costs:  # all layers have the same
-                costs[size] = self.cost(op, place)
-            resource = "link" if place == "host" else "computation crossbars"
-            stages.append(self.stage(op, costs[size], resource, self.tokens))
-        if self.chips > 1:
-            self.notes.append(
-                "activations cross between chips once per boundary; their energy is that of the link"
-            )
-            bits = (
-                (self.chips - 1)
-                * self.shape.hidden
-                * chip.computation.activation_bits
-                * self.tokens
-            )
-            time, crossing = bits / rate(chip, "link"), moved(chip, link=bits)
-            stages.append(
-                Stage(
-                    "crossings",
-                    self.shape.layers - 1,
-                    1,
-                    time,
-                    time,
-                    "link",
-                    ((stages[-1].name, True),),
-                    crossing,
-                )
-            )
-        cells = (
-            self.shape.matrix_weights
-            * chip.dense.weight_bits
-            / chip.dense.bits_per_cell
-            * (1 - self.absent)
-        )
-        return Plan(
-            self.copies,
-            self.chips,
-            self.fullness,
-            1,
-            1,
-            self.ports(stages, chip.computation.activation_bits, self.tokens),
-            cells * chip.dense.write_pulses,
-            tuple(self.notes),
+            events=cost.events | {"function-unit": step.values_out},
+            service=max(cost.service, time),
+            fill=cost.fill + component.pace,
         )

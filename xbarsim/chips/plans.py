@@ -1,131 +1,119 @@
-"""Plans, costs and what moves, of a model on a chip of any kind."""
+"""What a chip is asked for and what that takes: workloads, plans, costs, in counts and seconds.
 
-import math
-from dataclasses import dataclass
+Nothing is priced here.  Every action is one of the component that plays its role.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from xbarsim.chips.schedule import Stage
-from xbarsim.models.graph import Kind
-from xbarsim.models.shapes import operations
+from xbarsim.models.graph import Step
+from xbarsim.models.shapes import Shape, operations
 
-ACTIVATION_ROLE = {Kind.SOFTMAX: "softmax", Kind.NORM: "layer-norm", Kind.ACTIVATION: "gelu"}
+Actions = dict[str, float]  # {role: how often its components act}
 
-# Keys of the tables of a chip file that say where steps run, and how many products they take.
-OPERATION_KEY = {
-    Kind.PRODUCT: "attention",
-    Kind.SOFTMAX: "softmax",
-    Kind.NORM: "layer_norm",
-    Kind.ACTIVATION: "gelu",
-}
-RESULT_BITS = 16  # of a partial sum in tile registers
+
+def total(parts: list[Actions]) -> Actions:
+    """The sum of actions, role by role."""
+    summed: Actions = {}
+    for actions in parts:
+        for role, count in actions.items():
+            summed[role] = summed.get(role, 0.0) + count
+    return summed
+
+
+def scaled(actions: Actions, factor: float) -> Actions:
+    """So many times the actions."""
+    return {role: count * factor for role, count in actions.items()}
+
+
+def shared(actions: Actions, number: float) -> Actions:
+    """The actions of one of so many."""
+    return {role: count / number for role, count in actions.items()}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model, and how many sequences of how many tokens are there at once.
+
+    model : what results call it
+    """
+
+    model: str
+    shape: Shape
+    sequence: int
+    batch: int
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        return operations(self.shape, self.sequence)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one sequence."""
+        return self.sequence * sum(step.macs for step in self.steps)
 
 
 @dataclass(frozen=True)
 class Plan:
     """A model lowered to a chip.
 
-    copies : {level: how many of it on all chips};  utilisation : share of the allocated cells that
-        hold weights
-    replication : copies of the model;  jobs : that enter one after the other
-    programming_pulses : write pulses that put the model on the chip once;  notes : what a reader
-        must know
+    copies : {level: how many of it on all chips}
+    utilisation : share of the allocated cells that hold weights; None where there are none
+    replication : copies of the model
+    jobs : that enter one after the other
+    programming_pulses : write pulses that put the model on the chip once; None where nothing is
+        programmed
+    notes : what a reader must know
     """
 
-    copies: dict
+    copies: dict[str, int]
     chips: int
-    utilisation: float
+    utilisation: float | None
     replication: int
     jobs: int
-    stages: tuple
-    programming_pulses: float
-    notes: tuple
+    stages: tuple[Stage, ...]
+    programming_pulses: float | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Per token: events {role: actions}, service and fill in s; arrays that hold the matrix."""
+    """Per token: actions, service and fill in s; arrays that hold the matrix."""
 
-    events: dict
+    events: Actions
     service: float
     fill: float
     arrays: int = 0
 
 
-def moved(chip, **bits):
-    """Events {role: actions} of those memories, buses, routers and links that the chip has, for
-    bits that they move.
+@dataclass(frozen=True)
+class Lowered:
+    """A model lowered to a chip and scheduled: all that the prices of components do not change.
+
+    latency : s until the whole batch is done
+    interval : s between sequences in steady state
+    stages : of the plan, or one that stands for all of them
     """
-    return {
-        role: count / _width(chip, role)
-        for role, count in bits.items()
-        if count and role in chip.by_role
-    }
 
+    plan: Plan
+    latency: float
+    interval: float
+    stages: tuple[Stage, ...]
 
-def rate(chip, role):
-    """Bits per second of a part; infinite where it has no rate."""
-    part, component = chip.by_role[role]
-    return (
-        math.inf if component.delay is None else _width(chip, role) * part.count / component.delay
-    )
-
-
-def _width(chip, role):
-    component = chip.by_role[role][1]
-    return component.bits if component.action in ("access", "flit") else 1
-
-
-class Lowering:
-    """What both kinds share: the host, and the way in and out."""
-
-    def __init__(self, chip, shape, sequence, batch):
-        self.chip, self.shape, self.sequence, self.batch = chip, shape, sequence, batch
-        self.operations = operations(shape, sequence)
-        self.notes = []
-
-    def host(self, op, bits):
-        """A step on the host: its operands leave and its result returns over the link.
-
-        The residual of a layer norm does not leave: it is the result of the host's norm before, or
-        the model's input.
+    def merged(self) -> "Lowered":
+        """The same with one stage "all" that has the actions of all: enough for a figure of the
+        whole.
         """
-        second = op.second if op.kind is Kind.PRODUCT else 0
-        crossing = (op.values_in + second + op.values_out) * bits
-        time = crossing / rate(self.chip, "link")
-        note = "steps on the host pay for the link, not for the host's own energy and time"
-        if note not in self.notes:
-            self.notes.append(note)
-        return Cost(moved(self.chip, link=crossing), time, time)
-
-    def stage(self, op, cost, resource, tokens, after=None):
-        return Stage(
-            op.name,
-            op.layer,
-            tokens,
-            cost.service,
-            max(cost.fill, cost.service),
-            resource,
-            op.after if after is None else after,
-            {role: n * tokens for role, n in cost.events.items()},
+        events = total([stage.events for stage in self.stages])
+        every = Stage(
+            name="all",
+            layer=None,
+            tokens=1,
+            service=0.0,
+            fill=0.0,
+            resource="all",
+            after=(),
+            events=events,
         )
-
-    def ports(self, stages, bits, tokens):
-        """Stages with the input brought in before the first and the result taken out after the
-        last.
-        """
-        time = self.shape.hidden * bits / rate(self.chip, "link")
-        events = moved(self.chip, link=self.shape.hidden * bits * tokens)
-        entry = Stage("input", 0, tokens, time, time, "link", (), events)
-        return (
-            entry,
-            *stages,
-            Stage(
-                "result",
-                self.shape.layers - 1,
-                tokens,
-                time,
-                time,
-                "link",
-                ((stages[-1].name, False),),
-                events,
-            ),
-        )
+        return replace(self, stages=(every,))

@@ -5,20 +5,32 @@ interval's two ends.
 import functools
 import itertools
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError
 from xbarsim.chips.assumptions import Assumption, assumptions, with_assumptions
 from xbarsim.chips.compare import figures
-from xbarsim.chips.rollup import lower_and_schedule, roll_up
-from xbarsim.models.shapes import load_shape
+from xbarsim.chips.load import Description
+from xbarsim.chips.plans import Lowered
+from xbarsim.chips.rollup import priced, workload_of
+
+Setting = dict[str, Any]  # {label of an assumption: its value}
+Value = Callable[[Setting], float]
+Known = Mapping[str, Assumption]  # by label
+Candidates = Mapping[str, Sequence[Any]]  # {label: values to try}
+Figures = dict[str, float]
+Settled = tuple[tuple[str, Any], ...]  # a Setting as a key
 
 GAIN = 1e-9  # relative: what counts as going further
 GRID = 5  # values of a range that single moves and pairs try, both ends among them
 WHOLE = 256  # whole numbers in a range up to which all of them are tried
-POPULATION, GENERATIONS = 40, 20  # of the differential evolution
+POPULATION = 40  # of the differential evolution
+GENERATIONS = 20
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class Swing:
     high: float
 
     @property
-    def width(self):
+    def width(self) -> float:
         """Ratio of the two ends, at least 1."""
         return max(self.low, self.high) / min(self.low, self.high)
 
@@ -40,8 +52,8 @@ class Swing:
 @dataclass(frozen=True)
 class Sweep:
     """A figure over everything assumed: nominal value, the interval between the worst and the best
-    case, swings from the
-    widest to the narrowest, and the quantiles 5, 50 and 95 % of independent draws from the ranges.
+    case, swings from the widest to the narrowest, and the quantiles 5, 50 and 95 % of independent
+    draws from the ranges.
 
     low_at, high_at : {label: value} where the interval's ends lie
     """
@@ -49,10 +61,10 @@ class Sweep:
     nominal: float
     low: float
     high: float
-    swings: tuple
-    quantiles: tuple
-    low_at: dict
-    high_at: dict
+    swings: tuple[Swing, ...]
+    quantiles: tuple[float, float, float]
+    low_at: Setting
+    high_at: Setting
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ class Ratio:
 
     name: str
 
-    def __call__(self, first, second):
+    def __call__(self, first: Figures, second: Figures) -> float:
         return first[self.name] / second[self.name]
 
 
@@ -72,36 +84,46 @@ class Space:
     together.
     """
 
-    def __init__(self, descriptions, model, sequence, batch, held=()):
-        """descriptions : {name: Description};  held : labels of assumptions that stay at their
-        value
+    def __init__(
+        self,
+        descriptions: Mapping[str, Description],
+        model: str,
+        sequence: int,
+        batch: int,
+        held: Iterable[str] = (),
+    ) -> None:
+        """held : labels of assumptions that stay at their value
 
         Raises
         ------
         ConfigError : a held label that no chip has
         """
-        self.descriptions, self.request = descriptions, (model, sequence, batch)
-        every = {
-            name: {a.label: a for a in assumptions(found)} for name, found in descriptions.items()
-        }
+        self.descriptions = dict(descriptions)
+        self.workload = workload_of(model, sequence, batch)
+        every: dict[str, dict[str, Assumption]] = {}
+        for name, found in descriptions.items():
+            every[name] = {a.label: a for a in assumptions(found)}
+        labels = {label for known in every.values() for label in known}
         for label in held:
-            if not any(label in known for known in every.values()):
-                labels = sorted({label for known in every.values() for label in known})
+            if label not in labels:
                 raise ConfigError(
-                    f"nothing assumed is called {label!r}; known: {'; '.join(labels)}"
+                    f"nothing assumed is called {label!r}; known: {'; '.join(sorted(labels))}"
                 )
-        self.by_chip = {
-            name: {label: a for label, a in known.items() if label not in held}
-            for name, known in every.items()
-        }
-        self._shape = load_shape(model)
-        self._known, self._lowered, self._extremes = {}, {}, {}
+            for known in every.values():
+                known.pop(label, None)
+        self.by_chip = every
+        self._known: dict[tuple[str, Settled], Figures] = {}
+        self._lowered: dict[tuple[str, Settled], Lowered] = {}
+        self._extremes: dict[tuple[str, str, int], tuple[float, Setting]] = {}
 
-    def assumptions(self, names):
+    def assumptions(self, names: Iterable[str]) -> dict[str, Assumption]:
         """{label: Assumption} of some chips."""
-        return {label: a for name in names for label, a in self.by_chip[name].items()}
+        found: dict[str, Assumption] = {}
+        for name in names:
+            found |= self.by_chip[name]
+        return found
 
-    def figures(self, name, setting):
+    def figures(self, name: str, setting: Setting) -> Figures:
         """`figures` of a chip with the values {label: value} of assumptions, those of other chips
         ignored.
         """
@@ -115,22 +137,17 @@ class Space:
             self._known[name, own] = self._rolled_up(name, found, own)
         return self._known[name, own]
 
-    def _rolled_up(self, name, found, own):
+    def _rolled_up(self, name: str, found: Description, own: Settled) -> Figures:
         """Figures of a chip; settings that differ in prices alone share what they have been
         lowered to.
         """
-        model, sequence, batch = self.request
-        if found.chip.kind == "processor":
-            return figures(roll_up(found, model, sequence, batch))
         by_label = self.by_chip[name]
         built = name, tuple((label, value) for label, value in own if not by_label[label].is_price)
         if built not in self._lowered:
-            self._lowered[built] = lower_and_schedule(found, self._shape, sequence, batch).merged()
-        return figures(
-            roll_up(found, model, sequence, batch, shape=self._shape, lowered=self._lowered[built])
-        )
+            self._lowered[built] = found.chip.lower(self.workload).merged()
+        return figures(priced(found, self.workload, self._lowered[built]))
 
-    def extreme(self, name, figure, sign):
+    def extreme(self, name: str, figure: str, sign: int) -> tuple[float, Setting]:
         """`furthest` of one figure of one chip, searched once."""
         if (name, figure, sign) not in self._extremes:
             known = self.assumptions([name])
@@ -139,31 +156,34 @@ class Space:
             )
         return self._extremes[name, figure, sign]
 
-    def shared(self, names, figure, settings):
+    def shared(self, names: Sequence[str], figure: str, settings: Sequence[Setting]) -> set[str]:
         """Labels of assumptions that change this figure of all of the chips, each from its nominal
         values or its setting.
         """
         found = []
         for name, setting in zip(names, settings, strict=True):
             known = self.assumptions([name])
-            candidates = {
-                label: candidate_values(assumption) for label, assumption in known.items()
-            }
-            value = functools.partial(
-                lambda name, setting: self.figures(name, setting)[figure], name
-            )
-            found.append(set(that_matter(candidates, value, [nominal_setting(known), setting])))
+            value = functools.partial(self._figure, name, figure)
+            starts = [nominal_setting(known), setting]
+            found.append(set(that_matter(all_candidates(known), value, starts)))
         return set.intersection(*found)
 
+    def _figure(self, name: str, figure: str, setting: Setting) -> float:
+        return self.figures(name, setting)[figure]
 
-def sweep(space, names, figure, samples=64, seed=0):
+
+def sweep(
+    space: Space,
+    names: Sequence[str],
+    figure: Callable[..., float],
+    samples: int = 64,
+    seed: int = 0,
+) -> Sweep:
     """Sweep of figure(*figures of the chips `names`) -> float over the assumptions of these chips.
 
     Every assumption goes to both ends alone (swings).  The interval's ends come from `furthest`;
-    of a `Ratio` of chips that
-    share no assumption that matters they are those of either chip apart.  Draws are uniform, in
-    the logarithm where a range
-    spans more than a factor of 4.
+    of a `Ratio` of chips that share no assumption that matters they are those of either chip apart.
+    Draws are uniform, in the logarithm where a range spans more than a factor of 4.
 
     Raises
     ------
@@ -173,28 +193,50 @@ def sweep(space, names, figure, samples=64, seed=0):
     if not known:
         raise ConfigError(f"nothing is assumed about {', '.join(names)}: there is nothing to sweep")
 
-    def value(setting):
+    def value(setting: Setting) -> float:
         return figure(*(space.figures(name, setting) for name in names))
 
     nominal = nominal_setting(known)
-    swings = [
-        Swing(a, *(value(nominal | {label: end}) for end in a.ends)) for label, a in known.items()
-    ]
+    swings = []
+    for label, assumption in known.items():
+        low, high = assumption.ends
+        swings.append(
+            Swing(assumption, value(nominal | {label: low}), value(nominal | {label: high}))
+        )
     rng = np.random.default_rng(seed)
-    draws = [
-        {label: at_share(a, rng.random()) for label, a in known.items()} for _ in range(samples)
-    ]
-    quantiles = (math.nan,) * 3
+    draws = [drawn(known, rng) for _ in range(samples)]
+    quantiles = (math.nan, math.nan, math.nan)
     if draws:
-        quantiles = tuple(np.quantile([value(setting) for setting in draws], (0.05, 0.5, 0.95)))
-    (low, low_at), (high, high_at) = (
-        _end(space, names, figure, value, sign, draws) for sign in (-1, 1)
-    )
+        low, middle, high = np.quantile([value(setting) for setting in draws], (0.05, 0.5, 0.95))
+        quantiles = (low, middle, high)
+    lowest, low_at = _end(space, names, figure, value=value, sign=-1, draws=draws)
+    highest, high_at = _end(space, names, figure, value=value, sign=1, draws=draws)
     swings.sort(key=lambda swing: -swing.width)
-    return Sweep(value(nominal), low, high, tuple(swings), quantiles, low_at, high_at)
+    return Sweep(
+        nominal=value(nominal),
+        low=lowest,
+        high=highest,
+        swings=tuple(swings),
+        quantiles=quantiles,
+        low_at=low_at,
+        high_at=high_at,
+    )
 
 
-def _end(space, names, figure, value, sign, draws):
+def drawn(known: Known, rng: np.random.Generator) -> Setting:
+    """A setting with every assumption drawn from its range on its own."""
+    return {label: at_share(assumption, rng.random()) for label, assumption in known.items()}
+
+
+def _end(
+    space: Space,
+    names: Sequence[str],
+    figure: Callable[..., float],
+    *,
+    value: Value,
+    sign: int,
+    draws: list[Setting],
+) -> tuple[float, Setting]:
     """(value, setting) of one end of a sweep."""
     known = space.assumptions(names)
     if not isinstance(figure, Ratio):
@@ -213,21 +255,21 @@ def _end(space, names, figure, value, sign, draws):
 # ---------------------------------------------------------------- the search for an end
 
 
-def furthest(known, value, sign, starts=(), seed=0):
+def furthest(
+    known: Known, value: Value, sign: int, starts: Sequence[Setting] = (), seed: int = 0
+) -> tuple[float, Setting]:
     """(value, setting) as far in the direction of `sign` (1 or -1) as could be found.
 
     A climb from the corner to which the ends of every single assumption point; a differential
-    evolution over the assumptions
-    that matter and are no prices (those act in one direction whatever the others are), from there,
-    the starts and random
-    corners; then climbs by one and by two assumptions at a time until none goes further.
+    evolution over the assumptions that matter and are no prices (those act in one direction
+    whatever the others are), from there, the starts and random corners; then climbs by one and by
+    two assumptions at a time until none goes further.
 
-    known : {label: Assumption};  value : function of a setting {label: value};  starts : settings;
-         seed : of the evolution
+    seed : of the evolution
     """
     nominal = nominal_setting(known)
     corner = pointed_corner(known, value, sign, nominal)
-    candidates = {label: candidate_values(assumption) for label, assumption in known.items()}
+    candidates = all_candidates(known)
     setting = climb(corner, candidates, value, sign)[1]
     labels = that_matter(candidates, value, [nominal, setting])
     matter = {label: known[label] for label in labels}
@@ -236,21 +278,20 @@ def furthest(known, value, sign, starts=(), seed=0):
     return climb_by_pairs(setting, matter, value, sign)
 
 
-def nominal_setting(known):
+def nominal_setting(known: Known) -> Setting:
     return {label: assumption.value for label, assumption in known.items()}
 
 
-def pointed_corner(known, value, sign, nominal):
+def pointed_corner(known: Known, value: Value, sign: int, nominal: Setting) -> Setting:
     """Every assumption at the end that alone goes further in the direction of `sign`."""
     corner = {}
     for label, assumption in known.items():
-        corner[label] = max(
-            assumption.ends, key=lambda end, label=label: sign * value(nominal | {label: end})
-        )
+        values = [sign * value(nominal | {label: end}) for end in assumption.ends]
+        corner[label] = assumption.ends[values.index(max(values))]
     return corner
 
 
-def that_matter(candidates, value, settings):
+def that_matter(candidates: Candidates, value: Value, settings: Sequence[Setting]) -> list[str]:
     """Labels of the assumptions that change the value, from any of the settings."""
     labels = []
     for label, choices in candidates.items():
@@ -261,7 +302,7 @@ def that_matter(candidates, value, settings):
     return labels
 
 
-def evolve(known, value, sign, starts, seed):
+def evolve(known: Known, value: Value, sign: int, starts: Sequence[Setting], seed: int) -> Setting:
     """The best setting of a differential evolution (Storn and Price, 1997) that begins with the
     starts and random corners.
 
@@ -271,9 +312,10 @@ def evolve(known, value, sign, starts, seed):
 
     if not known:
         return starts[0]
-    labels, rng = list(known), np.random.default_rng(seed)
+    labels = list(known)
+    rng = np.random.default_rng(seed)
 
-    def setting_at(shares):
+    def setting_at(shares: Iterable[float]) -> Setting:
         return starts[0] | {
             label: at_share(known[label], x) for label, x in zip(labels, shares, strict=True)
         }
@@ -281,8 +323,12 @@ def evolve(known, value, sign, starts, seed):
     population = rng.integers(0, 2, (POPULATION, len(labels))).astype(float)
     for row, start in zip(population, starts[: POPULATION // 4], strict=False):
         row[:] = [share_of(known[label], start[label]) for label in labels]
+
+    def loss(shares: Floats) -> float:
+        return -sign * value(setting_at(shares))
+
     result = differential_evolution(
-        lambda shares: -sign * value(setting_at(shares)),
+        loss,
         [(0.0, 1.0)] * len(labels),
         init=population,
         maxiter=GENERATIONS,
@@ -293,13 +339,14 @@ def evolve(known, value, sign, starts, seed):
     return max((starts[0], setting_at(result.x)), key=lambda setting: sign * value(setting))
 
 
-def climb(setting, candidates, value, sign):
+def climb(
+    setting: Setting, candidates: Candidates, value: Value, sign: int
+) -> tuple[float, Setting]:
     """(value, setting) from which no candidate of a single assumption goes further in the
     direction of `sign`.
-
-    candidates : {label: values}
     """
-    best, moved = value(setting), True
+    best = value(setting)
+    moved = True
     while moved:
         moved = False
         for label, choices in candidates.items():
@@ -307,17 +354,21 @@ def climb(setting, candidates, value, sign):
                 tried = setting | {label: choice}
                 found = value(tried)
                 if goes_further(found, best, sign):
-                    best, setting, moved = found, tried, True
+                    best = found
+                    setting = tried
+                    moved = True
     return best, setting
 
 
-def climb_by_pairs(setting, known, value, sign):
+def climb_by_pairs(
+    setting: Setting, known: Known, value: Value, sign: int
+) -> tuple[float, Setting]:
     """(value, setting) from which neither a candidate of one nor a pair of grid values of two
     assumptions goes further.
 
-    known : {label: Assumption};  others stay as they are in the setting
+    Assumptions that are not in `known` stay as they are in the setting.
     """
-    candidates = {label: candidate_values(assumption) for label, assumption in known.items()}
+    candidates = all_candidates(known)
     grid = {label: grid_values(assumption) for label, assumption in known.items()}
     best, setting = climb(setting, candidates, value, sign)
     while (pair := better_pair(setting, grid, value, sign)) is not None:
@@ -325,7 +376,9 @@ def climb_by_pairs(setting, known, value, sign):
     return best, setting
 
 
-def better_pair(setting, candidates, value, sign):
+def better_pair(
+    setting: Setting, candidates: Candidates, value: Value, sign: int
+) -> Setting | None:
     """{label: value} of two assumptions that together go further than the setting, or None."""
     best = value(setting)
     for one, other in itertools.combinations(candidates, 2):
@@ -336,21 +389,27 @@ def better_pair(setting, candidates, value, sign):
     return None
 
 
-def goes_further(found, best, sign):
+def goes_further(found: float, best: float, sign: int) -> bool:
     return sign * (found - best) > GAIN * abs(best)
 
 
-def candidate_values(assumption):
+def all_candidates(known: Known) -> Candidates:
+    """{label: `candidate_values`}"""
+    return {label: candidate_values(assumption) for label, assumption in known.items()}
+
+
+def candidate_values(assumption: Assumption) -> tuple[Any, ...]:
     """Values of an assumption that a single move tries: the ends, of other than prices three
-    between, and every whole number
-    of a short range (a count may jump anywhere: 127 of 128 rows take two conversions)."""
+    between, and every whole number of a short range (a count may jump anywhere: 127 of 128 rows
+    take two conversions).
+    """
     low, high = assumption.ends
     if isinstance(assumption.value, int) and high - low <= WHOLE:
         return tuple(range(round(low), round(high) + 1))
     return grid_values(assumption)
 
 
-def grid_values(assumption):
+def grid_values(assumption: Assumption) -> tuple[Any, ...]:
     """Values of an assumption that pairs of moves try."""
     low, high = assumption.ends
     if isinstance(low, str) or assumption.is_price:
@@ -359,7 +418,7 @@ def grid_values(assumption):
     return tuple(dict.fromkeys(values))
 
 
-def at_share(assumption, share):
+def at_share(assumption: Assumption, share: float) -> Any:
     """The value at a share (0 ... 1) of the range, in its logarithm where it spans more than a
     factor of 4.
 
@@ -368,22 +427,23 @@ def at_share(assumption, share):
     low, high = assumption.ends
     if isinstance(low, str):
         return low if share < 0.5 else high
-    value = (
-        low * (high / low) ** share if is_logarithmic(assumption) else low + (high - low) * share
-    )
+    if is_logarithmic(assumption):
+        value = low * (high / low) ** share
+    else:
+        value = low + (high - low) * share
     return round(value) if isinstance(assumption.value, int) else value
 
 
-def share_of(assumption, value):
+def share_of(assumption: Assumption, value: Any) -> float:
     """The share of its range at which an assumption has a value: the inverse of `at_share`."""
     low, high = assumption.ends
     if isinstance(low, str):
         return float(value == high)
     if is_logarithmic(assumption):
         return math.log(value / low) / math.log(high / low)
-    return (value - low) / (high - low)
+    return float((value - low) / (high - low))
 
 
-def is_logarithmic(assumption):
+def is_logarithmic(assumption: Assumption) -> bool:
     low, high = assumption.ends
-    return low > 0 and high / low > 4
+    return bool(low > 0 and high / low > 4)

@@ -86,22 +86,22 @@ def _fetch(
     ] = None,
 ):
     """Bring a named model or task into the per-user cache and verify it."""
-    from xbarsim.base import fetch
+    from xbarsim.base import fetch, sources
 
     if name is not None:
         print(fetch.fetch(name, source, progress=_progress))
     elif show:
         rows = [
             (
-                key,
-                kind,
-                entry["licence"],
-                f"{fetch.download_size(entry) / MEGA:.1f} MB",
-                fetch.source_of(entry),
-                "here" if fetch.is_present(kind, key) else "-",
-                entry["description"],
+                known.name,
+                known.kind,
+                known.licence,
+                f"{known.download_size / MEGA:.1f} MB",
+                known.packages_text,
+                "here" if fetch.is_present(known) else "-",
+                known.description,
             )
-            for kind, key, entry in fetch.known()
+            for known in sources.known()
         ]
         _print_table(("name", "kind", "licence", "download", "source", "cache", "what"), rows)
     else:
@@ -144,11 +144,11 @@ def _show_device(
     ] = None,
 ):
     """Print one device, and draw its window, errors, ageing, read noise and current-voltage curve."""
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
     from xbarsim.devices import presets
     from xbarsim.report.plots import devices
 
-    refuse_input("--picture", picture, [name])
+    refuse_overwriting([("--picture", picture)], [name])
     model = presets.load_device(name)
     print(presets.device_text(name).rstrip())
     drawn = devices.draw(model.at(time=time), picture or Path(f"{model.name}.png"))
@@ -206,10 +206,9 @@ def _calibrate(
 ):
     """Fit a device's parameters to measurements, and write a device file that `xbarsim run` takes."""
     from xbarsim import calibrate
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
 
-    for option, path in (("--out", out), ("--picture", picture)):
-        refuse_input(option, path, [*files, *([base] if base else [])])
+    refuse_overwriting([("--out", out), ("--picture", picture)], [*files, base])
     result = calibrate.calibrate_files(
         kind, files, _pairs("--column", column), _pairs("--where", where), skip=skip
     )
@@ -244,10 +243,10 @@ def _memory(
     it.
     """
     from xbarsim import config
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
     from xbarsim.studies import memory_errors
 
-    refuse_input("--picture", picture, [study])
+    refuse_overwriting([("--picture", picture)], [study])
     lengths = columns or ([] if rate else [64, 128, 256, 512, 1024, 2048])
     report = memory_errors.run(
         config.load_study(study), lengths, rate or (), chips, progress=_progress

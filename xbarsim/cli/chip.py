@@ -22,10 +22,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the unit 
 @app.command("list")
 def _list():
     """Chips that come with xbarsim."""
-    from xbarsim.chips import chip
     from xbarsim.chips.assumptions import assumptions
+    from xbarsim.chips.load import chip_names, load_chip
 
-    found = [chip.load_chip(name) for name in chip.chip_names()]
+    found = [load_chip(name) for name in chip_names()]
     print_table(
         ("name", "kind", "node", "assumed values", "what"),
         [
@@ -52,12 +52,12 @@ def _show(
     ] = False,
 ):
     """Print the file of a chip, to be copied and changed; or what follows from it."""
-    from xbarsim.chips import chip
+    from xbarsim.chips.load import chip_text, load_chip
 
     if not (peak or assumed):
-        print(chip.chip_text(name).rstrip())
+        print(chip_text(name).rstrip())
         return
-    description = chip.load_chip(name)
+    description = load_chip(name)
     if assumed:
         from xbarsim.chips.assumptions import assumptions
 
@@ -69,9 +69,9 @@ def _show(
             ],
         )
     if peak:
-        from xbarsim.chips import compare, rollup
+        from xbarsim.chips import compare
 
-        header, rows, lines = compare.peak_table(rollup.peak(description))
+        header, rows, lines = compare.peak_table(description.chip.peak(description.name))
         print_table(header, rows)
         print("\n".join(lines))
 
@@ -171,11 +171,12 @@ def _claims(
 
 def _keep_inputs(inputs, picture, directory, names):
     """Refuse a picture, or files of the names in a directory, that would replace an input."""
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
 
-    refuse_input("--picture", picture, inputs)
-    for name in names if directory else ():
-        refuse_input("--out", directory / name, inputs)
+    written = [("--picture", picture)]
+    if directory is not None:
+        written += [("--out", directory / name) for name in names]
+    refuse_overwriting(written, inputs)
 
 
 def _write(paths):

@@ -112,9 +112,9 @@ def report(
     batch: Annotated[int, typer.Option(min=1, help="Sequences at once on the chips.")] = 1,
 ):
     """Print the tables of one or several traces again, and write them as CSV, JSON or a picture."""
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
 
-    refuse_input("--picture", picture, [*traces, *(chip or ())])
+    refuse_overwriting([("--picture", picture)], [*traces, *(chip or ())])
     summaries = _report(traces, out, as_json, tuple(chip or ()), batch)
     if picture is not None:
         from xbarsim.report.plots import runs
@@ -144,13 +144,12 @@ def sweep(
     ] = None,
 ):
     """Print, write and draw the metric of a trace's cases against the key that they vary."""
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
     from xbarsim.report import curves as curves_of
     from xbarsim.report import summary as aggregate
     from xbarsim.studies.trace import read_trace
 
-    refuse_input("--out", out, [trace])
-    refuse_input("--picture", picture, [trace])
+    refuse_overwriting([("--out", out), ("--picture", picture)], [trace])
     summary = aggregate.summarise(read_trace(trace))
     curves = curves_of.against(summary, key)
     header, rows = curves_of.table(curves, key, summary.metric)
@@ -164,7 +163,7 @@ def sweep(
 
 
 def _report(paths, directory, as_json, chips=(), batch=1):
-    from xbarsim.base.files import refuse_input
+    from xbarsim.base.files import refuse_overwriting
     from xbarsim.report import accuracy_and_cost
     from xbarsim.report import summary as aggregate
     from xbarsim.report import text as written
@@ -190,8 +189,8 @@ def _report(paths, directory, as_json, chips=(), batch=1):
             print_table(header, body)
             print("\n".join(remarks))
     if directory is not None:
-        for name in written.FILES + accuracy_and_cost.FILES:
-            refuse_input("--out", directory / name, [*paths, *chips])
+        names = written.FILES + accuracy_and_cost.FILES
+        refuse_overwriting([("--out", directory / name) for name in names], [*paths, *chips])
         files = written.write_files(summaries, directory) + (
             accuracy_and_cost.write_files(rows, directory) if rows else ()
         )

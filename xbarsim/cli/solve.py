@@ -138,6 +138,7 @@ def _solve(
 ):
     """Solve one crossbar: output currents for input voltages, or the transfer matrix."""
     from xbarsim.base import array_files
+    from xbarsim.base.files import refuse_overwriting
     from xbarsim.circuit.crossbar import Crossbar
 
     asked = {
@@ -146,18 +147,13 @@ def _solve(
         "--settle": settle is not None,
     }
     _check_options(asked, voltage, out, spice, shown)
-    read = {
-        "CONDUCTANCE": conductance,
-        "--input": voltage,
-        "--word-line": word_line,
-        "--bit-line": bit_line,
-        "--source": source,
-        "--sense": sense,
-        "--bias": bias,
-        "--noise": noise,
-        "--cell": None if cell is None else cell.removeprefix("table:"),
-    }
-    array_files.refuse_overwriting({"--out": out, "--spice": spice, "--picture": picture}, read)
+    read = [conductance, voltage, word_line, bit_line, source, sense, bias, noise]
+    if cell is not None:
+        read.append(cell.removeprefix("table:"))
+    refuse_overwriting(
+        [("--out", out), ("--spice", spice), ("--picture", picture)],
+        [array_files.place_of(name)[0] for name in read if name is not None],
+    )
 
     g = _conductances(conductance, unit)
     m, n = g.shape

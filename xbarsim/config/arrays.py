@@ -87,18 +87,20 @@ class Wires(Table):
         0.0, ge=0, description="sense node, in series with the last segment"
     )
 
-    def resistances(self):
+    def resistances(self) -> tuple[float, float]:
         """(word line, bit line) resistance of one segment in ohm."""
         nodes = wire_nodes()
         if self.node not in nodes:
             raise ConfigError(
                 f"wires.node = {self.node!r} is not known; known nodes: {', '.join(nodes)}"
             )
-        per_segment = nodes[self.node][f"{self.pitch}_ohm"]
-        return tuple(
-            per_segment if given is None else given
-            for given in (self.word_line_resistance_ohm, self.bit_line_resistance_ohm)
-        )
+        word_line = self.word_line_resistance_ohm
+        if word_line is None:
+            word_line = nodes[self.node][f"{self.pitch}_ohm"]
+        bit_line = self.bit_line_resistance_ohm
+        if bit_line is None:
+            bit_line = nodes[self.node][f"{self.pitch}_ohm"]
+        return word_line, bit_line
 
 
 class Dac(Table):
@@ -158,6 +160,7 @@ class Effects(Table):
 
 
 @functools.cache
-def wire_nodes():
+def wire_nodes() -> dict[str, dict[str, float]]:
     """Table of data/wires.toml: node -> resistance of one segment at each pitch."""
-    return packaged("wires.toml")["nodes"]
+    nodes: dict[str, dict[str, float]] = packaged("wires.toml")["nodes"]
+    return nodes

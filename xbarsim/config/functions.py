@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from xbarsim.config.tables import Table
 
 
-def _power_of_two(value):
+def _power_of_two(value: int) -> int:
     if value & (value - 1):
         raise ValueError("allowed are powers of two")
     return value

@@ -3,11 +3,13 @@
 A study is a TOML file.  Every key has a default, so an empty file is the chip of the defaults
 below; unknown keys are refused.  Keys whose unit is not dimensionless carry it in their name
 (`_ohm`, `_ns`).  `[[case]]` tables are variants of the study: each overrides keys of the base and
-is run on the same sentences; `[[layer]]` tables override keys for the matrices whose name matches a
+is run on the same sentences, and names with `row` and `column` its place where a report makes a
+table of cases; `[[layer]]` tables override keys for the matrices whose name matches a
 pattern.
 """
 
 import fnmatch
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +17,9 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from xbarsim.base.errors import ConfigError
-from xbarsim.base.toml_files import Presets, describe
+from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping, Wires
-from xbarsim.config.functions import Functions
+from xbarsim.config.functions import Functions, LayerNorm, Softmax
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
@@ -95,6 +97,14 @@ class Study(Table):
     functions: Functions = Functions()
     memory: Memory = Memory()
     run: Run = Run()
+    row: str | None = Field(
+        None,
+        min_length=1,
+        description="of a case: its row in the report's table of cases, its curve against a key",
+    )
+    column: str | None = Field(
+        None, min_length=1, description="of a case: its column in the report's table of cases"
+    )
     chip: str | None = Field(
         None, description="chip, or chip file, whose energy, area and latency the report joins"
     )
@@ -102,24 +112,27 @@ class Study(Table):
     sweep: Sweep | None = Field(None, description="keys that `xbarsim sweep` varies")
     case: tuple[dict[str, Any], ...] = ({"name": "chip"},)
 
-    def to_toml(self):
+    def to_toml(self) -> str:
         """The whole study, defaults included, as TOML."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
-    def cases(self):
+    def cases(self) -> list[tuple[str, "Study"]]:
         """[(name, study)]: the variants to run, each a complete study without cases.
 
         A case `like` one before it starts from that one's keys.
+
+        Raises
+        ------
+        ConfigError : a case that cannot be run, or two that cannot be told apart
         """
         base = self.model_dump(exclude={"case", "sweep"}, exclude_unset=True)
-        result, overrides = [], {}
-        for number, override in enumerate(self.case):
-            override = dict(override)
-            name = override.pop("name", f"case {number + 1}")
-            if not isinstance(name, str) or not name.strip() or "/" in name or name.startswith("."):
-                raise ConfigError(
-                    f"case name {name!r} must be a string without '/', not empty, not starting with '.'"
-                )
+        overrides: dict[str, Content] = {}
+        cases = []
+        for number, stated in enumerate(self.case, 1):
+            override = dict(stated)
+            name = _case_name(override.pop("name", f"case {number}"))
+            if name in overrides:
+                raise ConfigError(f"two cases have the same name: {name!r}; give each its own")
             like = override.pop("like", None)
             if like is not None:
                 if like not in list(overrides):
@@ -128,22 +141,15 @@ class Study(Table):
                     )
                 override = merge(overrides[like], override)
             overrides[name] = override
-            fixed = override.keys() & {"model", "task", "run", "case", "sweep"}
-            if fixed == {"run"} and isinstance(override["run"], dict):
-                fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
-            if fixed:
-                raise ConfigError(
-                    f"case {name!r} overrides {', '.join(sorted(fixed))}, but all cases of a study share "
-                    "model, task and batches; write a second study instead"
-                )
-            result.append((name, validate(merge(base, override), f"case {name!r}")))
-        names = [name for name, _ in result]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"two cases have the same name: {names}; give each [[case]] its own")
-        return result
+            _check_shared_keys(name, override)
+            cases.append((name, validate(merge(base, override), f"case {name!r}")))
+        _check_places(cases)
+        return cases
 
-    def check_layers(self):
-        """Refuse a `[[layer]]` table with a wrong key or value, whether or not it matches a matrix."""
+    def check_layers(self) -> None:
+        """Refuse a `[[layer]]` table with a wrong key or value, whether or not it matches a
+        matrix.
+        """
         content = self.model_dump(exclude={"layer", "case"}, exclude_unset=True)
         for entry in self.layer:
             override = entry.model_dump(exclude={"match"}, exclude_unset=True)
@@ -152,7 +158,7 @@ class Study(Table):
             except ValidationError as error:
                 raise ConfigError(f"[[layer]] {entry.match!r}: {describe(error)}") from None
 
-    def for_layer(self, matrix):
+    def for_layer(self, matrix: str) -> "Study":
         """The study as it applies to one matrix: `[[layer]]` tables that match are merged in, in
         their order.
         """
@@ -165,63 +171,133 @@ class Study(Table):
         return validate(content, f"[[layer]] tables for {matrix!r}")
 
 
-def merge(base, override):
+# ---------------------------------------------------------------- cases
+
+
+def _case_name(name: object) -> str:
+    """The name of a case, which names a group of the trace."""
+    if isinstance(name, str) and name.strip() and "/" not in name and not name.startswith("."):
+        return name
+    raise ConfigError(
+        f"case name {name!r} must be a string without '/', not empty, not starting with '.'"
+    )
+
+
+def _check_shared_keys(name: str, override: Content) -> None:
+    """Refuse a case that overrides what all cases of a study share."""
+    fixed = set(override) & {"model", "task", "run", "case", "sweep"}
+    if fixed == {"run"} and isinstance(override["run"], dict):
+        fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
+    if fixed:
+        raise ConfigError(
+            f"case {name!r} overrides {', '.join(sorted(fixed))}, but all cases of a study share "
+            "model, task and batches; write a second study instead"
+        )
+
+
+def _check_places(cases: Iterable[tuple[str, Study]]) -> None:
+    """Refuse a column without a row, and two cases at one place of the table."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, case in cases:
+        if case.column is None:
+            continue
+        if case.row is None:
+            raise ConfigError(
+                f"case {name!r} has column = {case.column!r} but no row; give it both, or neither"
+            )
+        place = (case.row, case.column)
+        if place in taken:
+            raise ConfigError(
+                f"cases {taken[place]!r} and {name!r} have the same row = {case.row!r} and "
+                f"column = {case.column!r}; give each a place of its own"
+            )
+        taken[place] = name
+
+
+def merge(base: Content, override: Content) -> Content:
     """`override` laid over `base`, table by table."""
     result = dict(base)
     for key, value in override.items():
-        nested = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merge(result[key], value) if nested else value
+        below = result.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            result[key] = merge(below, value)
+        else:
+            result[key] = value
     return result
 
 
-def validate(content, where):
-    """Study of a dictionary; `where` names its origin in the error."""
+# ---------------------------------------------------------------- validation
+
+
+def validate(content: Content, where: str) -> Study:
+    """Study of a dictionary; `where` names its origin in the error.
+
+    Raises
+    ------
+    ConfigError : unknown key, value out of range, keys that do not go together
+    """
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"{where}: " + describe(error)) from None
     study.wires.resistances()
-    if study.mapping.sign == "offset" and study.mapping.encoding != "slices":
-        raise ConfigError(f'{where}: mapping.sign = "offset" needs mapping.encoding = "slices"')
-    if study.dac.encoding == "bit_serial" and study.dac.bits == "ideal":
-        raise ConfigError(
-            f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"'
-        )
-    if study.dac.encoding == "bit_serial" and study.dac.bits == 1:
-        raise ConfigError(
-            f'{where}: dac.bits = 1 is a sign without a digit for dac.encoding = "bit_serial"; allowed: 2 or '
-            "more bits, or another encoding"
-        )
-    if study.adc.range == "unit" and (
-        study.mapping.encoding != "slices" or study.dac.encoding != "bit_serial"
-    ):
-        raise ConfigError(
-            f'{where}: adc.range = "unit" counts unit currents, which only encoding = "slices" with '
-            'dac.encoding = "bit_serial" has'
-        )
-    for name in ("softmax", "layer_norm"):
-        function = getattr(study.functions, name)
-        if function.seed_bits > function.reciprocal_bits:
-            raise ConfigError(
-                f"{where}: functions.{name}.seed_bits = {function.seed_bits} is more than reciprocal_bits = "
-                f"{function.reciprocal_bits}; allowed: at most as many"
-            )
-    accumulator_bits = study.functions.softmax.accumulator_bits
-    if accumulator_bits is not None and study.functions.softmax.entry_bits > accumulator_bits:
-        raise ConfigError(
-            f"{where}: functions.softmax.accumulator_bits = {accumulator_bits} do not "
-            f"hold one exponential of entry_bits = {study.functions.softmax.entry_bits}; allowed: at least as "
-            "many"
-        )
+    _check_arrays(study, where)
+    _check_functions(study.functions, where)
     return study
 
 
-def study_names():
+def _check_arrays(study: Study, where: str) -> None:
+    """Refuse keys of mapping and converters that do not go together."""
+    mapping = study.mapping
+    dac = study.dac
+    if mapping.sign == "offset" and mapping.encoding != "slices":
+        raise ConfigError(f'{where}: mapping.sign = "offset" needs mapping.encoding = "slices"')
+    if dac.encoding == "bit_serial" and dac.bits == "ideal":
+        raise ConfigError(
+            f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"'
+        )
+    if dac.encoding == "bit_serial" and dac.bits == 1:
+        raise ConfigError(
+            f"{where}: dac.bits = 1 is a sign without a digit for dac.encoding = "
+            '"bit_serial"; allowed: 2 or more bits, or another encoding'
+        )
+    counts_units = mapping.encoding == "slices" and dac.encoding == "bit_serial"
+    if study.adc.range == "unit" and not counts_units:
+        raise ConfigError(
+            f'{where}: adc.range = "unit" counts unit currents, which only encoding = '
+            '"slices" with dac.encoding = "bit_serial" has'
+        )
+
+
+def _check_functions(functions: Functions, where: str) -> None:
+    """Refuse bits of the function unit that do not go together."""
+    softmax = functions.softmax
+    _check_seed("softmax", softmax, where)
+    _check_seed("layer_norm", functions.layer_norm, where)
+    if softmax.accumulator_bits is not None and softmax.entry_bits > softmax.accumulator_bits:
+        raise ConfigError(
+            f"{where}: functions.softmax.accumulator_bits = {softmax.accumulator_bits} do not "
+            f"hold one exponential of entry_bits = {softmax.entry_bits}; allowed: at least as many"
+        )
+
+
+def _check_seed(name: str, function: Softmax | LayerNorm, where: str) -> None:
+    if function.seed_bits > function.reciprocal_bits:
+        raise ConfigError(
+            f"{where}: functions.{name}.seed_bits = {function.seed_bits} is more than "
+            f"reciprocal_bits = {function.reciprocal_bits}; allowed: at most as many"
+        )
+
+
+# ---------------------------------------------------------------- studies by name
+
+
+def study_names() -> list[str]:
     """Names of the studies that come with xbarsim."""
     return STUDIES.names()
 
 
-def study_text(name_or_path):
+def study_text(name_or_path: str | Path) -> str:
     """The TOML text of an embedded study or of a file."""
     return STUDIES.text(name_or_path)
 

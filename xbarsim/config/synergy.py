@@ -1,6 +1,6 @@
 """Tables of a study about computation crossbars and the dense memory."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -66,22 +66,24 @@ class Computation(Table):
     )
 
     @model_validator(mode="after")
-    def _fits(self):
-        cells = 2**self.digit_bits - 1 if self.digit_cells == "equal" else self.digit_bits
+    def _fits(self) -> Self:
+        cells = self.digit_bits
+        if self.digit_cells == "equal":
+            cells = 2**self.digit_bits - 1
         if self.rows_per_conversion % cells or self.rows_per_conversion > self.word_lines:
             raise ValueError(
-                f"rows_per_conversion is {self.rows_per_conversion}; allowed: multiples of the {cells} cells "
-                f"of a digit up to word_lines = {self.word_lines}"
+                f"rows_per_conversion is {self.rows_per_conversion}; allowed: multiples of the "
+                f"{cells} cells of a digit up to word_lines = {self.word_lines}"
             )
         if self.mode == "statistical" and self.rows_per_conversion > 8:
             raise ValueError(
-                f"rows_per_conversion is {self.rows_per_conversion}; the statistical mode follows all sets of "
-                'up to 8 conducting lines: use at most 8, or mode = "direct"'
+                f"rows_per_conversion is {self.rows_per_conversion}; the statistical mode follows "
+                'all sets of up to 8 conducting lines: use at most 8, or mode = "direct"'
             )
         if self.digit_bits > 1 and self.sign == "twos_complement":
             raise ValueError(
-                f'digit_bits is {self.digit_bits}, but the sign bit of sign = "twos_complement" is a digit of '
-                'its own: use sign = "offset" or "magnitude"'
+                f"digit_bits is {self.digit_bits}, but the sign bit of "
+                'sign = "twos_complement" is a digit of its own: use sign = "offset" or "magnitude"'
             )
         if self.stuck_closed_rate + self.stuck_open_rate > 1:
             raise ValueError("stuck_closed_rate + stuck_open_rate must not exceed 1")

@@ -5,11 +5,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-def _frozen(value):
-    return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
+def _frozen(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return tuple(_frozen(entry) for entry in value)
 
 
-def whole(value):
+def whole(value: object) -> int:
     """Refuse what Python counts as equal to a whole number: 1.0 and true."""
     if type(value) is not int:
         raise ValueError("input should be a valid integer")
@@ -30,7 +32,7 @@ class Table(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _arrays(cls, content):
+    def _arrays(cls, content: object) -> object:
         """Arrays of TOML are the tuples of a frozen table."""
         if not isinstance(content, dict):
             return content

@@ -4,13 +4,25 @@ A law says with `of` which conductance of a cell it means: the target of the wri
 achieved, or what is read.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Annotated, Literal, Self, TypeVar, cast
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_serializer, model_validator
+from numpy.polynomial.polynomial import polyval
+from numpy.typing import ArrayLike
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from xbarsim.base.array_types import Floats
 from xbarsim.base.units import MICROSIEMENS
 from xbarsim.config.tables import Table
+from xbarsim.devices.programmed import Programmed
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -19,28 +31,46 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Numbers = tuple[Finite, ...]
 
 
-def _listed(values):
+def _listed(values: Iterable[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def increasing(name, values, unit=""):
+def increasing(name: str, values: Sequence[float], unit: str = "") -> None:
+    """Refuse numbers that do not increase."""
     if list(values) != sorted(set(values)):
         raise ValueError(f"{name} must increase, got {_listed(values)} {unit}".rstrip())
 
 
-def keys_of(table, choice, needed, optional=()):
+def polynomial(x: Floats, coefficients: Numbers) -> Floats:
+    """Sum of coefficients_k x^k, element by element of x."""
+    return cast(Floats, polyval(x, coefficients))  # of any precision to a checker of types
+
+
+Given = TypeVar("Given")
+
+
+def stated(value: Given | None) -> Given:
+    """The value of a key that the check of its table has made sure of."""
+    if value is None:
+        raise TypeError("a key of a device file is absent that its table needs")
+    return value
+
+
+Keys = Mapping[str, tuple[str, ...]]  # keys of a table, by what was chosen
+
+
+def keys_of(table: Table, choice: str, needed: Keys, optional: Keys | None = None) -> None:
     """Refuse a table whose `choice` lacks a key it needs or has one it does not use.
 
     choice : name of a key such as `model`
     """
-    others = {key for keys in needed.values() for key in keys} | {
-        key for keys in dict(optional).values() for key in keys
-    }
+    optional = optional or {}
     chosen = getattr(table, choice)
     for key in needed[chosen]:
         if getattr(table, key) in (None, ()):
             raise ValueError(f'{choice} = "{chosen}" needs the key {key}')
-    unused = sorted(others - set(needed[chosen]) - set(dict(optional).get(chosen, ())))
+    others = set(chain(*needed.values(), *optional.values()))
+    unused = sorted(others - set(needed[chosen]) - set(optional.get(chosen, ())))
     given = [key for key in unused if getattr(table, key) not in (None, ())]
     if given:
         raise ValueError(
@@ -49,7 +79,7 @@ def keys_of(table, choice, needed, optional=()):
         )
 
 
-def _constant(value):
+def _constant(value: object) -> object:
     """A bare number stands for `{ law = "constant", value = number }`."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return {"law": "constant", "value": value}
@@ -89,7 +119,7 @@ class _Law(Table):
     )
 
     @model_validator(mode="after")
-    def _complete(self):
+    def _complete(self) -> Self:
         if self.law == "constant" and "of" in self.model_fields_set:
             raise ValueError('law = "constant" does not use of; remove it or choose another law')
         limits = ("minimum", "maximum")
@@ -111,54 +141,52 @@ class _Law(Table):
                 f"conductance_us has {len(self.conductance_us)} numbers, "
                 f"values has {len(self.values)}"
             )
-        if (
-            self.law == "log"
-            and None in (self.minimum, self.maximum)
-            or self.law == "power"
-            and self.exponent < 0
-            and self.maximum is None
-        ):
-            raise ValueError(
-                f'law = "{self.law}" has no value at 0 µS; give '
-                + ("minimum and maximum" if self.law == "log" else "maximum")
-            )
-        if None not in (self.minimum, self.maximum) and self.minimum > self.maximum:
+        if self.law == "log" and (self.minimum is None or self.maximum is None):
+            raise ValueError('law = "log" has no value at 0 µS; give minimum and maximum')
+        if self.law == "power" and stated(self.exponent) < 0 and self.maximum is None:
+            raise ValueError('law = "power" has no value at 0 µS; give maximum')
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"minimum = {self.minimum:g} is above maximum = {self.maximum:g}")
         return self
 
     @model_serializer(mode="wrap")
-    def _plain(self, handler):
-        return self.value if self.law == "constant" else handler(self)
+    def _plain(self, handler: SerializerFunctionWrapHandler) -> object:
+        if self.law == "constant":
+            return self.value
+        return handler(self)
 
-    def __call__(self, conductance_us):
+    def __call__(self, conductance_us: ArrayLike) -> Floats:
         """The law at conductances in µS, element by element; the limit of the law at 0 S."""
         g = np.asarray(conductance_us, float)
         if self.law == "constant":
-            return np.full(g.shape, self.value)
-        if self.law == "table":
-            result = np.interp(g, self.conductance_us, self.values)
-        elif self.law == "polynomial":
-            result = np.polynomial.polynomial.polyval(g / self.scale_us, self.coefficients)
-        else:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                x = g / self.scale_us
-                result = (
-                    self.offset + self.slope * np.log(x)
-                    if self.law == "log"
-                    else self.coefficient * x**self.exponent
-                )
-        return (
-            np.clip(result, self.minimum, self.maximum)
-            if (self.minimum, self.maximum) != (None, None)
-            else result
-        )
+            return np.full(g.shape, stated(self.value))
+        result = self._unlimited(g)
+        if self.minimum is None and self.maximum is None:
+            return result
+        return np.clip(result, self.minimum, self.maximum)
 
-    def of_cells(self, cells):
-        """The law at the conductance that it means of `model.Programmed` cells."""
-        chosen = {"target": cells.target, "achieved": cells.achieved, "read": cells.conductance}[
-            self.of
-        ]
-        return self(chosen / MICROSIEMENS)
+    def _unlimited(self, g: Floats) -> Floats:
+        """The law before it is held between `minimum` and `maximum`, g in µS."""
+        if self.law == "table":
+            return np.interp(g, self.conductance_us, self.values)
+        x: Floats
+        if self.law == "polynomial":
+            x = g / stated(self.scale_us)
+            return polynomial(x, self.coefficients)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = g / stated(self.scale_us)
+            if self.law == "log":
+                return stated(self.offset) + stated(self.slope) * np.log(x)
+            power: Floats = stated(self.coefficient) * x ** stated(self.exponent)
+            return power
+
+    def of_cells(self, cells: Programmed) -> Floats:
+        """The law at the conductance that it means of cells."""
+        if self.of == "target":
+            return self(cells.target / MICROSIEMENS)
+        if self.of == "achieved":
+            return self(cells.achieved / MICROSIEMENS)
+        return self(cells.conductance / MICROSIEMENS)
 
 
 Law = Annotated[_Law, BeforeValidator(_constant)]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from xbarsim.base.errors import ConfigError, XbarsimError
 from xbarsim.base.toml_files import Presets, parse, validated
+from xbarsim.devices.conditions import Effect
 from xbarsim.devices.file import DeviceFile
-from xbarsim.devices.model import EFFECTS, DeviceModel
+from xbarsim.devices.model import DeviceModel
 
 DEVICES = Presets("device", "devices")
 
@@ -46,19 +47,20 @@ def load_device(name_or_path: str | Path) -> DeviceModel:
     return parse_device(name_or_path, device_text(name_or_path))
 
 
-def parse_device(name_or_path, text):
+def parse_device(name_or_path: str | Path, text: str) -> DeviceModel:
     """DeviceModel of the text of a device file; `name_or_path` names it.  Raises what `load_device`
     raises."""
     where = f"device file {name_or_path}"
     file = validated(DeviceFile, parse(text, where), where)
-    device = DeviceModel(DEVICES.label(name_or_path), file, frozenset(EFFECTS))
+    device = DeviceModel(DEVICES.label(name_or_path), file, frozenset(Effect))
     try:
-        device.cell(), device.access()
+        device.cell()
+        device.access()
     except XbarsimError as error:
         raise ConfigError(f"device file {name_or_path}: [iv] or [access]: {error}") from None
     return device
 
 
-def device_text(name_or_path):
+def device_text(name_or_path: str | Path) -> str:
     """The TOML text of a preset or of a device file."""
     return DEVICES.text(name_or_path)

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from xbarsim.base.array_types import Keys
+
 # Purposes of random streams: SeedSequence(seed, spawn_key=(matrix, tile, purpose)).
 PROGRAMMING, DEVICE, CYCLE, RELAXATION, DRIFT, STUCK, TELEGRAPH, READS, WHITE, FLICKER = range(10)
 
@@ -16,29 +18,33 @@ class Streams:
     matrix: int = 0
     first_tile: int = 0
 
-    def of(self, tiles, purpose, write=0):
+    def of(self, tiles: int, purpose: int, write: int = 0) -> list[np.random.SeedSequence]:
         """SeedSequences of `tiles` tiles.
 
         write : number of the write, for what every write draws anew
         """
-        key = (purpose, write) if write else (purpose,)
+        key: tuple[int, ...] = (purpose,)
+        if write:
+            key = (purpose, write)
         first = self.first_tile
         return [
             np.random.SeedSequence(self.seed, spawn_key=(self.matrix, tile, *key))
             for tile in range(first, first + tiles)
         ]
 
-    def generators(self, tiles, purpose, write=0):
+    def generators(self, tiles: int, purpose: int, write: int = 0) -> list[np.random.Generator]:
         """A generator for each of `tiles` tiles."""
         sequences = self.of(tiles, purpose, write)
         return [np.random.Generator(np.random.PCG64(sequence)) for sequence in sequences]
 
-    def keys(self, tiles, purpose, write=0):
+    def keys(self, tiles: int, purpose: int, write: int = 0) -> Keys:
         """(tiles,) uint64 for the kernels."""
         sequences = self.of(tiles, purpose, write)
         return np.array([sequence.generate_state(1, np.uint64)[0] for sequence in sequences])
 
 
-def streams_of(streams):
+def streams_of(streams: Streams | int) -> Streams:
     """Streams, of an int those of this seed."""
-    return Streams(streams) if isinstance(streams, (int, np.integer)) else streams
+    if isinstance(streams, Streams):
+        return streams
+    return Streams(streams)

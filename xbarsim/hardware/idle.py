@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import Study
-from xbarsim.devices.model import EFFECTS, DeviceModel
+from xbarsim.devices.conditions import FOLLOWS, effects_on
+from xbarsim.devices.model import DeviceModel
 from xbarsim.models.graph import Kind, Step
 
 # Tables [functions.*] of a study, and the kind of step that each is for.
@@ -74,9 +75,7 @@ class Place:
 
     def on(self, effect):
         """Whether an effect of the study is on, by itself or with its group."""
-        switches = self.study.effects
-        own = getattr(switches, effect)
-        return getattr(switches, EFFECTS[effect]) if own is None else own
+        return effect in effects_on(self.study.effects)
 
     def table(self, effect):
         """The table of the device behind an effect that is on, else None; of read noise its own."""
@@ -272,8 +271,8 @@ RULES |= {
         "a device or crossbars that have this effect",
         lambda place, effect=effect: _switches(place, effect),
     )
-    for effect, group in EFFECTS.items()
-    if effect != group
+    for effect, followed in FOLLOWS.items()
+    if effect != followed
 }
 
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.arrays.counting.crossbars import Crossbars, rounded
+from xbarsim.arrays.counting.crossbars import Crossbars
+from xbarsim.arrays.counting.moments import rounded
 from xbarsim.arrays.counting.operands import SwitchOperand
 from xbarsim.arrays.events import EVENTS
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.matrix import Product
 from xbarsim.arrays.in_situ.programmed import program_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
-from xbarsim.arrays.settings import InSituSettings
+from xbarsim.arrays.settings import CountingSettings, InSituSettings
 from xbarsim.base.units import NANO
 from xbarsim.kernels.devices.random import row_keys
 from xbarsim.models import int8 as quantize
@@ -35,10 +36,10 @@ class Pool:
 
     def crossbars(self, study):
         """Crossbars of a product's study."""
-        key = (study.computation, study.wires, study.effects)
-        if key not in self._sets:
-            self._sets[key] = Crossbars(study, self.seed)
-        return self._sets[key]
+        settings = CountingSettings.of(study)
+        if settings not in self._sets:
+            self._sets[settings] = Crossbars(settings, self.seed)
+        return self._sets[settings]
 
     def first_tile(self, tiles):
         """Number of the first of so many further tiles."""

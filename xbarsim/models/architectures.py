@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.checkpoint import SUPPORTED, load_bert, load_tokenizer
+from xbarsim.models.bert_checkpoint import SUPPORTED, load_bert
+from xbarsim.models.checkpoint import load_tokenizer
 from xbarsim.models.decoder_checkpoint import load_decoder, load_decoder_tokenizer
 from xbarsim.models.families import FAMILIES
 from xbarsim.models.gguf_file import load_gguf, load_gguf_tokenizer, open_gguf

@@ -65,6 +65,23 @@ class BertConfig:
         return self.hidden // self.heads
 
 
+def graph_of_bert(config: BertConfig) -> Graph:
+    """The list of a model's steps; sizes are for its longest sentences."""
+    encoder = Transformer(
+        layers=config.layers,
+        hidden=config.hidden,
+        heads=config.heads,
+        key_value_heads=config.heads,
+        head_width=config.head_width,
+        intermediate=config.intermediate,
+        block=Block.POST_NORM,
+        causal=False,
+        embeddings_norm=True,
+        activation_name="gelu",
+    )
+    return graph_of(encoder, config.max_tokens)
+
+
 @dataclass(frozen=True)
 class BertModel:
     """A checkpoint in memory; a `network.Encoder`.
@@ -83,21 +100,7 @@ class BertModel:
 
     @cached_property
     def graph(self) -> Graph:
-        """The list of the model's steps; sizes are for its longest sentences."""
-        config = self.config
-        encoder = Transformer(
-            layers=config.layers,
-            hidden=config.hidden,
-            heads=config.heads,
-            key_value_heads=config.heads,
-            head_width=config.head_width,
-            intermediate=config.intermediate,
-            block=Block.POST_NORM,
-            causal=False,
-            embeddings_norm=True,
-            activation_name="gelu",
-        )
-        return graph_of(encoder, config.max_tokens)
+        return graph_of_bert(self.config)
 
     def matrix(self, name: str) -> Dense:
         """(weight (out, in), bias (out,)) of a matrix or norm of the graph, or of the `pooler`."""

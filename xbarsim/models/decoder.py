@@ -64,6 +64,24 @@ class DecoderConfig:
         return self.positions
 
 
+def graph_of_decoder(config: DecoderConfig) -> Graph:
+    """The list of a model's steps; sizes are for its longest sequences."""
+    decoder = Transformer(
+        layers=config.layers,
+        hidden=config.hidden,
+        heads=config.heads,
+        key_value_heads=config.key_value_heads,
+        head_width=config.head_width,
+        intermediate=config.intermediate,
+        block=Block.PARALLEL if config.parallel else Block.PRE_NORM,
+        causal=True,
+        gated=config.gated,
+        final_norm=True,
+        vocabulary=config.vocabulary,
+    )
+    return graph_of(decoder, config.max_tokens)
+
+
 @dataclass(frozen=True)
 class DecoderModel:
     """A checkpoint in memory; a `network.Decoder`.
@@ -80,22 +98,7 @@ class DecoderModel:
 
     @cached_property
     def graph(self) -> Graph:
-        """The list of the model's steps; sizes are for its longest sequences."""
-        config = self.config
-        decoder = Transformer(
-            layers=config.layers,
-            hidden=config.hidden,
-            heads=config.heads,
-            key_value_heads=config.key_value_heads,
-            head_width=config.head_width,
-            intermediate=config.intermediate,
-            block=Block.PARALLEL if config.parallel else Block.PRE_NORM,
-            causal=True,
-            gated=config.gated,
-            final_norm=True,
-            vocabulary=config.vocabulary,
-        )
-        return graph_of(decoder, config.max_tokens)
+        return graph_of_decoder(self.config)
 
     def matrix(self, name: str) -> tuple[Singles, Singles]:
         """(weight (out, in), bias (out,)) of a matrix or norm; a bias that does not exist is zeros."""

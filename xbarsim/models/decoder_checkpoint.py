@@ -1,17 +1,23 @@
 """Decoder checkpoints: a Hugging Face directory becomes a `DecoderModel`."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from xbarsim.base.array_types import Singles
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.decoder import DecoderModel
-from xbarsim.models.families import FAMILIES
+from xbarsim.models.checkpoint import read_json
+from xbarsim.models.decoder import DecoderConfig, DecoderModel, graph_of_decoder
+from xbarsim.models.families import FAMILIES, Family
+from xbarsim.models.graph import Kind
+from xbarsim.models.operations import Norm
 from xbarsim.models.tensor_files import read_safetensors
 
+Weights = dict[str, Singles]
 
-def load_decoder(directory):
+
+def load_decoder(directory: str | Path) -> DecoderModel:
     """Read a Hugging Face directory of a decoder.
 
     Raises
@@ -22,7 +28,7 @@ def load_decoder(directory):
     directory = Path(directory)
     path = directory / "config.json"
     raw = _read_config(path)
-    family = FAMILIES.get(raw.get("model_type"))
+    family = FAMILIES.get(str(raw.get("model_type")))
     if family is None:
         raise CheckpointError(
             f"{path}: model_type is {raw.get('model_type')!r}, supported decoders are "
@@ -34,28 +40,23 @@ def load_decoder(directory):
     return DecoderModel(config, checked_weights(directory, config, weights), sha256, directory)
 
 
-def _read_config(path):
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: file is missing; a checkpoint directory holds it") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
+def _read_config(path: Path) -> dict[str, Any]:
+    raw = read_json(path)
     if not isinstance(raw, dict):
         raise CheckpointError(f"{path}: not a JSON object")
     return raw
 
 
-def _named(directory, family, config, tensors):
+def _named(directory: Path, family: Family, config: DecoderConfig, tensors: Weights) -> Weights:
     """Tensors under our names; what is left over is an error."""
-    left = {}
+    left: Weights = {}
     for name, tensor in tensors.items():
         if not name.endswith(family.buffers or ("\0",)):
             short = _without_prefix(name, family.prefixes)
             if short in left:
                 raise CheckpointError(f"{directory}: two copies of the tensor {short!r}")
             left[short] = tensor
-    weights = {}
+    weights: Weights = {}
     for ours, theirs in family.whole.items():
         _take(left, weights, ours, theirs)
     for layer in range(config.layers):
@@ -77,21 +78,23 @@ def _named(directory, family, config, tensors):
     return weights
 
 
-def _without_prefix(name, prefixes):
+def _without_prefix(name: str, prefixes: tuple[str, ...]) -> str:
     for prefix in prefixes:
         if name.startswith(prefix):
             return name.removeprefix(prefix)
     return name
 
 
-def _take(left, weights, ours, theirs):
+def _take(left: Weights, weights: Weights, ours: str, theirs: str) -> None:
     for part in ("weight", "bias"):
         tensor = left.pop(f"{theirs}.{part}", None)
         if tensor is not None:
             weights[f"{ours}.{part}"] = tensor
 
 
-def _take_parts(left, weights, layer, theirs, parts):
+def _take_parts(
+    left: Weights, weights: Weights, layer: int, theirs: str, parts: tuple[str, ...]
+) -> None:
     """One tensor that holds several, side by side in its last axis."""
     for part in ("weight", "bias"):
         tensor = left.pop(f"{theirs}.{part}", None)
@@ -100,14 +103,14 @@ def _take_parts(left, weights, layer, theirs, parts):
                 weights[f"layer.{layer}.{name}.{part}"] = np.ascontiguousarray(piece)
 
 
-def _transpose(weights, layer, names):
+def _transpose(weights: Weights, layer: int, names: frozenset[str]) -> None:
     for name in names:
         key = f"layer.{layer}.{name}.weight"
         if key in weights:
             weights[key] = np.ascontiguousarray(weights[key].T)
 
 
-def checked_weights(path, config, weights):
+def checked_weights(path: Path, config: DecoderConfig, weights: Weights) -> Weights:
     """The weights with a tied output matrix filled in, all that the configuration asks for and no
     other.
 
@@ -115,8 +118,8 @@ def checked_weights(path, config, weights):
     ------
     CheckpointError : a tensor is missing or has another shape
     """
-    if "logits.weight" not in weights and config.tied:
-        weights = weights | {"logits.weight": weights.get("embeddings.word")}
+    if "logits.weight" not in weights and config.tied and "embeddings.word" in weights:
+        weights = weights | {"logits.weight": weights["embeddings.word"]}
     expected = expected_shapes(config)
     for name, shape in expected.items():
         tensor = weights.get(name)
@@ -133,48 +136,33 @@ def checked_weights(path, config, weights):
         if name in expected:
             continue
         matrix = expected.get(name.removesuffix(".bias") + ".weight")
-        if matrix is None or tensor.shape != matrix[:1]:
+        without_bias = config.norm is Norm.RMS and matrix is not None and len(matrix) == 1
+        if matrix is None or without_bias or tensor.shape != matrix[:1]:
             raise CheckpointError(
                 f"{path}: {name!r} of shape {tensor.shape} has no place in the model"
             )
     return weights
 
 
-def expected_shapes(config):
+def expected_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     """{our name: shape} of every weight that a configuration needs; biases of matrices may be
     absent.
     """
     hidden = config.hidden
-    queries = config.heads * config.head_width
-    keys = config.key_value_heads * config.head_width
-    inner = config.intermediate
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word": (config.vocabulary, hidden),
-        "final_norm.weight": (hidden,),
-        "logits.weight": (config.vocabulary, hidden),
     }
     if config.rotary is None:
         shapes["embeddings.position"] = (config.positions + config.position_offset, hidden)
-    layer = {
-        "query": (queries, hidden),
-        "key": (keys, hidden),
-        "value": (keys, hidden),
-        "attention_output": (hidden, queries),
-        "attention_norm": (hidden,),
-        "intermediate": (inner, hidden),
-        "output": (hidden, inner),
-    }
-    if not config.parallel:
-        layer["feed_forward_norm"] = (hidden,)
-    if config.gated:
-        layer["gate"] = (inner, hidden)
-    for number in range(config.layers):
-        for name, shape in layer.items():
-            shapes[f"layer.{number}.{name}.weight"] = shape
+    for step in graph_of_decoder(config).steps:
+        if step.kind is Kind.MATRIX:
+            shapes[f"{step.name}.weight"] = (step.outputs, step.inputs)
+        elif step.kind is Kind.NORM:
+            shapes[f"{step.name}.weight"] = (hidden,)
     return shapes
 
 
-def load_decoder_tokenizer(directory):
+def load_decoder_tokenizer(directory: str | Path) -> Any:
     """The `tokenizers.Tokenizer` of a directory, from `tokenizer.json`.
 
     Raises

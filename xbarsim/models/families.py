@@ -6,6 +6,8 @@ A family says which tensor of a file is which of ours, and reads its `config.jso
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from xbarsim.base.errors import CheckpointError
 from xbarsim.models.decoder import DecoderConfig
@@ -21,8 +23,7 @@ class Family:
     whole : our name of a matrix, norm or embedding -> name in the file
     layer : likewise within a layer;  layers : name of layer {i} in the file
     transposed : our names of matrices that the file holds as (in, out)
-    fused : our names of the parts of one tensor -> name in the file; parts of equal size, one after
-        the other
+    fused : (name in the file, our names of its parts), of equal size, one after the other
     buffers : ends of names of tensors that are no weights
     config : function (path, content) -> DecoderConfig
     """
@@ -31,20 +32,20 @@ class Family:
     whole: dict[str, str]
     layers: str
     layer: dict[str, str]
-    config: Callable
-    transposed: frozenset = frozenset()
-    fused: tuple = ()
+    config: Callable[[Path, dict[str, Any]], DecoderConfig]
+    transposed: frozenset[str] = frozenset()
+    fused: tuple[tuple[str, tuple[str, ...]], ...] = ()
     buffers: tuple[str, ...] = ()
 
 
 class Reader:
     """The content of a config.json, each key checked when it is read."""
 
-    def __init__(self, path, raw):
+    def __init__(self, path: Path, raw: dict[str, Any]) -> None:
         self.path = path
         self.raw = raw
 
-    def whole(self, key, default=None):
+    def whole(self, key: str, default: int | None = None) -> int:
         """A positive integer."""
         value = self.raw.get(key)
         if value is None:
@@ -53,7 +54,7 @@ class Reader:
             raise CheckpointError(f"{self.path}: {key} is {value!r}, a positive integer is needed")
         return value
 
-    def positive(self, key, default):
+    def positive(self, key: str, default: float) -> float:
         """A positive number."""
         value = self.raw.get(key, default)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -61,15 +62,15 @@ class Reader:
             raise CheckpointError(f"{self.path}: {key} is {value!r}, a positive number is needed")
         return float(value)
 
-    def activation(self, key, default):
+    def activation(self, key: str, default: str) -> str:
         value = self.raw.get(key, default)
         if value not in ACTIVATIONS:
             raise CheckpointError(
                 f"{self.path}: {key} is {value!r}, supported are {', '.join(sorted(ACTIVATIONS))}"
             )
-        return value
+        return str(value)
 
-    def only(self, key, *allowed):
+    def only(self, key: str, *allowed: object) -> None:
         """Refuse a setting that is not built; the first is what an absent key means."""
         value = self.raw.get(key, allowed[0])
         if value not in allowed:
@@ -77,13 +78,14 @@ class Reader:
                 f"{self.path}: {key} is {value!r}, only {' or '.join(map(repr, allowed))} is supported"
             )
 
-    def ends(self):
+    def ends(self) -> tuple[int, ...]:
+        """Tokens that end a text."""
         value = self.raw.get("eos_token_id")
         if value is None:
             return ()
         return tuple(value) if isinstance(value, list) else (value,)
 
-    def heads(self, hidden, heads):
+    def heads(self, hidden: int, heads: int) -> int:
         """Width of a head."""
         stated = self.raw.get("head_dim")
         if stated is None and hidden % heads:
@@ -91,7 +93,7 @@ class Reader:
         return self.whole("head_dim", hidden // heads)
 
 
-def _check_windows(reader, positions):
+def _check_windows(reader: Reader, positions: int) -> None:
     """A window of attention that is shorter than the context is not built."""
     window = reader.raw.get("sliding_window")
     if window is None or reader.raw.get("use_sliding_window") is False or window >= positions:
@@ -103,7 +105,7 @@ def _check_windows(reader, positions):
         )
 
 
-def _llama_config(path, raw):
+def _llama_config(path: Path, raw: dict[str, Any]) -> DecoderConfig:
     reader = Reader(path, raw)
     hidden = reader.whole("hidden_size")
     heads = reader.whole("num_attention_heads")
@@ -138,7 +140,7 @@ def _llama_config(path, raw):
     )
 
 
-def _gpt2_config(path, raw):
+def _gpt2_config(path: Path, raw: dict[str, Any]) -> DecoderConfig:
     reader = Reader(path, raw)
     reader.only("scale_attn_weights", True)
     reader.only("scale_attn_by_inverse_layer_idx", False)
@@ -166,7 +168,7 @@ def _gpt2_config(path, raw):
     )
 
 
-def _phi_config(path, raw):
+def _phi_config(path: Path, raw: dict[str, Any]) -> DecoderConfig:
     reader = Reader(path, raw)
     reader.only("qk_layernorm", False)
     hidden = reader.whole("hidden_size")
@@ -196,7 +198,7 @@ def _phi_config(path, raw):
     )
 
 
-def _opt_config(path, raw):
+def _opt_config(path: Path, raw: dict[str, Any]) -> DecoderConfig:
     reader = Reader(path, raw)
     reader.only("do_layer_norm_before", True)
     reader.only("enable_bias", True)

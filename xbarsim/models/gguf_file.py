@@ -7,9 +7,11 @@ else.
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from xbarsim.base.array_types import Singles
 from xbarsim.base.errors import CheckpointError
 from xbarsim.models.decoder import DecoderConfig, DecoderModel
 from xbarsim.models.decoder_checkpoint import checked_weights
@@ -42,7 +44,7 @@ SUPPORTED = ("llama", "qwen2", "gpt2")
 CONTROL = 3  # token type of GGUF: a control token such as <|endoftext|>
 
 
-def open_gguf(path):
+def open_gguf(path: str | Path) -> Any:
     """The contents of a GGUF file, for `load_gguf` and `load_gguf_tokenizer` to share.
 
     Raises
@@ -52,7 +54,7 @@ def open_gguf(path):
     return _reader(Path(path))
 
 
-def load_gguf(path, opened=None):
+def load_gguf(path: str | Path, opened: Any = None) -> DecoderModel:
     """Read a GGUF file of a decoder; `opened` is what `open_gguf` returned, if it was called.
 
     Returns
@@ -84,7 +86,7 @@ def load_gguf(path, opened=None):
     return DecoderModel(config, checked_weights(path, config, weights), sha256, path)
 
 
-def load_gguf_tokenizer(path, opened=None):
+def load_gguf_tokenizer(path: str | Path, opened: Any = None) -> Any:
     """The `tokenizers.Tokenizer` of a GGUF file whose vocabulary is byte-level BPE; `opened` as in
     `load_gguf`.
 
@@ -103,7 +105,7 @@ def load_gguf_tokenizer(path, opened=None):
             "model's tokenizer.json beside the file"
         )
     tokens = fields.texts("tokenizer.ggml.tokens")
-    merges = [tuple(merge.split(" ", 1)) for merge in fields.texts("tokenizer.ggml.merges")]
+    merges = [_pair(merge) for merge in fields.texts("tokenizer.ggml.merges")]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     pieces = fields.text("tokenizer.ggml.pre", "default")
@@ -131,13 +133,19 @@ def load_gguf_tokenizer(path, opened=None):
     return tokenizer
 
 
+def _pair(merge: str) -> tuple[str, str]:
+    first, _, second = merge.partition(" ")
+    return first, second
+
+
 QWEN2_PIECES = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
     r"\s*[\r\n]+|\s+(?!\S)|\s+"
 )  # Qwen2's published pre-tokenizer
 
 
-def _reader(path):
+def _reader(path: Path) -> Any:
+    """The gguf.GGUFReader of a file."""
     try:
         from gguf import GGUFReader
     except ImportError:
@@ -155,11 +163,11 @@ def _reader(path):
 class _Fields:
     """Metadata of a GGUF file, each value checked when it is read."""
 
-    def __init__(self, path, reader):
+    def __init__(self, path: Path, reader: Any) -> None:
         self.path = path
         self.fields = reader.fields
 
-    def value(self, key, default=None):
+    def value(self, key: str, default: object = None) -> Any:
         field = self.fields.get(key)
         if field is not None:
             return field.contents()
@@ -167,36 +175,36 @@ class _Fields:
             raise CheckpointError(f"{self.path}: the key {key!r} is missing")
         return default
 
-    def text(self, key, default=None):
+    def text(self, key: str, default: str | None = None) -> str:
         value = self.value(key, default)
         if not isinstance(value, str):
             raise CheckpointError(f"{self.path}: {key} is {value!r}, a text is needed")
         return value
 
-    def token(self, key):
+    def token(self, key: str) -> int | None:
         """A token id, or None where the file states none."""
         return int(self.value(key)) if key in self.fields else None
 
-    def texts(self, key):
+    def texts(self, key: str) -> list[str]:
         return list(self.value(key))
 
-    def whole_numbers(self, key):
+    def whole_numbers(self, key: str) -> list[int]:
         return [int(value) for value in self.value(key)]
 
-    def whole(self, key, default=None):
+    def whole(self, key: str, default: int | None = None) -> int:
         value = self.value(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise CheckpointError(f"{self.path}: {key} is {value!r}, a positive integer is needed")
         return value
 
-    def number(self, key, default=None):
+    def number(self, key: str, default: float | None = None) -> float:
         value = self.value(key, default)
         if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
             raise CheckpointError(f"{self.path}: {key} is {value!r}, a positive number is needed")
         return float(value)
 
 
-def _float32(path, tensor):
+def _float32(path: Path, tensor: Any) -> Singles:
     """A tensor with its quantisation undone, in the order (out, in)."""
     from gguf.quants import dequantize
 
@@ -213,8 +221,13 @@ def _float32(path, tensor):
     return values.reshape(tuple(int(size) for size in tensor.shape[::-1]))
 
 
-def _config(fields, architecture, tensors, frequency_factors):
-    def key(name):
+def _config(
+    fields: _Fields,
+    architecture: str,
+    tensors: dict[str, Singles],
+    frequency_factors: Singles | None,
+) -> DecoderConfig:
+    def key(name: str) -> str:
         return f"{architecture}.{name}"
 
     heads = fields.whole(key("attention.head_count"))
@@ -248,7 +261,7 @@ def _config(fields, architecture, tensors, frequency_factors):
     )
 
 
-def _rotary(fields, architecture, head_width, factors):
+def _rotary(fields: _Fields, architecture: str, head_width: int, factors: Singles | None) -> Rotary:
     scaling = fields.text(f"{architecture}.rope.scaling.type", "none")
     if scaling not in ("none", "linear"):
         raise CheckpointError(f"{fields.path}: rope scaling of type {scaling!r} is not supported")
@@ -263,7 +276,7 @@ def _rotary(fields, architecture, head_width, factors):
     return Rotary(width, frequencies)
 
 
-def _named(path, config, tensors):
+def _named(path: Path, config: DecoderConfig, tensors: dict[str, Singles]) -> dict[str, Singles]:
     """Tensors under our names; what has no place is an error."""
     weights = {}
     for name, tensor in tensors.items():
@@ -286,7 +299,7 @@ def _named(path, config, tensors):
     return weights
 
 
-def _pair_halves(config, weights):
+def _pair_halves(config: DecoderConfig, weights: dict[str, Singles]) -> None:
     """Rows of queries and keys from neighbouring pairs (0, 1), (2, 3), ... to pairs (k, k + d / 2)."""
     for layer in range(config.layers):
         for name, heads in (("query", config.heads), ("key", config.key_value_heads)):

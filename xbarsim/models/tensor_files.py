@@ -2,16 +2,90 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from xbarsim.base.array_types import AnyArray, Singles
 from xbarsim.base.errors import CheckpointError
 
-KINDS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+FLOATS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+WITHOUT_EXTRA = "weights of models need safetensors: pip install 'xbarsim[bert]'"
 
 
-def read_safetensors(directory):
+def read_single_file(directory: Path) -> tuple[dict[str, AnyArray], str]:
+    """All tensors of `model.safetensors`, and its sha256.
+
+    Returns
+    -------
+    {name in the file: float32 array, or int64 as it is}, sha256
+
+    Raises
+    ------
+    CheckpointError : the file is missing, cut, there is a second copy in shards, or a tensor is of
+        another type
+    """
+    path = directory / "model.safetensors"
+    _check_single_file(directory, path)
+    try:
+        from safetensors import SafetensorError, deserialize, safe_open
+    except ImportError:
+        raise CheckpointError(WITHOUT_EXTRA) from None
+    tensors: dict[str, AnyArray] = {}
+    try:
+        with safe_open(path, "np") as file:
+            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}
+            _check_kinds(path, set(kinds.values()))
+            if "BF16" in kinds.values():  # which NumPy does not have
+                tensors = {
+                    name: _values(**tensor) for name, tensor in deserialize(path.read_bytes())
+                }
+            else:
+                tensors = {name: _single(file.get_tensor(name)) for name in kinds}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a complete safetensors file ({error}); fetch it again"
+        ) from error
+    return tensors, _sha256(path)
+
+
+def _check_kinds(path: Path, kinds: set[str]) -> None:
+    wrong = sorted(kinds - {*FLOATS, "BF16", "I64"})
+    if wrong:
+        raise CheckpointError(
+            f"{path}: tensors of type {', '.join(wrong)}; supported are F32, F16 and BF16"
+        )
+
+
+def _single(tensor: AnyArray) -> AnyArray:
+    """Floats as float32; integers as they are."""
+    return np.ascontiguousarray(tensor, np.float32) if tensor.dtype.kind == "f" else tensor
+
+
+def _check_single_file(directory: Path, path: Path) -> None:
+    if path.is_file() and (directory / "model.safetensors.index.json").is_file():
+        raise CheckpointError(
+            f"{directory} holds its weights twice, in model.safetensors and in the shards of "
+            "model.safetensors.index.json; remove one of them"
+        )
+    if path.is_file():
+        return
+    if any(directory.glob("*.bin")):
+        raise CheckpointError(
+            f"{directory}: only pytorch_model.bin is there, a pickle, which is not loaded; write "
+            "model.safetensors once with transformers: "
+            "model.save_pretrained(directory, safe_serialization=True)"
+        )
+    sharded = ""
+    if any(directory.glob("model-*.safetensors")):
+        sharded = " (this one is sharded: save it again with max_shard_size='10GB')"
+    raise CheckpointError(
+        f"{path}: file is missing; weights are read from one model.safetensors{sharded}"
+    )
+
+
+def read_safetensors(directory: str | Path) -> tuple[dict[str, Singles], str]:
     """All float tensors of `model.safetensors`, or of the shards that
     `model.safetensors.index.json` names.
 
@@ -44,7 +118,7 @@ def read_safetensors(directory):
     return tensors, hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _files(directory):
+def _files(directory: Path) -> list[Path]:
     single = directory / "model.safetensors"
     index = directory / "model.safetensors.index.json"
     if single.is_file():
@@ -66,21 +140,19 @@ def _files(directory):
     return [directory / name for name in names]
 
 
-def _sha256(path):
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _tensors(path):
+def _tensors(path: Path) -> Iterator[tuple[str, Singles]]:
     """(name, float32 array) of one file; integer tensors that are buffers are left out by the
     caller.
     """
     try:
         from safetensors import SafetensorError, deserialize
     except ImportError:
-        raise CheckpointError(
-            "weights of models need safetensors: pip install 'xbarsim[bert]'"
-        ) from None
+        raise CheckpointError(WITHOUT_EXTRA) from None
     try:
         found = deserialize(path.read_bytes())
     except (SafetensorError, OSError) as error:
@@ -94,16 +166,22 @@ def _tensors(path):
         yield name, _float32(path, name, **content)
 
 
-def _float32(path, name, data, dtype, shape):
-    if dtype == "BF16":  # the upper half of a float32
-        bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
-        values = bits.view(np.float32)
-    elif dtype in KINDS:
-        values = np.frombuffer(data, KINDS[dtype]).astype(np.float32)
-    else:
+def _float32(path: Path, name: str, data: bytes, dtype: str, shape: list[int]) -> Singles:
+    if dtype != "BF16" and dtype not in FLOATS:
         raise CheckpointError(
             f"{path}: tensor {name!r} is of type {dtype}; supported are F32, F16, BF16 and F64"
         )
+    values: Singles = _values(data, dtype, shape)
     if not np.isfinite(values).all():
         raise CheckpointError(f"{path}: tensor {name!r} holds NaN or infinity; the file is damaged")
-    return values.reshape(shape)
+    return values
+
+
+def _values(data: bytes, dtype: str, shape: list[int]) -> AnyArray:
+    """Numbers of a tensor: floats as float32, int64 as they are."""
+    if dtype == "BF16":  # the upper half of a float32
+        bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
+        return bits.view(np.float32).reshape(shape)
+    if dtype == "I64":
+        return np.frombuffer(data, "<i8").reshape(shape)
+    return np.frombuffer(data, FLOATS[dtype]).astype(np.float32).reshape(shape)

@@ -8,13 +8,15 @@ from pathlib import Path
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.base.units import change_x100, interval_x100
+from xbarsim.report.case_places import place_of
 from xbarsim.report.summary import PathSummary
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Cases of one series in the order of a key's value.  series : what stands before ": " in their
-    names
+    """Cases of one series in the order of a key's value.
+
+    series : their row, "" of cases without one
     """
 
     series: str
@@ -25,9 +27,9 @@ def against(summary, key):
     """The cases of a Summary as Curves over a key such as `computation.rows_per_conversion`, whose
     values are numbers.
 
-    Cases named "SERIES: ..." belong to the curve of that series; cases whose study does not state
-    the key (a node's own wire resistance, say) and series of several cases that share one value of
-    it are left out.
+    Cases with the same `row` belong to one curve; cases whose study does not state the key (a
+    node's own wire resistance, say) and curves of several cases that share one value of it are left
+    out.
 
     Raises
     ------
@@ -42,8 +44,8 @@ def against(summary, key):
             raise ConfigError(
                 f"{key} is {value!r} in case {case.name!r}; allowed: keys whose values are numbers"
             )
-        series, _, rest = case.name.partition(": ")
-        curves.setdefault(series if rest else "", []).append((value, case))
+        series = place_of(case).row or ""
+        curves.setdefault(series, []).append((value, case))
     values = {value for points in curves.values() for value, _ in points}
     curves = {
         series: points

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xbarsim.base.files import replacing
 from xbarsim.base.units import change_x100, engineering, interval_x100
+from xbarsim.report.case_places import table_of
 from xbarsim.report.summary import REFERENCES, LayerSummary
 
 FILES = ("report.json", "paths.csv", "layers.csv")
@@ -80,36 +81,28 @@ def render(summary):
 
 
 def _grid(summary):
-    """Cases named "ROW: COLUMN" as a table, where every row has the same two to four columns; the
-    references above.
+    """Cases with a row and a column as a table, where every row has the same two to four columns;
+    the references above.
     """
-    cells = {}
-    for case in summary.cases:
-        row, _, column = case.name.partition(": ")
-        cells.setdefault(row, {})[column] = case
-    columns = list(next(iter(cells.values()), ()))
-    if (
-        len(cells) < 2
-        or not 2 <= len(columns) <= 4
-        or any(list(row) != columns for row in cells.values())
-    ):
+    rows = table_of(summary.cases)
+    columns = list(next(iter(rows.values()), ()))
+    is_full = all(list(cases) == columns for cases in rows.values())
+    if len(rows) < 2 or not 2 <= len(columns) <= 4 or not is_full:
         return []
+    lines = [_grid_line(f"{summary.metric} x 100", columns)]
+    for path in summary.references:
+        lines.append(_grid_line(REFERENCES[path.name], [_grid_cell(path)]))
+    for row, cases in rows.items():
+        lines.append(_grid_line(row, [_grid_cell(case) for case in cases.values()]))
+    return [*lines, ""]
 
-    def cell(path):
-        return f"{100 * path.value:.2f} ({interval_x100(path.low, path.high)})"
 
-    lines = [
-        f"{summary.metric + ' x 100':<28}" + "".join(f"{column:<26}" for column in columns).rstrip()
-    ]
-    lines += [f"{REFERENCES[path.name]:<28}{cell(path)}" for path in summary.references]
-    return (
-        lines
-        + [
-            f"{row:<28}" + "".join(f"{cell(case):<26}" for case in found.values()).rstrip()
-            for row, found in cells.items()
-        ]
-        + [""]
-    )
+def _grid_line(name, cells):
+    return (f"{name:<28}" + "".join(f"{cell:<26}" for cell in cells)).rstrip()
+
+
+def _grid_cell(path):
+    return f"{100 * path.value:.2f} ({interval_x100(path.low, path.high)})"
 
 
 def _metric_row(name, path):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.base import fetch
+from xbarsim.base import fetch, sources
 from xbarsim.base.errors import OutOfRangeError, TaskError
 from xbarsim.base.progress import silent
 from xbarsim.models.architectures import load_generator
@@ -410,7 +410,7 @@ def load_text_or_questions(path_or_name, progress=silent):
     Text, MinimalPairs or Questions
     """
     name = str(path_or_name)
-    if name in fetch.registry()["task"]:
+    if sources.find(name, "task") is not None:
         task = load_task(name, progress)
         return Text(name, "\n".join(task.texts()), task.sha256)
     return load_language_task(fetch.locate(path_or_name, "task", progress=progress))

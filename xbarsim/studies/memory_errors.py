@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.arrays.memory import store
+from xbarsim.arrays.memory.confusion import stated
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.base.progress import silent
 from xbarsim.base.units import interval_x100
@@ -79,7 +80,7 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=silent):
     device = load_device(study.device.name).in_study(study)
     solved = store.against_length(study.memory, study.wires, device, study.seed, lengths)
     entries = [(_row_of(row), row.confusion) for row in solved]
-    entries += [(Row(None, rate, rate, None), store.stated(rate, 1)) for rate in rates]
+    entries += [(Row(None, rate, rate, None), stated(rate, 1)) for rate in rates]
     if not chips:
         return Report([row for row, _ in entries])
     prepared = tasks.prepare(study, threads, progress)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from xbarsim.base import fetch
+from xbarsim.base import cache, fetch
 from xbarsim.base.errors import ConfigError, FetchError, OutOfRangeError, TaskError
 from xbarsim.base.progress import silent
 from xbarsim.base.workers import one_blas_thread
@@ -177,7 +177,7 @@ def _probe(model, tokenizer, task, max_length, pooling, probe_examples, threads,
         ["probe 1", model.sha256, task.sha256, len(training), max_length, pooling, PROBE_C]
     )
     path = (
-        fetch.cache_directory()
+        cache.cache_directory()
         / "probes"
         / f"{hashlib.sha256(settings.encode()).hexdigest()[:32]}.npz"
     )
@@ -196,7 +196,7 @@ def _probe(model, tokenizer, task, max_length, pooling, probe_examples, threads,
         )
         weight, bias = fit_logistic(features, training.targets, len(task.classes))
         with contextlib.suppress(FetchError, OSError):  # a full disk: the next run fits it again
-            fetch.write_atomically(path, lambda file: np.savez(file, weight=weight, bias=bias))
+            cache.write_atomically(path, lambda file: np.savez(file, weight=weight, bias=bias))
     return Head("probe", weight, bias, len(training))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim import config
-from xbarsim.base import fetch
+from xbarsim.base import cache, fetch
 from xbarsim.base.errors import FetchError, TraceError
 from xbarsim.base.progress import silent, unsaid
 from xbarsim.models import checkpoint
@@ -82,7 +82,7 @@ def check_files(trace, study):
             "sha256, missing or new); bring the files back, or name their place with --model"
         )
     path = _locate(trace, study.task.name, "task")
-    found = fetch.sha256_of(path)
+    found = cache.sha256_of(path)
     stated = trace.attributes["task_sha256"]
     if found != stated:
         raise TraceError(

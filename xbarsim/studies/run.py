@@ -16,7 +16,7 @@ from xbarsim.base.errors import IdleSettingWarning
 from xbarsim.base.interrupts import Interrupts
 from xbarsim.base.progress import silent, unsaid
 from xbarsim.base.workers import worker_threads
-from xbarsim.chips import chip
+from xbarsim.chips.load import chip_text, parse_chip
 from xbarsim.config.study import Study
 from xbarsim.devices.presets import device_text, parse_device
 from xbarsim.hardware import functions, idle, products
@@ -100,7 +100,7 @@ def sources_of(study):
     chips = dict.fromkeys(case.chip for case in cases if case.chip is not None)
     return Sources(
         devices={name: device_text(name) for name in devices},
-        chips={name: chip.chip_text(name) for name in chips},
+        chips={name: chip_text(name) for name in chips},
     )
 
 
@@ -140,7 +140,7 @@ def run_study(
     devices = {name: parse_device(name, text) for name, text in sources.devices.items()}
     cases = [(name, case, devices[case.device.name]) for name, case in study.cases()]
     for name, text in sources.chips.items():
-        chip.parse_chip(name, text)  # a mistake there is found before the run, not after it
+        parse_chip(name, text)  # a mistake there is found before the run, not after it
     for _, case, device in cases:
         device.in_study(case)  # conditions outside the device's range, likewise
     with Interrupts(say) as interrupts:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xbarsim.base import fetch
+from xbarsim.base import fetch, sources
 from xbarsim.base.errors import TaskError
 from xbarsim.base.progress import Progress, silent
 from xbarsim.tasks.task import Task
@@ -37,6 +37,7 @@ SCORE = ("score", "similarity", "similarity_score", "label")
 LABEL = ("label", "class", "intent")
 SPLIT = ("split",)
 SPLITS = ("train", "test")
+RATED = "id, rating, sentence"  # layout of a known task
 
 
 def load_task(path_or_name: str | Path, progress: Progress = silent) -> Task:
@@ -58,8 +59,8 @@ def load_task(path_or_name: str | Path, progress: Progress = silent) -> Task:
         raise TaskError(f"{path}: not a readable file ({error.strerror})") from error
     rows = _rows(path, _decoded(path, content))
     sha256 = hashlib.sha256(content).hexdigest()
-    known = fetch.registry()["task"].get(str(path_or_name))
-    if known and known["layout"] == "id, rating, sentence":
+    source = sources.find(str(path_or_name), "task")
+    if source is not None and source.layout == RATED:
         return _rated(path, rows, name=str(path_or_name), sha256=sha256)
     return _labelled(path, rows, sha256)
 

@@ -1,8 +1,17 @@
-"""Elements of the depth on word lines of tiles."""
+"""Elements of the depth on word lines of tiles.
+
+Depth is the dimension that a product sums over: its elements lie on word lines, the outputs on bit
+lines.
+"""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from xbarsim.base.array_types import AnyArray, Integers, Singles
 
 
 @dataclass(frozen=True)
@@ -14,37 +23,53 @@ class Lines:
     row_block, group : (groups,) tile along the depth, and group of that tile
     """
 
-    element: np.ndarray
-    line: np.ndarray
-    row_block: np.ndarray
-    group: np.ndarray
+    element: Integers
+    line: Integers
+    row_block: Integers
+    group: Integers
 
     @classmethod
-    def of(cls, depth, cells, word_lines, rows):
-        per_tile, per_group = word_lines // cells, rows // cells
+    def of(cls, depth: int, cells: int, word_lines: int, rows: int) -> Lines:
+        """Lines of elements of `cells` cells each, of which `rows` are driven at once."""
+        per_tile = word_lines // cells
+        per_group = rows // cells
         groups_per_tile = -(-per_tile // per_group)
         row_block = np.repeat(np.arange(-(-depth // per_tile)), groups_per_tile)
         group = np.arange(len(row_block)) % groups_per_tile
         within = group[:, None] * per_group + np.arange(per_group)
         element = row_block[:, None] * per_tile + within
         used = (within < per_tile) & (element < depth)
-        element, within = np.where(used, element, -1), np.where(used, within, -1)
+        element = np.where(used, element, -1)
+        within = np.where(used, within, -1)
         line = np.where(within[..., None] < 0, -1, within[..., None] * cells + np.arange(cells))
         kept = used.any(axis=1)
         return cls(
-            np.repeat(element, cells, axis=1)[kept].T,
-            line.reshape(len(line), -1)[kept].T,
-            row_block[kept],
-            group[kept],
+            element=np.repeat(element, cells, axis=1)[kept].T,
+            line=line.reshape(len(line), -1)[kept].T,
+            row_block=row_block[kept],
+            group=group[kept],
         )
 
-    def groups_of(self, row_block):
+    @property
+    def row_blocks(self) -> int:
+        """Tiles along the depth."""
+        return int(self.row_block[-1]) + 1
+
+    def groups_of(self, row_block: int) -> slice:
         """Slice of the groups of a tile."""
         groups = np.flatnonzero(self.row_block == row_block)
         return slice(groups[0], groups[-1] + 1)
 
+    def per_element(self, values: AnyArray, depth: int) -> Singles:
+        """(z, n, r, groups) summed over the lines of every element, (z, n, depth)."""
+        # The last is for places without an element.
+        result = np.zeros((*values.shape[:2], depth + 1), np.float32)
+        place: Any = (slice(None), slice(None), self.element)
+        np.add.at(result, place, values)
+        return result[..., :-1]
 
-def on_lines(values, index):
+
+def on_lines(values: AnyArray, index: Integers) -> AnyArray:
     """(..., k) values at `index`, 0 where it is negative."""
     result = values[..., np.maximum(index, 0)]
     result[..., index < 0] = 0

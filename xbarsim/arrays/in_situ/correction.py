@@ -26,8 +26,11 @@ def second_moment(x: Singles, cross_terms: bool) -> Floats:
     """Mean products of the inputs x (s, in): (in, in) of every two, or (in,) of each with itself."""
     if cross_terms:
         x = np.asarray(x, np.float32)
-        return (x.T @ x).astype(np.float64) / len(x)
-    return (x.astype(np.float64) ** 2).mean(axis=0)
+        mean: Floats = (x.T @ x).astype(np.float64) / len(x)
+        return mean
+    squares: Floats = x.astype(np.float64) ** 2
+    own: Floats = squares.mean(axis=0)
+    return own
 
 
 def digital_correction(

@@ -1,4 +1,4 @@
-"""Weights to conductances, conductances to tiles, and back.
+"""Weights to conductances and back.
 
 A weight is held by one or several cells, its *planes*: `slices` digits of its magnitude (one analog
 level with the `amplitude` encoding), each a differential pair (sign `pair`) or a single cell (sign
@@ -16,11 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.arrays.in_situ.layout import slices
+from xbarsim.base.array_types import AnyFloats, Floats, Integers
+from xbarsim.config.arrays import Mapping
+from xbarsim.devices.model import DeviceModel
 from xbarsim.kernels.arrays.mapping import clip_errors
 
-CLIP_QUANTILES = 1 - np.append(
-    np.geomspace(0.1, 1e-4, 13), 0.0
-)  # candidates of the `mse` criterion
+# Candidates of the `mse` criterion.
+CLIP_QUANTILES = 1 - np.append(np.geomspace(0.1, 1e-4, 13), 0.0)
 VARIANCE_STEPS = 1024  # of a weight from 0 to full scale; its variance is interpolated
 
 
@@ -34,75 +36,103 @@ class Encoded:
     offset : (outputs,), weight to add to every decoded weight (removes the low state and the
         unsigned offset)
     clip : (outputs,), the full-scale weight
-    clipped : int, weights whose magnitude exceeded it
-    step : float, siemens between two levels of a cell (the whole window for `amplitude`)
+    clipped : weights whose magnitude exceeded it
+    step : siemens between two levels of a cell (the whole window for `amplitude`)
     """
 
-    target: np.ndarray
-    value: np.ndarray
-    offset: np.ndarray
-    clip: np.ndarray
+    target: Floats
+    value: Floats
+    offset: Floats
+    clip: Floats
     clipped: int
     step: float
 
-    def decode(self, conductance):
+    def decode(self, conductance: Floats) -> Floats:
         """Weights (inputs, outputs) that conductances of the shape of `target` stand for."""
-        return np.einsum("sqo,sqio->io", self.value, conductance) + self.offset
+        weights: Floats = np.einsum("sqo,sqio->io", self.value, conductance)
+        return weights + self.offset
 
 
-def encode(weight, clip, mapping, device):
-    """Conductances of a weight matrix.
+def encode(weight: Floats, clip: Floats, mapping: Mapping, device: DeviceModel) -> Encoded:
+    """Conductances of a weight matrix (inputs, outputs), the transpose of a checkpoint's.
 
-    Parameters
-    ----------
-    weight : (inputs, outputs), the transpose of a checkpoint's (out, in)
     clip : (outputs,) full-scale weights, positive
     """
-    low, window = device.conductance_min, device.conductance_max - device.conductance_min
-    clipped = int(np.count_nonzero(np.abs(weight) > clip))
+    window = device.conductance_max - device.conductance_min
     held = hold(weight, clip, mapping)
     if mapping.encoding == "amplitude":
-        magnitude = np.abs(held) / clip
-        target = np.stack([np.where(held > 0, magnitude, 0.0), np.where(held < 0, magnitude, 0.0)])[
-            None
-        ]
-        value = np.stack([clip, -clip])[None] / window
-        offset, step = np.zeros_like(clip), window
+        relative, value = _amplitudes(held, clip, window)
+        offset = np.zeros_like(clip)
+        step = window
     else:
-        highest = 2 ** (mapping.weight_bits - 1) - 1
         base = 2**mapping.bits_per_cell
         step = window / (base - 1)
-        code = np.rint(held * (highest / clip)).astype(np.int64)
-        if mapping.sign == "pair":
-            unsigned, offset = (
-                np.stack([np.maximum(code, 0), np.maximum(-code, 0)]),
-                np.zeros_like(clip),
-            )
-        else:
-            unsigned, offset = (code + highest + 1)[None], -(highest + 1) * clip / highest
-        digits = np.arange(slices(mapping))
-        target = unsigned // base ** digits[:, None, None, None] % base / (base - 1)
-        signs = np.array([1.0, -1.0])[: unsigned.shape[0]]
-        value = (
-            base ** digits[:, None, None].astype(float) * signs[:, None] * clip / highest
-        ) / step
+        relative, value = _digits(held, clip, mapping, step)
+        offset = np.zeros_like(clip)
+        if mapping.sign == "offset":
+            highest = _highest(mapping)
+            offset = -(highest + 1) * clip / highest
+    low = device.conductance_min
     return Encoded(
-        low + window * target, value, offset - low * value.sum(axis=(0, 1)), clip, clipped, step
+        target=low + window * relative,
+        value=value,
+        offset=offset - low * value.sum(axis=(0, 1)),
+        clip=clip,
+        clipped=int(np.count_nonzero(np.abs(weight) > clip)),
+        step=step,
     )
 
 
-def hold(weight, clip, mapping):
+def _highest(mapping: Mapping) -> int:
+    """Largest code of a sliced weight."""
+    return int(2 ** (mapping.weight_bits - 1) - 1)
+
+
+def _amplitudes(held: Floats, clip: Floats, window: float) -> tuple[Floats, Floats]:
+    """Targets (1, 2, inputs, outputs) over the window, and values per siemens (1, 2, outputs)."""
+    magnitude = np.abs(held) / clip
+    positive = np.where(held > 0, magnitude, 0.0)
+    negative = np.where(held < 0, magnitude, 0.0)
+    target = np.stack([positive, negative])[None]
+    value = np.stack([clip, -clip])[None] / window
+    return target, value
+
+
+def _digits(held: Floats, clip: Floats, mapping: Mapping, step: float) -> tuple[Floats, Floats]:
+    """Targets (slices, signs, inputs, outputs) over the window, and values per siemens (slices,
+    signs, outputs); step : siemens between two levels.
+    """
+    highest = _highest(mapping)
+    base = 2**mapping.bits_per_cell
+    unsigned = _unsigned(np.rint(held * (highest / clip)).astype(np.int64), mapping)
+    digits = np.arange(slices(mapping))
+    target = unsigned // base ** digits[:, None, None, None] % base / (base - 1)
+    signs = np.array([1.0, -1.0])[: len(unsigned)]
+    place = base ** digits[:, None, None].astype(float)
+    value = (place * signs[:, None] * clip / highest) / step
+    return target, value
+
+
+def _unsigned(code: Integers, mapping: Mapping) -> Integers:
+    """(signs, inputs, outputs) what the cells of each sign hold of codes (inputs, outputs)."""
+    if mapping.sign == "pair":
+        return np.stack([np.maximum(code, 0), np.maximum(-code, 0)])
+    return (code + _highest(mapping) + 1)[None]
+
+
+def hold(weight: Floats, clip: Floats, mapping: Mapping) -> Floats:
     """Weights (inputs, outputs) as the encoding can state them: clipped and, with `slices`,
     rounded.
     """
     clipped = np.clip(weight, -clip, clip)
     if mapping.encoding == "amplitude":
         return clipped
-    highest = 2 ** (mapping.weight_bits - 1) - 1
-    return np.rint(clipped * (highest / clip)) * (clip / highest)
+    highest = _highest(mapping)
+    rounded: Floats = np.rint(clipped * (highest / clip)) * (clip / highest)
+    return rounded
 
 
-def choose_clip(weight, moment, mapping, device):
+def choose_clip(weight: Floats, moment: Floats, mapping: Mapping, device: DeviceModel) -> Floats:
     """Full-scale weight of every output column, (outputs,): equal ones with `scale = "matrix"`.
 
     With `clip = "mse"` it is the quantile of |weight| (of the matrix, or of each column) with the
@@ -118,16 +148,14 @@ def choose_clip(weight, moment, mapping, device):
     by_matrix = mapping.scale == "matrix"
     axis = None if by_matrix else 0
     largest = np.broadcast_to(magnitude.max(axis=axis), weight.shape[1])
-    largest = np.where(
-        largest > 0, largest, 1.0
-    )  # an all-zero matrix or column has no scale of its own
+    # An all-zero matrix or column has no scale of its own.
+    largest = np.where(largest > 0, largest, 1.0)
     if mapping.clip == "maximum":
         return largest
-    quantiles = [mapping.clip_quantile] if mapping.clip == "quantile" else CLIP_QUANTILES
-    candidates = np.quantile(magnitude, quantiles, axis=axis).reshape(len(quantiles), -1)
-    candidates = np.where(candidates > 0, candidates, largest)
     if mapping.clip == "quantile":
-        return candidates[0]
+        of_quantile: Floats = _quantiles(magnitude, [mapping.clip_quantile], axis, largest)[0]
+        return of_quantile
+    candidates = _quantiles(magnitude, CLIP_QUANTILES, axis, largest)
     if _mean_error_varies(device):
         errors = _errors_of_reached(weight, candidates, moment, mapping, device)
     else:
@@ -140,16 +168,32 @@ def choose_clip(weight, moment, mapping, device):
         )
     if by_matrix:
         errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
-    return candidates[np.argmin(errors, axis=0), np.arange(weight.shape[1])]
+    best = np.argmin(errors, axis=0)
+    chosen: Floats = candidates[best, np.arange(weight.shape[1])]
+    return chosen
 
 
-def _mean_error_varies(device):
+def _quantiles(
+    magnitude: Floats, quantiles: list[float] | Floats, axis: int | None, largest: Floats
+) -> Floats:
+    """(quantiles, outputs) of |weight|, the largest where a quantile is 0."""
+    found: Floats = np.quantile(magnitude, quantiles, axis=axis).reshape(len(quantiles), -1)
+    return np.where(found > 0, found, largest)
+
+
+def _mean_error_varies(device: DeviceModel) -> bool:
     """Whether the mean error of a write depends on its target."""
     window = np.linspace(device.conductance_min, device.conductance_max, 33)
-    return np.ptp(device.programming_bias(window)) != 0
+    return bool(np.ptp(device.programming_bias(window)) != 0)
 
 
-def _errors_of_reached(weight, candidates, moment, mapping, device):
+def _errors_of_reached(
+    weight: Floats,
+    candidates: Floats,
+    moment: Floats,
+    mapping: Mapping,
+    device: DeviceModel,
+) -> Floats:
     """(candidates, outputs) expected squared errors with weights and gains of `reached`."""
     variance = programming_variance(mapping, device)
     steps = len(variance) // 2
@@ -162,23 +206,26 @@ def _errors_of_reached(weight, candidates, moment, mapping, device):
     return np.array(errors)
 
 
-def programming_variance(mapping, device):
+def programming_variance(mapping: Mapping, device: DeviceModel) -> Floats:
     """(2 k + 1,): variance over clip² that programming adds to weights held at -clip ... clip, in
     equal steps.
 
     The steps are the codes of `slices`; with `amplitude`, whose weights lie between them, there are
     VARIANCE_STEPS.
     """
-    steps = (
-        VARIANCE_STEPS if mapping.encoding == "amplitude" else 2 ** (mapping.weight_bits - 1) - 1
-    )
+    steps = _highest(mapping)
+    if mapping.encoding == "amplitude":
+        steps = VARIANCE_STEPS
     relative = np.arange(-steps, steps + 1) / steps
     encoded = encode(relative[:, None], np.ones(1), mapping, device)
     variance = device.programming_sigma(encoded.target) ** 2
-    return np.einsum("sqo,sqio->io", encoded.value**2, variance)[:, 0]
+    of_weights: Floats = np.einsum("sqo,sqio->io", encoded.value**2, variance)
+    return of_weights[:, 0]
 
 
-def reached(weight, clip, moment, mapping, device):
+def reached(
+    weight: Floats, clip: Floats, moment: Floats, mapping: Mapping, device: DeviceModel
+) -> tuple[Floats, Floats]:
     """Weights (inputs, outputs) that cells with the device's mean error stand for, and the gain
     (outputs,) they hold.
 
@@ -194,7 +241,7 @@ def reached(weight, clip, moment, mapping, device):
     mean = encoded.decode(encoded.target + device.programming_bias(encoded.target))
     if mapping.gain == "none":
         return mean, np.ones(weight.shape[1])
-    middle = np.zeros(weight.shape[1])
+    middle: AnyFloats = np.zeros(weight.shape[1])
     average = middle
     if mapping.sign == "offset" and moment.any():
         middle = moment @ held / moment.sum()

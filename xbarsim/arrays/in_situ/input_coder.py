@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from xbarsim.base.array_types import Floats, Integers, Singles
+from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.config.arrays import Dac
 from xbarsim.kernels.arrays.converters import range_errors
 
@@ -71,7 +71,7 @@ class InputCoder:
     @property
     def highest(self) -> int:
         """Largest code."""
-        return max(2 ** (self._bits - 1) - 1, 1)
+        return max((1 << (self._bits - 1)) - 1, 1)
 
     @property
     def _bits(self) -> int:
@@ -120,7 +120,7 @@ class InputCoder:
         two_phase = self.polarity == "two_phase"
         digits = -(-(self._bits - two_phase) // self.digit_bits)
         place = 2.0 ** (self.digit_bits * np.arange(digits))
-        weight = place * self.lsb * (2**self.digit_bits - 1) / self.read_voltage
+        weight: AnyFloats = place * self.lsb * (2**self.digit_bits - 1) / self.read_voltage
         if two_phase:
             weight = np.concatenate([weight, -weight])
         elif self.digit_bits == 1:
@@ -161,7 +161,8 @@ class InputCoder:
             for digit in range(digits)
         ]
         per_digit = np.float32(self.read_voltage / largest)
-        return np.stack(phases, axis=1).astype(np.float32) * per_digit
+        volts: Singles = np.stack(phases, axis=1).astype(np.float32) * per_digit
+        return volts
 
     def drive_energy(self, volts: Singles, power: Singles, read_time: float) -> Floats:
         """Joules (b,) that the drivers of a row block deliver in `read_time` seconds for voltages
@@ -175,7 +176,8 @@ class InputCoder:
             watts = np.abs(flat) @ (np.diag(power) * np.float32(self.read_voltage))
         else:
             watts = np.einsum("bm,bm->b", flat @ power, flat)
-        return watts.reshape(volts.shape[:2]).sum(axis=1).astype(np.float64) * read_time
+        power_of_rows: Floats = watts.reshape(volts.shape[:2]).sum(axis=1).astype(np.float64)
+        return power_of_rows * read_time
 
 
 def _full_scale(

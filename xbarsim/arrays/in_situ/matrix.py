@@ -170,7 +170,7 @@ class ConvertedArray:
     @cached_property
     def _inverse_lsb(self) -> list[Singles]:
         """Codes per ampere of every row block, (conversions * outputs,)."""
-        return [(1 / lsb).ravel() for lsb in self.lsb]
+        return [(np.float32(1) / lsb).ravel() for lsb in self.lsb]
 
     @cached_property
     def _code_value(self) -> list[Singles]:
@@ -207,7 +207,7 @@ class ConvertedArray:
             if noise is not None:
                 noise.add_to(current, columns)
             if one_bit:
-                current, beyond = only_sign(current, 1 / inverse_lsb[columns])
+                current, beyond = only_sign(current, np.float32(1) / inverse_lsb[columns])
                 saturations += beyond.reshape(b, phases).sum(axis=1)
             saturations += convert_accumulate(
                 current.reshape(b, phases, -1),
@@ -315,4 +315,5 @@ def _noise_keys(index: int, rows: Integers, seed: int, block: int, phase: int) -
             rows,
         ]
     )
-    return row_keys(np.uint64(seed), names.astype(np.int64))
+    keys: Keys = row_keys(np.uint64(seed), names.astype(np.int64))
+    return keys

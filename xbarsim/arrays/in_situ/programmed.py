@@ -15,7 +15,8 @@ from xbarsim.arrays.in_situ.tiles import TileRow, program_cells, solve_row_block
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyFloats, Floats, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
-from xbarsim.devices.model import Counts, DeviceModel, Programmed
+from xbarsim.devices.model import DeviceModel
+from xbarsim.devices.programmed import Counts, Programmed
 from xbarsim.devices.streams import Streams
 
 
@@ -112,7 +113,8 @@ class ProgrammedMatrix:
     @property
     def intended_weight(self) -> Floats:
         """(outputs, inputs): the clipped and rounded weights that were to be programmed."""
-        return self.encoded.decode(self.encoded.target).T
+        intended: Floats = self.encoded.decode(self.encoded.target)
+        return intended.T
 
 
 def fold(blocks: tuple[Singles, ...], value: Floats) -> Floats:
@@ -172,6 +174,7 @@ def plan_matrix(
         )
     mapping = settings.mapping
     by_input = np.asarray(weight, np.float64).T
+    inputs, outputs = by_input.shape
     clip = choose_clip(by_input, moment, mapping, device)
     return MatrixPlan(
         name=name,
@@ -181,7 +184,7 @@ def plan_matrix(
         device=device,
         weight=by_input.T,
         encoded=encode(by_input, clip, mapping, device),
-        layout=layout_of(*by_input.shape, mapping),
+        layout=layout_of(inputs, outputs, mapping),
     )
 
 

@@ -10,7 +10,8 @@ from xbarsim.base.array_types import Floats
 from xbarsim.base.units import NANO
 from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.arrays import Wires
-from xbarsim.devices.model import Counts, DeviceModel, Programmed
+from xbarsim.devices.model import DeviceModel
+from xbarsim.devices.programmed import Counts, Programmed
 from xbarsim.devices.streams import Streams
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 
@@ -54,7 +55,9 @@ def program_cells(
     device : with the effects and under the conditions of the study
     streams : of the tiles of this row block: results do not depend on the order of programming
     """
-    programmed = device.program(layout.to_tiles(target, device.conductance_min), streams)
+    programmed: Programmed = device.program(
+        layout.to_tiles(target, device.conductance_min), streams
+    )
     if settings.mapping.unused == "open":
         used = layout.to_tiles(np.ones(target.shape, bool), False)
         programmed.conductance[~used] = 0.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from xbarsim.chips.claims import Verdict
-    from xbarsim.chips.rollup import RollUp
+    from xbarsim.chips.result import RollUp
     from xbarsim.chips.uncertainty import Swing
 
 SMALLEST_SHARE = 0.04  # of the chip where it is largest; what is below is drawn as "others"

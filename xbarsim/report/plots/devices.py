@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from xbarsim.devices.programmed import Programmed
 from xbarsim.report.plots.figure import from_zero, new_figure, save
 
 if TYPE_CHECKING:
@@ -135,9 +136,6 @@ def _simulated_us(model: DeviceModel, target: float) -> NDArray[np.float64]:
 
 
 def _draw_noise(model: DeviceModel, conductance: NDArray[np.float64], axes: Axes) -> None:
-    # loads kernels, which a picture of a report does without
-    from xbarsim.devices.model import Programmed
-
     conducting = conductance > 0
     for name, part in model.read_noise_parts(Programmed.exactly(conductance)).items():
         if part.any():

@@ -1,0 +1,1 @@
+"""Chip files: their tables by kind of architecture, and what a file alone says."""
