@@ -57,7 +57,7 @@ class Sweep(Table):
         list
     """
 
-    design: Literal["grid", "list", "random", "latin_hypercube", "sobol"] = "grid"
+    design: Design = Field(Design.GRID, strict=False)
     points: int | None = Field(
         None,
         ge=1,

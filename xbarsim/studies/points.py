@@ -66,7 +66,7 @@ def chosen_values(sweep: Sweep, seed: int) -> list[dict[str, Any]]:
         if sweep.design == Design.GRID:
             combined = itertools.product(*lists)
         return [dict(zip(names, values, strict=True)) for values in combined]
-    uniform = _uniform(Design(sweep.design), sweep.points, len(names), seed)
+    uniform = _uniform(sweep.design, sweep.points or 0, len(names), seed)
     return [
         {name: _at(sweep.axes[name], share) for name, share in zip(names, row, strict=True)}
         for row in uniform.tolist()

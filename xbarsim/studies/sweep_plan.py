@@ -6,7 +6,7 @@ from hours.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,7 +150,7 @@ def _time_tile(layout: Layout, wires: Wires) -> float:
         return min(_timed(lambda: transfer_matrix(cells, r_word, r_bit)) for _ in range(3))
 
 
-def _timed(work) -> float:
+def _timed(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
