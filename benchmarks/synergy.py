@@ -18,8 +18,10 @@ from timeit import timeit
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from xbarsim.base.workers import worker_threads
 from xbarsim.config.study import validate
-from xbarsim.hardware import products
+from xbarsim.devices.presets import load_device
+from xbarsim.hardware.build import Design, HeldOut, build_chip
 from xbarsim.models import int8
 from xbarsim.models.batches import pad
 from xbarsim.models.bert import BertConfig, BertModel
@@ -103,21 +105,20 @@ def ranges_of(model, token_ids, mask):
 
 def counted(model, ranges, study, mask):
     """The hook of a chip whose every product is counted."""
-    pool, (matrices, pairs) = products.Pool(0), ranges
-    arrays = {
-        step.name: products.CountedMatrix.prepare(
-            step.name, index, model.matrix(step.name)[0], matrices[step.name], study, pool
-        )
-        for index, step in enumerate(model.graph.matrices)
-    }
-    attention = products.attention_products(study, model, pairs, 0, pool, None)
+    matrices, pairs = ranges
+    functions = {step.name: (1.0, 1.0) for step in model.graph.functions}  # left in float
+    design = Design.of(
+        model, study, load_device(study.device.name), HeldOut({}, pairs | functions, matrices)
+    )
+    with worker_threads(1) as pool:
+        chip = build_chip(design, 0, pool)
 
     def hook(step, reference, *operands, rows):
         if step.kind is Kind.MATRIX:
             x, _, bias = operands
-            return arrays[step.name].multiply(x, rows, 0).output + bias
+            return chip.matrices[step.name].multiply(x, rows, 0).output + bias
         if step.kind is Kind.PRODUCT:
-            return attention[step.name].multiply(*operands, mask, 0)[0]
+            return chip.products[step.name].multiply(*operands, mask, 0)[0]
         return reference(*operands)
 
     return hook

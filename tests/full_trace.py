@@ -7,7 +7,7 @@ from tiny import make_tiny_place, tiny_study
 
 from xbarsim.chips.load import chip_text
 from xbarsim.devices.presets import device_text
-from xbarsim.studies import run as runner
+from xbarsim.studies import run
 
 EVERYTHING = {
     "products": {"attention": "in_situ"},
@@ -27,7 +27,7 @@ def make_full_place(place):
     (place / "chip.toml").write_text(
         chip.replace("bit_lines_per_adc = 128", "bit_lines_per_adc = 16")
     )
-    runner.run_study(full_study(place), place / "runs", threads=2)
+    run.run_study(full_study(place), place / "runs", threads=2)
     return place
 
 

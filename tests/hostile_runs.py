@@ -25,8 +25,8 @@ import numpy as np
 from tiny import make_tiny_place, tiny_study
 
 from xbarsim.base.errors import XbarsimError
-from xbarsim.studies import run as runner
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies import run
+from xbarsim.studies.trace_reader import read_trace
 
 CASES, EXAMPLES = 4, 26
 ENDED, INTERRUPTED, REFUSED, LATE = 0, 130, 2, 131  # exit statuses of a run here
@@ -83,7 +83,7 @@ def _run(study, out, limit, pipe):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
-        runner.run_study(study, out, threads=2, progress=progress)
+        run.run_study(study, out, threads=2, progress=progress)
     except KeyboardInterrupt as error:
         tell("said " + " ".join(getattr(error, "__notes__", ())))
         return INTERRUPTED

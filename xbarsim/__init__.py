@@ -23,7 +23,7 @@ _EXPORTS = {
     "load_device": "xbarsim.devices.presets",
     "load_network": "xbarsim.models.architectures",
     "load_study": "xbarsim.config.study",
-    "read_trace": "xbarsim.studies.trace",
+    "read_trace": "xbarsim.studies.trace_reader",
     "run_study": "xbarsim.studies.run",
     "summarise": "xbarsim.report.summary",
 }
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from xbarsim.models.architectures import load_network
     from xbarsim.report.summary import summarise
     from xbarsim.studies.run import run_study
-    from xbarsim.studies.trace import read_trace
+    from xbarsim.studies.trace_reader import read_trace
 
 
 def __getattr__(name: str) -> Any:

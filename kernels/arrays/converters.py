@@ -36,19 +36,19 @@ def convert_accumulate(current, first, inverse_lsb, weight, phase_weight, lowest
     rows, phases, k = current.shape
     n = out.shape[1]
     saturated = np.zeros(rows, np.int64)
-    below, above = lowest - np.float32(1), highest + np.float32(1)
+    below = lowest - np.float32(1)
+    above = highest + np.float32(1)
     for b in range(rows):
         for p in range(phases):
             factor = phase_weight[p]
-            start, j = 0, first % n
+            start = 0
+            j = first % n
             while start < k:  # up to the last output of a conversion
                 run = min(k - start, n - j)
                 end = start + run
-                line, inverse, value = (
-                    current[b, p, start:end],
-                    inverse_lsb[start:end],
-                    weight[start:end],
-                )
+                line = current[b, p, start:end]
+                inverse = inverse_lsb[start:end]
+                value = weight[start:end]
                 total = out[b, j : j + run]
                 count = 0
                 for i in range(run):
@@ -58,7 +58,8 @@ def convert_accumulate(current, first, inverse_lsb, weight, phase_weight, lowest
                     count += held != code
                     total[i] += held * (value[i] * factor)
                 saturated[b] += count
-                start, j = end, 0
+                start = end
+                j = 0
     return saturated
 
 

@@ -73,7 +73,8 @@ def count_products(
                     continue
                 weight = driven_weight[p] * switch_weight
                 for j in range(n):
-                    current, bits = 0.0, np.uint64(0)
+                    current = 0.0
+                    bits = np.uint64(0)
                     for k in range(count):
                         one = transfer[j, active[k]]
                         if half_swing > 0:
@@ -121,7 +122,8 @@ def conversion_moments(current, sigma, half_swing, top):
             deviation = math.sqrt(deviation)
             states = 1 << members if half_swing > 0 else 1
             for state in range(states):
-                total, member = 0.0, 0
+                total = 0.0
+                member = 0
                 for i in range(r):
                     if s >> i & 1:
                         swing = half_swing if state >> member & 1 else -half_swing
@@ -142,7 +144,8 @@ def conversion_moments(current, sigma, half_swing, top):
                     else:
                         mean += reached
                         second += (2 * code - 1) * reached
-            mean, second = mean / states, second / states
+            mean = mean / states
+            second = second / states
             result[0, c, s] = mean
             result[1, c, s] = max(second - mean * mean, 0.0)
             result[2, c, s] = beyond / states
@@ -163,20 +166,22 @@ def moebius(values):
 
 
 @jit
-def conjunctions(fields, signs, subsets, tables):
-    """tables[AND of the fields of a subset] of every group of lines, summed over channels with
+def conjunctions(fields, signs, subsets, of_fields):
+    """of_fields[AND of the fields of a subset] of every group of lines, summed over channels with
     their signs.
 
     fields : (channels, b, r, g) uint8;  subsets : (s,) int64, bits are lines
-    signs : (k, channels) float32, tables : (k, 256) float32 values of a bit field, of k quantities
+    signs : (k, channels) float32, of_fields : (k, 256) float32 values of bit fields, of k
+        quantities
 
     Returns
     -------
     (k, b, s, g) float32
     """
     channels, b, r, groups = fields.shape
-    out = np.empty((len(tables), b, subsets.size, groups), np.float32)
-    first_line, needed = np.zeros(1 << r, np.int64), np.zeros(1 << r, np.bool_)
+    out = np.empty((len(of_fields), b, subsets.size, groups), np.float32)
+    first_line = np.zeros(1 << r, np.int64)
+    needed = np.zeros(1 << r, np.bool_)
     for s in range(1, 1 << r):
         while not s >> first_line[s] & 1:
             first_line[s] += 1
@@ -189,23 +194,23 @@ def conjunctions(fields, signs, subsets, tables):
     for channel in range(channels):
         for t in range(b):
             for s in wanted:
-                own, smaller, field = (
-                    together[s],
-                    together[s & (s - 1)],
-                    fields[channel, t, first_line[s]],
-                )
+                own = together[s]
+                smaller = together[s & (s - 1)]
+                field = fields[channel, t, first_line[s]]
                 for g in range(groups):  # whole rows: vector instructions
                     own[g] = smaller[g] & field[g]
-            for q in range(len(tables)):
-                sign, table = signs[q, channel], tables[q]
+            for q in range(len(of_fields)):
+                sign = signs[q, channel]
+                of_field = of_fields[q]
                 for k in range(subsets.size):
-                    own, result = together[subsets[k]], out[q, t, k]
+                    own = together[subsets[k]]
+                    result = out[q, t, k]
                     if channel == 0:
                         for g in range(groups):
-                            result[g] = sign * table[own[g]]
+                            result[g] = sign * of_field[own[g]]
                     else:
                         for g in range(groups):
-                            result[g] += sign * table[own[g]]
+                            result[g] += sign * of_field[own[g]]
     return out
 
 
@@ -214,7 +219,8 @@ def scale(values, coefficients, crossbar, bit, group):
     """Multiply values (z, n, s, g) in place by coefficients (crossbars, bit lines, s, groups of a
     tile) of the place that crossbar (z, n, g), bit (n,) and group (g,) name."""
     _, lines, sets, groups = coefficients.shape
-    flat, place = coefficients.reshape(-1), np.empty(group.size, np.int64)
+    flat = coefficients.reshape(-1)
+    place = np.empty(group.size, np.int64)
     for z in range(values.shape[0]):
         for j in range(values.shape[1]):
             for g in range(group.size):

@@ -25,7 +25,8 @@ def rounded(x, shift):
 @jit(inline="always")
 def piece(table, width, code):
     """Value at a code >= 0, in units of the table's entries."""
-    segment, offset = code >> width, code & ((np.int64(1) << width) - 1)
+    segment = code >> width
+    offset = code & ((np.int64(1) << width) - 1)
     value = table[segment, table.shape[1] - 1]
     for k in range(table.shape[1] - 2, -1, -1):
         value = table[segment, k] + rounded(value * offset, width)
@@ -110,10 +111,12 @@ def softmax(
     """
     rows, k = x.shape
     saturated = np.zeros(rows, np.int64)
-    q, e = np.empty(k, np.int64), np.empty(k, np.int64)
+    q = np.empty(k, np.int64)
+    e = np.empty(k, np.int64)
     fraction = (np.int64(1) << fraction_bits) - 1
     for i in range(rows):
-        top, count = -highest, 0
+        top = -highest
+        count = 0
         for j in range(k):
             if mask[i, j]:
                 q[j], held = code_of(x[i, j], inverse_lsb, highest)
@@ -166,7 +169,9 @@ def layer_norm(
     saturated = np.zeros(rows, np.int64)
     q = np.empty(h, np.int64)
     for i in range(rows):
-        total, squares, count = np.int64(0), np.int64(0), 0
+        total = np.int64(0)
+        squares = np.int64(0)
+        count = 0
         for j in range(h):
             q[j], held = code_of(x[i, j], inverse_lsb, highest)
             count += held

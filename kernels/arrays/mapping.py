@@ -26,7 +26,8 @@ def clip_errors(weight, clip, moment, variance, rounds):
     for c in range(candidates):
         for j in range(outputs):
             full_scale = clip[c, j]
-            per_weight, total = steps / full_scale, 0.0
+            per_weight = steps / full_scale
+            total = 0.0
             for i in range(moment.size):
                 held = min(max(weight[j, i], -full_scale), full_scale)
                 place = held * per_weight

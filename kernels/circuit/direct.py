@@ -14,7 +14,8 @@ the current between them.  Two things help:
   rounding of the currents that flow.
 
 Kernels name: y (s, kept + s) the eliminated conductances of s nodes as
-`elimination.eliminate_nodes` leaves them; the last of the `kept` columns is ground.
+`elimination.eliminate_nodes` leaves them; the last of the `kept` columns is ground.  `high` and
+`low` are the two parts of node voltages.
 """
 
 from typing import NamedTuple
@@ -28,38 +29,6 @@ from xbarsim.kernels.circuit.small_blocks import HUGE, LEAST
 REFINEMENTS = 8
 LEAST_ROOT = 1e-150  # squares of less are no normal numbers, and a hundred times as slow
 LARGEST_BYTES = 2**30  # of the eliminated conductances: 320 x 320 cells, or longer in one direction
-
-
-@jit
-def _forward(y, kept, sources, passed):
-    """Move the sources (s, b) of eliminated nodes to `passed` (kept, b); leaves what `_back` wants
-    in `sources`.
-    """
-    for k in range(len(y) - 1, -1, -1):
-        root = y[k, : kept + k].sum()
-        for b in range(sources.shape[1]):
-            share = sources[k, b] / root if root > 0 else 0.0  # 0: sees nothing, is at 0 V
-            sources[k, b] = share
-            for j in range(kept):
-                passed[j, b] += y[k, j] * share
-            for j in range(k):
-                sources[j, b] += y[k, kept + j] * share
-
-
-@jit
-def _back(y, kept, known, voltage):
-    """Voltages (s, b) of eliminated nodes from those that stay, known (kept - 1, b); in place of
-    their sources.
-    """
-    for k in range(len(y)):
-        root = y[k, : kept + k].sum()
-        for b in range(voltage.shape[1]):
-            total = voltage[k, b]
-            for j in range(kept - 1):
-                total += y[k, j] * known[j, b]
-            for j in range(k):
-                total += y[k, kept + j] * voltage[j, b]
-            voltage[k, b] = total / root if root > 0 else 0.0
 
 
 class Wiring(NamedTuple):
@@ -81,90 +50,13 @@ class Wiring(NamedTuple):
         return 8 * 2 * long * short * (2 * short + 1) <= LARGEST_BYTES
 
 
-def _conductance(r):
-    """(…) S of resistances in ohm, HUGE for none."""
-    with np.errstate(divide="ignore"):
-        conductance = np.minimum(1 / np.asarray(r, dtype=float), HUGE)
-    return np.where(conductance > LEAST, conductance, 0.0)
+class Line(NamedTuple):
+    """Eliminated conductances of the nodes of one word line, and of the bit-line nodes below it."""
 
-
-@jit
-def _eliminate_chain(y, kept, segments):
-    """As `elimination.eliminate_nodes`, of the nodes of one line, which see each other through
-    segments only.
-
-    y : (s, kept + s), empty behind the kept columns;  segments : (s - 1,) S between neighbours
-    """
-    for k in range(len(y) - 1, -1, -1):
-        link = segments[k - 1] if k > 0 else 0.0
-        total = y[k, :kept].sum() + link
-        if total == 0:  # sees nothing
-            continue
-        scale = 1 / np.sqrt(total)
-        for j in range(kept):
-            value = y[k, j]
-            passed = link * (value / total)
-            if passed > LEAST:
-                y[k - 1, j] += passed
-            y[k, j] = value * scale if value * scale > LEAST_ROOT else 0.0
-        if k > 0:
-            y[k, kept + k - 1] = link * scale
-
-
-def eliminate(wiring):
-    """Eliminated conductances of every line, [(word line, its bit-line nodes)] from the first word
-    line to the last.
-    """
-    m, n = wiring.g.shape
-    word, bit = _conductance(wiring.r_word), _conductance(wiring.r_bit)
-    g = np.where(wiring.g > LEAST, np.minimum(wiring.g, HUGE), 0.0)
-    lines = []
-    front, ground = np.zeros((n, n)), np.zeros(n)
-    for i in range(m):
-        y = np.zeros((n, n + 1 + n))
-        y[:, :n] = np.diag(g[i])
-        y[:, n] = wiring.load_word[i]
-        y[0, n] += word[i, 0]
-        y[-1, n] += word[i, n]
-        _eliminate_chain(y, n + 1, word[i, 1:n])
-        front += y[:, :n].T @ y[:, :n]
-        ground += y[:, :n].T @ y[:, n] + wiring.load_bit[i]
-        if i == 0:
-            ground += bit[0]
-        kept = n + 1 if i < m - 1 else 1
-        x = np.zeros((n, kept + n))
-        if i < m - 1:
-            x[:, :n] = np.diag(bit[i + 1])
-        else:
-            ground += bit[m]
-        x[:, kept - 1] = ground
-        x[:, kept:] = front
-        eliminate_nodes(x, kept)
-        lines.append((y, x))
-        front, ground = x[:, : kept - 1].T @ x[:, : kept - 1], x[:, : kept - 1].T @ x[:, kept - 1]
-    return lines
-
-
-def substitute(lines, word_source, bit_source):
-    """Node voltages w, u (m, n, b) for sources (m, n, b) in A, of one sign each, which are
-    overwritten.
-    """
-    m, n, batch = word_source.shape
-    carried = np.zeros((n, batch))
-    for i, (y, x) in enumerate(lines):
-        passed = np.zeros((n + 1, batch))
-        _forward(y, n + 1, word_source[i], passed)
-        bit_source[i] += passed[:n] + carried
-        passed = np.zeros((n + 1 if i < m - 1 else 1, batch))
-        _forward(x, len(passed), bit_source[i], passed)
-        carried = passed[:n]
-    below = np.zeros((0, batch))
-    for i in range(m - 1, -1, -1):
-        y, x = lines[i]
-        _back(x, len(below) + 1, below, bit_source[i])
-        _back(y, n + 1, bit_source[i], word_source[i])
-        below = bit_source[i]
-    return word_source, bit_source
+    word: np.ndarray  # (n, n + 1 + n); what stays: the bit-line nodes, and ground
+    # (n, n + 1 + n); what stays: the bit-line nodes of the next word line, and ground; of the last
+    # word line (n, 1 + n): ground
+    bit: np.ndarray
 
 
 class Currents(NamedTuple):
@@ -178,6 +70,146 @@ class Currents(NamedTuple):
     bottom: np.ndarray
     word_excess: np.ndarray  # (b, m, n) A that flow into the nodes and not out of them
     bit_excess: np.ndarray
+
+
+class Refined(NamedTuple):
+    """Node voltages and what flows at them."""
+
+    w: np.ndarray  # (b, m, n) V
+    u: np.ndarray
+    flow: Currents
+    scale: np.ndarray  # (b,) A, the largest current
+    residual: np.ndarray  # (b,) A, the largest violation of Kirchhoff's current law
+
+
+@jit
+def _forward(y, kept, sources, passed):
+    """Move the sources (s, b) of eliminated nodes to `passed` (kept, b); leaves what `_back` wants
+    in `sources`.
+    """
+    for k in range(len(y) - 1, -1, -1):
+        root = y[k, : kept + k].sum()
+        for b in range(sources.shape[1]):
+            share = 0.0  # of a node that sees nothing: it is at 0 V
+            if root > 0:
+                share = sources[k, b] / root
+            sources[k, b] = share
+            for j in range(kept):
+                passed[j, b] += y[k, j] * share
+            for j in range(k):
+                sources[j, b] += y[k, kept + j] * share
+
+
+@jit
+def _back(y, kept, known, voltage):
+    """Voltages (s, b) of eliminated nodes from those that stay, known (kept - 1, b); in place of
+    their sources.
+    """
+    for k in range(len(y)):
+        root = y[k, : kept + k].sum()
+        for b in range(voltage.shape[1]):
+            total = voltage[k, b]
+            for j in range(kept - 1):
+                total += y[k, j] * known[j, b]
+            for j in range(k):
+                total += y[k, kept + j] * voltage[j, b]
+            voltage[k, b] = 0.0
+            if root > 0:
+                voltage[k, b] = total / root
+
+
+@jit
+def _eliminate_chain(y, kept, segments):
+    """As `elimination.eliminate_nodes`, of the nodes of one line, which see each other through
+    segments only.
+
+    y : (s, kept + s), empty behind the kept columns;  segments : (s - 1,) S between neighbours
+    """
+    for k in range(len(y) - 1, -1, -1):
+        link = 0.0
+        if k > 0:
+            link = segments[k - 1]
+        total = y[k, :kept].sum() + link
+        if total == 0:  # sees nothing
+            continue
+        scale = 1 / np.sqrt(total)
+        for j in range(kept):
+            value = y[k, j]
+            passed = link * (value / total)
+            if passed > LEAST:
+                y[k - 1, j] += passed
+            y[k, j] = 0.0
+            if value * scale > LEAST_ROOT:
+                y[k, j] = value * scale
+        if k > 0:
+            y[k, kept + k - 1] = link * scale
+
+
+def _conductance(r):
+    """(…) S of resistances in ohm, HUGE for none."""
+    with np.errstate(divide="ignore"):
+        conductance = np.minimum(1 / np.asarray(r, dtype=float), HUGE)
+    return np.where(conductance > LEAST, conductance, 0.0)
+
+
+def eliminate(wiring):
+    """[`Line`] from the first word line to the last."""
+    m, n = wiring.g.shape
+    word = _conductance(wiring.r_word)
+    bit = _conductance(wiring.r_bit)
+    g = np.where(wiring.g > LEAST, np.minimum(wiring.g, HUGE), 0.0)
+    lines = []
+    front = np.zeros((n, n))  # S among the bit-line nodes that were reached
+    ground = np.zeros(n)  # S from them to ground
+    for i in range(m):
+        y = np.zeros((n, n + 1 + n))
+        y[:, :n] = np.diag(g[i])
+        y[:, n] = wiring.load_word[i]
+        y[0, n] += word[i, 0]
+        y[-1, n] += word[i, n]
+        _eliminate_chain(y, n + 1, word[i, 1:n])
+        front += y[:, :n].T @ y[:, :n]
+        ground += y[:, :n].T @ y[:, n] + wiring.load_bit[i]
+        if i == 0:
+            ground += bit[0]
+        last = i == m - 1
+        kept = 1 if last else n + 1
+        x = np.zeros((n, kept + n))
+        if last:
+            ground += bit[m]
+        else:
+            x[:, :n] = np.diag(bit[i + 1])
+        x[:, kept - 1] = ground
+        x[:, kept:] = front
+        eliminate_nodes(x, kept)
+        lines.append(Line(y, x))
+        to_next = x[:, : kept - 1]
+        front = to_next.T @ to_next
+        ground = to_next.T @ x[:, kept - 1]
+    return lines
+
+
+def substitute(lines, word_source, bit_source):
+    """Node voltages w, u (m, n, b) for sources (m, n, b) in A, of one sign each, which are
+    overwritten.
+    """
+    m, n, batch = word_source.shape
+    carried = np.zeros((n, batch))
+    for i, line in enumerate(lines):
+        passed = np.zeros((n + 1, batch))
+        _forward(line.word, n + 1, word_source[i], passed)
+        bit_source[i] += passed[:n] + carried
+        kept = 1 if i == m - 1 else n + 1
+        passed = np.zeros((kept, batch))
+        _forward(line.bit, kept, bit_source[i], passed)
+        carried = passed[:n]
+    below = np.zeros((0, batch))
+    for i in range(m - 1, -1, -1):
+        line = lines[i]
+        _back(line.bit, len(below) + 1, below, bit_source[i])
+        _back(line.word, n + 1, bit_source[i], word_source[i])
+        below = bit_source[i]
+    return word_source, bit_source
 
 
 def _along(r, first, high, low, last):
@@ -208,34 +240,55 @@ def _gather(r, excess):
     excess[:, r[:, cells] == 0, cells - 1] = 0.0
 
 
+def _turned(x):
+    """(b, m, n) as (b, n, m)."""
+    return x.transpose(0, 2, 1)
+
+
+def _free_sides(wiring):
+    """(m, n) masks of the shorts whose bit-line node, and of the others, whose word-line node, has
+    resistance towards both neighbours.
+    """
+    shorts = np.isinf(wiring.g)
+    free_bit = (np.minimum(wiring.r_bit[:-1], wiring.r_bit[1:]) > 0) & shorts
+    return free_bit, shorts & ~free_bit
+
+
 def currents(wiring, ends, inject, w, u):
     """`Currents` of node voltages in two parts, w and u = (high, low), each (b, m, n) V."""
     left, right, top, bottom = ends
-    r_word, r_bit = wiring.r_word, wiring.r_bit
-    across = (w[0] - u[0]) + (w[1] - u[1])
+    w_high, w_low = w
+    u_high, u_low = u
+    across = (w_high - u_high) + (w_low - u_low)
     shorts = np.isinf(wiring.g)
     cell = np.where(shorts, 0.0, wiring.g) * across
-    word = _along(r_word, left, *w, right)
-    bit = _along(r_bit.T, top, *(part.transpose(0, 2, 1) for part in u), bottom).transpose(0, 2, 1)
-    word_excess = word[..., :-1] - word[..., 1:] - cell - wiring.load_word * (w[0] + w[1])
-    bit_excess = bit[:, :-1] - bit[:, 1:] + cell - wiring.load_bit * (u[0] + u[1])
+    word = _along(wiring.r_word, left, w_high, w_low, right)
+    bit = _turned(_along(wiring.r_bit.T, top, _turned(u_high), _turned(u_low), bottom))
+    word_excess = word[..., :-1] - word[..., 1:] - cell - wiring.load_word * (w_high + w_low)
+    bit_excess = bit[:, :-1] - bit[:, 1:] + cell - wiring.load_bit * (u_high + u_low)
     if inject is not None:
         word_excess += inject[0]
         bit_excess += inject[1]
     if shorts.any():
         # A shorted cell carries what is left over at the side where it has resistance towards both
         # neighbours.
-        free_bit = (np.minimum(r_bit[:-1], r_bit[1:]) > 0) & shorts
-        free_word = shorts & ~free_bit
+        free_bit, free_word = _free_sides(wiring)
         through = np.where(free_bit, -bit_excess, 0.0) + np.where(free_word, word_excess, 0.0)
-        cell, across = cell + through, np.where(shorts, 0.0, across)
+        cell = cell + through
+        across = np.where(shorts, 0.0, across)
         word_excess -= through
         bit_excess += through
-    _gather(r_word, word_excess)
-    turned = bit_excess.transpose(0, 2, 1)
-    _gather(r_bit.T, turned)
+    _gather(wiring.r_word, word_excess)
+    _gather(wiring.r_bit.T, _turned(bit_excess))
     return Currents(
-        across, cell, word[..., 0], -word[..., -1], bit[:, 0], -bit[:, -1], word_excess, bit_excess
+        across=across,
+        cell=cell,
+        left=word[..., 0],
+        right=-word[..., -1],
+        top=bit[:, 0],
+        bottom=-bit[:, -1],
+        word_excess=word_excess,
+        bit_excess=bit_excess,
     )
 
 
@@ -261,44 +314,61 @@ def _join_all(wiring, ends, w, u):
     """`_join` along all lines and across shorts, in place."""
     left, right, top, bottom = ends
     _join(wiring.r_word, left, right, w)
-    _join(wiring.r_bit.T, top, bottom, u.transpose(0, 2, 1))
-    shorts = np.isinf(wiring.g)
-    free_bit = (np.minimum(wiring.r_bit[:-1], wiring.r_bit[1:]) > 0) & shorts
-    free_word = shorts & ~free_bit
-    u[:, free_bit], w[:, free_word] = w[:, free_bit], u[:, free_word]
+    _join(wiring.r_bit.T, top, bottom, _turned(u))
+    free_bit, free_word = _free_sides(wiring)
+    u[:, free_bit] = w[:, free_bit]
+    w[:, free_word] = u[:, free_word]
 
 
 def _sources(r, first, last, inject):
     """Sources (b, lines, cells) A of terminals and injections at the nodes of lines."""
     conductance = _conductance(r)
-    source = np.zeros((*first.shape, r.shape[1] - 1)) if inject is None else inject.copy()
+    if inject is None:
+        source = np.zeros((*first.shape, r.shape[1] - 1))
+    else:
+        source = inject.copy()
     source[..., 0] += conductance[:, 0] * first
     source[..., -1] += conductance[:, -1] * last
     return source
 
 
+def _substitute_signs(lines, word_source, bit_source):
+    """As `substitute`, for sources of any sign: the difference of two solutions."""
+    batch = word_source.shape[2]
+    found = substitute(lines, _signs_apart(word_source), _signs_apart(bit_source))
+    return tuple(x[..., :batch] - x[..., batch:] for x in found)
+
+
+def _signs_apart(x):
+    """(m, n, 2 b): what is above 0 of x (m, n, b), then what is below."""
+    return np.ascontiguousarray(np.concatenate((np.maximum(x, 0), np.maximum(-x, 0)), axis=2))
+
+
 def solver(wiring):
     """A function of (ends, inject) to node voltages w, u (b, m, n) of a network that `fits`."""
-    turned = wiring.g.shape[0] < wiring.g.shape[1]
+    m, n = wiring.g.shape
+    turned = m < n
     lines = eliminate(wiring.turned() if turned else wiring)
 
     def solve(ends, inject):
         left, right, top, bottom = ends
-        word_inject, bit_inject = (None, None) if inject is None else inject
-        bit_inject = None if bit_inject is None else bit_inject.transpose(0, 2, 1)
-        word = _sources(wiring.r_word, left, right, word_inject)
-        bit = _sources(wiring.r_bit.T, top, bottom, bit_inject).transpose(0, 2, 1)
-        sources = word, bit
-        order = (1, 2, 0)
+        word_inject = None
+        bit_inject = None
+        if inject is not None:
+            word_inject = inject[0]
+            bit_inject = _turned(inject[1])
+        word = _sources(wiring.r_word, left, right, word_inject)  # (b, m, n)
+        bit = _sources(wiring.r_bit.T, top, bottom, bit_inject)  # (b, n, m)
         if turned:
-            sources, order = (bit, word), (2, 1, 0)
-        signs = (np.concatenate((np.maximum(part, 0), np.maximum(-part, 0))) for part in sources)
-        found = substitute(lines, *(np.ascontiguousarray(part.transpose(order)) for part in signs))
-        back = (2, 0, 1) if not turned else (2, 1, 0)
-        batch = len(left)
-        first, second = ((x[..., :batch] - x[..., batch:]).transpose(back) for x in found)
-        w, u = (second, first) if turned else (first, second)
-        w, u = np.ascontiguousarray(w), np.ascontiguousarray(u)
+            u, w = _substitute_signs(lines, bit.transpose(1, 2, 0), word.transpose(2, 1, 0))
+            w = w.transpose(2, 1, 0)
+            u = u.transpose(2, 1, 0)
+        else:
+            w, u = _substitute_signs(lines, word.transpose(1, 2, 0), bit.transpose(2, 1, 0))
+            w = w.transpose(2, 0, 1)
+            u = u.transpose(2, 0, 1)
+        w = np.ascontiguousarray(w)
+        u = np.ascontiguousarray(u)
         _join_all(wiring, ends, w, u)
         return w, u
 
@@ -316,6 +386,21 @@ def _add(parts, change):
     return rounded, low - (rounded - total)
 
 
+def _largest(x):
+    """(b,) largest |x| of each (b, m, n)."""
+    return abs(x).max(axis=(1, 2))
+
+
+def _measured(wiring, ends, inject, w, u, floor):
+    """`Refined` of node voltages in two parts."""
+    flow = currents(wiring, ends, inject, w, u)
+    scale = np.maximum(_largest(flow.cell), floor)
+    if inject is not None:
+        scale = np.maximum(scale, abs(np.stack(inject)).max(axis=(0, 2, 3)))
+    residual = np.maximum(_largest(flow.word_excess), _largest(flow.bit_excess))
+    return Refined(w[0], u[0], flow, scale, residual)
+
+
 def refine(wiring, solve, ends, inject, w, u, tolerance, floor):
     """Refine node voltages until Kirchhoff's current law holds to `tolerance` of the largest
     current of a cell.
@@ -330,26 +415,28 @@ def refine(wiring, solve, ends, inject, w, u, tolerance, floor):
 
     Returns
     -------
-    w, u : (b, m, n) V;  flow : `Currents`;  scale, residual : (b,) A
+    Refined
     """
-    zero = tuple(np.zeros_like(end) for end in ends)
-    w, u = w.copy(), u.copy()
+    grounded = tuple(np.zeros_like(end) for end in ends)
+    w = w.copy()
+    u = u.copy()
     _join_all(wiring, ends, w, u)
-    w, u = (w, np.zeros_like(w)), (u, np.zeros_like(u))
+    w = (w, np.zeros_like(w))
+    u = (u, np.zeros_like(u))
     best = None
+    least = np.inf
     for _ in range(REFINEMENTS):
-        flow = currents(wiring, ends, inject, w, u)
-        scale = np.maximum(abs(flow.cell).max(axis=(1, 2)), floor)
-        if inject is not None:
-            scale = np.maximum(scale, abs(np.stack(inject)).max(axis=(0, 2, 3)))
-        residual = np.maximum(
-            abs(flow.word_excess).max(axis=(1, 2)), abs(flow.bit_excess).max(axis=(1, 2))
-        )
-        share = np.divide(residual, scale, out=np.zeros_like(residual), where=scale > 0).max()
-        if best is None or share < best[0]:
-            best = share, (w[0], u[0], flow, scale, residual)
-        if share <= tolerance or not share <= 2 * best[0]:
+        found = _measured(wiring, ends, inject, w, u, floor)
+        nothing = np.zeros_like(found.residual)
+        shares = np.divide(found.residual, found.scale, out=nothing, where=found.scale > 0)
+        share = shares.max()
+        if best is None or share < least:
+            best = found
+            least = share
+        if share <= tolerance or not share <= 2 * least:
             break
-        change_w, change_u = solve(zero, (flow.word_excess, flow.bit_excess))
-        w, u = _add(w, change_w), _add(u, change_u)
-    return best[1]
+        flow = found.flow
+        change_w, change_u = solve(grounded, (flow.word_excess, flow.bit_excess))
+        w = _add(w, change_w)
+        u = _add(u, change_u)
+    return best

@@ -36,9 +36,13 @@ _gemm = types.ExternalFunction(
 @jit
 def accumulate(c, a, b):
     """c += a' b;  c : (m, n), a : (k, m), b : (k, n), the numbers of a row next to each other."""
-    one, size = np.ones(1, c.dtype), c.itemsize
+    one = np.ones(1, c.dtype)
+    size = c.itemsize
+    kind = ord("s")
+    if size == 8:
+        kind = ord("d")
     _gemm(
-        ord("d") if size == 8 else ord("s"),
+        kind,
         ord("n"),
         ord("t"),
         c.shape[1],
@@ -62,6 +66,27 @@ if config.DISABLE_JIT:  # the interpreter cannot call it
 
 
 @jit(fastmath={"contract", "reassoc"})
+def _eliminate_panel(y, kept, low, high):
+    """Eliminate nodes low to high - 1, the last first; their rows know of each other only."""
+    nothing = y.dtype.type(0)
+    for k in range(high - 1, low - 1, -1):
+        row = y[k, : kept + k]
+        for i in range(k + 1, high):
+            factor = y[i, kept + k]
+            other = y[i]
+            for j in range(row.size):
+                row[j] += factor * other[j]
+        total = nothing
+        for j in range(row.size):
+            total += row[j]
+        scale = nothing  # of a node that sees nothing
+        if total != 0:
+            scale = 1 / np.sqrt(total)
+        for j in range(row.size):
+            row[j] *= scale
+
+
+@jit
 def eliminate_nodes(y, kept):
     """Eliminate the nodes of y : (s, kept + s), conductances of s nodes to those that stay and to
     each other.
@@ -74,24 +99,15 @@ def eliminate_nodes(y, kept):
     panel number 4, say, whose lowest bit is 4, rows of panels 1 to 4 are added to those of 5 to 8
     in one product.  So most work is in large ones.
     """
-    low, panels = len(y), 0
+    low = len(y)
+    panels = 0
     while low > 0:
-        high, low = low, max(0, low - PANEL)
-        for k in range(high - 1, low - 1, -1):
-            row = y[k, : kept + k]
-            for i in range(k + 1, high):
-                factor, other = y[i, kept + k], y[i]
-                for j in range(row.size):
-                    row[j] += factor * other[j]
-            total = y.dtype.type(0)
-            for j in range(row.size):
-                total += row[j]
-            scale = 1 / np.sqrt(total) if total != 0 else y.dtype.type(0)  # 0: sees nothing
-            for j in range(row.size):
-                row[j] *= scale
+        high = low
+        low = max(0, high - PANEL)
+        _eliminate_panel(y, kept, low, high)
         panels += 1
-        behind = PANEL * (panels & -panels)
         if low > 0:
+            behind = PANEL * (panels & -panels)
             before = max(0, low - behind)
             accumulate(
                 y[before:low, : kept + low],

@@ -1,4 +1,10 @@
-"""Joining blocks of cells up to one segment."""
+"""Joining blocks of cells up to one segment.
+
+A block of cells is a square matrix of conductances in S between its ports, which come in the order
+left, right, top, bottom; what it holds above the diagonal means nothing.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -7,50 +13,86 @@ from xbarsim.kernels.circuit.elimination import accumulate, eliminate_nodes
 from xbarsim.kernels.circuit.small_blocks import SMALL
 
 STRIPE = 16  # rows of a symmetric update that are multiplied at once
+PIECES = 6  # that the ports of two blocks which stay fall into
+
+
+class Edges(NamedTuple):
+    """What lies at the edges of a block of blocks, each 1 or 0."""
+
+    right: int  # ports there
+    top: int
+    sensed: int  # whether the ports below are sensed: at 0 V
+
+
+class Size(NamedTuple):
+    """Cells of a block, and ports at its right and top; there are `height` at the left and `width`
+    below.
+    """
+
+    height: int
+    width: int
+    right: int  # height or 0
+    top: int  # width or 0
 
 
 @jit
-def _pieces(h1, w1, right1, top1, h2, w2, right2, top2, vertical):
+def _ports(size):
+    """Number of all ports."""
+    return size.height + size.right + size.top + size.width
+
+
+@jit
+def _pieces(first, second, vertical):
     """Which ports of two blocks stay when they are joined, and where they go.
 
-    A block of h x w cells has ports (left h, right h or 0, top w or 0, bottom w).  Horizontally
-    `first` is the left block, joined at its right; vertically `first` is the lower block, joined at
-    its top.
+    first, second : `Size`.  Horizontally the first is the left block, joined at its right;
+        vertically it is the lower block, joined at its top.
 
     Returns
     -------
     pieces : (6, 4) of the ports that stay, each (block 0 or 1, place in its block, length, place in
         the result)
-    joined1, joined2 : places of the first port joined in both;  joined, kept : number of ports
-        joined, of those that stay
+    joined1, joined2 : places of the first port joined in both
+    joined, kept : number of ports joined, of those that stay
     """
-    pieces = np.empty((6, 4), np.int64)
+    top1 = first.height + first.right  # where the ports at the top begin
+    top2 = second.height + second.right
+    bottom1 = top1 + first.top
+    bottom2 = top2 + second.top
     if vertical:  # the upper block comes first among left and right ports
         sides = (
-            (1, 0, h2),
-            (0, 0, h1),
-            (1, h2, right2),
-            (0, h1, right1),
-            (1, h2 + right2, top2),
-            (0, h1 + right1 + top1, w1),
+            (1, 0, second.height),
+            (0, 0, first.height),
+            (1, second.height, second.right),
+            (0, first.height, first.right),
+            (1, top2, second.top),
+            (0, bottom1, first.width),
         )
+        joined1 = top1
+        joined2 = bottom2
+        joined = first.width
     else:
         sides = (
-            (0, 0, h1),
-            (1, h2, right2),
-            (0, h1 + right1, top1),
-            (1, h2 + right2, top2),
-            (0, h1 + right1 + top1, w1),
-            (1, h2 + right2 + top2, w2),
+            (0, 0, first.height),
+            (1, second.height, second.right),
+            (0, top1, first.top),
+            (1, top2, second.top),
+            (0, bottom1, first.width),
+            (1, bottom2, second.width),
         )
+        joined1 = first.height
+        joined2 = 0
+        joined = first.height
+    pieces = np.empty((PIECES, 4), np.int64)
     kept = 0
-    for p in range(6):
-        pieces[p, 0], pieces[p, 1], pieces[p, 2] = sides[p]
+    for p in range(PIECES):
+        block, place, length = sides[p]
+        pieces[p, 0] = block
+        pieces[p, 1] = place
+        pieces[p, 2] = length
         pieces[p, 3] = kept
-        kept += pieces[p, 2]
-    if vertical:
-        return pieces, h1 + right1, h2 + right2 + top2, w1, kept
-    return pieces, h1, 0, h1, kept
+        kept += length
+    return pieces, joined1, joined2, joined, kept
 
 
 @jit
@@ -60,39 +102,58 @@ def _copy(source, target):
 
 
 @jit
-def _join(first, sizes1, second, sizes2, vertical, sensed, work, result):
-    """Join two blocks of a size (height, width, right ports, top ports) into `result`; work :
-    scratch.
+def _gather_joined(own, at, joined, start, length, target):
+    """Conductances of the joined ports, from `at` on, to a piece of a block, as columns of `target`
+    (joined, length).
+    """
+    if start < at:
+        for k in range(joined):
+            _copy(own[at + k, start : start + length], target[k])
+    else:
+        for i in range(length):
+            _copy(own[start + i, at : at + joined], target[:, i])
+
+
+@jit
+def _gather_kept(first, second, pieces, result):
+    """Conductances among the ports that stay, below the diagonal; there are none between blocks."""
+    for p in range(PIECES):
+        block, start, length, place = pieces[p]
+        own = first
+        if block:
+            own = second
+        for i in range(length):
+            row = result[place + i]
+            for q in range(p + 1):
+                other, from_, count, to = pieces[q]
+                if block == other:
+                    _copy(own[start + i, from_ : from_ + count], row[to : to + count])
+                else:
+                    row[to : to + count] = 0
+
+
+@jit
+def _join(first, size1, second, size2, vertical, sensed, work, result):
+    """Join two blocks of a `Size` each into `result`; work : scratch.
 
     sensed : the number of bottom ports that are at 0 V: conductances among these may be anything
     """
-    pieces, joined1, joined2, joined, kept = _pieces(*sizes1, *sizes2, vertical)
+    pieces, joined1, joined2, joined, kept = _pieces(size1, size2, vertical)
     y = work[: joined * (kept + joined)].reshape((joined, kept + joined))
     for block, start, length, place in pieces:
-        w, at = (second, joined2) if block else (first, joined1)
-        if start < at:
-            for k in range(joined):
-                _copy(w[at + k, start : start + length], y[k, place : place + length])
+        target = y[:, place : place + length]
+        if block:
+            _gather_joined(second, joined2, joined, start, length, target)
         else:
-            for i in range(length):
-                _copy(w[start + i, at : at + joined], y[:, place + i])
+            _gather_joined(first, joined1, joined, start, length, target)
     for k in range(joined):
-        _copy(first[joined1 + k, joined1 : joined1 + k], y[k, kept : kept + k])
-        add, to = second[joined2 + k, joined2 : joined2 + k], y[k, kept : kept + k]
+        own = y[k, kept : kept + k]
+        _copy(first[joined1 + k, joined1 : joined1 + k], own)
+        more = second[joined2 + k, joined2 : joined2 + k]
         for i in range(k):
-            to[i] += add[i]
+            own[i] += more[i]
     eliminate_nodes(y, kept)
-    for p in range(6):
-        block, start, length, place = pieces[p]
-        w = second if block else first
-        for i in range(length):
-            row, own = result[place + i], w[start + i]
-            for q in range(p + 1):
-                block2, start2, length2, place2 = pieces[q]
-                if block == block2:
-                    _copy(own[start2 : start2 + length2], row[place2 : place2 + length2])
-                else:
-                    row[place2 : place2 + length2] = 0
+    _gather_kept(first, second, pieces, result)
     stripe = max(STRIPE, kept // 8)  # rows that are multiplied at once, up to the diagonal
     for low in range(0, kept, stripe):
         high = min(low + stripe, kept)
@@ -101,53 +162,99 @@ def _join(first, sizes1, second, sizes2, vertical, sensed, work, result):
 
 
 @jit
-def merge(blocks, right, top, sensed, work, room, spare):
+def _halved(lengths):
+    """Lengths after every second one is joined to the one before."""
+    joined = lengths[::2].copy()
+    for i in range(lengths.size // 2):
+        joined[i] += lengths[2 * i + 1]
+    return joined
+
+
+@jit
+def _matrix(blocks, i, j, size):
+    """Conductances of a block, (ports, ports)."""
+    count = _ports(size)
+    return blocks[i, j, : count * count].reshape((count, count))
+
+
+@jit
+def _join_pairs(blocks, heights, widths, edges, work, room):
+    """Join every second block to its neighbour, in the direction in which there are more.
+
+    blocks : (block rows, block columns, (4 SMALL)² or more) S; heights, widths : cells of each
+        block row and column; room : where the result goes
+    """
+    vertical = heights.size > widths.size
+    high = heights
+    wide = widths
+    if vertical:
+        high = _halved(heights)
+    else:
+        wide = _halved(widths)
+    most = 4 * (high[0] + wide[0]) ** 2
+    merged = room[: high.size * wide.size * most].reshape((high.size, wide.size, most))
+    for i in range(high.size):
+        sensed = 0
+        if i == high.size - 1:
+            sensed = edges.sensed
+        top = 1
+        if i == 0:
+            top = edges.top
+        for j in range(wide.size):
+            right = 1
+            if j == wide.size - 1:
+                right = edges.right
+            size = Size(high[i], wide[j], high[i] * right, wide[j] * top)
+            result = _matrix(merged, i, j, size)
+            if vertical:  # the lower block, then the upper one
+                i1 = 2 * i + 1
+                i2 = 2 * i
+                j1 = j
+                j2 = j
+            else:  # the left block, then the right one
+                i1 = i
+                i2 = i
+                j1 = 2 * j
+                j2 = 2 * j + 1
+            if i1 == heights.size or j2 == widths.size:  # nothing to join with
+                result[:] = _matrix(blocks, i2, j1, size)
+                continue
+            height1 = heights[i1]
+            height2 = heights[i2]
+            width1 = widths[j1]
+            width2 = widths[j2]
+            if vertical:
+                size1 = Size(height1, width1, height1 * right, width1)
+                size2 = Size(height2, width2, height2 * right, width2 * top)
+            else:
+                size1 = Size(height1, width1, height1, width1 * top)
+                size2 = Size(height2, width2, height2 * right, width2 * top)
+            _join(
+                _matrix(blocks, i1, j1, size1),
+                size1,
+                _matrix(blocks, i2, j2, size2),
+                size2,
+                vertical,
+                sensed * wide[j],
+                work,
+                result,
+            )
+    return merged, high, wide
+
+
+@jit
+def merge(blocks, edges, work, room, spare):
     """Join neighbours until one block is left.
 
-    right, top, sensed : whether it has ports there, and sensed ones below, 1 or 0
     blocks : (block rows, block columns, (4 SMALL)²) of SMALL x SMALL cells each, at the beginning
         of `room`
-    work, room, spare : scratch; the result lies in one of the last two
+    edges : `Edges`; work, room, spare : scratch; the result lies in one of the last two
     """
-    heights, widths = np.full(blocks.shape[0], SMALL), np.full(blocks.shape[1], SMALL)
+    heights = np.full(blocks.shape[0], SMALL)
+    widths = np.full(blocks.shape[1], SMALL)
     while heights.size > 1 or widths.size > 1:
-        vertical = heights.size > widths.size
-        lines = heights if vertical else widths
-        joined = lines[::2].copy()
-        for i in range(lines.size // 2):
-            joined[i] += lines[2 * i + 1]
-        high, wide = (joined, widths) if vertical else (heights, joined)
-        most = 4 * (high[0] + wide[0]) ** 2
-        merged = spare[: high.size * wide.size * most].reshape((high.size, wide.size, most))
-        for i in range(high.size):
-            for j in range(wide.size):
-                has_right, has_top = right if j == wide.size - 1 else 1, top if i == 0 else 1
-                if vertical:
-                    i1, j1, i2, j2 = 2 * i + 1, j, 2 * i, j
-                    right1, top1, right2, top2 = has_right, 1, has_right, has_top
-                else:
-                    i1, j1, i2, j2 = i, 2 * j, i, 2 * j + 1
-                    right1, top1, right2, top2 = 1, has_top, has_right, has_top
-                count = high[i] * (1 + has_right) + wide[j] * (1 + has_top)
-                result = merged[i, j, : count * count].reshape((count, count))
-                if i1 == heights.size or j2 == widths.size:  # nothing to join with
-                    result[:] = blocks[i2, j1, : count * count].reshape((count, count))
-                    continue
-                h1, w1, h2, w2 = heights[i1], widths[j1], heights[i2], widths[j2]
-                count1, count2 = (
-                    h1 * (1 + right1) + w1 * (1 + top1),
-                    h2 * (1 + right2) + w2 * (1 + top2),
-                )
-                _join(
-                    blocks[i1, j1, : count1**2].reshape((count1, count1)),
-                    (h1, w1, h1 * right1, w1 * top1),
-                    blocks[i2, j2, : count2**2].reshape((count2, count2)),
-                    (h2, w2, h2 * right2, w2 * top2),
-                    vertical,
-                    sensed * wide[j] if i == high.size - 1 else 0,
-                    work,
-                    result,
-                )
-        blocks, heights, widths, room, spare = merged, high, wide, spare, room
-    count = heights[0] * (1 + right) + widths[0] * (1 + top)
-    return blocks[0, 0, : count * count].reshape((count, count))
+        blocks, heights, widths = _join_pairs(blocks, heights, widths, edges, work, spare)
+        room, spare = spare, room
+    height = heights[0]
+    width = widths[0]
+    return _matrix(blocks, 0, 0, Size(height, width, height * edges.right, width * edges.top))

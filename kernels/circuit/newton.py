@@ -19,22 +19,33 @@ evaluation of the cells.  A full step that overshoots is shortened until this de
 half of what it was at the start: the iteration cannot diverge.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from xbarsim.kernels.circuit.nodal import State, factor, node_voltages
 
 EPSILON = np.finfo(float).eps
+STARTS = 10  # halvings of the voltage that a cell starts from
+SHORTENINGS = 60  # of a step, at most
 
 
-def solve_cells(cell_currents, start, r_word, r_bit, terminals, tolerance, steps):
+class Wires(NamedTuple):
+    """What lies around the cells."""
+
+    r_word: np.ndarray  # (m, n + 1) ohm, see `nodal.factor`
+    r_bit: np.ndarray  # (m + 1, n) ohm
+    terminals: tuple  # `nodal.Terminals` of one input
+
+
+def solve_cells(cell_currents, start, wires, tolerance, steps):
     """Node voltages of a crossbar whose cells carry i(v).
 
     Parameters
     ----------
     cell_currents : function of v (m, n) V that returns current (m, n) A and slope (m, n) S
     start : (m, n) V across the cells at ideal wires
-    r_word, r_bit : (m, n + 1), (m + 1, n) ohm, see `nodal.factor`
-    terminals : (left, right, top, bottom), each (1, lines) V
+    wires : `Wires`
     tolerance : KCL residual over the largest cell current
     steps : int, largest number of Newton steps
 
@@ -42,60 +53,76 @@ def solve_cells(cell_currents, start, r_word, r_bit, terminals, tolerance, steps
     -------
     nodal.State, without the axis b; its iterations are the Newton steps taken
     """
-    start = _alone(cell_currents, start, r_word, r_bit)
-    current, slope = cell_currents(start)
-    highest = max(abs(end).max() for end in terminals)
-    # The secant of each curve is closer to where the wires will let its voltage go than its
-    # tangent.
-    secant = np.divide(current, start, out=slope.copy(), where=start != 0)
     linear_tolerance = max(tolerance / 10, 1e-14)
-    state = node_voltages(
-        factor(secant, r_word, r_bit), *terminals, tolerance=linear_tolerance
-    ).single()
-    left = state.residual * abs(state.current).max()
+    highest = max(abs(end).max() for end in wires.terminals)
+    state = _secants(cell_currents, start, wires, linear_tolerance)
+    left = state.residual * abs(state.current).max()  # A, by the linear solver
     for taken in range(steps + 1):
-        v, y = state.across, state.current
-        current, slope = cell_currents(v)
+        current, slope = cell_currents(state.across)
         scale = max(abs(current).max(), EPSILON * highest * slope.max()) or 1.0
-        residual = (abs(current - y).max() + left) / scale
+        residual = (abs(current - state.current).max() + left) / scale
         if residual <= tolerance or taken == steps:
-            return state._replace(
-                current=current,
-                from_word=current.sum(axis=1),
-                into_bit=current.sum(axis=0),
-                iterations=taken,
-                residual=residual,
-            )
-        source = (current - slope * v)[None]
-        full = node_voltages(
-            factor(slope, r_word, r_bit), *terminals, -source, source, tolerance=linear_tolerance
-        ).single()
-        left_full = full.residual * max(abs(full.current).max(), abs(source).max())
-        full = full._replace(current=full.current + source[0])
-        t = _step_length(cell_currents, v, full.across - v, y, full.current - y)
-        state = State(
-            *(before + t * (after - before) for before, after in zip(state, full, strict=True))
-        )
+            break
+        full, left_full = _tangents(state.across, current, slope, wires, linear_tolerance)
+        t = _step_length(cell_currents, state, full)
+        state = _mean(state, full, t)
         left += t * (left_full - left)
-    raise AssertionError("unreachable")
+    return state._replace(
+        current=current,
+        from_word=current.sum(axis=1),
+        into_bit=current.sum(axis=0),
+        iterations=taken,
+        residual=residual,
+    )
 
 
-def _alone(cell_currents, start, r_word, r_bit):
+def _secants(cell_currents, start, wires, tolerance):
+    """`State` of cells as resistors of the secant of each curve: it is closer to where the wires
+    will let the voltage go than the tangent.
+    """
+    start = _alone(cell_currents, start, wires)
+    current, slope = cell_currents(start)
+    secant = np.divide(current, start, out=slope.copy(), where=start != 0)
+    network = factor(secant, wires.r_word, wires.r_bit)
+    return node_voltages(network, wires.terminals, tolerance=tolerance).single()
+
+
+def _tangents(v, current, slope, wires, tolerance):
+    """`State` of cells linear around v, and what the linear solver leaves in A."""
+    source = (current - slope * v)[None]
+    network = factor(slope, wires.r_word, wires.r_bit)
+    inject = (-source, source)
+    full = node_voltages(network, wires.terminals, inject, tolerance).single()
+    left = full.residual * max(abs(full.current).max(), abs(source).max())
+    return full._replace(current=full.current + source[0]), left
+
+
+def _mean(before, after, t):
+    """The `State` at share t of the way."""
+    pairs = zip(before, after, strict=True)
+    return State(*(old + t * (new - old) for old, new in pairs))
+
+
+def _alone(cell_currents, start, wires):
     """(m, n) V, to 1/1000 of `start`: of every cell if it were the only one on its lines.
 
     On steep curves the voltages at ideal wires are hopeless as a start: from there Newton descends
     by one voltage scale of an exponential per step.  Where the wires hardly matter nothing is to
     be gained, and `start` is returned.
     """
-    path = _to_terminals(r_word) + _to_terminals(r_bit.T).T
+    path = _to_terminals(wires.r_word) + _to_terminals(wires.r_bit.T).T
     path[np.isinf(path)] = 0.0  # a floating line: fed through other cells, if at all
-    if not (path * abs(cell_currents(start)[0]) > abs(start)).any():
+    whole = abs(start)
+    if not (path * abs(cell_currents(start)[0]) > whole).any():
         return start
-    low, high = np.zeros(start.shape), np.ones(start.shape)  # shares of `start`
-    for _ in range(10):
+    low = np.zeros(start.shape)  # shares of `start`
+    high = np.ones(start.shape)
+    for _ in range(STARTS):
         share = (low + high) / 2
-        below = share * abs(start) + path * abs(cell_currents(share * start)[0]) < abs(start)
-        low, high = np.where(below, share, low), np.where(below, high, share)
+        drop = path * abs(cell_currents(share * start)[0])
+        below = share * whole + drop < whole
+        low = np.where(below, share, low)
+        high = np.where(below, high, share)
     return high * start
 
 
@@ -103,28 +130,41 @@ def _to_terminals(r):
     """(lines, cells) ohm from each node to the terminals of its line, (lines, cells + 1)
     segments.
     """
+    from_first = np.cumsum(r, axis=1)[:, :-1]
+    from_last = np.cumsum(r[:, ::-1], axis=1)[:, -2::-1]
     with np.errstate(divide="ignore"):
-        return 1 / (1 / np.cumsum(r, axis=1)[:, :-1] + 1 / np.cumsum(r[:, ::-1], axis=1)[:, -2::-1])
+        return 1 / (1 / from_first + 1 / from_last)
 
 
-def _step_length(cell_currents, v, d, y, dy):
-    """Fraction t of the step d after which the co-content falls at most half as steeply as before,
-    or just rises.
+def _step_length(cell_currents, state, full):
+    """Fraction t of the step from `state` to `full` after which the co-content falls at most half
+    as steeply as before, or just rises.
     """
+    v = state.across
+    y = state.current
+    d = full.across - v
+    dy = full.current - y
 
     def slope_at(t):
-        return ((cell_currents(v + t * d)[0] - y - t * dy) * d).sum()
+        excess = cell_currents(v + t * d)[0] - y - t * dy
+        return (excess * d).sum()
 
-    at_start, low, high, t = slope_at(0.0), 0.0, 1.0, 1.0
-    below, above = at_start, None
-    for _ in range(60):
+    at_start = slope_at(0.0)
+    low = 0.0
+    high = 1.0
+    below = at_start
+    above = None
+    t = 1.0
+    for _ in range(SHORTENINGS):
         value = slope_at(t)
         if abs(value) <= 0.5 * abs(at_start) or value < 0 and t == 1.0:
             return t
         if value < 0:
-            low, below = t, value
+            low = t
+            below = value
         else:
-            high, above = t, value
+            high = t
+            above = value
         # Between secant and bisection, so that neither a steep nor a flat curve stalls it.
         secant = low - below * (high - low) / (above - below)
         t = min(max(secant, low + 0.1 * (high - low)), high - 0.1 * (high - low))

@@ -25,29 +25,71 @@ from typing import NamedTuple
 import numpy as np
 
 from xbarsim.kernels.circuit import direct
-from xbarsim.kernels.circuit.line_gradients import EPSILON, factor_lines, solve_by_gradients
+from xbarsim.kernels.circuit.line_gradients import (
+    EPSILON,
+    Drive,
+    Factors,
+    Lines,
+    Result,
+    Stop,
+    factor_lines,
+    solve_by_gradients,
+)
 
-
-def _chain(load, r):
-    factors = np.zeros(load.shape), np.zeros(load.shape), np.zeros(load.shape[1])
-    factor_lines(load, r, *factors)
-    return factors
+SHORTS_TOLERANCE = 1e-14  # of the response of shorts to each other
+# Of solutions that refinement goes on from.
+ROUGH_TOLERANCE = 1e-10
 
 
 class Network(NamedTuple):
     """What depends on the network alone, precomputed for any number of inputs; see `factor`."""
 
-    g: np.ndarray  # (m, n), shorts replaced by a finite conductance
-    g_word: np.ndarray  # (n, m)
-    r_word: np.ndarray  # (n + 1, m)
-    r_bit: np.ndarray  # (m + 1, n)
-    word: tuple  # factorised chains
-    bit: tuple
+    word: Lines  # word lines, (n, m); shorts replaced by a finite conductance
+    bit: Lines  # bit lines, (m, n)
     shorts: tuple  # rows and columns of the k shorted cells
-    short_response: (
-        np.ndarray
-    )  # (k, k) ohm, voltage across each per current through each; its Cholesky factor
+    # (k, k) ohm, voltage across each short per current through each; its Cholesky factor
+    short_response: np.ndarray
     wiring: direct.Wiring  # the network as it was given
+
+    @property
+    def g(self):
+        """(m, n) S of the cells, shorts replaced by a finite conductance."""
+        return self.bit.g
+
+
+class Terminals(NamedTuple):
+    """Voltages of the terminals for a batch of b inputs, 0 at open ends (r = inf)."""
+
+    left: np.ndarray  # (b, m) V at the ends of the word lines
+    right: np.ndarray
+    top: np.ndarray  # (b, n) V at the ends of the bit lines
+    bottom: np.ndarray
+
+    def some(self, inputs):
+        """Those of some inputs."""
+        return Terminals(*(end[inputs] for end in self))
+
+
+class State(NamedTuple):
+    """Voltages and currents of a crossbar for a batch of b terminal voltages; see
+    `node_voltages`.
+    """
+
+    w: np.ndarray  # (b, m, n) V of the word-line nodes
+    u: np.ndarray  # (b, m, n) V of the bit-line nodes
+    # (b, m, n) V across the cells: more digits than w - u where these are nearly equal
+    across: np.ndarray
+    current: np.ndarray  # (b, m, n) A through the cells, from word line to bit line
+    from_word: np.ndarray  # (b, m) A from the terminals into the word lines
+    into_bit: np.ndarray  # (b, n) A from the bit lines into their terminals
+    iterations: np.ndarray  # (b,) int64
+    # (b,) largest violation of Kirchhoff's current law over the largest current of a cell, with
+    # what the rounding of the node voltages is worth
+    residual: np.ndarray
+
+    def single(self):
+        """The state of the only input, without the axis b."""
+        return State(*(part[0] for part in self))
 
 
 def factor(g, r_word, r_bit, load_word=0.0, load_bit=0.0):
@@ -65,27 +107,32 @@ def factor(g, r_word, r_bit, load_word=0.0, load_bit=0.0):
     O(m n).  A short is a finite conductance beside a current source whose current makes the cell's
     voltage vanish: k shorts cost k more solves here, and each later solve is done twice.
     """
-    loads = (
-        np.broadcast_to(np.asarray(load, dtype=float), g.shape) for load in (load_word, load_bit)
-    )
-    wiring = direct.Wiring(g, r_word, r_bit, *loads)
+    load_word = np.broadcast_to(np.asarray(load_word, dtype=float), g.shape)
+    load_bit = np.broadcast_to(np.asarray(load_bit, dtype=float), g.shape)
+    wiring = direct.Wiring(g, r_word, r_bit, load_word, load_bit)
     shorts = np.nonzero(np.isinf(g))
-    g, r_bit = np.array(g), np.ascontiguousarray(r_bit)
+    finite = np.array(g)
     if shorts[0].size:
-        g[shorts] = _in_place_of_shorts(g, r_word, r_bit)
-    g_word, r_word = np.ascontiguousarray(g.T), np.ascontiguousarray(r_word.T)
-    word = _chain(g_word + np.transpose(load_word), r_word)
-    bit = _chain(g + load_bit, r_bit)
-    network = Network(g, g_word, r_word, r_bit, word, bit, shorts, np.empty((0, 0)), wiring)
-    count = shorts[0].size
-    if count == 0:
+        finite[shorts] = _in_place_of_shorts(g, r_word, r_bit)
+    network = Network(
+        word=_lines(np.ascontiguousarray(finite.T), r_word.T, load_word.T),
+        bit=_lines(finite, r_bit, load_bit),
+        shorts=shorts,
+        short_response=np.empty((0, 0)),
+        wiring=wiring,
+    )
+    if shorts[0].size == 0:
         return network
-    response = np.empty((count, count))
-    for k in range(count):
-        through = _through_shorts(network, np.eye(count)[k : k + 1])
-        w, u, *_ = _conjugate_gradients(network, _no_terminals(g, 1), through, 1e-14, None)
-        response[k] = -(w - u)[0][shorts]
-    return network._replace(short_response=np.linalg.cholesky((response + response.T) / 2))
+    return network._replace(short_response=_response_of_shorts(network))
+
+
+def _lines(g, r, load):
+    """`Lines` with cells g (k, lanes) S, segments r (k + 1, lanes) ohm, and loads (k, lanes) S."""
+    r = np.ascontiguousarray(r)
+    total = g + load
+    factors = Factors(np.zeros(g.shape), np.zeros(g.shape), np.zeros(g.shape[1]))
+    factor_lines(total, r, factors)
+    return Lines(g, r, factors)
 
 
 def _in_place_of_shorts(g, r_word, r_bit):
@@ -97,12 +144,38 @@ def _in_place_of_shorts(g, r_word, r_bit):
         return largest
     wires = np.concatenate((r_word.ravel(), r_bit.ravel()))
     wires = wires[np.isfinite(wires) & (wires > 0)]
-    return 1 / wires.mean() if wires.size else 1.0
+    if wires.size == 0:
+        return 1.0
+    return 1 / wires.mean()
 
 
-def _no_terminals(g, batch):
+def _response_of_shorts(network):
+    """(k, k) Cholesky factor of the ohm between the k shorted cells."""
+    count = network.shorts[0].size
+    grounded = _grounded(network.g, 1)
+    stop = Stop(SHORTS_TOLERANCE, _most_iterations(network))
+    response = np.empty((count, count))
+    for k in range(count):
+        through = _through_shorts(network, np.eye(count)[k : k + 1])
+        found = _conjugate_gradients(network, grounded, through, stop)
+        response[k] = -(found.w - found.u)[0][network.shorts]
+    return np.linalg.cholesky((response + response.T) / 2)
+
+
+def _most_iterations(network):
+    m, n = network.g.shape
+    return 50 + 10 * (m + n)
+
+
+def _grounded(g, batch):
+    """All terminals at 0 V."""
     m, n = g.shape
-    return np.zeros((batch, m)), np.zeros((batch, m)), np.zeros((batch, n)), np.zeros((batch, n))
+    return Terminals(
+        left=np.zeros((batch, m)),
+        right=np.zeros((batch, m)),
+        top=np.zeros((batch, n)),
+        bottom=np.zeros((batch, n)),
+    )
 
 
 def _through_shorts(network, current):
@@ -114,80 +187,53 @@ def _through_shorts(network, current):
     return -inject, inject
 
 
-def _conjugate_gradients(network, ends, inject, tolerance, limit):
-    """Of the finite conductances alone: w, u, iterations, residual in ampere, largest current in
-    ampere.
+def _largest_injection(inject):
+    """(b,) A of injections (word, bit)."""
+    return abs(np.stack(inject)).max(axis=(0, 2, 3))
+
+
+def _conjugate_gradients(network, ends, inject, stop):
+    """`Result` of the finite conductances alone, w as (b, m, n), residual infinite where it
+    failed.
     """
-    g = network.g
-    m, n = g.shape
-    batch = len(ends[0])
-    w, u = np.empty((batch, n, m)), np.empty((batch, m, n))
-    iterations, residual, scale = np.zeros(batch, np.int64), np.zeros(batch), np.zeros(batch)
-    if inject is None:
-        word = bit = np.empty((0, m, n))
-    else:
-        word, bit = inject
-        scale[:] = np.maximum(abs(word).max(axis=(1, 2)), abs(bit).max(axis=(1, 2)))
-    solve_by_gradients(
-        *network[:6],
-        *ends,
-        np.ascontiguousarray(word.transpose(0, 2, 1)),
-        np.ascontiguousarray(bit),
-        tolerance,
-        50 + 10 * (m + n) if limit is None else limit,
-        w,
-        u,
-        scale,
-        iterations,
-        residual,
+    m, n = network.g.shape
+    batch = len(ends.left)
+    result = Result(
+        w=np.empty((batch, n, m)),
+        u=np.empty((batch, m, n)),
+        scale=np.zeros(batch),
+        iterations=np.zeros(batch, np.int64),
+        residual=np.zeros(batch),
     )
-    residual[~np.isfinite(u).all(axis=(1, 2))] = np.inf
-    return np.ascontiguousarray(w.transpose(0, 2, 1)), u, iterations, residual, scale
+    if inject is None:
+        inject_word = np.empty((0, m, n))
+        inject_bit = inject_word
+    else:
+        inject_word, inject_bit = inject
+        result.scale[:] = _largest_injection(inject)
+    inject_word = np.ascontiguousarray(inject_word.transpose(0, 2, 1))
+    inject_bit = np.ascontiguousarray(inject_bit)
+    solve_by_gradients(
+        network.word,
+        network.bit,
+        Drive(ends.left, ends.right, inject_word),
+        Drive(ends.top, ends.bottom, inject_bit),
+        stop,
+        result,
+    )
+    failed = ~np.isfinite(result.u).all(axis=(1, 2))
+    result.residual[failed] = np.inf
+    return result._replace(w=np.ascontiguousarray(result.w.transpose(0, 2, 1)))
 
 
-class State(NamedTuple):
-    """Voltages and currents of a crossbar for a batch of b terminal voltages; see
-    `node_voltages`.
-    """
-
-    w: np.ndarray  # (b, m, n) V of the word-line nodes
-    u: np.ndarray  # (b, m, n) V of the bit-line nodes
-    across: (
-        np.ndarray
-    )  # (b, m, n) V across the cells: more digits than w - u where these are nearly equal
-    current: np.ndarray  # (b, m, n) A through the cells, from word line to bit line
-    from_word: np.ndarray  # (b, m) A from the terminals into the word lines
-    into_bit: np.ndarray  # (b, n) A from the bit lines into their terminals
-    iterations: np.ndarray  # (b,) int64
-    residual: (
-        np.ndarray
-    )  # (b,) largest violation of Kirchhoff's current law over the largest current of a cell,
-    #                               with what the rounding of the node voltages is worth
-
-    def single(self):
-        """The state of the only input, without the axis b."""
-        return State(*(part[0] for part in self))
-
-
-def node_voltages(
-    network,
-    left,
-    right,
-    top,
-    bottom,
-    inject_word=None,
-    inject_bit=None,
-    tolerance=1e-12,
-    limit=None,
-):
+def node_voltages(network, ends, inject=None, tolerance=1e-12, limit=None):
     """Node voltages and cell currents for a batch of terminal voltages and injected currents.
 
     Parameters
     ----------
     network : the result of `factor`
-    left, right : (b, m) V at the ends of the word lines; top, bottom : (b, n) V at the ends of the
-        bit lines; values at open ends (r = inf) must be 0
-    inject_word, inject_bit : (b, m, n) A into the nodes, both or neither
+    ends : `Terminals`
+    inject : (b, m, n) A into the word-line nodes, and into the bit-line nodes; None for none
     tolerance : KCL residual over the largest current of a cell (or injected current)
     limit : int, largest number of iterations; 50 + 10 (m + n) if None
 
@@ -201,53 +247,76 @@ def node_voltages(
     the residual stays above the tolerance are solved by elimination and refined (`direct`), O(m
     n²) for n <= m, where memory allows.
     """
-    ends = left, right, top, bottom
-    inject = None if inject_word is None else (inject_word, inject_bit)
-    state = _iterate(network, ends, inject, tolerance, limit)
+    ends = Terminals(*ends)
+    if limit is None:
+        limit = _most_iterations(network)
+    stop = Stop(tolerance, limit)
+    state = _iterate(network, ends, inject, stop)
     poor = np.flatnonzero(~(state.residual <= tolerance))
     if not poor.size:
         return state
-    some = None if inject is None else tuple(part[poor] for part in inject)
-    refined = _refine(
-        network, tuple(end[poor] for end in ends), some, tolerance, limit, state, poor
-    )
-    better = ~(refined.residual > state.residual[poor])
+    some_ends = ends.some(poor)
+    some_inject = None
+    if inject is not None:
+        some_inject = tuple(part[poor] for part in inject)
+    start = State(*(part[poor] for part in state))
+    refined = _refine(network, some_ends, some_inject, stop, start)
+    better = ~(refined.residual > start.residual)
     for whole, part in zip(state, refined, strict=True):
         whole[poor[better]] = part[better]
     return state
 
 
-def _iterate(network, ends, inject, tolerance, limit):
+def _iterate(network, ends, inject, stop):
     """`State` by conjugate gradients, shorts included."""
-    w, u, iterations, residual, scale = _conjugate_gradients(
-        network, ends, inject, tolerance, limit
-    )
-    across = w - u
+    found = _conjugate_gradients(network, ends, inject, stop)
+    across = found.w - found.u
     current = network.g * across
     rows, columns = network.shorts
     if rows.size:
-        lower = network.short_response
-        through = np.linalg.solve(lower.T, np.linalg.solve(lower, across[:, rows, columns].T)).T
-        no_ends, flow = _no_terminals(network.g, len(w)), _through_shorts(network, through)
-        extra = _conjugate_gradients(network, no_ends, flow, tolerance, limit)
-        w, u, iterations, residual = (
-            w + extra[0],
-            u + extra[1],
-            iterations + extra[2],
-            residual + extra[3],
-        )
-        across = w - u
+        through = _currents_through_shorts(network, across)
+        found = _add_flow_through_shorts(network, found, through, stop)
+        across = found.w - found.u
         current = network.g * across
         current[:, rows, columns] += through
         across[:, rows, columns] = 0.0
         scale = abs(current).max(axis=(1, 2))
         if inject is not None:
-            scale = np.maximum(scale, abs(np.stack(inject)).max(axis=(0, 2, 3)))
-    highest = np.maximum(abs(w), abs(u))
+            scale = np.maximum(scale, _largest_injection(inject))
+        found = found._replace(scale=scale)
+    highest = np.maximum(abs(found.w), abs(found.u))
     lost = EPSILON * (network.g * highest).max(axis=(1, 2))  # of the currents, in w - u
-    residual = _over(residual + lost, np.maximum(scale, _nothing(network, ends)))
+    scale = np.maximum(found.scale, _nothing(network, ends))
     return State(
-        w, u, across, current, current.sum(axis=2), current.sum(axis=1), iterations, residual
+        w=found.w,
+        u=found.u,
+        across=across,
+        current=current,
+        from_word=current.sum(axis=2),
+        into_bit=current.sum(axis=1),
+        iterations=found.iterations,
+        residual=_over(found.residual + lost, scale),
+    )
+
+
+def _currents_through_shorts(network, across):
+    """(b, k) A that make the voltages across the shorts vanish, of (b, m, n) V without them."""
+    lower = network.short_response
+    rows, columns = network.shorts
+    voltage = across[:, rows, columns].T
+    return np.linalg.solve(lower.T, np.linalg.solve(lower, voltage)).T
+
+
+def _add_flow_through_shorts(network, found, through, stop):
+    """`Result` with what currents (b, k) A through the shorts add."""
+    flow = _through_shorts(network, through)
+    grounded = _grounded(network.g, len(through))
+    extra = _conjugate_gradients(network, grounded, flow, stop)
+    return found._replace(
+        w=found.w + extra.w,
+        u=found.u + extra.u,
+        iterations=found.iterations + extra.iterations,
+        residual=found.residual + extra.residual,
     )
 
 
@@ -265,40 +334,46 @@ def _over(residual, scale):
     return np.where(np.isfinite(residual), share, np.inf)
 
 
-def _refine(network, ends, inject, tolerance, limit, start, inputs):
-    """`State` of some inputs by elimination, or conjugate gradients where it does not fit, and
-    refinement.
+def _refine(network, ends, inject, stop, start):
+    """`State` by elimination and refinement, or by conjugate gradients from the state `start` and
+    refinement where the elimination does not fit.
     """
     wiring = network.wiring
-    iterations = start.iterations[inputs]
+    iterations = start.iterations
     if wiring.fits():
         solve = direct.solver(wiring)
         w, u = solve(ends, inject)
     else:
+        rough = Stop(ROUGH_TOLERANCE, stop.limit)
 
         def solve(ends, inject):
-            state = _iterate(network, ends, inject, 1e-10, limit)
+            state = _iterate(network, Terminals(*ends), inject, rough)
             np.add(iterations, state.iterations, out=iterations)
             return state.w, state.u
 
-        w, u = start.w[inputs], start.u[inputs]
-    w, u, flow, scale, residual = direct.refine(
-        wiring, solve, ends, inject, w, u, tolerance, _nothing(network, ends)
-    )
-    from_word = _at_terminals(
-        wiring.r_word, flow.left + flow.right, flow.cell.sum(axis=2), inject is None
-    )
-    into_bit = _at_terminals(
-        wiring.r_bit.T, -flow.top - flow.bottom, flow.cell.sum(axis=1), inject is None
-    )
+        w = start.w
+        u = start.u
+    floor = _nothing(network, ends)
+    refined = direct.refine(wiring, solve, ends, inject, w, u, stop.tolerance, floor)
+    flow = refined.flow
+    from_word = flow.cell.sum(axis=2)
+    into_bit = flow.cell.sum(axis=1)
+    if inject is None:
+        # From the resistances of the terminals where they have some.
+        from_word = np.where(_resistive(wiring.r_word), flow.left + flow.right, from_word)
+        into_bit = np.where(_resistive(wiring.r_bit.T), -flow.top - flow.bottom, into_bit)
     return State(
-        w, u, flow.across, flow.cell, from_word, into_bit, iterations, _over(residual, scale)
+        w=refined.w,
+        u=refined.u,
+        across=flow.across,
+        current=flow.cell,
+        from_word=from_word,
+        into_bit=into_bit,
+        iterations=iterations,
+        residual=_over(refined.residual, refined.scale),
     )
 
 
-def _at_terminals(r, by_terminals, by_cells, alone):
-    """Currents of lines from their terminals' resistances where they have some, from their cells
-    where not.
-    """
-    known = (r[:, 0] > 0) & (r[:, -1] > 0)
-    return np.where(known & alone, by_terminals, by_cells)
+def _resistive(r):
+    """(lines,) whether both ends of lines (lines, cells + 1) have a resistance."""
+    return (r[:, 0] > 0) & (r[:, -1] > 0)

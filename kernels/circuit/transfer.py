@@ -25,113 +25,149 @@ conductances between segments of ports.
 """
 
 import threading
+from typing import NamedTuple
 
 import numpy as np
 
 from xbarsim.kernels.circuit.elimination import accumulate, eliminate_nodes
-from xbarsim.kernels.circuit.joins import merge
-from xbarsim.kernels.circuit.small_blocks import LANES, PLANS, SMALL, small_blocks
+from xbarsim.kernels.circuit.joins import Edges, merge
+from xbarsim.kernels.circuit.small_blocks import LANES, PLANS, SMALL, Blocks, Tile, small_blocks
 
-SEGMENT = (
-    64  # ports that are kept together; cells along the side of a block built in one compiled call
-)
+# Ports that are kept together; cells along the side of a block built in one compiled call.
+SEGMENT = 64
 SINGLE = 128  # cells along the side of a tile that is one such block
-
-
-# ---------------------------------------------------------------- small blocks, one per lane
-
-
-# ---------------------------------------------------------------- blocks up to a segment, by matrix products
-
-
-# ---------------------------------------------------------------- larger blocks, segment by segment
 
 _threads = threading.local()
 
 
+class Segment(NamedTuple):
+    """Name of a segment of nodes.  The first and the last of a kind are terminals."""
+
+    kind: str  # "word" or "bit"
+    row: int  # of word lines: the row segment; of bit lines: above this row segment
+    column: int  # of word lines: left of this column segment; of bit lines: the column segment
+
+
 def _scratch(dtype, side):
-    """Memory of this thread for a `_leaf` of at most side x side cells.
+    """Memory of this thread for a `_leaf` of at most side x side cells: (work, room, spare).
 
     For a plan of all lanes, or the rows of a join; and twice for all blocks of a level: at most 8
     of side / 2 x side cells with (2 (side / 2 + side))² conductances each.
     """
     key = f"{dtype.name} {side}"
     if not hasattr(_threads, key):
-        work = max(LANES * max(plan[-1] for plan in PLANS.values()), 5 * side**2)
-        setattr(_threads, key, [np.zeros(count, dtype) for count in (work, *2 * [18 * side**2])])
+        places = max(plan.count for plan in PLANS.values())
+        work = np.zeros(max(LANES * places, 5 * side**2), dtype)
+        room = np.zeros(18 * side**2, dtype)
+        spare = np.zeros(18 * side**2, dtype)
+        setattr(_threads, key, (work, room, spare))
     return getattr(_threads, key)
 
 
-def _leaf(g, r_word, r_bit, row, rows, column, columns, right, top, sensed, side):
+def _block_rows(count, top):
+    """(first, behind, whether they have ports at the top) of block rows that are alike."""
+    if top:
+        return ((0, count, 1),)
+    return (0, 1, 0), (1, count, 1)
+
+
+def _block_columns(count, right):
+    """(first, behind, whether they have ports at the right) of block columns that are alike."""
+    if right:
+        return ((0, count, 1),)
+    return (0, count - 1, 1), (count - 1, count, 0)
+
+
+def _leaf(tile, rows, columns, edges, side):
     """Conductances between the ports (left, right, top, bottom) of a block of at most side x side
     cells.
 
-    right, top, sensed : whether it has ports there, and sensed ones below, 1 or 0.  What the result
-        holds above the
-    diagonal and among sensed ports means nothing.
+    rows, columns : slices of the cells.  What the result holds above the diagonal and among sensed
+        ports means nothing.
     """
-    high, wide = rows // SMALL, columns // SMALL
-    work, room, spare = _scratch(g.dtype, side)
+    high = (rows.stop - rows.start) // SMALL
+    wide = (columns.stop - columns.start) // SMALL
+    work, room, spare = _scratch(tile.g.dtype, side)
     small = room[: high * wide * (4 * SMALL) ** 2].reshape(high, wide, (4 * SMALL) ** 2)
-    for first, last, has_top in ((0, high, 1),) if top else ((0, 1, 0), (1, high, 1)):
-        for left, behind, has_right in (
-            ((0, wide, 1),) if right else ((0, wide - 1, 1), (wide - 1, wide, 0))
-        ):
-            step = LANES // max(1, behind - left)
-            for upper in range(first, last, step) if left < behind else ():
-                blocks = upper, min(upper + step, last), left, behind
-                small_blocks(
-                    g, r_word, r_bit, row, column, blocks, PLANS[has_right, has_top], work, small
-                )
-    return merge(small, right, top, sensed, work, room, spare)
+    for first, last, has_top in _block_rows(high, edges.top):
+        for left, behind, has_right in _block_columns(wide, edges.right):
+            if left == behind:
+                continue
+            step = LANES // (behind - left)
+            for upper in range(first, last, step):
+                lower = min(upper + step, last)
+                blocks = Blocks(rows.start, columns.start, upper, lower, left, behind)
+                small_blocks(tile, blocks, PLANS[has_right, has_top], work, small)
+    return merge(small, edges, work, room, spare)
 
 
-class _Tile:
+def _slices(count, side, first=0):
+    """Slices of at most `side` lines from `first` on, all but the last as long."""
+    return [slice(a, min(a + side, count)) for a in range(first, count, side)]
+
+
+def _length(segment):
+    return segment.stop - segment.start
+
+
+def _to_small(count):
+    """Lines that are missing to a whole number of small blocks."""
+    return -count % SMALL
+
+
+def _pair(a, b):
+    """The name of the conductances between two segments."""
+    return (a, b) if a >= b else (b, a)
+
+
+class _Joined:
     """Networks of the blocks of a tile: {(a, b): conductances between the nodes of a and of b},
     names a >= b.
 
-    A segment of nodes is named ("word", i, j): of the word lines of row segment i, left of column
-    segment j; or ("bit", i, j): of the bit lines of column segment j, above row segment i.  The
-    first and the last are terminals. Conductances among those that are sensed are left out: these
-    are all at 0 V.  Those between the left and the bottom are parts of `transfer` from the
-    beginning.
+    Conductances among those that are sensed are left out: these are all at 0 V.  Those between the
+    left and the bottom are parts of `transfer` from the beginning.
     """
 
-    def __init__(self, g, r_word, r_bit, right, top):
-        self.arrays, self.right, self.top = (g, r_word, r_bit), right, top
-        m, n = g.shape
-        self.above = -m % SMALL  # rows that are added to make blocks; and columns at the right
+    def __init__(self, tile, right, top):
+        self.tile = tile
+        self.right = right
+        self.top = top
+        m, n = tile.g.shape
         self.side = SINGLE if max(m, n) <= SINGLE else SEGMENT
-        self.rows = [slice(a, min(a + self.side, m + self.above)) for a in range(0, m, self.side)]
-        self.columns = [
-            slice(a, min(a + self.side, n + -n % SMALL)) for a in range(0, n, self.side)
-        ]
-        edges = [(i, j) for i in range(len(self.rows) + 1) for j in range(len(self.columns) + 1)]
-        self.extent = {("word", i, j): self.rows[i] for i, j in edges if i < len(self.rows)} | {
-            ("bit", i, j): self.columns[j] for i, j in edges if j < len(self.columns)
-        }  # among all lines of the kind
-        self.driven = {
-            name for name in self.extent if name[0] == "word" and name[2] in (0, len(self.columns))
-        }
-        self.sensed = {
-            name for name in self.extent if name[0] == "bit" and name[1] in (0, len(self.rows))
-        }
-        m, n = self.rows[-1].stop, self.columns[-1].stop
-        self.transfer = np.zeros((m, n), g.dtype)  # transposed
+        self.above = _to_small(m)  # rows that are added to make blocks; and columns at the right
+        self.rows = _slices(m + self.above, self.side)
+        self.columns = _slices(n + _to_small(n), self.side)
+        self.extent = {}  # of a segment, among all lines of the kind
+        for i in range(len(self.rows)):
+            for j in range(len(self.columns) + 1):
+                self.extent[Segment("word", i, j)] = self.rows[i]
+        for i in range(len(self.rows) + 1):
+            for j in range(len(self.columns)):
+                self.extent[Segment("bit", i, j)] = self.columns[j]
+        m = self.rows[-1].stop
+        n = self.columns[-1].stop
+        dtype = tile.g.dtype
+        self.transfer = np.zeros((m, n), dtype)  # transposed
         # rows of a segment: of at most 2 m + 2 n nodes that stay and max(m, n) joined; at last the
         # power matrix
-        self.scratch = np.empty(max(m * m, 5 * SEGMENT * max(m, n)), g.dtype)
+        self.scratch = np.empty(max(m * m, 5 * SEGMENT * max(m, n)), dtype)
+
+    def driven(self, name):
+        """Whether a segment is one of ends of word lines."""
+        return name.kind == "word" and name.column in (0, len(self.columns))
+
+    def sensed(self, name):
+        """Whether a segment is one of ends of bit lines."""
+        return name.kind == "bit" and name.row in (0, len(self.rows))
 
     def empty(self, a, b):
         """Place for the conductances of a pair of segments, all 0."""
-        if (
-            a[0] == "word" and a[2] == 0 and b[:2] == ("bit", len(self.rows))
-        ):  # this saves memory; see `solve`
+        from_left = a.kind == "word" and a.column == 0
+        to_bottom = b.kind == "bit" and b.row == len(self.rows)
+        if from_left and to_bottom:  # this saves memory; see `solve`
             return self.transfer[self.extent[a], self.extent[b]]
-        return np.zeros(
-            [self.extent[name].stop - self.extent[name].start for name in (a, b)],
-            self.transfer.dtype,
-        )
+        shape = _length(self.extent[a]), _length(self.extent[b])
+        return np.zeros(shape, self.transfer.dtype)
 
     def network(self, row, rows, column, columns):
         """That of some row and column segments: (first, number)."""
@@ -139,96 +175,101 @@ class _Tile:
             return self.leaf(row, column)
         if rows >= columns:
             half = rows // 2
-            lower, upper = (
-                self.network(row + half, rows - half, column, columns),
-                self.network(row, half, column, columns),
-            )
+            lower = self.network(row + half, rows - half, column, columns)
+            upper = self.network(row, half, column, columns)
             return self.join(lower, upper)
         half = columns // 2
-        return self.join(
-            self.network(row, rows, column, half),
-            self.network(row, rows, column + half, columns - half),
-        )
+        left = self.network(row, rows, column, half)
+        right = self.network(row, rows, column + half, columns - half)
+        return self.join(left, right)
 
     def leaf(self, row, column):
         """That of one row and one column segment."""
-        y, x = self.rows[row], self.columns[column]
-        names = [
-            ("word", row, column),
-            ("word", row, column + 1),
-            ("bit", row, column),
-            ("bit", row + 1, column),
-        ]
-        right, top = int(column + 1 < len(self.columns) or self.right), int(row > 0 or self.top)
-        w = _leaf(
-            *self.arrays,
-            y.start - self.above,
-            y.stop - y.start,
-            x.start,
-            x.stop - x.start,
-            right,
-            top,
-            int(row + 1 == len(self.rows)),
-            self.side,
+        edges = Edges(
+            right=int(column + 1 < len(self.columns) or self.right),
+            top=int(row > 0 or self.top),
+            sensed=int(row + 1 == len(self.rows)),
         )
-        if not top:
-            del names[2]
-        if not right:
-            del names[1]
-        ports, end, network = [], 0, {}
-        for name in names:
-            start, end = end, end + self.extent[name].stop - self.extent[name].start
-            ports.append(slice(start, end))
+        rows = self.rows[row]
+        below = slice(rows.start - self.above, rows.stop - self.above)
+        block = _leaf(self.tile, below, self.columns[column], edges, self.side)
+        names = [Segment("word", row, column)]
+        if edges.right:
+            names.append(Segment("word", row, column + 1))
+        if edges.top:
+            names.append(Segment("bit", row, column))
+        names.append(Segment("bit", row + 1, column))
+        ports = []
+        end = 0
+        network = {}
         for i, a in enumerate(names):
+            start = end
+            end += _length(self.extent[a])
+            ports.append(slice(start, end))
             for j, b in enumerate(names[: i + 1]):
-                part = w[ports[i], ports[j]]
-                pair, part = ((a, b), part) if a >= b else ((b, a), part.T)
-                if not (a in self.sensed and b in self.sensed):
-                    network[pair] = self.empty(*pair)
-                    network[pair][:] = part
+                if self.sensed(a) and self.sensed(b):
+                    continue
+                part = block[ports[i], ports[j]]
+                pair = _pair(a, b)
+                network[pair] = self.empty(*pair)
+                network[pair][:] = part if pair == (a, b) else part.T
         return network
 
     def join(self, network, second):
         """The network of two, without the nodes they share."""
-        mine, others = ({name for pair in block for name in pair} for block in (network, second))
-        joined, kept = sorted(mine & others), sorted(mine ^ others)
+        mine = {name for pair in network for name in pair}
+        others = {name for pair in second for name in pair}
+        joined = sorted(mine & others)
+        kept = sorted(mine ^ others)
         for pair in network.keys() & second.keys():
             network[pair] += second.pop(pair)
         network |= second
         rows = []  # of the nodes joined, segment by segment: they fill the holes
         while joined:
             name = joined.pop()
-            parts = {
-                other: network.pop((name, other)) if name > other else network.pop((other, name)).T
-                for other in kept + joined
-            }
-            own, width = network.pop((name, name)), sum(part.shape[1] for part in parts.values())
-            y = self.scratch[: len(own) * (width + len(own))].reshape(len(own), width + len(own))
-            np.concatenate([*parts.values(), own], axis=1, out=y)
-            eliminate_nodes(y, width)
-            end = 0
-            for other, part in parts.items():
-                start, end = end, end + part.shape[1]
-                parts[other] = y[:, start:end].copy()
-            for i, a in enumerate(joined):
-                for b in kept + joined[: i + 1]:
-                    pair = (a, b) if a > b else (b, a)
-                    accumulate(network[pair], parts[pair[0]], parts[pair[1]])
-            rows.append(parts)
+            rows.append(self.eliminate(network, name, joined, kept))
         while kept:
-            a = kept[-1]
-            last = [parts[a] for parts in rows]
-            for b in kept:
-                if not (a in self.sensed and b in self.sensed):
-                    target = network.get((a, b))
-                    if target is None:
-                        target = network[a, b] = self.empty(a, b)
-                    for part, parts in zip(last, rows, strict=True):
-                        accumulate(target, part, parts[b])
+            self.add_rows(network, kept, rows)
+            last = kept.pop()
             for parts in rows:
-                del parts[a]
-            kept.pop()
+                del parts[last]
         return network
+
+    def eliminate(self, network, name, joined, kept):
+        """{segment: rows} of the eliminated nodes of a segment, which leaves the network; what they
+        add to the segments `joined` is added.
+        """
+        parts = {}
+        for other in kept + joined:
+            part = network.pop(_pair(name, other))
+            parts[other] = part if name > other else part.T
+        own = network.pop((name, name))
+        width = sum(part.shape[1] for part in parts.values())
+        count = len(own)
+        y = self.scratch[: count * (width + count)].reshape(count, width + count)
+        np.concatenate([*parts.values(), own], axis=1, out=y)
+        eliminate_nodes(y, width)
+        end = 0
+        for other, part in parts.items():
+            start = end
+            end += part.shape[1]
+            parts[other] = y[:, start:end].copy()
+        for i, a in enumerate(joined):
+            for b in kept + joined[: i + 1]:
+                first, second = _pair(a, b)
+                accumulate(network[first, second], parts[first], parts[second])
+        return parts
+
+    def add_rows(self, network, kept, rows):
+        """What eliminated rows add between the last of the segments `kept` and all of them."""
+        a = kept[-1]
+        for b in kept:
+            if self.sensed(a) and self.sensed(b):
+                continue
+            if (a, b) not in network:
+                network[a, b] = self.empty(a, b)
+            for parts in rows:
+                accumulate(network[a, b], parts[a], parts[b])
 
     def solve(self):
         """Transfer (transposed) and power matrix."""
@@ -236,17 +277,41 @@ class _Tile:
         m = len(self.transfer)
         power = self.scratch[: m * m].reshape(m, m)
         power[:] = 0
-        for (a, b), w in network.items():
-            if a in self.driven and b in self.driven:  # all but those between the ends of one line
+        for (a, b), conductance in network.items():
+            rows = self.extent[a]
+            columns = self.extent[b]
+            if self.driven(a) and self.driven(b):  # all but those between the ends of one line
                 if a == b:
-                    w = np.tril(w, -1)
-                power[self.extent[a], self.extent[b]] -= w
-                power[self.extent[b], self.extent[a]] -= w.T
-            elif w.base is not self.transfer:  # it is not there already
-                self.transfer[self.extent[a], self.extent[b]] += w
+                    conductance = np.tril(conductance, -1)
+                power[rows, columns] -= conductance
+                power[columns, rows] -= conductance.T
+            elif conductance.base is not self.transfer:  # it is not there already
+                self.transfer[rows, columns] += conductance
         np.fill_diagonal(power, 0)
         np.fill_diagonal(power, self.transfer.sum(axis=1) - power.sum(axis=1))
-        return self.transfer, power if power.size == self.scratch.size else power.copy()
+        if power.size == self.scratch.size:
+            return self.transfer, power
+        return self.transfer, power.copy()
+
+
+def _with_ends_at_the_top(tile, r_top):
+    """The tile with a row of open cells that carries the segments to the top."""
+    n = tile.g.shape[1]
+    return Tile(
+        np.vstack([np.zeros(n), tile.g]),
+        np.vstack([np.ones(n), tile.r_word]),
+        np.vstack([r_top, tile.r_bit]),
+    )
+
+
+def _with_ends_at_the_right(tile, r_right):
+    """The tile with a column of open cells that carries the segments (m,) ohm to the right."""
+    m = len(tile.g)
+    return Tile(
+        np.column_stack([tile.g, np.zeros(m)]),
+        np.column_stack([tile.r_word, r_right]),
+        np.column_stack([tile.r_bit, np.ones(m)]),
+    )
 
 
 def transfer_matrix(g, r_word, r_bit, r_right=None, r_top=None):
@@ -265,7 +330,7 @@ def transfer_matrix(g, r_word, r_bit, r_right=None, r_top=None):
     r_right : (m,) ohm, from the last word-line nodes to drivers at the right, of the same voltage;
         None: all are open
     r_top : (n,) ohm, from the first bit-line nodes to sense amplifiers at the top; None: all are
-        open np.inf at an end of a line leaves it unconnected.
+        open.  np.inf at an end of a line leaves it unconnected.
 
     Returns
     -------
@@ -273,26 +338,15 @@ def transfer_matrix(g, r_word, r_bit, r_right=None, r_top=None):
     power : (m, m) S, current into the word lines per word-line volt: v @ power @ v watts are drawn
         from the drivers
     """
-    right, top, dtype = (
-        r_right is not None,
-        r_top is not None,
-        np.float32 if g.dtype == np.float32 else np.float64,
-    )
     m, n = g.shape
-    if top:  # a row and a column without cells carry the further segments
-        g, r_word, r_bit = (
-            np.vstack([np.zeros(n), g]),
-            np.vstack([np.ones(n), r_word]),
-            np.vstack([r_top, r_bit]),
-        )
-    if right:
-        none, one = np.zeros(len(g)), np.ones(len(g))
-        end = np.append(one[: int(top)], r_right)
-        g, r_word, r_bit = (
-            np.column_stack([g, none]),
-            np.column_stack([r_word, end]),
-            np.column_stack([r_bit, one]),
-        )
-    arrays = [np.ascontiguousarray(array, dtype) for array in (g, r_word, r_bit)]
-    transfer, power = _Tile(*arrays, right, top).solve()
+    dtype = np.float32 if g.dtype == np.float32 else np.float64
+    tile = Tile(g, r_word, r_bit)
+    if r_top is not None:
+        tile = _with_ends_at_the_top(tile, r_top)
+    if r_right is not None:
+        added = np.ones(len(tile.g) - m)  # of the row of `_with_ends_at_the_top`
+        tile = _with_ends_at_the_right(tile, np.append(added, r_right))
+    tile = Tile(*(np.ascontiguousarray(array, dtype) for array in tile))
+    joined = _Joined(tile, right=r_right is not None, top=r_top is not None)
+    transfer, power = joined.solve()
     return transfer[-m:, :n].T, power[-m:, -m:]

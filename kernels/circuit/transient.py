@@ -5,51 +5,72 @@ nodes still lack of their final voltages, x, obeys C dx/dt = -G x with all termi
 small output is the difference of large ones.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from xbarsim.kernels.circuit import direct
-from xbarsim.kernels.circuit.nodal import factor, node_voltages
+from xbarsim.kernels.circuit.nodal import Terminals, factor, node_voltages
 
 GAMMA = 1 - 0.5**0.5  # of the two-stage, second-order, L-stable DIRK method (Alexander, 1977)
+LEAST_GROWTH = 0.2  # of the next step over this one
+MOST_GROWTH = 4.0
+SAFETY = 0.9
 
 
-def _charge(w, u, c_word, c_bit, c_cell):
+class Circuit(NamedTuple):
+    """An ohmic crossbar with capacitances."""
+
+    g: np.ndarray  # (m, n) S
+    r_word: np.ndarray  # (m, n + 1) ohm
+    r_bit: np.ndarray  # (m + 1, n) ohm
+    c_word: np.ndarray  # (m, n) F of the word-line nodes to ground
+    c_bit: np.ndarray  # (m, n) F of the bit-line nodes to ground
+    c_cell: np.ndarray  # (m, n) F across the cells
+
+
+def _charge(circuit, w, u):
     """C x at the word-line and the bit-line nodes, as (1, m, n) each."""
-    across = c_cell * (w - u)
-    return (c_word * w + across)[None], (c_bit * u - across)[None]
+    across = circuit.c_cell * (w - u)
+    return (circuit.c_word * w + across)[None], (circuit.c_bit * u - across)[None]
 
 
 def _grounded(g):
     """Terminals of both ends of all lines at 0 V."""
     m, n = g.shape
-    return np.zeros((1, m)), np.zeros((1, m)), np.zeros((1, n)), np.zeros((1, n))
+    return Terminals(np.zeros((1, m)), np.zeros((1, m)), np.zeros((1, n)), np.zeros((1, n)))
 
 
-def power(g, r_word, r_bit, w, u):
+def power(circuit, w, u):
     """x G x in W: what node voltages x = (w, u), (m, n) V each, dissipate with all terminals at 0
     V.
     """
-    total = (g * (w - u) ** 2).sum()
-    for r, drop in (
-        (r_word, np.diff(w, axis=1, prepend=0.0, append=0.0)),
-        (r_bit, np.diff(u, axis=0, prepend=0.0, append=0.0)),
-    ):
-        total += np.divide(drop**2, r, out=np.zeros_like(drop), where=r > 0).sum()
+    total = (circuit.g * (w - u) ** 2).sum()
+    drops_word = np.diff(w, axis=1, prepend=0.0, append=0.0)
+    drops_bit = np.diff(u, axis=0, prepend=0.0, append=0.0)
+    total += _in_segments(circuit.r_word, drops_word)
+    total += _in_segments(circuit.r_bit, drops_bit)
     return total
 
 
-def first_moments(g, r_word, r_bit, capacitance, missing):
+def _in_segments(r, drop):
+    """W in segments of r ohm with `drop` V across them."""
+    return np.divide(drop**2, r, out=np.zeros_like(drop), where=r > 0).sum()
+
+
+def first_moments(circuit, missing):
     """(w, u) in V s: the integral over time of what each node still lacks of its final voltage,
     G^-1 C x(0).
 
-    capacitance : (c_word, c_bit, c_cell), each (m, n) F;  missing : (w, u), each (m, n) V at time 0
+    missing : (w, u), each (m, n) V at time 0
     """
-    charge = _charge(*missing, *capacitance)
-    state = node_voltages(factor(g, r_word, r_bit), *_grounded(g), *charge).single()
+    charge = _charge(circuit, *missing)
+    network = factor(circuit.g, circuit.r_word, circuit.r_bit)
+    state = node_voltages(network, _grounded(circuit.g), charge).single()
     return state.w, state.u
 
 
-def steps(g, r_word, r_bit, capacitance, missing, too_large, first_step):
+def steps(circuit, missing, too_large, first_step):
     """Yields (time, x, dx/dt) after every accepted step from x = `missing` at time 0; x as (w, u),
     (m, n) V each.
 
@@ -62,29 +83,57 @@ def steps(g, r_word, r_bit, capacitance, missing, too_large, first_step):
     of the embedded first-order solution: the accepted one is better.
     """
     x = missing
-    time, h = 0.0, first_step
-    c_word, c_bit, c_cell = capacitance
-    grounded, unloaded = _grounded(g), np.zeros(g.shape)
-    wiring = direct.Wiring(g, r_word, r_bit, unloaded, unloaded)
+    time = 0.0
+    h = first_step
     while True:
         rate = 1 / (GAMMA * h)
-        network = factor(g + c_cell * rate, r_word, r_bit, c_word * rate, c_bit * rate)
-
-        def change(base, network=network):
-            w, u = ((part[None], np.zeros((1, *g.shape))) for part in base)
-            flow = direct.currents(wiring, grounded, None, w, u)
-            state = node_voltages(network, *grounded, flow.word_excess, flow.bit_excess).single()
-            return state.w, state.u
-
-        first = change(x)
-        base = tuple(
-            part + (1 - GAMMA) * h * rate * moved for part, moved in zip(x, first, strict=True)
-        )
-        second = change(base)
-        y = tuple(part + moved for part, moved in zip(base, second, strict=True))
-        error = tuple(b - a for a, b in zip(first, second, strict=True))
-        ratio = too_large(error, y)
+        network = _at_rate(circuit, rate)
+        first = _change(circuit, network, x)
+        base = _moved(x, (1 - GAMMA) * h * rate, first)
+        second = _change(circuit, network, base)
+        following = tuple(part + moved for part, moved in zip(base, second, strict=True))
+        error = tuple(after - before for before, after in zip(first, second, strict=True))
+        ratio = too_large(error, following)
         if ratio <= 1:
-            time, x = time + h, y
+            time = time + h
+            x = following
             yield time, x, tuple(rate * moved for moved in second)
-        h *= min(4.0, max(0.2, 0.9 / ratio**0.5 if ratio > 0 else 4.0))
+        h *= _growth(ratio)
+
+
+def _at_rate(circuit, rate):
+    """`nodal.Network` of G + rate C."""
+    return factor(
+        circuit.g + circuit.c_cell * rate,
+        circuit.r_word,
+        circuit.r_bit,
+        circuit.c_word * rate,
+        circuit.c_bit * rate,
+    )
+
+
+def _change(circuit, network, base):
+    """The change (w, u) of a stage from `base`, for the network at its rate."""
+    shape = circuit.g.shape
+    grounded = _grounded(circuit.g)
+    unloaded = np.zeros(shape)
+    wiring = direct.Wiring(circuit.g, circuit.r_word, circuit.r_bit, unloaded, unloaded)
+    nothing = np.zeros((1, *shape))
+    w, u = base
+    flow = direct.currents(wiring, grounded, None, (w[None], nothing), (u[None], nothing))
+    excess = (flow.word_excess, flow.bit_excess)
+    state = node_voltages(network, grounded, excess).single()
+    return state.w, state.u
+
+
+def _moved(x, factor_of_change, change):
+    """x + factor change, of both parts."""
+    pairs = zip(x, change, strict=True)
+    return tuple(part + factor_of_change * moved for part, moved in pairs)
+
+
+def _growth(ratio):
+    """The next step over this one, for an error that is `ratio` times the allowed one."""
+    if not ratio > 0:
+        return MOST_GROWTH
+    return min(MOST_GROWTH, max(LEAST_GROWTH, SAFETY / ratio**0.5))

@@ -55,17 +55,17 @@ def follow(
     predicted = np.zeros(n)
     for k in range(n):
         if way[k] == 0:
-            smooth[k], smooth_variance[k] = reads[k], read_variance
-            innovation[k], variance[k] = 0.0, 1.0
+            smooth[k] = reads[k]
+            smooth_variance[k] = read_variance
+            innovation[k] = 0.0
+            variance[k] = 1.0
             continue
-        x, p = smooth[k - 1], smooth_variance[k - 1]
+        x = smooth[k - 1]
+        p = smooth_variance[k - 1]
         change = _change(x, way[k], low, high, step, nonlinearity, falling)
         nearby = 1e-6 * (high - low)
-        slope[k] = (
-            1
-            + (_change(x + nearby, way[k], low, high, step, nonlinearity, falling) - change)
-            / nearby
-        )
+        change_nearby = _change(x + nearby, way[k], low, high, step, nonlinearity, falling)
+        slope[k] = 1 + (change_nearby - change) / nearby
         predicted[k] = x + change
         predicted_variance[k] = slope[k] ** 2 * p + step_share * (change / unit) ** 2
         variance[k] = predicted_variance[k] + read_variance

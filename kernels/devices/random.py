@@ -17,28 +17,28 @@ _MIX_B = np.uint64(0x94D049BB133111EB)
 _UNIT = np.float32(2.0**-32)
 # Cephes' single-precision polynomials (S. L. Moshier), highest order first: (log(1 + x) - x + x²/2)
 # / x³ for 1 + x in [1/√2, √2); in x² for |x| <= π/4: (sin x - x) / x³ and (cos x - 1 + x²/2) / x⁴.
-_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = map(
-    np.float32,
-    (
-        7.0376836292e-2,
-        -1.1514610310e-1,
-        1.1676998740e-1,
-        -1.2420140846e-1,
-        1.4249322787e-1,
-        -1.6668057665e-1,
-        2.0000714765e-1,
-        -2.4999993993e-1,
-        3.3333331174e-1,
-    ),
-)
-_S0, _S1, _S2 = map(np.float32, (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1))
-_C0, _C1, _C2 = map(np.float32, (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2))
-_LN_2, _HALF, _ONE = np.float32(math.log(2)), np.float32(0.5), np.float32(1)
-_SQRT_HALF, _MANTISSA = np.int32(0x3F3504F3), np.int32(0x007FFFFF)  # bits of 1/√2 as float32
-_EIGHTH, _QUARTER = (
-    np.uint32(1 << 29),
-    np.float32(math.pi / 2 * 2.0**-30),
-)  # of a turn in 2^32; radian per unit
+_L0 = np.float32(7.0376836292e-2)
+_L1 = np.float32(-1.1514610310e-1)
+_L2 = np.float32(1.1676998740e-1)
+_L3 = np.float32(-1.2420140846e-1)
+_L4 = np.float32(1.4249322787e-1)
+_L5 = np.float32(-1.6668057665e-1)
+_L6 = np.float32(2.0000714765e-1)
+_L7 = np.float32(-2.4999993993e-1)
+_L8 = np.float32(3.3333331174e-1)
+_S0 = np.float32(-1.9515295891e-4)
+_S1 = np.float32(8.3321608736e-3)
+_S2 = np.float32(-1.6666654611e-1)
+_C0 = np.float32(2.443315711809948e-5)
+_C1 = np.float32(-1.388731625493765e-3)
+_C2 = np.float32(4.166664568298827e-2)
+_LN_2 = np.float32(math.log(2))
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+_SQRT_HALF = np.int32(0x3F3504F3)  # bits of 1/√2 as float32
+_MANTISSA = np.int32(0x007FFFFF)
+_EIGHTH = np.uint32(1 << 29)  # of a turn in 2^32
+_QUARTER = np.float32(math.pi / 2 * 2.0**-30)  # radian per unit
 
 
 @jit(inline="always")
@@ -67,9 +67,14 @@ def normal_pair(key, index):
     exponent = np.float32(offset >> np.int32(23))
     x = np.int32((offset & _MANTISSA) + _SQRT_HALF).view(np.float32) - _ONE
     square = x * x
-    series = (
-        ((((((_L0 * x + _L1) * x + _L2) * x + _L3) * x + _L4) * x + _L5) * x + _L6) * x + _L7
-    ) * x + _L8
+    series = _L0 * x + _L1
+    series = series * x + _L2
+    series = series * x + _L3
+    series = series * x + _L4
+    series = series * x + _L5
+    series = series * x + _L6
+    series = series * x + _L7
+    series = series * x + _L8
     radius = np.sqrt(np.float32(-2) * (x - _HALF * square + square * x * series + exponent * _LN_2))
 
     turned = np.uint32(np.uint32(bits & np.uint64(0xFFFFFFFF)) + _EIGHTH)
@@ -93,7 +98,9 @@ def add_normal(current, variance, key, first=0):
     """
     n = current.shape[1]
     for b in range(current.shape[0]):
-        values, squares, own = current[b], variance[b], key[b]
+        values = current[b]
+        squares = variance[b]
+        own = key[b]
         for pair in range(n // 2):
             j = 2 * pair
             even, odd = normal_pair(own, np.uint64(first + j))

@@ -20,9 +20,11 @@ def filtered(x, m, d, s, p, q, high):
     total = -x.size * math.log(s * math.sqrt(2 * math.pi))
     ahead = q / (p + q)
     for k in range(x.size):
-        log_high, log_low = -0.5 * ((x[k] - m - d) / s) ** 2, -0.5 * ((x[k] - m) / s) ** 2
+        log_high = -0.5 * ((x[k] - m - d) / s) ** 2
+        log_low = -0.5 * ((x[k] - m) / s) ** 2
         largest = max(log_high, log_low)
-        a, b = ahead * math.exp(log_high - largest), (1 - ahead) * math.exp(log_low - largest)
+        a = ahead * math.exp(log_high - largest)
+        b = (1 - ahead) * math.exp(log_low - largest)
         total += largest + math.log(a + b)
         high[k] = a / (a + b)
         ahead = high[k] * (1 - p) + (1 - high[k]) * q
@@ -36,9 +38,12 @@ def smooth(p, q, high):
     Returns the expected numbers of steps high -> low, low -> high, and of samples before a step
     that are high.
     """
-    falls, rises, from_high = 0.0, 0.0, 0.0
+    falls = 0.0
+    rises = 0.0
+    from_high = 0.0
     for k in range(high.size - 2, -1, -1):
-        past, later = high[k], high[k + 1]
+        past = high[k]
+        later = high[k + 1]
         ahead = past * (1 - p) + (1 - past) * q
         to_high = later / ahead if ahead > 0 else 0.0
         to_low = (1 - later) / (1 - ahead) if ahead < 1 else 0.0
@@ -59,34 +64,42 @@ def expectation_maximisation(x, start, m, d, s, p, q, high, tolerance, limit):
     high : (n,), becomes P(high | all samples)
     Returns log-likelihood, d, s, p, q, steps between states (expected), iterations.
     """
-    before, traces = -np.inf, m.size
+    before = -np.inf
+    traces = m.size
     for iteration in range(limit):
-        total, falls, rises, from_high, steps = 0.0, 0.0, 0.0, 0.0, 0
+        total = 0.0
+        falls = 0.0
+        rises = 0.0
+        from_high = 0.0
+        steps = 0
         for t in range(traces):
             piece = high[start[t] : start[t + 1]]
             total += filtered(x[start[t] : start[t + 1]], m[t], d, s, p, q, piece)
-            a, b, c = smooth(p, q, piece)
-            falls, rises, from_high, steps = (
-                falls + a,
-                rises + b,
-                from_high + c,
-                steps + piece.size - 1,
-            )
+            own_falls, own_rises, own_from_high = smooth(p, q, piece)
+            falls += own_falls
+            rises += own_rises
+            from_high += own_from_high
+            steps += piece.size - 1
         if total - before < tolerance or iteration == limit - 1:
             return total, d, s, p, q, falls + rises, iteration
         before = total
         # Regression of x on the expected states with one offset per trace.
-        top, bottom = 0.0, 0.0
+        top = 0.0
+        bottom = 0.0
         for t in range(traces):
-            h, y = high[start[t] : start[t + 1]], x[start[t] : start[t + 1]]
-            mean_h, mean_y = h.mean(), y.mean()
+            h = high[start[t] : start[t + 1]]
+            y = x[start[t] : start[t + 1]]
+            mean_h = h.mean()
+            mean_y = y.mean()
             for k in range(y.size):
                 top += h[k] * (y[k] - mean_y)
             bottom += y.size * mean_h * (1 - mean_h)
-        d = top / bottom if bottom > 0 else d
+        if bottom > 0:
+            d = top / bottom
         square = 0.0
         for t in range(traces):
-            h, y = high[start[t] : start[t + 1]], x[start[t] : start[t + 1]]
+            h = high[start[t] : start[t + 1]]
+            y = x[start[t] : start[t + 1]]
             m[t] = y.mean() - d * h.mean()
             for k in range(y.size):
                 square += h[k] * (y[k] - m[t] - d) ** 2 + (1 - h[k]) * (y[k] - m[t]) ** 2
@@ -94,5 +107,7 @@ def expectation_maximisation(x, start, m, d, s, p, q, high, tolerance, limit):
         p = min(max(falls / max(from_high, 1e-300), 1e-9), 1 - 1e-9)
         q = min(max(rises / max(steps - from_high, 1e-300), 1e-9), 1 - 1e-9)
         if p + q > 0.99:  # samples of a process in continuous time never alternate on purpose
-            p, q = 0.99 * p / (p + q), 0.99 * q / (p + q)
+            rate = p + q
+            p = 0.99 * p / rate
+            q = 0.99 * q / rate
     return before, d, s, p, q, 0.0, limit

@@ -13,7 +13,9 @@ import numpy as np
 from xbarsim.kernels._jit import jit
 from xbarsim.kernels.devices.random import mix, normal_pair
 
-FREE, ON, OFF = range(3)
+FREE = 0
+ON = 1
+OFF = 2
 
 
 @jit(inline="always")
@@ -71,7 +73,10 @@ def write_verify(
     for t in range(tiles):
         for i in range(m):
             for j in range(n):
-                x, total, k, done = start, 0.0, 0, False
+                x = start
+                total = 0.0
+                k = 0
+                done = False
                 while True:
                     index = np.uint64((i * n + j) * (pulses + 1) + k)
                     read_deviate, step_deviate = normal_pair(key[t], index)
@@ -89,7 +94,9 @@ def write_verify(
                     x = min(max(x, bottom), top)
                     k += 1
                 failed += not done
-                g[t, i, j], count[t, i, j], sum_g[t, i, j] = x, k, total
+                g[t, i, j] = x
+                count[t, i, j] = k
+                sum_g[t, i, j] = total
     return failed
 
 
@@ -140,7 +147,8 @@ def telegraph_reads(dwell_high, dwell_low, interval, read_time, key, cell, state
         if k > 0:
             high = uniform(own, drawn) < p_high * (1 - memory) + (memory if high else 0.0)
             drawn += np.uint64(1)
-        left, up = read_time, 0.0
+        left = read_time
+        up = 0.0
         while left > 0:
             stay = -math.log(uniform(own, drawn)) * (dwell_high if high else dwell_low)
             drawn += np.uint64(1)

@@ -13,10 +13,9 @@ from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.workers import worker_threads
 from xbarsim.config.study import load_study, validate
 from xbarsim.devices.presets import load_device
-from xbarsim.hardware import products
-from xbarsim.hardware.build import program_arrays
-from xbarsim.models import bert_checkpoint, checkpoint, int8
-from xbarsim.studies.calibration import calibration_inputs
+from xbarsim.hardware.build import Design, build_chip
+from xbarsim.models import bert_checkpoint, checkpoint
+from xbarsim.studies.calibration import held_out
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.prepare import tokenize
 
@@ -244,18 +243,16 @@ def test_every_matrix_has_the_bits_of_a_run(tmp_path):
     )
     tokens = tokenize(checkpoint.load_tokenizer(place / "model"), SENTENCES, 32)
     with worker_threads(1) as pool:
-        inputs, _ = calibration_inputs(model, Examples(tokens), 4, pool)
-        ranges = int8.input_ranges(model, tokens, threads=1)
-        arrays = program_arrays(
-            model, study, load_device("pcm"), inputs, ranges, products.Pool(study.seed), pool
-        )
+        seen = held_out(model, Examples(tokens), 4, pool, threads=1)
+        design = Design.of(model, study, load_device("pcm"), seen)
+        arrays = build_chip(design, study.seed, pool).matrices
         for index, step in enumerate(model.graph.matrices):
             name = step.name
-            x = inputs[name][:40]
+            x = seen.inputs[name][:40]
             rows = np.column_stack([np.arange(40), np.zeros(40, int)])
             expected = arrays[name].multiply(x, rows, study.seed)
             weight = model.matrix(name)[0]
-            own = AnalogMatrix(weight, study, samples=inputs[name], name=name, index=index)
+            own = AnalogMatrix(weight, study, samples=seen.inputs[name], name=name, index=index)
             found = own.multiply(x)
             np.testing.assert_array_equal(found.output, expected.output)
             np.testing.assert_array_equal(found.energy, expected.array_energy)

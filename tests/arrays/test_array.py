@@ -1,7 +1,5 @@
 """Arrays: exact where everything is ideal, wires against dense nodal analysis, converters and noise as stated."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from array_cases import IDEAL, WIRES, build, names, program, study
@@ -11,9 +9,8 @@ from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.devices.presets import load_device
 from xbarsim.devices.streams import Streams
-from xbarsim.hardware.description import layer_attributes
-from xbarsim.report import summary
-from xbarsim.report import text as report
+from xbarsim.hardware.matrices import InSituMatrix
+from xbarsim.models.graph import Kind, Role, Step
 
 ENCODINGS = [
     {},
@@ -565,7 +562,10 @@ def test_what_a_matrix_tells_the_trace():
         mapping={"word_lines": 16, "bit_lines": 12, "clip": "quantile", "clip_quantile": 0.9},
     )
     weight, x, array = build(chosen)
-    attributes, data = layer_attributes(array)
+    step = Step("layer.0.query", Kind.MATRIX, Role.QUERY, 0, 37, 21, 1, 0, ())
+    matrix = InSituMatrix(step, chosen, array)
+    attributes = matrix.description().attributes()
+    data = matrix.tile_data()
     limit = np.quantile(abs(weight.astype(float)), 0.9, axis=1)
     clipped = (abs(weight) > limit[:, None]).sum()
     assert attributes["clipped_weights"] == clipped == 21 * 4
@@ -588,7 +588,12 @@ def test_what_a_matrix_tells_the_trace():
         (target(part, Streams(chosen.seed, 0, 4 * block)).conductance == 0).sum()
         for block, part in enumerate(tiles)
     )
-    assert attributes["bounded_cells"] == at_zero == layer_attributes(dry)[0]["bounded_cells"] > 100
+    assert (
+        attributes["bounded_cells"]
+        == at_zero
+        == InSituMatrix(step, chosen, dry).description().bounded_cells
+        > 100
+    )
     assert attributes["bounded_cells"] != attributes["clipped_weights"]
     assert attributes["tiles"] == 12 and attributes["cells"] == 12 * 16 * 12
     assert attributes["stuck_on"] == attributes["stuck_off"] == attributes["unverified_cells"] == 0
@@ -597,52 +602,3 @@ def test_what_a_matrix_tells_the_trace():
     expected = [transfer.sum() / one.sum() for transfer, one in zip(solved, g, strict=True)]
     np.testing.assert_allclose(data["attenuation_mean"][:4], expected, rtol=1e-6)
     assert (data["attenuation_std"] < 0.1).all() and (data["attenuation_mean"] > 0.8).all()
-
-
-def test_shares_of_saturations_are_of_inputs_and_conversions():
-    """A hand-made matrix of 8 inputs: 6 of 3 x 8 inputs and 5 of 40 conversions at the end of their range."""
-    tokens = np.array([1, 2])
-    events = {
-        "adc_conversions": np.array([10, 30]),
-        "adc_saturations": np.array([2, 3]),
-        "dac_saturations": np.array([4, 2]),
-    }
-    kinds = [
-        f"{kind}_{name}"
-        for kind in ("local", "accumulated")
-        for name in ("relative_rms", "signal_rms", "error_rms")
-    ]
-    errors = {name: np.ones(2) for name in kinds}
-    wires = {"attenuation_mean": np.array([0.9, 0.7]), "attenuation_std": np.array([0.01, 0.03])}
-    attributes = {
-        "clipped_weights": 11,
-        "stuck_on": 1,
-        "stuck_off": 2,
-        "bounded_cells": 13,
-        "tiles": 2,
-        "cells": 64,
-        "inputs": 8,
-        "outputs": 4,
-        "write_pulses": 17,
-        "write_energy": 3e-9,
-    }
-    data = events | errors | wires | {"array_energy": np.array([1e-12, 2e-12])}
-    found = summary._layer(
-        "layer.0.query", SimpleNamespace(data=data, attributes=attributes), tokens
-    )
-    assert found.dac_saturated == 6 / 24 and found.adc_saturated == 5 / 40
-    assert (
-        found.attenuation == pytest.approx(0.8)
-        and found.clipped_weights == 11
-        and found.bounded_cells == 13
-    )
-    assert found.stuck_cells == 3 and found.write_pulses == 17
-    text = "\n".join(
-        report._hardware(
-            SimpleNamespace(
-                layers=[found], energy={"ADC": 1e-9}, assumed=(), events={"reads": 3}, products=[]
-            )
-        )
-    )
-    assert "clipped weights 11, stuck cells 3, cells held at a physical bound 13" in text
-    assert "at most 12.50 % in a matrix, inputs 25.00 %; strongest mean IR drop 20.00 %" in text

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from xbarsim.base.errors import ConfigError, OutputError
 from xbarsim.base.files import refuse_overwriting, replacing
 from xbarsim.cli.app import app
-from xbarsim.report import summary as aggregate
 from xbarsim.report.plots import runs
-from xbarsim.studies import run as runner
-from xbarsim.studies.trace import read_trace
+from xbarsim.report.summary import summarise
+from xbarsim.studies import run
+from xbarsim.studies.trace_reader import read_trace
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def place(tmp_path_factory):
     """A trace of two cases in runs/tiny.h5."""
     place = make_tiny_place(tmp_path_factory.mktemp("place"))
     cases = [{"name": "a", "adc": {"bits": 6}}, {"name": "b"}]
-    runner.run_study(tiny_study(place, case=cases), place / "runs", threads=1)
+    run.run_study(tiny_study(place, case=cases), place / "runs", threads=1)
     return place
 
 
@@ -118,11 +118,11 @@ def test_a_report_beside_a_trace_of_the_same_name_is_refused(place, tmp_path):
     trace.write_bytes((place / "runs" / "tiny.h5").read_bytes())
     result = CliRunner().invoke(app, ["report", str(trace), "--out", str(tmp_path)])
     assert isinstance(result.exception, ConfigError)
-    assert read_trace(trace).attributes["complete"]
+    assert read_trace(trace).run.complete
 
 
 def test_a_picture_without_a_suffix_says_what_it_wrote(place, tmp_path):
-    summary = aggregate.summarise(read_trace(place / "runs" / "tiny.h5"))
+    summary = summarise(read_trace(place / "runs" / "tiny.h5"))
     written = runs.layer_snr(summary, tmp_path / "picture")
     assert written == tmp_path / "picture.png" and written.read_bytes()[:4] == b"\x89PNG"
     assert runs.layer_snr(summary, tmp_path / "p.pdf").read_bytes()[:4] == b"%PDF"

@@ -12,9 +12,8 @@ from tiny import make_tiny_place, tiny_study
 
 from xbarsim.base.interrupts import Interrupts
 from xbarsim.base.progress import silent
-from xbarsim.studies import run as runner
-from xbarsim.studies import trace_writer
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies import run, trace_writer
+from xbarsim.studies.trace_reader import read_trace
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def interrupted(place, out, progress):
     """(KeyboardInterrupt of a run, lines that it said)."""
     said = []
     with pytest.raises(KeyboardInterrupt) as caught:
-        runner.run_study(tiny_study(place), out, threads=2, progress=progress, say=said.append)
+        run.run_study(tiny_study(place), out, threads=2, progress=progress, say=said.append)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     return caught.value, said
 
@@ -51,10 +50,7 @@ def test_every_batch_before_it_is_kept(place, tmp_path, number):
         "interrupted: the run ends after the batch under way; once more ends it at once"
     ]
     trace = read_trace(tmp_path / "tiny.h5")
-    assert (
-        trace.cases["chip"].chips[0].done.sum() == sum(seen) == 12
-        and not trace.attributes["complete"]
-    )
+    assert trace.cases["chip"].chips[0].done.sum() == sum(seen) == 12 and not trace.run.complete
     assert error.__notes__ == [
         f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8, 12 of chip/0"
     ]
@@ -67,7 +63,7 @@ def test_one_after_the_last_batch_leaves_a_complete_trace(place, tmp_path, monke
 
     monkeypatch.setattr(trace_writer, "join_parts", join)
     error, _ = interrupted(place, tmp_path, silent)
-    assert read_trace(tmp_path / "tiny.h5").attributes["complete"]
+    assert read_trace(tmp_path / "tiny.h5").run.complete
     assert error.__notes__ == [
         f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8, chip/0"
     ]
@@ -113,12 +109,12 @@ def test_the_command_says_where_the_trace_is(place, tmp_path):
     tiny_study(place)
     code = (
         "import os, signal, sys\n"
-        "from xbarsim.studies import run\n"
-        "real = run.run_batch\n"
+        "from xbarsim.studies import paths\n"
+        "real = paths.run_batch\n"
         "def interrupt(*arguments):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    return real(*arguments)\n"
-        "run.run_batch = interrupt\n"
+        "paths.run_batch = interrupt\n"
         "from xbarsim.cli.app import main\n"
         "sys.argv = ['xbarsim', *sys.argv[1:]]\n"
         "main()\n"

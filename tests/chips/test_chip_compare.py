@@ -126,11 +126,18 @@ def test_files_of_compare_carry_their_units(checkpoint, tmp_path):
         "utilisation (1)",
         "replication",
         "programming_energy (J)",
+        "phase",
+        "tokens_per_second (1/s)",
+        "first_token (s)",
+        "cache (byte)",
+        "cache_place",
     ]
     assert row[:4] == ["multibit", str(checkpoint), "6", "3"]
     assert [float(cell) for cell in row[4:14]] == approx(expected)
-    assert [float(cell) for cell in row[14:]] == approx([1, hand.used, 2, hand.programming])
-    assert second[14:] == ["1", "", "1", ""]
+    assert [float(cell) for cell in row[14:18]] == approx([1, hand.used, 2, hand.programming])
+    assert second[14:18] == ["1", "", "1", ""]
+    assert row[18] == "pass" and row[20:] == ["", "", ""]
+    assert float(row[19]) == approx(3 * TOKENS / result.latency)
     content = json.loads(as_json.read_text())[0]
     assert [content[name] for name in UNITS] == approx(expected)
     assert content["units"] == UNITS | dict.fromkeys(JOULES, "J") | {
@@ -138,6 +145,9 @@ def test_files_of_compare_carry_their_units(checkpoint, tmp_path):
         "area_by_role": "m²",
         "events": "actions",
         "utilisation": "1",
+        "tokens_per_second": "1/s",
+        "first_token": "s",
+        "cache_bytes": "byte",
     }
     assert content["programming_energy"] == approx(hand.programming)
     assert content["events"]["adc"] == approx(hand.events["adc"])
@@ -165,7 +175,17 @@ def test_files_of_compare_carry_their_units(checkpoint, tmp_path):
     }
     assert {key: content[key] for key in plain} == plain
     header, *rows = csv.reader(parts.open())
-    assert header == ["chip", "component", "stage", "events (actions)", "energy (J)"]
+    assert header == [
+        "chip",
+        "component",
+        "stage",
+        "events (actions)",
+        "energy (J)",
+        "model",
+        "phase",
+        "sequence (tokens)",
+        "batch (sequences)",
+    ]
     adc = [row for row in rows if row[:2] == ["multibit", "adc"]]
     assert len(adc) == 12 and math.fsum(float(row[3]) for row in adc) == approx(hand.events["adc"])
     assert all(

@@ -14,19 +14,18 @@ from tiny import WORDS, make_tiny_bert
 from xbarsim.base.workers import worker_threads
 from xbarsim.config.study import load_study
 from xbarsim.devices.presets import load_device
-from xbarsim.hardware import products
-from xbarsim.hardware.build import chip_seed, program_arrays
-from xbarsim.models import int8
+from xbarsim.hardware.build import Design, build_chip, chip_seed
 from xbarsim.models.batches import pad
 from xbarsim.models.bert_checkpoint import load_bert
 from xbarsim.models.checkpoint import load_tokenizer
 from xbarsim.models.graph import Kind, Role
-from xbarsim.report import summary as aggregate
-from xbarsim.studies import run as runner
-from xbarsim.studies.calibration import calibration_inputs
+from xbarsim.report.summary import summarise
+from xbarsim.studies import run
+from xbarsim.studies.calibration import held_out
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.prepare import tokenize
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_layout import arrays_of
+from xbarsim.studies.trace_reader import read_trace
 
 CHIPS = 10
 # Clipping (5 rows on a 2-bit ADC), telegraph noise of 40 %, spread and stuck cells at once.
@@ -95,18 +94,13 @@ def errors(place, sentences):
     token_ids, mask = pad(examples.tokens)
     found, reference = {}, {}
     with worker_threads(1) as pool:
-        inputs, ranges = calibration_inputs(model, examples, len(sentences), pool)
-        input_ranges = int8.input_ranges(model, examples.tokens, threads=1)
+        seen = held_out(model, examples, len(sentences), pool, threads=1)
         for mode in MODES:
             tables = NOISY | {"computation": NOISY["computation"] | {"mode": mode}}
             study = study_of(place, sentences, [0, 1] * 15, **tables)
+            design = Design.of(model, study, device, seen)
             for number in range(CHIPS):
-                chip = study.model_copy(update={"seed": chip_seed(5, number)})
-                counting = products.Pool(chip.seed)
-                arrays = program_arrays(model, chip, device, inputs, input_ranges, counting, pool)
-                attention = products.attention_products(
-                    chip, model, ranges, chip.seed, counting, device
-                )
+                chip = build_chip(design, chip_seed(5, number), pool)
 
                 def keep(name, exact, output, mode=mode):
                     reference[name] = exact.ravel()
@@ -117,18 +111,16 @@ def errors(place, sentences):
                     reference,
                     *operands,
                     rows,
-                    arrays=arrays,
-                    attention=attention,
-                    seed=chip.seed,
+                    chip=chip,
                     keep=keep,
                 ):
                     if step.kind is Kind.MATRIX:
                         x, weight, _ = operands
-                        output = arrays[step.name].multiply(x, rows, seed).output
+                        output = chip.matrices[step.name].multiply(x, rows, chip.seed).output
                         keep(step.name, x @ weight.T, output)
                     elif step.kind is Kind.PRODUCT:
                         a, b = operands
-                        output, _ = attention[step.name].multiply(a, b, mask, 0)
+                        output, _ = chip.products[step.name].multiply(a, b, mask, 0)
                         real = mask[:, None, :, None]
                         if step.role is Role.ATTENTION_SCORES:
                             real = real & mask[:, None, None, :]
@@ -179,7 +171,7 @@ def test_traces_and_metrics_agree(place, sentences):
     is how often the chip decides as it does.
     """
     ideal = {"run": {"chips": 1}, "case": [{"name": "ideal", "effects": IDEAL}]}
-    path = runner.run_study(study_of(place, sentences, [0, 1] * 15, **ideal), place / "runs")
+    path = run.run_study(study_of(place, sentences, [0, 1] * 15, **ideal), place / "runs")
     float32 = read_trace(path).reference["float32"].output.argmax(axis=1)
     assert 5 < float32.sum() < 25
     loud = NOISY | {"effects": NOISY["effects"] | {"telegraph_multiplier": 18.0}}
@@ -187,14 +179,14 @@ def test_traces_and_metrics_agree(place, sentences):
         {"name": mode, **loud, "computation": NOISY["computation"] | {"mode": mode}}
         for mode in MODES
     ]
-    path = runner.run_study(
+    path = run.run_study(
         study_of(place, sentences, float32, run={"chips": CHIPS}, case=cases), place / "runs"
     )
-    trace, summary = read_trace(path), aggregate.summarise(read_trace(path))
+    trace, summary = read_trace(path), summarise(read_trace(path))
     for kind in ("layers", "products"):
         for name in getattr(trace.cases["direct"].chips[0], kind):
             data = [
-                [getattr(chip, kind)[name].data for chip in trace.cases[mode].chips]
+                [arrays_of(getattr(chip, kind)[name].rows) for chip in trace.cases[mode].chips]
                 for mode in MODES
             ]
             for key, finest in (
@@ -204,7 +196,7 @@ def test_traces_and_metrics_agree(place, sentences):
             ):
                 first, second = (np.array([one[key].mean() for one in chips]) for chips in data)
                 assert agrees(first, second, finest * first.mean()), (name, key, first, second)
-    direct, statistical = (np.array(case.chips) for case in summary.cases)
+    direct, statistical = (np.array(case.chips.values) for case in summary.cases)
     assert direct.mean() < 0.97  # the errors cost decisions
     assert agrees(direct, statistical, 0.05), (direct, statistical)
-    assert summary.cases[0].chips_low <= statistical.mean() <= summary.cases[0].chips_high
+    assert summary.cases[0].chips.low <= statistical.mean() <= summary.cases[0].chips.high

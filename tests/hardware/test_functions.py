@@ -13,6 +13,8 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.config.functions import Gelu, LayerNorm, Softmax
 from xbarsim.config.study import validate
 from xbarsim.hardware import functions
+from xbarsim.hardware.build import settings_of
+from xbarsim.hardware.function_units import GeluUnit, LayerNormUnit, SoftmaxUnit
 from xbarsim.models import operations
 from xbarsim.models.batches import pad
 from xbarsim.models.bert_checkpoint import load_bert
@@ -83,7 +85,7 @@ def test_softmax_error_is_bounded_by_its_widths(config):
     x = (4 * rng.standard_normal((60, 50))).astype(np.float32)
     mask = np.arange(50) < rng.integers(1, 51, 60)[:, None]
     full_scale = float(np.abs(x).max())
-    unit = functions.Softmax.design(config, full_scale, 50)
+    unit = SoftmaxUnit.design(config, full_scale, 50)
     p, saturations = unit(x, mask)
     highest = 2 ** (config.input_bits - 1) - 1
     assert full_scale <= unit.lsb * highest and (
@@ -132,7 +134,7 @@ def test_softmax_is_monotone_in_the_score():
         ),
         Softmax(unit="table", entries=8, output_bits=20, accumulator_bits=32, reciprocal_bits=22),
     ):
-        unit = functions.Softmax.design(config, 6.0, 1023)
+        unit = SoftmaxUnit.design(config, 6.0, 1023)
         x = (np.arange(-511, 512) * unit.lsb).astype(np.float32)[None]
         p, _ = unit(x, np.ones_like(x, bool))
         assert (np.diff(p[0]) >= 0).all()
@@ -143,7 +145,7 @@ def test_softmax_is_monotone_in_the_score():
 def test_equal_scores_share_one_however_many_positions_a_model_has(positions):
     """The accumulator is as wide as the positions need: probabilities are 1 / n, nothing saturates."""
     config = Softmax(unit="table", output_bits=20)
-    unit = functions.Softmax.design(config, 5.0, positions)
+    unit = SoftmaxUnit.design(config, 5.0, positions)
     p, saturations = unit(np.zeros((1, positions), np.float32), np.ones((1, positions), bool))
     assert p.sum(dtype=np.float64) == pytest.approx(
         1, abs=positions * 2.0**-20 + reciprocal_error(config)
@@ -163,7 +165,7 @@ def test_an_accumulator_too_narrow_for_the_longest_sentence_is_refused(tmp_path)
 
     def build(length):
         tables = {"functions": {"softmax": softmax}, "model": {"max_length": length}}
-        return functions.build(validate(tables, "test"), model, ranges)
+        return functions.build(settings_of(validate(tables, "test"), model.graph), model, ranges)
 
     assert build(32)["layer.0.attention_softmax"].accumulator_bits == 21
     with pytest.raises(
@@ -178,15 +180,13 @@ def test_an_accumulator_too_narrow_for_the_longest_sentence_is_refused(tmp_path)
 
 
 def test_softmax_counts_what_leaves_a_range():
-    unit = functions.Softmax.design(Softmax(unit="table"), 5.0, 8)
+    unit = SoftmaxUnit.design(Softmax(unit="table"), 5.0, 8)
     x = np.zeros((3, 8), np.float32)
     x[1, 2:4], x[2, 1], x[2, 7] = [50, -50], 50, np.nan
     mask = np.ones((3, 8), bool)
     mask[2, 7] = False  # what is masked is never looked at
     assert unit(x, mask)[1].tolist() == [0, 2, 1]
-    small = functions.Softmax.design(
-        Softmax(unit="table", entry_bits=16, accumulator_bits=16), 5.0, 4
-    )
+    small = SoftmaxUnit.design(Softmax(unit="table", entry_bits=16, accumulator_bits=16), 5.0, 4)
     p, saturations = small(
         np.zeros((2, 4), np.float32), np.array([[True] * 4, [True, False, False, False]])
     )
@@ -212,7 +212,7 @@ DERIVATIVES = {1: 1.13, 2: 0.80, 3: 0.97, 4: 2.0}
 )
 @pytest.mark.parametrize("config", GELU, ids=str)
 def test_gelu_of_every_code(config, activation, exact, full_scale):
-    unit = functions.Gelu.design(config, full_scale, activation)
+    unit = GeluUnit.design(config, full_scale, activation)
     step = max(1, unit.highest // 20000)
     codes = np.arange(-unit.highest, unit.highest + 1, step)
     y, saturations = unit((codes * unit.lsb).astype(np.float32)[None])
@@ -236,7 +236,7 @@ def test_gelu_of_every_code(config, activation, exact, full_scale):
 
 def test_gelu_table_is_monotone_on_both_sides_of_its_minimum():
     for activation in (operations.gelu, operations.gelu_tanh):
-        unit = functions.Gelu.design(Gelu(unit="table", entries=1024), 5.0, activation)
+        unit = GeluUnit.design(Gelu(unit="table", entries=1024), 5.0, activation)
         codes = np.arange(-unit.highest, unit.highest + 1)
         y = unit((codes * unit.lsb).astype(np.float32)[None])[0][0]
         right = codes * unit.lsb > -0.75
@@ -244,13 +244,13 @@ def test_gelu_table_is_monotone_on_both_sides_of_its_minimum():
 
 
 def test_gelu_counts_saturations_and_refuses_narrow_tables():
-    unit = functions.Gelu.design(Gelu(unit="table"), 4.0, operations.gelu)
+    unit = GeluUnit.design(Gelu(unit="table"), 4.0, operations.gelu)
     y, saturations = unit(np.array([[0, 4, -4], [4.1, -9, np.inf]], np.float32))
     assert saturations.tolist() == [0, 3] and y[1, 2] == y[0, 1]
-    relu = functions.Gelu.design(Gelu(unit="table"), 4.0, operations.relu)
+    relu = GeluUnit.design(Gelu(unit="table"), 4.0, operations.relu)
     assert relu(np.array([[-3, 0, 4]], np.float32))[0] == pytest.approx(np.array([[0, 0, 4]]))
     with pytest.raises(ConfigError, match="entry_bits = 4"):
-        functions.Gelu.design(Gelu(unit="table", input_bits=16, entry_bits=4), 4.0, operations.gelu)
+        GeluUnit.design(Gelu(unit="table", input_bits=16, entry_bits=4), 4.0, operations.gelu)
 
 
 NORM = [
@@ -284,7 +284,7 @@ def test_layer_norm_error_is_bounded_by_its_widths(config, width):
     deviation, variance = q - q.mean(axis=1, keepdims=True), q.var(axis=1, keepdims=True)
     z = deviation / np.sqrt(variance + epsilon)
     exact = z * weight + bias
-    unit = functions.LayerNorm.design(config, full_scale, float(np.abs(exact).max()))
+    unit = LayerNormUnit.design(config, full_scale, float(np.abs(exact).max()))
     y, saturations = unit(x, weight, bias, epsilon)
     integer = (
         width**2 / lsb**2 * (variance + epsilon)
@@ -304,7 +304,7 @@ def test_layer_norm_error_is_bounded_by_its_widths(config, width):
 
 
 def test_layer_norm_counts_saturations_and_survives_constant_rows():
-    unit = functions.LayerNorm.design(LayerNorm(unit="table"), 2.0, 1.9)
+    unit = LayerNormUnit.design(LayerNorm(unit="table"), 2.0, 1.9)
     one, zero = np.ones(64, np.float32), np.zeros(64, np.float32)
     x = np.full((3, 64), 1.0, np.float32)
     x[1, :3], x[2, 0] = 2.5, -2.0  # row 2: a normalised value of -7.9
@@ -317,8 +317,8 @@ def test_rows_do_not_depend_on_each_other():
     rng = np.random.default_rng(3)
     x = rng.standard_normal((30, 48)).astype(np.float32)
     mask = np.ones((30, 48), bool)
-    softmax = functions.Softmax.design(Softmax(unit="polynomial"), 3.0, 64)
-    gelu = functions.Gelu.design(Gelu(unit="polynomial"), 3.0, operations.gelu)
+    softmax = SoftmaxUnit.design(Softmax(unit="polynomial"), 3.0, 64)
+    gelu = GeluUnit.design(Gelu(unit="polynomial"), 3.0, operations.gelu)
     for together, alone in (
         (softmax(x, mask)[0], softmax(x[7:8], mask[7:8])[0]),
         (gelu(x)[0], gelu(x[7:8])[0]),
@@ -376,7 +376,12 @@ def test_a_wide_unit_reproduces_the_float_path_of_a_model(tmp_path, activation):
     assert sorted(ranges) == sorted(names)
     errors = []
     for tables in (WIDE, {name: {"unit": "table"} for name in WIDE}):
-        unit, seen = functions.build(validate({"functions": tables}, "test"), model, ranges), []
+        unit, seen = (
+            functions.build(
+                settings_of(validate({"functions": tables}, "test"), model.graph), model, ranges
+            ),
+            [],
+        )
 
         def hook(step, reference, *operands, rows, unit=unit, seen=seen):
             if step.name not in unit:
@@ -390,10 +395,10 @@ def test_a_wide_unit_reproduces_the_float_path_of_a_model(tmp_path, activation):
         assert seen == names
     assert errors[0] < 2e-4 < errors[1] < 0.3
     only_first = validate({"layer": [{"match": "layer.0.*", "functions": WIDE}]}, "test")
-    assert sorted(functions.build(only_first, model, ranges)) == sorted(
+    assert sorted(functions.build(settings_of(only_first, model.graph), model, ranges)) == sorted(
         name for name in names if name.startswith("layer.0.")
     )
-    assert functions.build(validate({}, "test"), model, ranges) == {}
+    assert functions.build(settings_of(validate({}, "test"), model.graph), model, ranges) == {}
 
 
 def test_configuration_is_checked():

@@ -19,10 +19,12 @@ from xbarsim.config.tables import Table
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware import idle
 from xbarsim.models.graph import Block, Transformer, graph_of
-from xbarsim.report import summary as aggregate
-from xbarsim.report import text as report
+from xbarsim.report.files import to_json
+from xbarsim.report.summary import summarise
+from xbarsim.report.text import render
 from xbarsim.studies import run
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.paths import Case
+from xbarsim.studies.trace_reader import read_trace
 
 SENTENCES = [
     "the film was good .",
@@ -139,7 +141,7 @@ def test_every_key_matters_where_it_must(place, mode):
 
 def idle_of(study):
     """What is said of a study on a model of one layer."""
-    cases = [(name, case, load_device(case.device.name)) for name, case in study.cases()]
+    cases = [Case(name, case, load_device(case.device.name)) for name, case in study.cases()]
     return run.find_idle_settings(cases, ENCODER)
 
 
@@ -329,11 +331,11 @@ def test_the_report_repeats_what_had_no_effect(place):
     study = study_of(place, adc={"quantile": 0.9})
     with pytest.warns(IdleSettingWarning, match="adc.quantile = 0.9 has no effect"):
         path = run.run_study(study, place / "runs", 1)
-    summary = aggregate.summarise(read_trace(path))
+    summary = summarise(read_trace(path))
     said = "adc.quantile = 0.9 has no effect in this study: it needs in-situ arrays with converters"
     assert summary.idle_settings == (f'{said} and adc.range = "quantile"',)
-    assert f"NO EFFECT: {said}" in report.render(summary)
-    assert report.to_json(summary)["idle_settings"] == list(summary.idle_settings)
+    assert f"NO EFFECT: {said}" in render(summary)
+    assert to_json(summary)["idle_settings"] == list(summary.idle_settings)
 
 
 def test_memory_of_a_layer_reaches_its_matrices_alone(place):
@@ -348,9 +350,9 @@ def test_memory_of_a_layer_reaches_its_matrices_alone(place):
             {"name": "all", "memory": wrong},
         ],
     )
-    summary = aggregate.summarise(read_trace(run.run_study(study, place / "runs", 1)))
+    summary = summarise(read_trace(run.run_study(study, place / "runs", 1)))
     sound, failing, whole = (
-        {layer.matrix: layer.local_snr_db for layer in case.layers} for case in summary.cases
+        {layer.name: layer.local_snr_db for layer in case.layers} for case in summary.cases
     )
     assert sound["layer.0.query"] > 30 and failing["layer.0.query"] < 3
     assert failing["layer.0.query"] == whole["layer.0.query"]

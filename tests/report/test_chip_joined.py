@@ -3,10 +3,10 @@
 import csv
 import dataclasses
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import summaries
 from chip_by_hand import (
     MATRICES,
     SMALL,
@@ -21,18 +21,45 @@ from chip_by_hand import (
 from chip_cases import approx, lower
 
 from xbarsim.base.errors import TraceError
+from xbarsim.chips.components import load_component
 from xbarsim.chips.load import load_chip
 from xbarsim.chips.schedule import schedule
 from xbarsim.config.study import validate
-from xbarsim.report import accuracy_and_cost, summary
-from xbarsim.report import text as report
-from xbarsim.report.summary import LayerSummary, PathSummary, ProductSummary, Summary
-from xbarsim.studies import trace
+from xbarsim.models.graph import Kind, Role
+from xbarsim.report import accuracy_and_cost, summary, text
+from xbarsim.report.energy import Cost, cost_of
+from xbarsim.report.steps import IrDrop, MatrixSummary, ProductSummary, Programming, product_summary
+from xbarsim.report.summary import Estimate
+from xbarsim.studies import trace_reader
+from xbarsim.studies.errors import ErrorStatistics
+from xbarsim.studies.trace import TracedProduct
+from xbarsim.studies.trace_layout import Place, ProductAttributes, ProductRows
 
 
-def layer(matrix, inputs, outputs):
-    return LayerSummary(
-        matrix, 30.0, 30.0, 0.0, 0.0, 1.0, 0.0, 0, 0, 0, 1, 1, 0, None, inputs, outputs, 5e-9
+def layer(number, role, inputs, outputs):
+    one_cell = Programming(
+        tiles=1,
+        cells=1,
+        clipped_weights=0,
+        stuck_cells=0,
+        bounded_cells=0,
+        write_pulses=0,
+        write_energy=None,
+    )
+    return MatrixSummary(
+        name=f"layer.{number}.{role}",
+        kind=Kind.MATRIX,
+        role=Role(role),
+        layer=number,
+        local_snr_db=30.0,
+        accumulated_snr_db=30.0,
+        inputs=inputs,
+        outputs=outputs,
+        adc_saturated=0.0,
+        dac_saturated=0.0,
+        ir_drop=IrDrop(1.0, 0.0),
+        programming=one_cell,
+        array_energy_per_token=5e-9,
     )
 
 
@@ -47,41 +74,25 @@ def small_summary(path="runs/x.h5", heads=4, chip=None, **tables):
     study = validate(content | ({"chip": chip} if chip else {}), "case")
     names = ("query", "key", "value", "attention_output", "intermediate", "output")
     layers = tuple(
-        layer(f"layer.{number}.{name}", *size)
+        layer(number, name, *size)
         for number in (0, 1)
         for name, size in zip(names, MATRICES, strict=True)
     )
-    case = PathSummary(
+    case = summaries.case(
         "wide",
         0.7512,
         0.61,
         0.85,
-        10,
-        layers,
-        {"tile_reads": 1.0},
-        {"ADC": 1e-9},
+        examples=10,
+        layers=layers,
+        cost=Cost({"tile_reads": 1.0}, {"ADC": 1e-9}, ()),
         study=study.to_toml(),
         chips=(0.7512,),
-        change=(-0.1, -0.2, 0.0),
+        change=Estimate(-0.1, -0.2, 0.0),
     )
-    return Summary(
-        path,
-        "x",
-        "model",
-        "task",
-        "accuracy",
-        "probe",
-        10,
-        60,
-        10,
-        1,
-        True,
-        "now",
-        "0",
-        0,
-        heads,
-        (PathSummary("float32", 0.9, 0.85, 0.95, 10),),
-        (case,),
+    float32 = summaries.reference("float32", 0.9, 0.85, 0.95, examples=10)
+    return summaries.summary(
+        case, path=path, references=(float32,), examples=10, tokens=60, heads=heads
     )
 
 
@@ -265,7 +276,7 @@ def test_which_chip_joins_which_case():
 
 
 def test_the_command_hands_the_batch_on(monkeypatch, tmp_path):
-    monkeypatch.setattr(trace, "read_trace", lambda path: path)
+    monkeypatch.setattr(trace_reader, "read_trace", lambda path: path)
     monkeypatch.setattr(summary, "summarise", lambda path: small_summary(str(path)))
     done = run("report", "x.h5", "--chip", "multibit", "--batch", 3, "--out", tmp_path)
     assert done.exit_code == 0, done.output
@@ -283,11 +294,29 @@ def test_the_command_hands_the_batch_on(monkeypatch, tmp_path):
 
 
 def counted(**events):
-    """A traced matrix with two examples whose events and 8-bit converters are given."""
-    data = {"array_energy": np.array([2e-9, 4e-9])} | {
-        name: np.array(values) for name, values in events.items()
-    }
-    return SimpleNamespace(data=data, attributes={"adc_bits": 8, "dac_bits": 1})
+    """A traced product with two examples whose events and 8-bit converters are given."""
+    counts = {name: np.array(values) for name, values in events.items()}
+    return traced(array_energy=np.array([2e-9, 4e-9]), **counts)
+
+
+def traced(**stated):
+    """A traced product with two examples; what is not stated is one of everything."""
+    errors = ErrorStatistics(
+        relative_rms=np.full(2, 0.1),
+        snr_db=np.full(2, 20.0),
+        cosine=np.ones(2),
+        maximum=np.ones(2),
+        signal_rms=np.ones(2),
+        error_rms=np.full(2, 0.1),
+    )
+    names = ("tile_reads", "adc_conversions", "dac_drives", "shift_adds", "cells_set")
+    names += ("adc_saturations", "dac_saturations", "array_energy", "write_energy")
+    ones = {name: np.ones(2) for name in names}
+    return TracedProduct(
+        Place(kind=Kind.PRODUCT, role=Role.ATTENTION_SCORES, layer=0),
+        ProductAttributes(adc_bits=8, dac_bits=1),
+        ProductRows(local=errors, accumulated=errors, **ones | stated),
+    )
 
 
 def test_energy_of_a_report_prices_every_event():
@@ -295,12 +324,11 @@ def test_energy_of_a_report_prices_every_event():
     4 at 1.2 GHz (ISAAC).
     """
     library = {
-        name: summary.load_component(name)
+        name: load_component(name)
         for name in ("adc-sar-8b-32nm", "dac-1b-32nm", "shift-and-add-32nm")
     }
     layer = counted(adc_conversions=(3, 5), dac_drives=(10, 20), shift_adds=(7, 9))
-    energy, assumed = summary._energy([layer, layer], 2)
-    assert energy == {
+    assert cost_of([layer, layer], 2).energy == {
         "ADC": approx(8 * library["adc-sar-8b-32nm"].energy),
         "DAC": approx(30 * library["dac-1b-32nm"].energy),
         "array (cells and wires)": approx(6e-9),
@@ -311,23 +339,14 @@ def test_energy_of_a_report_prices_every_event():
 
 def test_write_energy_is_not_known_where_nothing_states_it():
     def product(joules):
-        data = {
-            name: np.array([1.0, 1.0])
-            for name in ("adc_saturations", "dac_saturations", "cells_set", "adc_conversions")
-        }
-        for kind in ("local", "accumulated"):
-            data |= {f"{kind}_signal_rms": np.ones(2), f"{kind}_relative_rms": np.full(2, 0.1)}
-            data |= {f"{kind}_error_rms": np.full(2, 0.1)}
-        data["write_energy"] = np.array(joules)
-        return summary._product(
-            "layer.0.attention_scores", SimpleNamespace(data=data), np.array([3, 3])
-        )
+        found = traced(write_energy=np.array(joules))
+        return product_summary("layer.0.attention_scores", found, np.array([3, 3]))
 
     unknown, known = product([0.0, 0.0]), product([2e-9, 4e-9])
     assert unknown.write_energy is None and known.write_energy == approx(3e-9)
     assert isinstance(unknown, ProductSummary)
-    case = PathSummary("wide", 0.7, 0.6, 0.8, 10, products=(unknown,))
-    text = "\n".join(report._products(case))
-    assert "not known" in text and "0 J" not in text
+    case = summaries.case("wide", 0.7, 0.6, 0.8, products=(unknown,))
+    printed = "\n".join(text._products(case))
+    assert "not known" in printed and "0 J" not in printed
     both = dataclasses.replace(case, products=(known, known))
-    assert "6 nJ" in "\n".join(report._products(both))
+    assert "6 nJ" in "\n".join(text._products(both))

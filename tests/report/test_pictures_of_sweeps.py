@@ -4,33 +4,52 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import summaries
 
 from xbarsim.base.errors import OutOfRangeError
+from xbarsim.models.graph import Kind, Role
 from xbarsim.report.curves import Curve
 from xbarsim.report.plots import runs
-from xbarsim.report.summary import LayerSummary, PathSummary, Summary
+from xbarsim.report.steps import MatrixSummary, Programming
+from xbarsim.report.summary import Estimate, OverChips
 
 
 def case(value, low, high, chips=(), over=(None, None)):
-    return PathSummary(
-        "case", value, low, high, 40, chips=chips, chips_low=over[0], chips_high=over[1]
-    )
+    return summaries.case("case", value, low, high, examples=40, chips=chips, over=over)
 
 
 def layer(number, local, accumulated):
-    return LayerSummary(
-        f"layer.{number // 6}.m{number % 6}", local, accumulated, 0, 0, None, None, 0, 0, 0, 1, 1,
-        0, None, 1, 1, 0.0,
-    )  # fmt: skip
+    return MatrixSummary(
+        name=f"layer.{number // 6}.m{number % 6}",
+        kind=Kind.MATRIX,
+        role=Role.QUERY,
+        layer=number // 6,
+        local_snr_db=local,
+        accumulated_snr_db=accumulated,
+        inputs=1,
+        outputs=1,
+        adc_saturated=0,
+        dac_saturated=0,
+        ir_drop=None,
+        programming=ONE_CELL,
+        array_energy_per_token=0.0,
+    )
 
 
-FLOAT = PathSummary("float32", 0.9, 0.8, 0.95, 40)
-INT8 = PathSummary("int8", 0.85, 0.75, 0.92, 40)
-SUMMARY = Summary(
-    path="runs/x.h5", study="s", model="m", task="t", metric="accuracy", head="probe", examples=40,
-    tokens=400, sentences=40, seed=1, complete=True, created="", software_version="0",
-    truncated_sentences=0, heads=2, references=(FLOAT, INT8), cases=(),
-)  # fmt: skip
+ONE_CELL = Programming(
+    tiles=1,
+    cells=1,
+    clipped_weights=0,
+    stuck_cells=0,
+    bounded_cells=0,
+    write_pulses=0,
+    write_energy=None,
+)
+
+
+FLOAT = summaries.reference("float32", 0.9, 0.8, 0.95, examples=40)
+INT8 = summaries.reference("int8", 0.85, 0.75, 0.92, examples=40)
+SUMMARY = summaries.summary(references=(FLOAT, INT8), examples=40, model="m", task="t")
 ONE = case(0.5, 0.4, 0.7, chips=(0.5,))
 TWO = case(0.6, 0.5, 0.65, chips=(0.5, 0.7), over=(0.3, 0.9))
 THREE = case(0.7, 0.62, 0.75, chips=(0.6, 0.7, 0.8), over=(0.45, 0.95))
@@ -54,7 +73,7 @@ def test_curves_stand_beside_each_other_in_their_colours(drawn):
         )
         assert line.get_xdata().tolist() == [value for value, _ in curve.points]
         np.testing.assert_allclose(
-            line.get_ydata(), [100 * found.value for _, found in curve.points]
+            line.get_ydata(), [100 * found.metric.value for _, found in curve.points]
         )
         assert line.get_color() == f"C{number}"
         shown = (line.get_marker(), line.get_markersize(), line.get_linewidth())
@@ -83,7 +102,7 @@ def test_pale_bars_over_examples_and_caps_over_chips(drawn):
 
 
 def test_an_interval_beside_its_mean_by_rounding_is_drawn_from_it(drawn):
-    beside = replace(TWO, chips_low=0.6 + 1e-12, chips_high=0.6 - 1e-12)
+    beside = replace(TWO, chips=OverChips((0.5, 0.7), 0.6 + 1e-12, 0.6 - 1e-12))
     axes = against(drawn, [Curve("", ((1, beside), (2, beside)))])
     _, _, (bars,) = axes.containers[0]
     np.testing.assert_allclose(bars.get_segments()[0][:, 1], [60, 60], rtol=1e-12)
@@ -105,7 +124,9 @@ def test_words_of_a_sweep(drawn):
     assert axes.get_title(loc="left") == (
         "m on t, 40 examples; pale bars: 95 % over examples; caps: 95 % over 2, 3 chips"
     )
-    single = against(drawn, [Curve("", ((1, ONE), (2, replace(ONE, chips=()))))])
+    single = against(
+        drawn, [Curve("", ((1, ONE), (2, replace(ONE, chips=OverChips((), None, None)))))]
+    )
     assert single.get_title(loc="left") == "m on t, 40 examples; pale bars: 95 % over examples"
     assert axes._left_title.get_fontsize() == 9
     texts = figure.legends[0].get_texts()
@@ -130,18 +151,18 @@ def test_words_of_a_sweep(drawn):
 def test_the_height_shows_every_bar_within_the_range_of_the_metric(
     drawn, metric, low, high, limits
 ):
-    wide = replace(TWO, chips_low=low, chips_high=high)
-    summary = replace(SUMMARY, metric=metric)
+    wide = replace(TWO, chips=OverChips((0.5, 0.7), low, high))
+    summary = replace(SUMMARY, run=replace(SUMMARY.run, metric=metric))
     axes = against(drawn, [Curve("", ((1, ONE), (2, wide)))], summary)
     expected = (limits[0], limits[1])
     np.testing.assert_allclose(axes.get_ylim(), expected)
 
 
 def test_the_height_shows_references_and_examples(drawn):
-    flat = replace(ONE, low=0.88, high=0.89)
+    flat = replace(ONE, metric=Estimate(0.5, 0.88, 0.89))
     axes = against(drawn, [Curve("", ((1, flat), (2, flat)))])
     np.testing.assert_allclose(axes.get_ylim(), [75 - 3, 95 + 3])
-    long = replace(ONE, low=0.2, high=0.97)
+    long = replace(ONE, metric=Estimate(0.5, 0.2, 0.97))
     axes = against(drawn, [Curve("", ((1, long), (2, flat)))])
     np.testing.assert_allclose(axes.get_ylim(), [20 - 3, 97 + 3])
 

@@ -8,14 +8,13 @@ from dataclasses import replace
 import pytest
 import tomli_w
 
-from xbarsim.report import text as report
-from xbarsim.report.summary import (
-    LayerSummary,
-    OperationSummary,
-    PathSummary,
-    ProductSummary,
-    Summary,
-)
+from xbarsim.models.graph import Kind, Role
+from xbarsim.report.energy import Cost
+from xbarsim.report.files import to_json, write_files
+from xbarsim.report.steps import FunctionSummary, IrDrop, MatrixSummary, ProductSummary, Programming
+from xbarsim.report.summary import CaseSummary, Estimate, OverChips, PathSummary, Summary
+from xbarsim.report.text import render
+from xbarsim.studies.trace_layout import RunAttributes
 
 KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
 
@@ -23,21 +22,25 @@ KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
 def layer(number, place, **changes):
     """A matrix whose local SNR is its place, and whose other figures tell where they come from."""
     rank = 10 * number + place
-    found = LayerSummary(
-        matrix=f"layer.{number}.{KINDS[place]}",
+    found = MatrixSummary(
+        name=f"layer.{number}.{KINDS[place]}",
+        kind=Kind.MATRIX,
+        role=Role(KINDS[place]),
+        layer=number,
         local_snr_db=20.0 + rank,
         accumulated_snr_db=10.0 + rank,
         adc_saturated=0.001 * rank,
         dac_saturated=0.002 * rank,
-        attenuation=0.95 - 0.01 * rank,
-        attenuation_spread=0.001,
-        clipped_weights=100 + rank,
-        stuck_cells=200 + rank,
-        bounded_cells=300 + rank,
-        tiles=rank + 1,
-        cells=1000 + rank,
-        write_pulses=5000,
-        write_energy=1e-9,
+        ir_drop=IrDrop(0.95 - 0.01 * rank, 0.001),
+        programming=Programming(
+            tiles=rank + 1,
+            cells=1000 + rank,
+            clipped_weights=100 + rank,
+            stuck_cells=200 + rank,
+            bounded_cells=300 + rank,
+            write_pulses=5000,
+            write_energy=1e-9,
+        ),
         inputs=16,
         outputs=32,
         array_energy_per_token=1e-12,
@@ -46,65 +49,92 @@ def layer(number, place, **changes):
 
 
 LAYERS = tuple(layer(number, place) for number in (1, 0) for place in range(6))
-CASE = PathSummary(
-    "first: a",
-    0.75,
-    0.5,
-    0.875,
-    40,
+
+
+def softmax(number, local, accumulated, saturations):
+    return FunctionSummary(
+        name=f"layer.{number}.softmax",
+        kind=Kind.SOFTMAX,
+        role=Role.ATTENTION_SOFTMAX,
+        layer=number,
+        local_snr_db=local,
+        accumulated_snr_db=accumulated,
+        saturations=saturations,
+    )
+
+
+def scores(number, local, accumulated, **figures):
+    return ProductSummary(
+        name=f"layer.{number}.scores",
+        kind=Kind.PRODUCT,
+        role=Role.ATTENTION_SCORES,
+        layer=number,
+        local_snr_db=local,
+        accumulated_snr_db=accumulated,
+        dac_saturated=0.5,
+        **figures,
+    )
+
+
+EVENTS = {"tile_reads": 1234.0, "adc_conversions": 56789.4}
+CASE = CaseSummary(
+    name="first: a",
+    metric=Estimate(0.75, 0.5, 0.875),
+    examples=40,
     layers=LAYERS,
-    events={"tile_reads": 1234.0, "adc_conversions": 56789.4},
-    energy={"ADC": 3e-9, "DAC": 5e-9, "array (cells and wires)": 1e-9},
-    assumed=("DAC",),
-    operations=(
-        OperationSummary("layer.0.softmax", 31.0, 13.0, 2.5),
-        OperationSummary("layer.1.softmax", 33.0, 12.0, 4.0),
+    cost=Cost(
+        EVENTS,
+        {"ADC": 3e-9, "DAC": 5e-9, "array (cells and wires)": 1e-9},
+        assumed=("DAC",),
     ),
+    operations=(softmax(0, 31.0, 13.0, 2.5), softmax(1, 33.0, 12.0, 4.0)),
     products=(
-        ProductSummary("layer.0.scores", 25.0, 15.0, 0.01, 0.5, 1200.0, 2e-9),
-        ProductSummary("layer.1.scores", 24.0, 16.0, 0.02, 0.5, 1300.0, 3e-9),
+        scores(0, 25.0, 15.0, adc_saturated=0.01, cells_set=1200.0, write_energy=2e-9),
+        scores(1, 24.0, 16.0, adc_saturated=0.02, cells_set=1300.0, write_energy=3e-9),
     ),
-    chips=(0.7, 0.8),
-    chips_low=0.115,
-    chips_high=1.385,
-    change=(-0.05, -0.1, 0.025),
+    chips=OverChips((0.7, 0.8), 0.115, 1.385),
+    change=Estimate(-0.05, -0.1, 0.025),
     study='name = "of the case"',
 )
 SECOND = replace(
     CASE,
     name="first: b",
-    value=0.5,
-    low=0.25,
-    high=0.625,
+    metric=Estimate(0.5, 0.25, 0.625),
     examples=39,
-    chips=(0.5,),
-    chips_low=None,
-    chips_high=None,
-    change=(0.0, -0.1, 0.1),
-    energy={"ADC": 1e-9},
+    chips=OverChips((0.5,), None, None),
+    change=Estimate(0.0, -0.1, 0.1),
+    cost=Cost(EVENTS, {"ADC": 1e-9}, assumed=("DAC",)),
 )
-FLOAT = PathSummary("float32", 0.8, 0.7, 0.9, 41)
-INT8 = PathSummary("int8", 0.78, 0.68, 0.88, 42)
+FLOAT = PathSummary(name="float32", metric=Estimate(0.8, 0.7, 0.9), examples=41)
+INT8 = PathSummary(name="int8", metric=Estimate(0.78, 0.68, 0.88), examples=42)
+RUN = RunAttributes(
+    software_version="1",
+    created="then",
+    complete=False,
+    seed=9,
+    study='name = "s"',
+    model="m",
+    model_sha256="",
+    task="t",
+    task_sha256="",
+    task_kind="pairs",
+    metric="accuracy",
+    head="probe",
+    classes=2,
+    truncated_sentences=6,
+    heads=2,
+    notes="a note",
+    idle_settings="nothing follows",
+)
 SUMMARY = Summary(
     path="runs/a.h5",
     study="s",
-    model="m",
-    task="t",
-    metric="accuracy",
-    head="probe",
+    run=RUN,
     examples=43,
     tokens=12345,
     sentences=86,
-    seed=9,
-    complete=False,
-    created="then",
-    software_version="1",
-    truncated_sentences=6,
-    heads=2,
     references=(FLOAT, INT8),
     cases=(CASE, SECOND),
-    notes=("a note",),
-    idle_settings=("nothing follows",),
     damage=("a part",),
     chip_texts={"chip": "whole file"},
 )
@@ -143,42 +173,37 @@ trace  runs/a.h5"""  # noqa: E501
 
 
 def test_the_whole_text():
-    assert report.render(SUMMARY).splitlines() == TEXT.splitlines()
+    assert render(SUMMARY).splitlines() == TEXT.splitlines()
+
+
+UNSTATED = replace(LAYERS[0].programming, write_energy=None, write_pulses=0)
 
 
 def test_a_plain_run_prints_no_line_that_says_nothing():
-    bare = tuple(
-        replace(found, attenuation=None, write_energy=None, write_pulses=0) for found in LAYERS
-    )
+    bare = tuple(replace(found, ir_drop=None, programming=UNSTATED) for found in LAYERS)
     case = replace(SECOND, name="case", layers=bare, products=(), operations=())
-    plain = replace(
-        SUMMARY,
-        cases=(case,),
-        complete=True,
-        truncated_sentences=0,
-        notes=(),
-        idle_settings=(),
-        damage=(),
-    )
-    lines = report.render(plain).splitlines()
+    run = replace(RUN, complete=True, truncated_sentences=0, notes="", idle_settings="")
+    plain = replace(SUMMARY, run=run, cases=(case,), damage=())
+    lines = render(plain).splitlines()
     assert lines[1] == "" and lines[2].startswith("path ") and lines[2].endswith(", paired")
     words = "INCOMPLETE DAMAGED cut note NO chips product operation write IR".split()
     printed = " ".join(lines[:-2]).replace(":", " ").split()
     assert not set(words) & set(printed)
     assert lines[-2].strip().startswith("attention products, softmax")
-    pulses = replace(case, layers=(*bare[:-1], replace(bare[-1], write_pulses=8)))
-    text = report.render(replace(plain, cases=(pulses,)))
+    written = replace(bare[-1], programming=replace(UNSTATED, write_pulses=8))
+    pulses = replace(case, layers=(*bare[:-1], written))
+    text = render(replace(plain, cases=(pulses,)))
     assert "\nwrite  8 pulses program all cells once\n" in text
 
 
 def test_references_alone():
-    lines = report.render(replace(SUMMARY, cases=())).splitlines()
+    lines = render(replace(SUMMARY, cases=())).splitlines()
     assert lines[-2].startswith("INT8 digital ") and lines[-1] == "trace  runs/a.h5"
 
 
 def test_a_long_name_widens_its_column():
     long = replace(CASE, name="n" * 40)
-    lines = report.render(replace(SUMMARY, cases=(long,))).splitlines()
+    lines = render(replace(SUMMARY, cases=(long,))).splitlines()
     row = next(line for line in lines if line.startswith("analog: "))
     assert row.split()[:3] == ["analog:", "n" * 40, "75.00"]
     head = next(line for line in lines if line.startswith("path "))
@@ -194,10 +219,15 @@ def placed(name):
 
 def grid_of(*names):
     cases = tuple(
-        replace(SECOND, name=str(k), value=0.01 * k, study=placed(name))
+        replace(
+            SECOND,
+            name=str(k),
+            metric=Estimate(0.01 * k, 0.25, 0.625),
+            study=placed(name),
+        )
         for k, name in enumerate(names)
     )
-    lines = report.render(replace(SUMMARY, cases=cases)).splitlines()
+    lines = render(replace(SUMMARY, cases=cases)).splitlines()
     return lines[7:] if lines[7].startswith("accuracy x 100 ") else []
 
 
@@ -230,12 +260,12 @@ def test_other_places_are_no_table(names):
 
 def test_names_are_just_names():
     cases = [replace(SECOND, name=name) for name in ("one: a", "one: b", "two: a", "two: b")]
-    lines = report.render(replace(SUMMARY, cases=tuple(cases))).splitlines()
+    lines = render(replace(SUMMARY, cases=tuple(cases))).splitlines()
     assert not any(line.startswith("accuracy x 100 ") for line in lines)
 
 
 def test_every_column_of_the_files(tmp_path):
-    report.write_files([SUMMARY, replace(SUMMARY, path="b")], tmp_path / "new")
+    write_files([SUMMARY, replace(SUMMARY, path="b")], tmp_path / "new")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "layers.csv",
         "paths.csv",
@@ -309,26 +339,26 @@ def test_every_column_of_the_files(tmp_path):
 
 def test_json_holds_no_infinity_and_no_chip_file():
     perfect = replace(CASE, layers=(layer(0, 0, local_snr_db=math.inf),))
-    content = report.to_json(replace(SUMMARY, cases=(perfect,)))
+    content = to_json(replace(SUMMARY, cases=(perfect,)))
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     found = content["cases"][0]
     assert found["layers"][0]["local_snr_db"] is None
     assert found["layers"][0]["accumulated_snr_db"] == 10.0
-    assert found["energy"] == CASE.energy and found["chips"] == [0.7, 0.8]
+    assert found["energy"] == CASE.cost.energy and found["chips"] == [0.7, 0.8]
     assert "chip_texts" not in content and content["notes"] == ["a note"]
 
 
 def test_products_without_operations_are_counted():
     case = replace(CASE, operations=())
-    last = report.render(replace(SUMMARY, cases=(case,))).splitlines()[-2]
+    last = render(replace(SUMMARY, cases=(case,))).splitlines()[-2]
     assert last == "       softmax, layer norm, GELU, buffers and data movement are not counted"
     case = replace(CASE, products=())
-    last = report.render(replace(SUMMARY, cases=(case,))).splitlines()[-2]
+    last = render(replace(SUMMARY, cases=(case,))).splitlines()[-2]
     assert last.strip().startswith("attention products, softmax, layer norm")
 
 
 def test_a_folder_by_its_name_and_a_file_that_can_be_read(tmp_path):
-    as_json, _, _ = report.write_files([SUMMARY], str(tmp_path))
+    as_json, _, _ = write_files([SUMMARY], str(tmp_path))
     text = as_json.read_text()
     assert text.startswith('[\n {\n  "path": "runs/a.h5",\n  "study": "s",\n')
     assert text.endswith("}\n]\n")
@@ -337,6 +367,6 @@ def test_a_folder_by_its_name_and_a_file_that_can_be_read(tmp_path):
 def test_an_energy_that_one_layer_does_not_state_is_not_known():
     first, second = CASE.products
     case = replace(CASE, products=(first, replace(second, write_energy=None)))
-    lines = report.render(replace(SUMMARY, cases=(case,))).splitlines()
+    lines = render(replace(SUMMARY, cases=(case,))).splitlines()
     row = next(line for line in lines if line.startswith("scores "))
     assert row.endswith("   not known") and "nJ" not in row

@@ -4,12 +4,15 @@ import csv
 from dataclasses import replace
 
 import pytest
+import summaries
 
 from xbarsim import config
 from xbarsim.base.errors import ConfigError
-from xbarsim.report import curves as sweep
+from xbarsim.report.curves import Curve, against, table, write
 from xbarsim.report.plots import runs
-from xbarsim.report.summary import PathSummary, Summary
+from xbarsim.report.summary import Estimate, OverChips
+
+FLOAT = summaries.reference("float32", 0.9, 0.85, 0.95)
 
 
 def case(name, value, chips=(), **tables):
@@ -18,40 +21,20 @@ def case(name, value, chips=(), **tables):
     if column:
         tables |= {"row": row, "column": column}
     over = (min(chips) - 0.1, max(chips) + 0.1) if chips else (None, None)
-    return PathSummary(
+    return summaries.case(
         name,
         value,
         value - 0.05,
         value + 0.05,
-        100,
         study=config.validate(tables, name).to_toml(),
         chips=chips,
-        chips_low=over[0],
-        chips_high=over[1],
-        change=(value - 0.9, value - 0.92, value - 0.88),
+        over=over,
+        change=Estimate(value - 0.9, value - 0.92, value - 0.88),
     )
 
 
 def summary(*cases):
-    return Summary(
-        "runs/x.h5",
-        "x",
-        "model",
-        "task",
-        "accuracy",
-        "probe",
-        100,
-        1000,
-        100,
-        1,
-        True,
-        "now",
-        "0",
-        0,
-        2,
-        (PathSummary("float32", 0.9, 0.85, 0.95, 100),),
-        cases,
-    )
+    return summaries.summary(*cases, references=(FLOAT,))
 
 
 SOME = summary(
@@ -63,13 +46,13 @@ SOME = summary(
 
 
 def test_cases_become_curves_in_the_order_of_the_key():
-    curves = sweep.against(SOME, "adc.bits")
+    curves = against(SOME, "adc.bits")
     assert [(curve.series, [value for value, _ in curve.points]) for curve in curves] == [
         ("wide", [2, 4]),
         ("narrow", [2]),
         ("", [8]),
     ]
-    assert curves[0].points[0][1].value == 0.5
+    assert curves[0].points[0][1].metric.value == 0.5
 
 
 def test_defaults_count_and_cases_without_the_key_are_left_out():
@@ -78,18 +61,19 @@ def test_defaults_count_and_cases_without_the_key_are_left_out():
         case("b", 0.6, wires={"word_line_resistance_ohm": 3.0}),
         case("c", 0.7, wires={"word_line_resistance_ohm": 5.0}),
     )
-    assert [
-        value for value, _ in sweep.against(found, "wires.word_line_resistance_ohm")[0].points
-    ] == [3.0, 5.0]
+    assert [value for value, _ in against(found, "wires.word_line_resistance_ohm")[0].points] == [
+        3.0,
+        5.0,
+    ]
     constant = summary(
         case("a: 1", 0.5), case("a: 2", 0.6), case("b: 1", 0.6, adc={"bits": 4}), case("c: 1", 0.7)
     )
-    assert [curve.series for curve in sweep.against(constant, "adc.bits")] == [
+    assert [curve.series for curve in against(constant, "adc.bits")] == [
         "b",
         "c",
     ]  # of "a" nothing varies
     varied = summary(case("a", 0.5), case("b", 0.6, adc={"bits": 4}))
-    assert [value for value, _ in sweep.against(varied, "adc.bits")[0].points] == [4, 8]
+    assert [value for value, _ in against(varied, "adc.bits")[0].points] == [4, 8]
 
 
 @pytest.mark.parametrize(
@@ -105,12 +89,12 @@ def test_defaults_count_and_cases_without_the_key_are_left_out():
 )
 def test_keys_that_make_no_curve(key, message):
     with pytest.raises(ConfigError, match=message):
-        sweep.against(SOME, key)
+        against(SOME, key)
 
 
 def test_table_file_and_picture_say_the_same(tmp_path):
-    curves = sweep.against(SOME, "adc.bits")
-    _, rows = sweep.table(curves, "adc.bits", "accuracy")
+    curves = against(SOME, "adc.bits")
+    _, rows = table(curves, "adc.bits", "accuracy")
     assert rows[1] == (
         "4",
         "wide",
@@ -122,9 +106,7 @@ def test_table_file_and_picture_say_the_same(tmp_path):
     )
     assert rows[2][5] == "-"
     written = list(
-        csv.DictReader(
-            sweep.write(curves, "adc.bits", "accuracy", tmp_path / "new" / "t.csv").open()
-        )
+        csv.DictReader(write(curves, "adc.bits", "accuracy", tmp_path / "new" / "t.csv").open())
     )
     assert [(row["adc.bits"], row["series"], float(row["accuracy"])) for row in written] == [
         ("2", "wide", 0.5),
@@ -148,9 +130,11 @@ def test_every_shipped_study_is_valid(name):
 
 def test_every_cell_of_table_and_file(tmp_path):
     one = case("w: x", 0.6, (0.5, 0.7), adc={"bits": 4})
-    other = replace(case("w: y", 0.5, adc={"bits": 4}), change=None, chips=(0.5,))
-    curves = [sweep.Curve("w", ((4, one), (6.5, other)))]
-    header, rows = sweep.table(curves, "adc.bits", "accuracy")
+    other = replace(
+        case("w: y", 0.5, adc={"bits": 4}), change=None, chips=OverChips((0.5,), None, None)
+    )
+    curves = [Curve("w", ((4, one), (6.5, other)))]
+    header, rows = table(curves, "adc.bits", "accuracy")
     assert header == (
         "adc.bits",
         "series",
@@ -161,8 +145,8 @@ def test_every_cell_of_table_and_file(tmp_path):
         "chips",
     )
     assert rows[1] == ("6.5", "w", "50.00", "45.00 .. 55.00", "-", "-", "1")
-    assert sweep.table([sweep.Curve("", ((4, one),))], "k", "f1")[1][0][1] == "-"
-    path = sweep.write(curves, "adc.bits", "accuracy", str(tmp_path / "t.csv"))
+    assert table([Curve("", ((4, one),))], "k", "f1")[1][0][1] == "-"
+    path = write(curves, "adc.bits", "accuracy", str(tmp_path / "t.csv"))
     written = list(csv.DictReader(path.open()))
     assert list(written[0]) == [
         "adc.bits",
@@ -192,7 +176,7 @@ def test_cases_of_one_value_keep_the_order_of_the_study():
         case("a: y", 0.4, adc={"bits": 4}),
         case("a: b: z", 0.6, adc={"bits": 2}),
     )
-    (curve,) = sweep.against(found, "adc.bits")
+    (curve,) = against(found, "adc.bits")
     assert [point.name for _, point in curve.points] == ["a: b: z", "a: x", "a: y"]
 
 
@@ -205,7 +189,7 @@ def test_cases_of_one_value_keep_the_order_of_the_study():
 )
 def test_the_whole_message_where_nothing_differs(key, which):
     with pytest.raises(ConfigError) as caught:
-        sweep.against(SOME, key)
+        against(SOME, key)
     assert str(caught.value) == (
         f"the cases of runs/x.h5 do not differ in {key}, which {which}; "
         "name a key that the study's [[case]] tables vary"
@@ -213,6 +197,6 @@ def test_the_whole_message_where_nothing_differs(key, which):
 
 
 def test_a_case_without_a_change_has_three_empty_cells(tmp_path):
-    curves = [sweep.Curve("", ((4, replace(case("x", 0.5), change=None)),))]
-    path = sweep.write(curves, "k", "f1", tmp_path / "t.csv")
+    curves = [Curve("", ((4, replace(case("x", 0.5), change=None)),))]
+    path = write(curves, "k", "f1", tmp_path / "t.csv")
     assert path.read_bytes().splitlines()[1] == b"4,,x,0.5,0.45,0.55,,,0,,,"

@@ -12,10 +12,11 @@ from tiny import make_tiny_bert, make_tiny_place, tiny_study
 
 from xbarsim.arrays.in_situ import matrix
 from xbarsim.base.errors import CheckpointError, OutOfRangeError, TraceError
-from xbarsim.report import summary
+from xbarsim.report.steps import snr_db
+from xbarsim.report.summary import summarise
 from xbarsim.studies import prepare, run
-from xbarsim.studies.errors import error_statistics
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.errors import ErrorStatistics, error_statistics
+from xbarsim.studies.trace_reader import read_trace
 
 
 @pytest.fixture(scope="module")
@@ -30,29 +31,27 @@ def copied(place, tmp_path):
     return Path(shutil.copy(place / "runs" / "tiny.h5", tmp_path / "copy.h5"))
 
 
+def only(errors, example):
+    """The statistics of one example."""
+    return ErrorStatistics(**{name: values[[example]] for name, values in vars(errors).items()})
+
+
 def test_errors_of_zeros_are_numbers():
     output, reference = (
         np.array([[0, 0], [3, 4], [0, 0], [3, 4.0]]),
         np.array([[0, 0], [0, 0], [3, 4], [3, 4.0]]),
     )
     found = error_statistics(output.astype(np.float32), reference.astype(np.float32), np.arange(4))
-    assert found["relative_rms"].tolist() == [0, np.inf, 1, 0]
-    assert found["snr_db"].tolist() == [np.inf, -np.inf, 0, np.inf]
-    assert found["cosine"].tolist() == [1, 0, 0, 1]
+    assert found.relative_rms.tolist() == [0, np.inf, 1, 0]
+    assert found.snr_db.tolist() == [np.inf, -np.inf, 0, np.inf]
+    assert found.cosine.tolist() == [1, 0, 0, 1]
     np.testing.assert_allclose(
-        found["error_rms"], [0, np.sqrt(12.5), np.sqrt(12.5), 0], rtol=1e-12, atol=0
+        found.error_rms, [0, np.sqrt(12.5), np.sqrt(12.5), 0], rtol=1e-12, atol=0
     )
-    data = {f"local_{key}": values for key, values in found.items()}
-    ratio = summary.snr_db(data, "local", np.array([1, 2, 1, 4]))
+    ratio = snr_db(found, np.array([1, 2, 1, 4]))
     assert ratio == pytest.approx(10 * np.log10(5 * 12.5 / (3 * 12.5)), rel=1e-12)
-    assert (
-        summary.snr_db({key: values[:1] for key, values in data.items()}, "local", np.ones(1))
-        == np.inf
-    )
-    assert (
-        summary.snr_db({key: values[1:2] for key, values in data.items()}, "local", np.ones(1))
-        == -np.inf
-    )
+    assert snr_db(only(found, 0), np.ones(1)) == np.inf
+    assert snr_db(only(found, 1), np.ones(1)) == -np.inf
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -180,4 +179,4 @@ def test_an_attribute_that_is_no_number_is_refused(copied):
     with pytest.raises(
         TraceError, match="write_energy of chip 1 of case 'one', layer.0.query is not finite"
     ):
-        summary.summarise(read_trace(copied))
+        summarise(read_trace(copied))

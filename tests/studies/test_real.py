@@ -9,9 +9,9 @@ import pytest
 from xbarsim.base import fetch
 from xbarsim.base.errors import FetchError
 from xbarsim.config.study import load_study
-from xbarsim.report import summary as aggregate
+from xbarsim.report.summary import summarise
 from xbarsim.studies import prepare, run
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_reader import read_trace
 
 pytestmark = pytest.mark.real
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -65,7 +65,7 @@ def test_the_chip_of_the_default_study_loses_little(tmp_path):
             ],
         },
     )
-    summary = aggregate.summarise(read_trace(run.run_study(study, tmp_path)))
+    summary = summarise(read_trace(run.run_study(study, tmp_path)))
     float32, int8 = summary.references
     ideal, chip = summary.cases
     assert ideal.value == float32.value

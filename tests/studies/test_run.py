@@ -15,18 +15,21 @@ import pytest
 from tiny import SENTENCES, make_tiny_place, tiny_study
 
 from xbarsim.base.errors import ConfigError, OutOfRangeError, TraceError
+from xbarsim.base.units import interval_x100
 from xbarsim.chips.load import chip_text
 from xbarsim.config.study import load_study
 from xbarsim.models import bert_checkpoint, int8
 from xbarsim.models.graph import Kind
 from xbarsim.models.network import embed
 from xbarsim.report import accuracy_and_cost
-from xbarsim.report import summary as aggregate
-from xbarsim.report import text as report
+from xbarsim.report.files import write_files
+from xbarsim.report.summary import summarise
+from xbarsim.report.text import render
+from xbarsim.studies import paths, run
 from xbarsim.studies import prepare as tasks
-from xbarsim.studies import run as runner
 from xbarsim.studies.batch import run_batch
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_layout import arrays_of
+from xbarsim.studies.trace_reader import read_trace
 
 IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
 
@@ -73,7 +76,7 @@ CASES = [{"name": "chip"}, {"name": "ideal", "effects": IDEAL}]
 
 @pytest.fixture(scope="module")
 def trace_path(place):
-    return runner.run_study(tiny_study(place, case=CASES), place / "runs", threads=2)
+    return run.run_study(tiny_study(place, case=CASES), place / "runs", threads=2)
 
 
 def data_of(path):
@@ -103,7 +106,7 @@ def test_ideal_arrays_reproduce_float32(trace_path):
 
 
 def test_same_bits_for_any_number_of_threads_and_again(place, trace_path):
-    again = runner.run_study(tiny_study(place, case=CASES), place / "again", threads=1)
+    again = run.run_study(tiny_study(place, case=CASES), place / "again", threads=1)
     first, second = data_of(trace_path), data_of(again)
     assert first.keys() == second.keys()
     for name in first:
@@ -125,32 +128,32 @@ def test_every_device_effect_at_once_is_reproducible_and_counted(place):
         }
     }
     first, second = (
-        runner.run_study(tiny_study(place, **tables), place / f"device{threads}", threads=threads)
+        run.run_study(tiny_study(place, **tables), place / f"device{threads}", threads=threads)
         for threads in (1, 2)
     )
     again = data_of(second)
     for name, values in data_of(first).items():
         np.testing.assert_array_equal(values, again[name], err_msg=name)
     assert np.isfinite(data_of(first)["cases/chip/0/output"]).all()
-    summary = aggregate.summarise(read_trace(first))
-    layers = summary.cases[0].layers
-    assert all(layer.stuck_cells > 0 and layer.write_pulses > layer.cells for layer in layers)
-    energy = sum(layer.write_energy for layer in layers)
-    pulses = sum(layer.write_pulses for layer in layers)
+    summary = summarise(read_trace(first))
+    programmed = [layer.programming for layer in summary.cases[0].layers]
+    assert all(found.stuck_cells > 0 and found.write_pulses > found.cells for found in programmed)
+    energy = sum(found.write_energy for found in programmed)
+    pulses = sum(found.write_pulses for found in programmed)
     assert energy == pytest.approx(
         pulses * device["write"]["pulse_energy_pj"] * 1e-12, rel=1e-6, abs=0
     )
-    assert "pulses program all cells once" in report.render(summary)
+    assert "pulses program all cells once" in render(summary)
 
 
 def test_a_time_outside_the_device_is_refused_before_anything_runs(place):
     with pytest.raises(OutOfRangeError, match="device.time_s"):
-        runner.run_study(tiny_study(place, device={"name": "pcm", "time_s": 1.0}), place / "x")
+        run.run_study(tiny_study(place, device={"name": "pcm", "time_s": 1.0}), place / "x")
     assert not (place / "x").exists()
 
 
 def test_another_seed_is_another_chip(place, trace_path):
-    other = data_of(runner.run_study(tiny_study(place, seed=7), place / "other"))
+    other = data_of(run.run_study(tiny_study(place, seed=7), place / "other"))
     assert (other["cases/chip/0/output"] != data_of(trace_path)["cases/chip/0/output"]).any()
     np.testing.assert_array_equal(
         other["reference/float32/output"], data_of(trace_path)["reference/float32/output"]
@@ -159,11 +162,11 @@ def test_another_seed_is_another_chip(place, trace_path):
 
 def test_memory_equals_the_file_and_every_array_has_a_unit(trace_path):
     trace, data = read_trace(trace_path), data_of(trace_path)
-    assert trace.attributes["complete"] and trace.attributes["format"] == "xbarsim-trace"
-    np.testing.assert_array_equal(trace.label, data["examples/label"])
+    assert trace.run.complete
+    np.testing.assert_array_equal(trace.examples.label, data["examples/label"])
     np.testing.assert_array_equal(trace.cases["chip"].chips[0].output, data["cases/chip/0/output"])
     for matrix, layer in trace.cases["chip"].chips[0].layers.items():
-        for name, values in layer.data.items():
+        for name, values in arrays_of(layer.rows).items():
             np.testing.assert_array_equal(values, data[f"cases/chip/0/layers/{matrix}/{name}"])
     with h5py.File(trace_path) as file:
         missing = []
@@ -178,11 +181,11 @@ def test_memory_equals_the_file_and_every_array_has_a_unit(trace_path):
 
 
 def test_errors_and_events_of_the_report_are_those_of_the_raw_file(trace_path):
-    summary, data = aggregate.summarise(read_trace(trace_path)), data_of(trace_path)
+    summary, data = summarise(read_trace(trace_path)), data_of(trace_path)
     chip = summary.cases[0]
     correct = data["cases/chip/0/output"].argmax(axis=1) == data["examples/label"]
-    assert chip.value == correct.mean() and chip.examples == len(correct)
-    layer = next(layer for layer in chip.layers if layer.matrix == "layer.1.output")
+    assert chip.metric.value == correct.mean() and chip.examples == len(correct)
+    layer = next(layer for layer in chip.layers if layer.name == "layer.1.output")
     raw = "cases/chip/0/layers/layer.1.output/"
     tokens = data["examples/tokens"]
     signal = (data[raw + "local_signal_rms"] ** 2 * tokens).sum()
@@ -191,24 +194,24 @@ def test_errors_and_events_of_the_report_are_those_of_the_raw_file(trace_path):
     ).sum()
     assert layer.local_snr_db == pytest.approx(10 * np.log10(signal / error), rel=1e-6, abs=0)
     conversions = sum(
-        data[f"cases/chip/0/layers/{m.matrix}/adc_conversions"].sum() for m in chip.layers
+        data[f"cases/chip/0/layers/{m.name}/adc_conversions"].sum() for m in chip.layers
     )
-    assert chip.events["adc_conversions"] == pytest.approx(
+    assert chip.cost.events["adc_conversions"] == pytest.approx(
         conversions / len(tokens), rel=1e-6, abs=0
     )
     # 16 and 32 wide matrices on 16 x 16 tiles: 4 of 16 x 16, one 16 -> 32, one 32 -> 16;
     # conversions per token
     per_token = 2 * (4 * 16 + 32 + 2 * 16)
     assert conversions == per_token * tokens.sum()
-    assert chip.energy["ADC"] == pytest.approx(
+    assert chip.cost.energy["ADC"] == pytest.approx(
         conversions / len(tokens) * 1.6667e-12, rel=1e-6, abs=0
     )
 
 
 def test_text_csv_and_json_say_the_same(trace_path, tmp_path):
-    summary = aggregate.summarise(read_trace(trace_path))
-    text = report.render(summary)
-    as_json, paths, layers = report.write_files([summary], tmp_path)
+    summary = summarise(read_trace(trace_path))
+    text = render(summary)
+    as_json, paths, layers = write_files([summary], tmp_path)
     content = json.loads(as_json.read_text())[0]
     rows = list(csv.DictReader(paths.open()))
     assert [row["path"] for row in rows] == ["float32", "int8", "chip", "ideal"]
@@ -223,7 +226,7 @@ def test_the_int8_row_has_the_ranges_of_all_calibration_tokens(place, monkeypatc
     """
     monkeypatch.setattr("xbarsim.studies.calibration.CALIBRATION_TOKENS", 3)
     study = tiny_study(place, case=[{"name": "ideal", "effects": IDEAL}])
-    found = read_trace(runner.run_study(study, place / "runs", threads=1)).reference["int8"].output
+    found = read_trace(run.run_study(study, place / "runs", threads=1)).reference["int8"].output
     prepared = tasks.prepare(study)
     largest = {}
 
@@ -255,16 +258,16 @@ def test_an_interrupted_run_keeps_what_it_had(place, monkeypatch):
             raise KeyboardInterrupt
         return real(model, hardware, examples, batch)
 
-    monkeypatch.setattr(runner, "run_batch", failing)
+    monkeypatch.setattr(paths, "run_batch", failing)
     with pytest.raises(KeyboardInterrupt):
-        runner.run_study(tiny_study(place), place / "broken", threads=1)
+        run.run_study(tiny_study(place), place / "broken", threads=1)
     trace = read_trace(place / "broken" / "tiny.h5")
-    assert not trace.attributes["complete"]
+    assert not trace.run.complete
     assert trace.cases["chip"].chips[0].done.tolist() == [True] * 8 + [False] * (
-        len(trace.label) - 8
+        len(trace.examples.label) - 8
     )
-    summary = aggregate.summarise(trace)
-    assert summary.cases[0].examples == 8 and "INCOMPLETE" in report.render(summary)
+    summary = summarise(trace)
+    assert summary.cases[0].examples == 8 and "INCOMPLETE" in render(summary)
 
 
 def test_a_killed_process_leaves_every_finished_path(place, tmp_path):
@@ -272,15 +275,16 @@ def test_a_killed_process_leaves_every_finished_path(place, tmp_path):
     the time."""
     code = (
         "import os, time\n"
-        "from xbarsim.config import load_study\nfrom xbarsim.studies import run, trace_writer\n"
+        "from xbarsim.config import load_study\n"
+        "from xbarsim.studies import paths, run, trace_writer\n"
         "trace_writer.SAVING_SHARE = float('inf')\n"
-        "real = run.run_batch\n"
+        "real = paths.run_batch\n"
         "def kill(model, hardware, examples, batch):\n"
         "    if batch.start >= 8:\n"
         "        time.sleep(1)                       # the batches before are being written\n"
         "        os._exit(9)\n"
         "    return real(model, hardware, examples, batch)\n"
-        "run.run_batch = kill\n"
+        "paths.run_batch = kill\n"
         f"run.run_study(load_study({str(place / 'study.toml')!r}), {str(tmp_path)!r}, "
         f"threads=1)\n"
     )
@@ -289,7 +293,7 @@ def test_a_killed_process_leaves_every_finished_path(place, tmp_path):
     assert not (tmp_path / "tiny.h5").exists()
     for name in ("tiny.h5", "tiny.parts"):  # the name of the finished trace finds its parts
         trace = read_trace(tmp_path / name)
-        assert trace.path == tmp_path / "tiny.parts" and not trace.attributes["complete"]
+        assert trace.path == tmp_path / "tiny.parts" and not trace.run.complete
         assert trace.reference["int8"].done.all()
         assert trace.cases["chip"].chips[0].done.sum() == 8
 
@@ -321,13 +325,13 @@ def test_files_that_are_no_trace_of_ours(trace_path, tmp_path):
     (tmp_path / "old.h5").write_bytes(trace_path.read_bytes())
     with h5py.File(tmp_path / "old.h5", "a") as file:
         file.attrs["version"] = 0
-    with pytest.raises(TraceError, match="version 0; this xbarsim reads versions 2 to 3"):
+    with pytest.raises(TraceError, match="version 0; this xbarsim reads versions 2 to 4"):
         read_trace(tmp_path / "old.h5")
 
 
 def test_a_metric_that_does_not_fit_is_refused_before_anything_runs(place):
     with pytest.raises(ConfigError, match="task.metric = 'spearman' does not fit"):
-        runner.run_study(
+        run.run_study(
             tiny_study(place, task={"name": str(place / "task.tsv"), "metric": "spearman"}),
             place / "x",
         )
@@ -356,15 +360,15 @@ def test_functions_are_traced_like_matrices(place):
         {"name": "narrow", "effects": IDEAL, "functions": tables},
         {"name": "float", "effects": IDEAL},
     ]
-    path = runner.run_study(tiny_study(place, case=cases), place / "functions", threads=2)
-    summary = aggregate.summarise(read_trace(path))
+    path = run.run_study(tiny_study(place, case=cases), place / "functions", threads=2)
+    summary = summarise(read_trace(path))
     narrow, exact = summary.cases
-    assert [found.operation for found in narrow.operations] == [
+    assert [found.name for found in narrow.operations] == [
         f"layer.{i}.{name}" for i in range(2) for name in ("attention_softmax", "gelu")
     ]
     assert exact.operations == ()
     assert all(10 < found.local_snr_db < 80 for found in narrow.operations)
-    held = {found.operation: found.saturations for found in narrow.operations}
+    held = {found.name: found.saturations for found in narrow.operations}
     assert held["layer.0.gelu"] > 0 and held["layer.0.attention_softmax"] == 0
     # In the first layer the input is that of the float path, so that both kinds of error are the
     # same there.
@@ -372,8 +376,8 @@ def test_functions_are_traced_like_matrices(place):
     np.testing.assert_allclose(
         data[first + "local_relative_rms"], data[first + "accumulated_relative_rms"], rtol=1e-3
     )
-    assert "worst local SNR" in report.render(summary)
-    alone = runner.run_study(
+    assert "worst local SNR" in render(summary)
+    alone = run.run_study(
         tiny_study(place, case=cases, run={"batch_examples": 1}), place / "functions", threads=1
     )
     counts = "cases/narrow/0/operations/layer.0.gelu/saturations"
@@ -394,8 +398,8 @@ def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
         {"name": "chip", "chip": str(place / "small.toml")},
         {"name": "ideal", "effects": IDEAL},
     ]
-    summary = aggregate.summarise(
-        read_trace(runner.run_study(tiny_study(place, case=cases), tmp_path, threads=1))
+    summary = summarise(
+        read_trace(run.run_study(tiny_study(place, case=cases), tmp_path, threads=1))
     )
     own = accuracy_and_cost.join([summary])
     assert [(row.case, row.result.chip, row.differs) for row in own] == [("chip", "small", ())]
@@ -407,14 +411,16 @@ def test_accuracy_joins_the_figures_of_chips(place, tmp_path):
     ]
     assert scores == [heads * own[0].result.sequence ** 2]
     with pytest.raises(TraceError, match="does not state the attention heads"):
-        accuracy_and_cost.join([dataclasses.replace(summary, heads=None)])
+        accuracy_and_cost.join(
+            [dataclasses.replace(summary, run=dataclasses.replace(summary.run, heads=None))]
+        )
     result = own[0].result
     assert "circuit solve" in result.read_energy
     solved = (
         sum(layer.array_energy_per_token for layer in summary.cases[0].layers) * result.sequence
     )
     assert result.by_component()["cell"] == pytest.approx(solved, rel=1e-9, abs=0)
-    per_example = summary.cases[0].events["adc_conversions"]
+    per_example = summary.cases[0].cost.events["adc_conversions"]
     conversions = (
         sum(count for (role, _), count in result.events.items() if role == "adc") / result.sequence
     )
@@ -447,15 +453,15 @@ def test_ideal_computation_crossbars_are_the_int8_reference(place):
         {"name": "all", **SYNERGY},
         {"name": "weights", **SYNERGY, "products": {"weights": "computation"}},
     ]
-    path = runner.run_study(tiny_study(place, case=cases), place / "counted", threads=2)
+    path = run.run_study(tiny_study(place, case=cases), place / "counted", threads=2)
     data, trace = data_of(path), read_trace(path)
     np.testing.assert_allclose(
         data["cases/weights/0/output"], data["reference/int8/output"], atol=2e-5
     )
-    summary = aggregate.summarise(trace)
+    summary = summarise(trace)
     everything, weights = summary.cases
     assert weights.products == ()
-    assert [found.product for found in everything.products] == [
+    assert [found.name for found in everything.products] == [
         f"layer.{i}.{name}" for i in range(2) for name in ("attention_scores", "attention_context")
     ]
     assert all(
@@ -472,7 +478,7 @@ def test_ideal_computation_crossbars_are_the_int8_reference(place):
     lengths = data["examples/tokens"]
     np.testing.assert_array_equal(data[first + "adc_conversions"], 4 * lengths**2 * 64 * 2)
     np.testing.assert_array_equal(data[first + "cells_set"], 4 * 4 * lengths * 8)
-    assert "cells set per example" in report.render(summary)
+    assert "cells set per example" in render(summary)
 
 
 def test_both_modes_and_any_number_of_threads_say_the_same(place):
@@ -484,7 +490,7 @@ def test_both_modes_and_any_number_of_threads_say_the_same(place):
         for mode in ("direct", "statistical")
     ]
     first, second = (
-        runner.run_study(tiny_study(place, case=cases), place / f"modes{threads}", threads=threads)
+        run.run_study(tiny_study(place, case=cases), place / f"modes{threads}", threads=threads)
         for threads in (1, 2)
     )
     data, again = data_of(first), data_of(second)
@@ -523,7 +529,7 @@ def test_attention_on_in_situ_tiles_is_written_for_every_sentence(place):
         {"name": "exact", "effects": IDEAL, **written},
         {"name": "programmed", **written, "effects": IDEAL | {"programming": True}},
     ]
-    path = runner.run_study(tiny_study(place, case=cases), place / "written", threads=2)
+    path = run.run_study(tiny_study(place, case=cases), place / "written", threads=2)
     data, trace = data_of(path), read_trace(path)
     np.testing.assert_allclose(
         data["cases/exact/0/output"], data["reference/float32/output"], atol=1e-4
@@ -534,7 +540,7 @@ def test_attention_on_in_situ_tiles_is_written_for_every_sentence(place):
     same = [k for k, text in enumerate(SENTENCES * 3) if k >= 4 and text == SENTENCES[0]]
     assert len(set(error[[k - 4 for k in same]])) == len(same) > 1  # equal sentences, other errors
     np.testing.assert_array_equal(data[first + "cells_set"], 2 * 4 * 4 * data["examples/tokens"])
-    assert aggregate.summarise(trace).cases[1].products[0].local_snr_db < 40
+    assert summarise(trace).cases[1].products[0].local_snr_db < 40
 
 
 def test_layer_overrides_choose_the_hardware(place):
@@ -546,8 +552,8 @@ def test_layer_overrides_choose_the_hardware(place):
             {"match": "*.attention_context", "products": {"attention": "digital"}},
         ],
     )
-    chip = read_trace(runner.run_study(chosen, place / "mixed", threads=1)).cases["chip"].chips[0]
-    assert {name for name, layer in chip.layers.items() if layer.attributes["dac_bits"] == 1} == {
+    chip = read_trace(run.run_study(chosen, place / "mixed", threads=1)).cases["chip"].chips[0]
+    assert {name for name, layer in chip.layers.items() if layer.attributes.dac_bits == 1} == {
         f"layer.1.{kind}"
         for kind in ("query", "key", "value", "attention_output", "intermediate", "output")
     }
@@ -555,21 +561,21 @@ def test_layer_overrides_choose_the_hardware(place):
 
 
 def test_systems_and_physics_become_a_table(place, tmp_path):
-    """Of cases "SYSTEM: PHYSICS"; not where a row lacks a column."""
+    """Of cases with a row and a column; not where a row lacks a column."""
     ideal, full = {"effects": IDEAL}, {"device": {"name": "rram-wan2022"}}
     cases = [
-        {"name": f"{system}: {name}", "adc": {"bits": bits}} | physics
+        {"name": f"{system} {name}", "row": system, "column": name, "adc": {"bits": bits}} | physics
         for system, bits in (("coarse", 3), ("fine", 8))
         for name, physics in (("ideal", ideal), ("full", full))
     ]
     for count, rows in ((4, 2), (3, 0)):
-        path = runner.run_study(tiny_study(place, case=cases[:count]), tmp_path, threads=1)
-        summary = aggregate.summarise(read_trace(path))
-        lines = report.render(summary).splitlines()
+        path = run.run_study(tiny_study(place, case=cases[:count]), tmp_path, threads=1)
+        summary = summarise(read_trace(path))
+        lines = render(summary).splitlines()
         grid = [line for line in lines if line.startswith(("coarse ", "fine "))]
         assert len(grid) == rows
         values = [
-            f"{100 * case.value:.2f} ({100 * case.low:.2f} .. {100 * case.high:.2f})"
+            f"{100 * case.metric.value:.2f} ({interval_x100(case.metric.low, case.metric.high)})"
             for case in summary.cases
         ]
         assert [line.split(maxsplit=1)[1].split("  ")[0] for line in grid] == values[
@@ -580,32 +586,32 @@ def test_systems_and_physics_become_a_table(place, tmp_path):
 
 
 def test_chips_of_a_case_differ_and_give_an_interval(place):
-    path = runner.run_study(
+    path = run.run_study(
         tiny_study(place, run={"batch_examples": 4, "chips": 3}), place / "chips", threads=2
     )
     trace = read_trace(path)
     chips = trace.cases["chip"].chips
-    assert chips[0].seed == trace.attributes["seed"] and len({chip.seed for chip in chips}) == 3
+    assert chips[0].seed == trace.run.seed and len({chip.seed for chip in chips}) == 3
     assert (chips[0].output != chips[1].output).any()
     other = load_study(place / "study.toml", {"seed": chips[2].seed, "run": {"chips": 1}})
-    alone = read_trace(runner.run_study(other, place / "alone", threads=1)).cases["chip"].chips[0]
+    alone = read_trace(run.run_study(other, place / "alone", threads=1)).cases["chip"].chips[0]
     np.testing.assert_array_equal(alone.output, chips[2].output)  # a chip is its seed
-    summary = aggregate.summarise(trace)
+    summary = summarise(trace)
     case = summary.cases[0]
-    accuracy = [(chip.output.argmax(axis=1) == trace.label).mean() for chip in chips]
-    assert case.chips == tuple(accuracy) and case.value == pytest.approx(
+    accuracy = [(chip.output.argmax(axis=1) == trace.examples.label).mean() for chip in chips]
+    assert case.chips.values == tuple(accuracy) and case.metric.value == pytest.approx(
         np.mean(accuracy), rel=1e-6, abs=0
     )
     half = 4.302653 * np.std(accuracy, ddof=1) / 3**0.5  # Student's t of 2 degrees, 97.5 %
-    assert (case.chips_low, case.chips_high) == pytest.approx(
-        (case.value - half, case.value + half), rel=1e-6, abs=0
+    assert (case.chips.low, case.chips.high) == pytest.approx(
+        (case.metric.value - half, case.metric.value + half), rel=1e-6, abs=0
     )
-    assert "95 % over chips" in report.render(summary)
-    float32 = (trace.reference["float32"].output.argmax(axis=1) == trace.label).mean()
-    assert case.change[0] == pytest.approx(case.value - float32, abs=1e-12)
-    assert f"{round(100 * case.change[0], 2) + 0.0:+.2f} (" in report.render(summary)
+    assert "95 % over chips" in render(summary)
+    float32 = (trace.reference["float32"].output.argmax(axis=1) == trace.examples.label).mean()
+    assert case.change.value == pytest.approx(case.metric.value - float32, abs=1e-12)
+    assert f"{round(100 * case.change.value, 2) + 0.0:+.2f} (" in render(summary)
     layer = case.layers[0]
-    both = np.concatenate([chip.layers[layer.matrix].data["local_snr_db"] for chip in chips])
+    both = np.concatenate([chip.layers[layer.name].rows.local.snr_db for chip in chips])
     assert both.min() < layer.local_snr_db < both.max()
 
 
@@ -615,8 +621,8 @@ def test_the_figures_of_a_large_and_small_chip_join_its_case(place, tmp_path):
         {"name": "wide", **SYNERGY, "computation": {"rows_per_conversion": 5}, "chip": "synergy"},
         {"name": "in situ", "effects": IDEAL, "chip": "synergy"},
     ]
-    path = runner.run_study(tiny_study(place, case=cases), tmp_path)
-    rows = accuracy_and_cost.join([aggregate.summarise(read_trace(path))])
+    path = run.run_study(tiny_study(place, case=cases), tmp_path)
+    rows = accuracy_and_cost.join([summarise(read_trace(path))])
     assert [row.differs for row in rows] == [
         (),
         ("computation.rows_per_conversion 5/3",),
@@ -629,7 +635,7 @@ def test_a_model_read_from_a_failing_memory_loses_weights_on_computation_crossba
         {"name": "sound", **SYNERGY},
         {"name": "failing", **SYNERGY, "memory": {"errors": "stated", "cell_error_rate": 0.05}},
     ]
-    data = data_of(runner.run_study(tiny_study(place, case=cases), place / "memory", threads=1))
+    data = data_of(run.run_study(tiny_study(place, case=cases), place / "memory", threads=1))
     error = [
         data[f"cases/{name}/0/layers/layer.0.query/local_relative_rms"].mean()
         for name in ("sound", "failing")

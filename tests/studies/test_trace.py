@@ -16,13 +16,15 @@ from typer.testing import CliRunner
 from xbarsim.base.errors import TraceError
 from xbarsim.cli.app import app
 from xbarsim.devices.presets import device_text
-from xbarsim.report import accuracy_and_cost, summary
-from xbarsim.report import text as report
-from xbarsim.studies import prepare, repeat, trace_writer
-from xbarsim.studies import run as runner
-from xbarsim.studies.trace import Sources, read_trace
+from xbarsim.report import accuracy_and_cost
+from xbarsim.report.summary import summarise
+from xbarsim.report.text import render
+from xbarsim.studies import prepare, repeat, run, trace_writer
+from xbarsim.studies.trace_layout import ExampleTable, RunAttributes, Sources, arrays_of
+from xbarsim.studies.trace_reader import read_trace
 from xbarsim.studies.trace_writer import TraceWriter
 
+SOURCES = Sources()
 PAGE = Path(__file__).parents[2] / "docs" / "trace.md"
 KINDS = {"L": "layers/<matrix>", "P": "products/<product>", "O": "operations/<operation>"}
 
@@ -157,13 +159,17 @@ def test_a_trace_states_its_sources_and_its_examples(place):
         "vocab.txt",
     }
     lines = (place / "task.tsv").read_text().splitlines()[1:]
-    assert [int(lines[k].split("\t")[1]) for k in trace.index] == trace.label.tolist()
-    assert all(lines[k].endswith("test") for k in trace.index)
-    words = np.array([len(re.findall(r"\w+|[.,!]", lines[k].split("\t")[0])) for k in trace.index])
-    assert trace.truncated.tolist() == (words + 2 > 8).tolist() and 0 < trace.truncated.sum() < len(
-        words
+    assert [
+        int(lines[k].split("\t")[1]) for k in trace.examples.index
+    ] == trace.examples.label.tolist()
+    assert all(lines[k].endswith("test") for k in trace.examples.index)
+    words = np.array(
+        [len(re.findall(r"\w+|[.,!]", lines[k].split("\t")[0])) for k in trace.examples.index]
     )
-    assert trace.attributes["truncated_sentences"] == trace.truncated.sum()
+    assert trace.examples.truncated.tolist() == (
+        words + 2 > 8
+    ).tolist() and 0 < trace.examples.truncated.sum() < len(words)
+    assert trace.run.truncated_sentences == trace.examples.truncated.sum()
 
 
 def test_the_index_survives_split_and_limit():
@@ -174,27 +180,31 @@ def test_the_index_survives_split_and_limit():
     assert task.held_out().limited(3).sentences == ("e", "g", "i")
 
 
-def small_writer(place, **attributes):
+def small_writer(place, study="", sources=SOURCES):
     """A TraceWriter of two examples of a label task."""
-    stated = {"study": "", "sources": Sources()} | attributes
-    text = dict.fromkeys(("model", "model_sha256", "task", "task_sha256", "head"), "x")
-    return TraceWriter(
-        place,
-        "small",
+    run = RunAttributes(
+        software_version="0",
+        created="now",
+        complete=False,
+        seed=0,
+        study=study,
+        model="x",
+        model_sha256="x",
+        task="x",
+        task_sha256="x",
+        task_kind="labels",
+        metric="accuracy",
+        head="x",
+        classes=2,
+        truncated_sentences=0,
+    )
+    examples = ExampleTable(
         label=np.arange(2),
-        label_unit="class",
         tokens=np.ones(2, int),
         index=np.arange(2),
         truncated=np.zeros(2, int),
-        outputs=2,
-        seed=0,
-        task_kind="labels",
-        metric="accuracy",
-        classes=2,
-        truncated_sentences=0,
-        **text,
-        **stated,
     )
+    return TraceWriter(place, "small", run, examples, outputs=2, sources=sources)
 
 
 def test_a_study_of_any_length_fits(tmp_path):
@@ -204,7 +214,7 @@ def test_a_study_of_any_length_fits(tmp_path):
         writer.add_reference("float32")
         writer.write("reference/float32", slice(0, 2), np.ones((2, 2)))
     trace = read_trace(tmp_path / "small.h5")
-    assert trace.attributes["study"] == study and trace.sources == sources
+    assert trace.run.study == study and trace.sources == sources
     assert list(tmp_path.iterdir()) == [tmp_path / "small.h5"]
 
 
@@ -231,8 +241,8 @@ def kept(trace, whole):
         for chip, exact in zip(case.chips, whole.cases[name].chips, strict=False):
             np.testing.assert_array_equal(chip.output, exact.output)
             for matrix, layer in chip.layers.items():
-                for key, values in layer.data.items():
-                    np.testing.assert_array_equal(values, exact.layers[matrix].data[key])
+                for key, values in arrays_of(layer.rows).items():
+                    np.testing.assert_array_equal(values, arrays_of(exact.layers[matrix].rows)[key])
             names.append(name)
     return names
 
@@ -252,7 +262,7 @@ def test_of_a_cut_file_what_is_there_is_kept(copied):
         held.append(len(kept(trace, whole)))
     assert held == sorted(held)
     assert held[1] == 2 and set(held) <= {0, 2, 3} and held.count(3) > 10  # then the first case
-    assert "DAMAGED: copy.h5 is damaged" in report.render(summary.summarise(trace))
+    assert "DAMAGED: copy.h5 is damaged" in render(summarise(trace))
 
 
 def test_bytes_that_flipped_are_never_read_as_numbers_nor_end_in_another_error(copied):
@@ -266,7 +276,7 @@ def test_bytes_that_flipped_are_never_read_as_numbers_nor_end_in_another_error(c
         try:
             trace = read_trace(copied)
             kept(trace, whole)
-            report.render(summary.summarise(trace))
+            render(summarise(trace))
         except TraceError as error:
             assert "\n" not in str(error)
 
@@ -309,7 +319,7 @@ def test_a_directory_that_is_no_trace_is_one_line(tmp_path):
 
 def test_a_trace_of_version_2_says_the_same(copied):
     """The layout before: no sources, no places, no error_rms, and NaN for the errors of zeros."""
-    new = summary.summarise(read_trace(copied))
+    new = summarise(read_trace(copied))
     with h5py.File(copied, "a") as file:
         file.attrs["version"] = 2
         for name in ("sources", "examples/index", "examples/truncated"):
@@ -319,9 +329,9 @@ def test_a_trace_of_version_2_says_the_same(copied):
         for name in groups:
             for kind in ("local", "accumulated"):
                 del file[f"{name}/{kind}_error_rms"]
-    old = summary.summarise(read_trace(copied))
+    old = summarise(read_trace(copied))
     for before, after in zip(old.cases, new.cases, strict=True):
-        assert before.value == after.value and before.energy == after.energy
+        assert before.metric == after.metric and before.cost == after.cost
         np.testing.assert_allclose(
             [layer.local_snr_db for layer in before.layers],
             [layer.local_snr_db for layer in after.layers],
@@ -332,10 +342,10 @@ def test_a_trace_of_version_2_says_the_same(copied):
         layer = file["cases/two/0/layers/layer.0.query"]
         for name in ("signal_rms", "relative_rms", "snr_db", "cosine"):
             layer[f"local_{name}"][0] = 0 if name == "signal_rms" else np.nan
-    data = read_trace(copied).cases["two"].chips[0].layers["layer.0.query"].data
-    assert [
-        data[f"local_{name}"][0] for name in ("relative_rms", "snr_db", "cosine", "error_rms")
-    ] == [0, np.inf, 1, 0]
+    rows = read_trace(copied).cases["two"].chips[0].layers["layer.0.query"].rows
+    local = rows.local
+    assert (local.relative_rms[0], local.snr_db[0]) == (0, np.inf)
+    assert (local.cosine[0], local.error_rms[0]) == (1, 0)
     with pytest.raises(TraceError, match="of version 2, which does not hold its device files"):
         repeat.study_of(read_trace(copied))
 
@@ -346,7 +356,7 @@ def test_a_trace_of_version_2_says_the_same(copied):
 def test_a_run_is_repeated_after_its_files_are_gone(place, tmp_path):
     shutil.copytree(place, tmp_path / "here")
     here = tmp_path / "here"
-    path = runner.run_study(full_study(here), here / "again", threads=1)
+    path = run.run_study(full_study(here), here / "again", threads=1)
     (here / "device.toml").write_text(device_text("ideal"))
     (here / "chip.toml").unlink()
     (here / "study.toml").unlink()
@@ -356,14 +366,12 @@ def test_a_run_is_repeated_after_its_files_are_gone(place, tmp_path):
     old, new = read_trace(path), read_trace(here / "again" / "tiny-2.h5")
     for name, case in old.cases.items():
         for matrix, layer in case.chips[0].layers.items():
-            for key, values in layer.data.items():
+            for key, values in arrays_of(layer.rows).items():
                 np.testing.assert_array_equal(
-                    values, new.cases[name].chips[0].layers[matrix].data[key]
+                    values, arrays_of(new.cases[name].chips[0].layers[matrix].rows)[key]
                 )
-    assert new.sources == old.sources and new.attributes["study"] == old.attributes["study"]
-    rows = accuracy_and_cost.join(
-        [summary.summarise(new)]
-    )  # the chip of the trace, whose file is gone
+    assert new.sources == old.sources and new.run.study == old.run.study
+    rows = accuracy_and_cost.join([summarise(new)])  # the chip of the trace, whose file is gone
     assert {row.result.chip for row in rows} == {"chip"}
 
 
@@ -426,5 +434,5 @@ def test_two_runs_never_share_a_name(place, tmp_path):
     study = tiny_study(place, task={"name": str(place / "task.tsv"), "limit": 2})
     (tmp_path / "tiny.h5").write_bytes(b"not ours")
     (tmp_path / "tiny-2.parts").mkdir()  # what a killed run has left
-    assert runner.run_study(study, tmp_path, threads=1).name == "tiny-3.h5"
+    assert run.run_study(study, tmp_path, threads=1).name == "tiny-3.h5"
     assert (tmp_path / "tiny.h5").read_bytes() == b"not ours"

@@ -18,7 +18,7 @@ from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, solve_mat
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_files import numbers
-from xbarsim.base.array_types import Floats, Integers, Singles
+from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.workers import one_blas_thread
 from xbarsim.config.study import Study, load_study, validate
@@ -42,7 +42,7 @@ class AnalogProduct:
     """
 
     output: Singles
-    energy: Floats
+    energy: AnyFloats
     dac_saturations: Integers
     adc_saturations: Integers
 

@@ -1,12 +1,19 @@
 """Readings of conductances as shifts since the write, at instants that most cells share."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from xbarsim.base.array_types import Booleans, Floats, Integers
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 
-LEAST_TIMES, LEAST_DECADES, LEAST_CELLS, LEAST_SHARE = 3, 1.0, 8, 0.5
+LEAST_TIMES = 3
+LEAST_DECADES = 1.0
+LEAST_CELLS = 8
+LEAST_SHARE = 0.5  # of the cells that have a time
 SAME_INSTANT = 1.25  # ratio of times that count as one
 
 
@@ -17,12 +24,17 @@ class Readings:
     time : (n,) s after the write;  conductance : (n,) S;  cell : (n,) number of the cell
     """
 
-    time: np.ndarray
-    conductance: np.ndarray
-    cell: np.ndarray
+    time: Floats
+    conductance: Floats
+    cell: Integers
 
-    def where(self, keep):
+    def where(self, keep: Booleans) -> "Readings":
+        """Those that are kept (n,)."""
         return Readings(self.time[keep], self.conductance[keep], self.cell[keep])
+
+    def first(self) -> Integers:
+        """(cells,) index of the first reading of every cell."""
+        return np.searchsorted(self.cell, np.arange(self.cell.max() + 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,44 +45,75 @@ class Shifts:
     missing : why nothing is identified, few : why no spread is, "" where they are
     """
 
-    time: np.ndarray
-    shift: np.ndarray
-    cell: np.ndarray
-    instant: np.ndarray
-    written: np.ndarray
+    time: Floats
+    shift: Floats
+    cell: Integers
+    instant: Integers
+    written: Floats
     missing: str = ""
     few: str = ""
 
     @property
-    def cells(self):
+    def cells(self) -> int:
         return len(self.written)
 
-    def average(self, values):
+    def average(self, values: Floats) -> Floats:
         """Mean of (n,) values at every instant."""
-        return np.bincount(self.instant, values) / np.bincount(self.instant)
+        average: Floats = np.bincount(self.instant, values) / np.bincount(self.instant)
+        return average
 
-    def log_time(self):
+    def log_time(self) -> Floats:
         """log10 of the median time of every instant."""
         logs = np.log10(self.time)
-        return np.array([np.median(logs[self.instant == k]) for k in range(self.instant.max() + 1)])
+        instants = range(self.instant.max() + 1)
+        return np.array([np.median(logs[self.instant == k]) for k in instants])
 
-    def deviation(self):
+    def deviation(self) -> Floats:
         """Shifts about the mean of their instant."""
-        return self.shift - self.average(self.shift)[self.instant]
+        deviation: Floats = self.shift - self.average(self.shift)[self.instant]
+        return deviation
 
-    def variance(self):
+    def variance(self) -> Floats:
         """Variance over cells of the shift at every instant."""
         square = np.bincount(self.instant, self.deviation() ** 2)
-        return square / np.maximum(np.bincount(self.instant) - 1, 1)
+        variance: Floats = square / np.maximum(np.bincount(self.instant) - 1, 1)
+        return variance
 
 
-def sorted_readings(time, conductance, cell, initial):
-    """(Readings, conductance of each cell at the write)."""
-    t, g = np.asarray(time, float), np.asarray(conductance, float)
+class Written(NamedTuple):
+    """Readings, and the conductance (cells,) S of each cell at the write."""
+
+    readings: Readings
+    conductance: Floats
+
+
+class SharedShifts(NamedTuple):
+    """Shifts at instants that most cells share, and notes on the times that were left out."""
+
+    shifts: Shifts
+    left_out: list[str]
+
+
+def sorted_readings(
+    time: ArrayLike,
+    conductance: ArrayLike,
+    cell: ArrayLike | Sequence[object] | None,
+    initial: ArrayLike | None,
+) -> Written:
+    """Readings by cell and time; arguments as of `fit_retention`.
+
+    Raises
+    ------
+    ShapeError, OutOfRangeError : not finite vectors of one length; negative times
+    """
+    t: Floats = np.asarray(time, float)
+    g: Floats = np.asarray(conductance, float)
     label = np.zeros(t.shape, int)
     if cell is not None:
         label = np.unique(np.asarray(cell), return_inverse=True)[1]
-    start = g if initial is None else np.asarray(initial, float)
+    start = g
+    if initial is not None:
+        start = np.asarray(initial, float)
     alike = t.shape == g.shape == label.shape == start.shape
     if t.ndim != 1 or not t.size or not alike or not np.isfinite([t, g, start]).all():
         raise ShapeError(
@@ -81,22 +124,21 @@ def sorted_readings(time, conductance, cell, initial):
         raise OutOfRangeError(f"time is {t.min():g} s; allowed: 0 (the write) or more")
     order = np.lexsort((t, label))
     readings = Readings(t[order], g[order], label[order])
-    return readings, start[order][_first(readings)]
+    return Written(readings, start[order][readings.first()])
 
 
-def _first(readings):
-    """Index of the first reading of every cell."""
-    return np.searchsorted(readings.cell, np.arange(readings.cell.max() + 1))
-
-
-def shifts_since_write(readings, written, relative):
-    """(Shifts, notes on the times that were left out).
+def shifts_since_write(readings: Readings, written: Floats, relative: bool) -> SharedShifts:
+    """Shifts against `written` (cells,) S.
 
     relative : the first reading of a cell is the reference itself, and no shift
+
+    Raises
+    ------
+    OutOfRangeError : no reading after the write; no time that enough cells share
     """
     keep = readings.time > 0
     if relative:
-        keep[_first(readings)] = False
+        keep[readings.first()] = False
     if not keep.any():
         raise OutOfRangeError("no reading after the write; read each cell at several times")
     kept = readings.where(keep)
@@ -104,11 +146,10 @@ def shifts_since_write(readings, written, relative):
     instant = _instants(kept.time, kept.cell)
     count = np.bincount(instant)
     often = count >= LEAST_SHARE * cells  # the others are of another choice of cells
-    left_out = [
-        f"left out: {np.median(kept.time[instant == k]):.3g} s, which {count[k]:,} of {cells:,} "
-        "cells have"
-        for k in np.flatnonzero(~often)
-    ]
+    left_out = []
+    for k in np.flatnonzero(~often):
+        time = np.median(kept.time[instant == k])
+        left_out.append(f"left out: {time:.3g} s, which {count[k]:,} of {cells:,} cells have")
     kept = kept.where(often[instant])
     if not kept.time.size:
         raise OutOfRangeError(
@@ -121,10 +162,11 @@ def shifts_since_write(readings, written, relative):
     few = missing
     if not missing and cells < LEAST_CELLS:
         few = f"{cells} cells; a spread needs {LEAST_CELLS}"
-    return dataclasses.replace(shifts, missing=missing, few=few), left_out
+    return SharedShifts(dataclasses.replace(shifts, missing=missing, few=few), left_out)
 
 
-def _missing(log_time):
+def _missing(log_time: Floats) -> str:
+    """Why times do not tell how shifts go on, "" where they do."""
     decades = log_time.max() - log_time.min()
     if len(log_time) < LEAST_TIMES:
         return f"{len(log_time)} times; {LEAST_TIMES} are needed"
@@ -133,7 +175,7 @@ def _missing(log_time):
     return ""
 
 
-def _instants(t, cell):
+def _instants(t: Floats, cell: Integers) -> Integers:
     """Index of the instant of every reading.
 
     Readings within 25 % of the one before, in order of time, share an instant; where cells were
@@ -144,7 +186,8 @@ def _instants(t, cell):
     linked = np.concatenate(([0], np.cumsum(np.diff(log) > 1)))
     start = log[np.searchsorted(linked, linked)]
     pairs = linked * (cell.max() + 1) + cell[order]
-    repeated = np.bincount(linked) > np.bincount(linked[np.unique(pairs, return_index=True)[1]])
+    once = np.unique(pairs, return_index=True)[1]  # a reading of every cell in every instant
+    repeated = np.bincount(linked) > np.bincount(linked[once])
     within = np.where(repeated[linked], np.floor(log - start), 0)
     keys = np.stack([linked, within])
     result = np.empty(len(t), int)

@@ -78,8 +78,10 @@ def spread_interval(name: str, unit: str, values: Floats) -> Parameter:
     variance = values.var(ddof=1)
     if not variance > 0:
         return Parameter.known(name, unit, 0.0, 0.0, 0.0)
-    centre = stats.trim_mean(values, min(1 / (2 * np.sqrt(max(n - 4, 1))), 0.49))
-    kurtosis = n * ((values - centre) ** 4).sum() / (deviation**2).sum() ** 2
+    trimmed = min(1 / (2 * np.sqrt(max(n - 4, 1))), 0.49)  # share at either end
+    centre = stats.trim_mean(values, trimmed)
+    fourth = ((values - centre) ** 4).sum()
+    kurtosis = n * fourth / (deviation**2).sum() ** 2
     z = stats.t.ppf(1 - TAIL, n - 1)
     small_sample = n / (n - z)
     error = small_sample * np.sqrt((kurtosis - (n - 3) / n) / (n - 1))

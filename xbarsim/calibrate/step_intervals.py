@@ -43,17 +43,20 @@ class Uncertainty:
     def interval(self, function: OfSteps, variance: float = 0.0) -> Estimate:
         """A function of the steps, with a variance that it has beside the parameters'."""
         value, gradient = self._tangent(function)
-        error = np.sqrt(max(_quadratic(gradient, self.covariance), 0.0) + variance)
-        freedom = self._effective(gradient[: len(self.steps.law)])
-        half = stats.t.ppf(1 - TAIL, freedom) * error
+        of_parameters = max(_quadratic(gradient, self.covariance), 0.0)
+        error = np.sqrt(of_parameters + variance)
+        of_law = gradient[: len(self.steps.law)]
+        half = stats.t.ppf(1 - TAIL, self._effective(of_law)) * error
         return Estimate(float(value), float(value - half), float(value + half))
 
     def deviation(self, function: OfSteps) -> Estimate:
         """The same for a standard deviation: chi-squared with the degrees of freedom of its
         error."""
         logarithm, gradient = self._tangent(lambda steps: np.log(function(steps)))
-        freedom = 0.5 / max(_quadratic(gradient, self.covariance), 1e-12)
-        shares = np.maximum(stats.chi2.ppf([1 - TAIL, TAIL], freedom) / freedom, 1e-100)
+        variance = max(_quadratic(gradient, self.covariance), 1e-12)
+        freedom = 0.5 / variance
+        ends = stats.chi2.ppf([1 - TAIL, TAIL], freedom)
+        shares = np.maximum(ends / freedom, 1e-100)
         value = np.exp(logarithm)
         low, high = value / np.sqrt(shares)
         return Estimate(float(value), float(low), float(high))
@@ -73,7 +76,8 @@ class Uncertainty:
         result = np.empty((size, size))
         for i in range(size):
             for j in range(i, size):
-                bend = self._bend(i, j) / (8 * self.widths[i] * self.widths[j])
+                bend = self._bend(i, j)
+                bend /= 8 * self.widths[i] * self.widths[j]
                 result[i, j] = bend
                 result[j, i] = bend
         return result
@@ -93,8 +97,9 @@ class Uncertainty:
         for k, width in enumerate(self.widths):
             move = np.zeros(len(self.point))
             move[k] = width
-            rise = function(self._at(self.point + move)) - function(self._at(self.point - move))
-            gradient[k] = rise / (2 * width)
+            above = function(self._at(self.point + move))
+            below = function(self._at(self.point - move))
+            gradient[k] = (above - below) / (2 * width)
         return Tangent(function(self._at(self.point)), gradient)
 
     def _effective(self, gradient: Floats) -> float:
@@ -114,8 +119,9 @@ class Uncertainty:
         slopes = np.ones(len(self.point) - law)  # the last by the logarithm of the variance
         if NOISE in self.steps.free:
             width = self.widths[law]
-            rise = log_variance(log_odds + width) - log_variance(log_odds - width)
-            slopes[0] = rise / (2 * width)
+            above = log_variance(log_odds + width)
+            below = log_variance(log_odds - width)
+            slopes[0] = (above - below) / (2 * width)
         error = _quadratic(slopes, self.covariance[law:, law:])
         return float(np.clip(2 / max(error, 1e-12), 1.0, self.freedom))
 
@@ -127,8 +133,10 @@ def _quadratic(gradient: Floats, covariance: Floats) -> float:
 
 def _inverse(curvature: Floats) -> Floats:
     """Inverse (k, k) of a symmetric matrix, its scaled eigenvalues kept above 1e-6."""
-    scale = np.sqrt(np.maximum(abs(np.diag(curvature)), 1e-12))
-    values, vectors = np.linalg.eigh(curvature / np.outer(scale, scale))
+    diagonal = abs(np.diag(curvature))
+    scale = np.sqrt(np.maximum(diagonal, 1e-12))
+    scales = np.outer(scale, scale)
+    values, vectors = np.linalg.eigh(curvature / scales)
     inverse = 1 / np.maximum(values, 1e-6)
-    result: Floats = (vectors * inverse) @ vectors.T / np.outer(scale, scale)
+    result: Floats = (vectors * inverse) @ vectors.T / scales
     return result

@@ -5,38 +5,78 @@ part of it in which the magnitude of the voltage rises, or falls.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
+from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import OutOfRangeError
 
 LEAST = 8  # points of a branch
+LEAST_FLAT = 3  # points of a compliance
+FLAT = 0.995  # of the largest current, from which on points may be at the compliance
+SAME_VOLTAGE = 0.05  # of the largest voltage, within which points tell no compliance
 SWITCHED = 1.3  # ratio of return and rise above which a sweep set the cell
 MOST = 0.9  # share of the points that tells which way a current flows
+
+
+class Kind(StrEnum):
+    """What a sweep does to the cell; a read leaves it as it is."""
+
+    SET = "set"
+    RESET = "reset"
+    READ = "read"
 
 
 @dataclasses.dataclass(frozen=True)
 class Branch:
     """Part of a sweep in which the magnitude of the voltage rises, or falls (`returns`).
 
-    kind : "set", "reset" or "read" (the cell stays as it is);  compliance : A, None where none was
-    met
+    voltage, current : (n,) V and A;  compliance : A, None where none was met
     """
 
-    voltage: np.ndarray
-    current: np.ndarray
+    voltage: Floats
+    current: Floats
     returns: bool
-    kind: str = "read"
+    kind: Kind = Kind.READ
     compliance: float | None = None
 
     @property
-    def positive(self):
+    def positive(self) -> bool:
         """Whether its voltages are above 0 V."""
-        return self.voltage.mean() > 0
+        return bool(self.voltage.mean() > 0)
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {'return' if self.returns else 'rise'}"
 
 
-def with_sign(voltage, current):
-    """(current with the sign of the voltage, remark or None).
+class Signed(NamedTuple):
+    """Current (n,) A with the sign of the voltage, and what was changed, None where nothing was."""
+
+    current: Floats
+    remark: str | None
+
+
+class Part(NamedTuple):
+    """Points `start` to `end` (not included) of a recording; `returns` : the voltage falls."""
+
+    start: int
+    end: int
+    returns: bool
+
+
+class Held(NamedTuple):
+    """Branches in which the cell holds one state, and what they are."""
+
+    branches: Sequence[Branch]
+    name: str
+
+
+def with_sign(voltage: Floats, current: Floats) -> Signed:
+    """The current with the sign of the voltage.
 
     Instruments store the magnitude of a current, or measure it at the electrode that it leaves.
     Either would be a conductance below 0 S.
@@ -45,23 +85,26 @@ def with_sign(voltage, current):
     ------
     OutOfRangeError : below 0 A at either polarity
     """
-    below, above = _flow(voltage, current, -1), _flow(voltage, current, 1)
+    below = _flow(voltage, current, side=-1)
+    above = _flow(voltage, current, side=1)
     if above < 0 < below:
         raise OutOfRangeError(
             "the current is below 0 A at either polarity of the voltage, so that its sign is lost; "
             "give the current with the sign of the voltage"
         )
     if above < 0:
-        return -current, "the current flowed against the voltage (the other electrode's): turned"
+        remark = "the current flowed against the voltage (the other electrode's): turned"
+        return Signed(-current, remark)
     if below < 0 and not (voltage > 0).any():
-        return -current, "the current had no sign, or the other electrode's: taken from the voltage"
+        remark = "the current had no sign, or the other electrode's: taken from the voltage"
+        return Signed(-current, remark)
     if below < 0:
-        signed = np.where(voltage < 0, -abs(current), current)
-        return signed, "the current at negative voltages was a magnitude: its sign is the voltage's"
-    return current, None
+        remark = "the current at negative voltages was a magnitude: its sign is the voltage's"
+        return Signed(np.where(voltage < 0, -abs(current), current), remark)
+    return Signed(current, None)
 
 
-def _flow(voltage, current, side):
+def _flow(voltage: Floats, current: Floats, side: int) -> int:
     """1 where the current flows with the voltage of one side (1 or -1), -1 against it, 0 where that
     is open.
 
@@ -72,14 +115,17 @@ def _flow(voltage, current, side):
         return 0
     strong = mine & (abs(voltage) >= abs(voltage[mine]).max() / 2)
     product = voltage[strong] * current[strong]
-    v, i = voltage[mine], current[mine]
+    v = voltage[mine]
+    i = current[mine]
     falls = ((v - v.mean()) * (i - i.mean())).sum() < 0
     if (product > 0).mean() >= MOST:
         return 1
-    return -1 if falls and (product < 0).mean() >= MOST else 0
+    if falls and (product < 0).mean() >= MOST:
+        return -1
+    return 0
 
 
-def branches(voltage, current):
+def branches(voltage: Floats, current: Floats) -> list[Branch]:
     """Branches of a recording, points at the current compliance left out.
 
     A compliance is a run of three or more points within 0.5 % of the largest current over different
@@ -92,7 +138,8 @@ def branches(voltage, current):
         if len(branch.voltage) >= LEAST:
             found.append(branch)
     for k in range(len(found) - 1):
-        rise, back = found[k], found[k + 1]
+        rise = found[k]
+        back = found[k + 1]
         if not rise.returns and back.returns and rise.positive == back.positive:
             kind = _kind(rise, back)
             found[k] = dataclasses.replace(rise, kind=kind)
@@ -100,82 +147,101 @@ def branches(voltage, current):
     return found
 
 
-def _monotonic(voltage):
-    """(start, end, returns) of the parts of one polarity in which the magnitude only rises or
-    falls.
+def _monotonic(voltage: Floats) -> list[Part]:
+    """Parts of one polarity in which the magnitude only rises or falls.
 
     A turning voltage that is measured again belongs to the return.
     """
-    parts, start, side, way = [], 0, 0, 0
+    parts = []
+    start = 0
+    side = 0  # sign of the voltages of this part, 0 until it is known
+    way = 0  # whether the magnitude rises (1) or falls (-1), 0 until it is known
     magnitude = abs(voltage)
     for k in range(1, len(voltage)):
-        here, step = np.sign(voltage[k]), np.sign(magnitude[k] - magnitude[k - 1])
-        side = side or np.sign(voltage[k - 1])
-        crosses = here and side and here != side
-        turns = step and way and step != way
+        here = int(np.sign(voltage[k]))
+        step = int(np.sign(magnitude[k] - magnitude[k - 1]))
+        if side == 0:
+            side = int(np.sign(voltage[k - 1]))
+        crosses = here * side < 0
+        turns = step * way < 0
         if crosses or turns:
-            end = _before_turning(voltage, start, k) if way > 0 else k
-            parts.append((start, end, way < 0))
-            start, side, way = end, 0, 0
-        way = step or way
-    end = _before_turning(voltage, start, len(voltage)) if way > 0 else len(voltage)
-    return [*parts, (start, end, way < 0)]
+            part = _part(voltage, start, k, way)
+            parts.append(part)
+            start = part.end
+            side = 0
+            way = 0
+        if step != 0:
+            way = step
+    return [*parts, _part(voltage, start, len(voltage), way)]
 
 
-def _before_turning(voltage, start, end):
-    while end > start + 1 and voltage[end - 1] == voltage[end - 2]:
-        end -= 1
-    return end
+def _part(voltage: Floats, start: int, end: int, way: int) -> Part:
+    """way : 1 for a rise, whose turning voltage perhaps stands at the end more than once."""
+    if way > 0:
+        while end > start + 1 and voltage[end - 1] == voltage[end - 2]:
+            end -= 1
+    return Part(start, end, way < 0)
 
 
-def _branch(voltage, current, returns):
+def _branch(voltage: Floats, current: Floats, returns: bool) -> Branch:
+    """Branch without the points at the compliance."""
     top = abs(current).max()
-    flat = abs(current) >= 0.995 * top
-    spread = np.ptp(abs(voltage[flat])) > 0.05 * abs(voltage).max()
-    if flat.sum() >= 3 and spread and top > 0:
+    flat = abs(current) >= FLAT * top
+    spread = np.ptp(abs(voltage[flat])) > SAME_VOLTAGE * abs(voltage).max()
+    if flat.sum() >= LEAST_FLAT and spread and top > 0:
         return Branch(voltage[~flat], current[~flat], returns, compliance=top)
     return Branch(voltage, current, returns)
 
 
-def _kind(rise, back):
+def _kind(rise: Branch, back: Branch) -> Kind:
     half = abs(back.voltage).max() / 2
     ratio = _slope(back, half) / _slope(rise, half)
     if ratio > SWITCHED:
-        return "set"
-    return "reset" if ratio < 1 / SWITCHED else "read"
+        return Kind.SET
+    if ratio < 1 / SWITCHED:
+        return Kind.RESET
+    return Kind.READ
 
 
-def _slope(branch, limit):
+def _slope(branch: Branch, limit: float) -> float:
     """Slope in S of the points up to a voltage, without the instrument's offset where they tell
     it."""
     low = abs(branch.voltage) <= limit
-    v, i = branch.voltage[low], branch.current[low]
+    v = branch.voltage[low]
+    i = branch.current[low]
     if len(v) >= 3 and np.ptp(v) > 0:
         centred = v - v.mean()
-        slope = (centred * i).sum() / (centred * centred).sum()
+        slope = float((centred * i).sum() / (centred * centred).sum())
         if slope > 0:
             return slope
-    return max((v * i).sum() / max((v * v).sum(), 1e-300), 1e-300)
+    square = max(float((v * v).sum()), 1e-300)
+    return max(float((v * i).sum() / square), 1e-300)
 
 
-def summary(found):
+def summary(found: Sequence[Branch]) -> str:
     """How many branches of which kind, and the compliances that were met."""
-    names = [f"{b.kind} {'return' if b.returns else 'rise'}" for b in found]
+    names = [branch.name for branch in found]
     counted = ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
-    limits = sorted(
-        {f"{b.compliance * 1e6:.4g}" for b in found if b.compliance is not None}, key=float
-    )
-    met = f"compliance at {', '.join(limits)} µA" if limits else "no compliance met"
-    return f"{len(found)} branch{'es' * (len(found) > 1)}: {counted}; {met}"
+    compliances = [branch.compliance for branch in found if branch.compliance is not None]
+    limits = sorted({f"{compliance * 1e6:.4g}" for compliance in compliances}, key=float)
+    met = "no compliance met"
+    if limits:
+        met = f"compliance at {', '.join(limits)} µA"
+    plural = "es" if len(found) > 1 else ""
+    return f"{len(found)} branch{plural}: {counted}; {met}"
 
 
-def held(found):
-    """(branches in which the cell holds one state, what they are): the returns of resets, else of
-    sets, else all."""
-    for kind in ("reset", "set"):
-        returns = [b for b in found if b.kind == kind and b.returns]
+def held(found: Sequence[Branch]) -> Held:
+    """The returns of resets, else of sets, else all."""
+    for kind in (Kind.RESET, Kind.SET):
+        returns = [branch for branch in found if branch.kind == kind and branch.returns]
         if returns:
-            count = f" ({len(returns)})" if len(returns) > 1 else ""
-            return returns, f"the return of the {kind}{count}"
-    count = f" ({len(found)})" if len(found) > 1 else ""
-    return found, f"every branch{count}"
+            return Held(returns, f"the return of the {kind}{_count(returns)}")
+    return Held(found, f"every branch{_count(found)}")
+
+
+def _count(found: Sequence[Branch]) -> str:
+    """ " (3)" of three branches, nothing of one."""
+    if len(found) > 1:
+        return f" ({len(found)})"
+    return ""

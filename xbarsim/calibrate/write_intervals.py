@@ -56,9 +56,11 @@ def moment_interval(fit: AnyErrorFit) -> Estimate:
     """Standard deviation (S), for errors of any form with four moments (Bonett, 2006)."""
     n = len(fit.error)
     variance = fit.scale**2 * fit.form.variance
-    square = (fit.error - fit.location) ** 2 * n / max(n - fit.mean.size, 1)
+    residual = fit.error - fit.location
+    square = residual**2 * n / max(n - fit.mean.size, 1)
     mean = square.mean()
-    error = np.sqrt(((square - variance * mean / variance.mean()) ** 2).sum()) / n / mean
+    excess = square - variance * mean / variance.mean()
+    error = np.sqrt((excess**2).sum()) / n / mean
     z = stats.norm.ppf(1 - TAIL)
     correction = n / (n - z)
     ratio = np.exp(z * correction * error / 2)

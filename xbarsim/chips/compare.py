@@ -9,12 +9,14 @@ from typing import Any
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
-from xbarsim.base.units import MICRO, MILLI, SQUARE_MILLIMETRE, engineering
+from xbarsim.base.units import MEGA, MICRO, MILLI, SQUARE_MILLIMETRE, engineering
 from xbarsim.chips.load import Description, load_chip
+from xbarsim.chips.plans import Phase
 from xbarsim.chips.result import Level, Peak, RollUp
 from xbarsim.chips.rollup import roll_up
 
 TERA = 1e12
+ASKED = ("chip", "phase", "tokens", "batch")  # columns that say what a row is of
 Grid = tuple[tuple[str, ...], list[tuple[str, ...]]]  # header and rows of a table
 OPERATIONS_PER_MM2 = TERA / SQUARE_MILLIMETRE
 
@@ -24,6 +26,8 @@ def compare(
     model: str | Path = "bert-large",
     sequence: int = 128,
     batch: int = 1,
+    phase: str | Phase = Phase.PASS,
+    output_matrix: bool | None = None,
 ) -> list[RollUp]:
     """One model on several chips: energy, area and time.
 
@@ -31,11 +35,17 @@ def compare(
     ----------
     chips : names, chip files or Descriptions of `load_chip`
     model : a name of data/models.toml, or a checkpoint directory
-    sequence, batch : tokens per sequence, sequences that are there at once
+    sequence, batch : tokens per sequence (in decode the context, the new token included), sequences
+        that are there at once
+    phase : "pass", all tokens of a sequence together; of decoders also "prefill", a prompt whose
+        masked products are left out, or "decode", the next token of every sequence
+    output_matrix : whether logits are computed; if absent, in prefill and decode
 
     Returns
     -------
-    list of RollUp, one a chip: `joules` per sequence (J), `latency` of the batch (s), `area` (m²)
+    list of RollUp, one a chip: `joules` per sequence (J; in decode per token), `latency` of the
+    batch (s), `area` (m²), `tokens_per_second`, `energy_per_token` (J); in prefill and decode
+    `first_token` (s) and `cache`, the bytes of keys and values and where they are
 
     Raises
     ------
@@ -44,7 +54,19 @@ def compare(
     if isinstance(chips, str | Path | Description):
         chips = [chips]
     loaded = [chip if isinstance(chip, Description) else load_chip(chip) for chip in chips]
-    return [roll_up(chip, str(model), sequence, batch) for chip in loaded]
+    if phase not in list(Phase):
+        raise ConfigError(f"phase {phase!r} is not known; allowed: {', '.join(Phase)}")
+    return [
+        roll_up(
+            chip,
+            str(model),
+            sequence,
+            batch,
+            phase=Phase(phase),
+            output_matrix=output_matrix,
+        )
+        for chip in loaded
+    ]
 
 
 @dataclass(frozen=True)
@@ -86,6 +108,9 @@ FIGURES = {
 # units of what files say beside these, {key of as_json: unit}
 UNITS = {name: figure.unit for name, figure in FIGURES.items()} | {
     "interval": "s",
+    "tokens_per_second": "1/s",
+    "first_token": "s",
+    "cache_bytes": "byte",
     "programming_energy": "J",
     "energy_by_component": "J",
     "energy_by_layer": "J",
@@ -127,8 +152,14 @@ def as_json(result: RollUp) -> dict[str, Any]:
         "model": result.model,
         "sequence": result.sequence,
         "batch": result.batch,
+        "phase": result.phase,
+        "tokens": result.tokens,
         **figures(result),
         "interval": result.interval,
+        "tokens_per_second": result.tokens_per_second,
+        "first_token": result.first_token,
+        "cache_bytes": None if result.cache is None else result.cache.size,
+        "cache_place": None if result.cache is None else result.cache.place,
         "chips": result.chips,
         "parts": result.copies,
         "utilisation": result.utilisation,
@@ -170,16 +201,34 @@ def write_files(results: Sequence[RollUp], directory: str | Path) -> tuple[Path,
                 "utilisation (1)",
                 "replication",
                 "programming_energy (J)",
+                "phase",
+                "tokens_per_second (1/s)",
+                "first_token (s)",
+                "cache (byte)",
+                "cache_place",
             ]
         )
         writer.writerows(_csv_row(result) for result in results)
     with replacing(parts, newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["chip", "component", "stage", "events (actions)", "energy (J)"])
+        writer.writerow(
+            [
+                "chip",
+                "component",
+                "stage",
+                "events (actions)",
+                "energy (J)",
+                "model",
+                "phase",
+                "sequence (tokens)",
+                "batch (sequences)",
+            ]
+        )
         for result in results:
+            asked = result.model, result.phase, result.sequence, result.batch
             for line in result.lines:
                 actions = _or_empty(line.actions)
-                writer.writerow([result.chip, line.role, line.stage, actions, line.joules])
+                writer.writerow([result.chip, line.role, line.stage, actions, line.joules, *asked])
     return as_text, table, parts
 
 
@@ -194,6 +243,11 @@ def _csv_row(result: RollUp) -> list[float | str]:
         _or_empty(result.utilisation),
         result.replication,
         _or_empty(result.programming_energy),
+        result.phase,
+        result.tokens_per_second,
+        _or_empty(result.first_token),
+        "" if result.cache is None else result.cache.size,
+        "" if result.cache is None else result.cache.place,
     ]
 
 
@@ -202,15 +256,52 @@ def _or_empty(value: float | None) -> float | str:
 
 
 def table(results: Iterable[RollUp]) -> Grid:
-    """(header, rows) of strings, one row per RollUp."""
-    header = ("chip", *(figure.heading for figure in FIGURES.values()), "chips", "used")
+    """(header, rows) of strings, one row per RollUp; see `generation_table` for prefill and
+    decode.
+    """
+    header = (*ASKED, *(figure.heading for figure in FIGURES.values()), "chips", "used")
     rows = []
     for result in results:
         used = "-"
         if result.utilisation is not None:
             used = f"{100 * result.utilisation:.0f} %"
-        rows.append((result.chip, *printed(result), str(result.chips), used))
+        rows.append((*_asked(result), *printed(result), str(result.chips), used))
     return header, rows
+
+
+def generation_table(results: Iterable[RollUp]) -> Grid:
+    """(header, rows) of strings on what a decoder generates, one row per RollUp of prefill or
+    decode.
+    """
+    header = (*ASKED, "tokens/s", "per token (µJ)", "first token (ms)", "KV cache (MB)", "kept in")
+    rows = []
+    for result in results:
+        if result.cache is None or result.first_token is None:
+            continue
+        rows.append(
+            (
+                *_asked(result),
+                f"{result.tokens_per_second:.4g}",
+                f"{result.energy_per_token / MICRO:.4g}",
+                f"{result.first_token / MILLI:.4g}",
+                f"{result.cache.size / MEGA:.4g}",
+                str(result.cache.place),
+            )
+        )
+    return header, rows
+
+
+def _asked(result: RollUp) -> tuple[str, ...]:
+    return result.chip, str(result.phase), str(result.sequence), str(result.batch)
+
+
+def asked_text(result: RollUp) -> str:
+    """What a RollUp is of, for headings."""
+    tokens = f"context {result.sequence}"
+    if result.phase is not Phase.DECODE:
+        tokens = f"{result.sequence} tokens"
+    phase = "" if result.phase is Phase.PASS else f"{result.phase}, "
+    return f"{result.model}, {phase}{tokens}, batch {result.batch}"
 
 
 def breakdown(results: Sequence[RollUp], by: str) -> Grid:

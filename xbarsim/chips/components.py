@@ -59,6 +59,7 @@ class ComponentFile(Table):
     action: str = Field(description="what one unit of energy pays for")
     node_nm: float = Field(gt=0)
     bits: int | None = Field(None, ge=1, description="resolution, word width, or bits of a cell")
+    capacity_bits: int | None = Field(None, ge=1, description="that a memory holds")
     energy_pj: float | None = Field(None, ge=0, allow_inf_nan=False)
     power_mw: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="in place of energy_pj: power at rate_mhz"
@@ -108,6 +109,7 @@ class Component:
     energy : J per `action`; area : m²; delay : s between two actions, or None; leakage : W; node :
         m
     bits : resolution, word width, bits of a cell, or None
+    capacity : bits that a memory holds, or None
     assumed : names of the quantities without a published figure; ranges : {quantity: (low, high)}
         in SI units
     """
@@ -125,6 +127,7 @@ class Component:
     source: str
     assumed: tuple[str, ...]
     ranges: dict[str, Range]
+    capacity: int | None = None
 
     @property
     def pace(self) -> float:
@@ -219,6 +222,7 @@ def parse_component(name: str, values: dict[str, Any], where: str) -> Component:
         source=entry.source,
         assumed=entry.assumed,
         ranges=_ranges(entry),
+        capacity=entry.capacity_bits,
     )
 
 

@@ -1,12 +1,13 @@
 """What lowering to any chip of circuits shares: the host, and the way in and out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from xbarsim.chips.files.chip import Circuits
-from xbarsim.chips.plans import Cost, Plan, Workload, scaled
+from xbarsim.chips.plans import Cache, CachePlace, Cost, Phase, Plan, Workload, mean, scaled
 from xbarsim.chips.schedule import Stage
-from xbarsim.models.graph import INPUT, Kind, Link, Step
+from xbarsim.models.graph import INPUT, Kind, Link, Role, Step
 
 C = TypeVar("C", bound=Circuits)
 ON_HOST = "steps on the host pay for the link, not for the host's own energy and time"
@@ -19,6 +20,7 @@ class Lowering(ABC, Generic[C]):
         self.chip = chip
         self.workload = workload
         self.notes: list[str] = []
+        self._means: dict[Role, Cost] = {}
 
     @abstractmethod
     def plan(self) -> Plan:
@@ -34,6 +36,66 @@ class Lowering(ABC, Generic[C]):
         if text not in self.notes:
             self.notes.append(text)
 
+    def over_tokens(self, step: Step, cost_of: Callable[[Step], Cost]) -> Cost:
+        """Cost of a step, the mean over the tokens where every one sees a key more."""
+        if not self.workload.grows(step):
+            return cost_of(step)
+        if step.role not in self._means:  # all layers have the same
+            costs = []
+            for length in range(1, self.workload.sequence + 1):
+                costs.append(cost_of(self.workload.at_length(step, length)))
+            self._means[step.role] = mean(costs)
+        return self._means[step.role]
+
+    def cache(self, place: CachePlace, value_bits: int) -> Cache | None:
+        """The keys and values of the workload, if it keeps them."""
+        if not self.workload.caches:
+            return None
+        return Cache(self.workload.cache_size(value_bits), place)
+
+    def beyond_the_buffer(self, value_bits: int, buffers: int) -> bool:
+        """Whether keys and values are more than so many buffers hold."""
+        if not self.workload.caches:
+            return False
+        capacity = self.chip.buffer_capacity * buffers / 8
+        return self.workload.cache_size(value_bits) > capacity
+
+    def buffered_values(self, step: Step) -> int:
+        """Values that a step moves through the buffer for one token.
+
+        In decode no other token shares the cached keys and values, so that all of them are read.
+        """
+        if step.kind is Kind.PRODUCT and self.workload.phase is Phase.DECODE:
+            return step.values + (self.workload.sequence - 1) * step.second
+        return step.values
+
+    def off_chip(self, step: Step, value_bits: int, tokens: int, chips: int) -> Stage:
+        """Keys or values of a product from off-chip memory, and those of new tokens to it.
+
+        Nothing there depends on the token, so they are brought ahead of time.  In prefill they are
+        written once and read once.
+        """
+        self.note(
+            f"keys and values exceed the buffers and lie in {self.chip.cache_component.name} off "
+            "the chip"
+        )
+        read = 1
+        if self.workload.phase is Phase.DECODE:
+            read = self.workload.sequence
+        bits = (read + 1) * step.second * value_bits
+        time = bits / (self.chip.cache_rate * chips)
+        return Stage(
+            name=f"{step.name}.cache",
+            layer=step.layer,
+            tokens=tokens,
+            service=time,
+            fill=time,
+            resource="off-chip memory",
+            after=(),
+            events={"cache-memory": bits * tokens},
+            step=f"{step.role}.cache",
+        )
+
     def host(self, step: Step, bits: int) -> Cost:
         """A step on the host: its operands leave and its result returns over the link.
 
@@ -41,7 +103,7 @@ class Lowering(ABC, Generic[C]):
         the model's input.
         """
         second = step.second if step.kind is Kind.PRODUCT else 0
-        crossing = (step.values_in + second + step.values_out) * bits
+        crossing = (step.values_in + second + step.values_out) * bits  # the host keeps the cache
         time = crossing / self.chip.rate("link")
         self.note(ON_HOST)
         return Cost(self.chip.moved(link=crossing), time, time)

@@ -8,7 +8,7 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import NANO
 from xbarsim.chips.files.in_situ import InSituFile
 from xbarsim.chips.lowering import Lowering
-from xbarsim.chips.plans import Cost, Plan, Workload, scaled
+from xbarsim.chips.plans import CachePlace, Cost, Phase, Plan, Workload, scaled
 from xbarsim.chips.result import UnitProduct
 from xbarsim.chips.schedule import Stage
 from xbarsim.models.graph import Kind, Link, Role, Step
@@ -147,7 +147,8 @@ class InSituLowering(Lowering[InSituFile]):
         self.size = self._size()
         self.jobs = 1 if self.size.reload else workload.batch
         self.sequences = workload.batch // self.jobs  # of a job
-        self.tokens = workload.sequence * self.sequences
+        self.tokens = workload.tokens * self.sequences
+        self.place = self._cache_place()
 
     def linear_cost(self, inputs: int, outputs: int, replication: int = 1) -> Cost:
         """`linear_cost`, each size once: all layers have the same."""
@@ -159,7 +160,7 @@ class InSituLowering(Lowering[InSituFile]):
     def plan(self) -> Plan:
         chip = self.chip
         size = self.size
-        weights = self.workload.shape.matrix_weights
+        weights = self.workload.weights
         stages = self._stages()
         units = size.tiles * chip.organisation.units_per_tile
         if self.room.dynamic:
@@ -179,7 +180,25 @@ class InSituLowering(Lowering[InSituFile]):
             stages=self.ports(stages, chip.input_bits, self.tokens),
             programming_pulses=weights * chip.planes * chip.cell.write_pulses * size.replication,
             notes=tuple(self.notes),
+            cache=self.cache(self.place, chip.input_bits),
         )
+
+    def _cache_place(self) -> CachePlace:
+        """Where keys and values are kept."""
+        attention = self.chip.operations.attention
+        if attention == "host":
+            return CachePlace.HOST
+        if self.written:
+            return CachePlace.CELLS
+        buffers = self.size.tiles
+        level = self.chip.by_role["buffer"].part.level if "buffer" in self.chip.by_role else "tile"
+        if level == "unit":
+            buffers *= self.chip.organisation.units_per_tile
+        if level == "chip":
+            buffers = self.size.chips
+        if self.beyond_the_buffer(self.chip.input_bits, buffers):
+            return CachePlace.OFF_CHIP
+        return CachePlace.BUFFER
 
     def _room(self) -> Room:
         by_step = {}
@@ -187,11 +206,22 @@ class InSituLowering(Lowering[InSituFile]):
         for step in self.workload.steps:
             in_arrays = step.kind is Kind.MATRIX or (step.kind is Kind.PRODUCT and self.written)
             if in_arrays:
-                arrays = step.copies * self.linear_cost(step.inputs, step.outputs).arrays
+                arrays = self._copies(step) * self.linear_cost(step.inputs, step.outputs).arrays
                 by_step[step.name] = -(-arrays // self.chip.organisation.arrays_per_unit)
                 if step.kind is Kind.PRODUCT:
                     dynamic += by_step[step.name]
         return Room(by_step, dynamic)
+
+    def _copies(self, step: Step) -> int:
+        """Matrices of a step: of a product one for every head of keys or values, and in decode of
+        every sequence, whose caches are all there.
+        """
+        if step.kind is not Kind.PRODUCT:
+            return step.copies
+        heads = self.workload.shape.cached_heads
+        if self.workload.phase is Phase.DECODE:
+            return heads * self.workload.batch
+        return heads
 
     def _size(self) -> Size:
         organisation = self.chip.organisation
@@ -223,10 +253,14 @@ class InSituLowering(Lowering[InSituFile]):
             elif step.kind is Kind.PRODUCT and self.written:
                 stages += self._written_product(step)
             elif self.chip.operations.place(step.kind) == "host":
-                cost = self.host(step, self.chip.input_bits)
+                cost = self.over_tokens(step, lambda step: self.host(step, self.chip.input_bits))
                 stages.append(self.stage(step, cost, resource=LINK, tokens=self.tokens))
+            elif step.kind is Kind.PRODUCT and self.place is CachePlace.OFF_CHIP:
+                cache = self.off_chip(step, self.chip.input_bits, self.tokens, self.size.chips)
+                after = (*step.after, Link(cache.name))
+                stages += [cache, self._digital(step, after)]
             else:
-                stages.append(self._digital(step))
+                stages.append(self._digital(step, step.after))
         return stages
 
     def _matrix(self, step: Step, before: int, placed: int, stages: list[Stage]) -> list[Stage]:
@@ -248,16 +282,27 @@ class InSituLowering(Lowering[InSituFile]):
         found = []
         after = step.after
         if self.size.reload:
-            if step.role is Role.QUERY:
+            if step.role in (Role.QUERY, Role.LOGITS):
                 found.append(self._reload(step, stages))
             after = (*after, Link(reload_name(step), waits=True))
-        found.append(self.stage(step, cost, resource=step.name, tokens=self.tokens, after=after))
+        tokens = self.workload.tokens_of(step) * self.sequences
+        if tokens < self.tokens:  # of the last token of a sequence
+            after = tuple(Link(name, waits=True) for name, _ in after)
+        found.append(self.stage(step, cost, resource=step.name, tokens=tokens, after=after))
         return found
 
     def _written_product(self, step: Step) -> list[Stage]:
-        """A product with keys or values that were written into arrays."""
-        single = self.linear_cost(step.inputs, step.outputs)
-        cost = Cost(scaled(single.events, step.copies), single.service, single.fill)
+        """A product with keys or values that were written into arrays.
+
+        Query heads that share keys take turns on their arrays.
+        """
+        single = self.over_tokens(step, lambda step: self.linear_cost(step.inputs, step.outputs))
+        turns = self.workload.shape.query_heads_per_key
+        cost = Cost(
+            events=scaled(single.events, step.copies),
+            service=single.service * turns,
+            fill=single.fill + (turns - 1) * single.service,
+        )
         written = self._write(step)
         after = (*step.after[:-1], Link(written.name, waits=True))
         return [
@@ -265,25 +310,29 @@ class InSituLowering(Lowering[InSituFile]):
             self.stage(step, cost, resource=step.name, tokens=self.tokens, after=after),
         ]
 
-    def _digital(self, step: Step) -> Stage:
+    def _digital(self, step: Step, after: tuple[Link, ...]) -> Stage:
         """A step on the digital units of tiles or chips."""
+        part, _ = self.chip.by_role[DIGITAL_UNITS[step.kind]]
+        resource = part.role if part.level == "chip" else f"layer.{step.layer}.{part.role}"
+        cost = self.over_tokens(step, self._digital_cost)
+        return self.stage(step, cost, resource=resource, tokens=self.tokens, after=after)
+
+    def _digital_cost(self, step: Step) -> Cost:
         role = DIGITAL_UNITS[step.kind]
         work = step.macs if step.kind is Kind.PRODUCT else step.values_out
         part, component = self.chip.by_role[role]
         each = self.chip.part_count(part)
         if part.level == "chip":
-            resource = role
             workers = each * self.size.chips
         else:
             share = self.size.tiles
             if part.level == "unit":
                 share *= self.chip.organisation.units_per_tile
-            resource = f"layer.{step.layer}.{role}"
             workers = each * max(1.0, share / self.workload.shape.layers)
         time = work * component.pace / workers
-        moved = self.chip.moved(buffer=step.values * self.chip.input_bits)
-        cost = Cost({role: work, **moved}, time, max(time, component.pace))
-        return self.stage(step, cost, resource=resource, tokens=self.tokens)
+        bits = self.chip.input_bits
+        moved = self.chip.moved(buffer=self.buffered_values(step) * bits)
+        return Cost({role: work, **moved}, time, max(time, component.pace))
 
     def _write(self, step: Step) -> Stage:
         """Keys or values of the sequences of a job into arrays: one after the other, row by row,
@@ -291,13 +340,19 @@ class InSituLowering(Lowering[InSituFile]):
         routers and bus, through its buffer.
         """
         chip = self.chip
-        values = self.tokens / self.workload.sequence * step.copies * step.inputs * step.outputs
+        sequences = self.tokens / self.workload.tokens
+        rows = min(step.inputs, chip.mapping.word_lines)
+        heads = self.workload.shape.cached_heads
+        values = sequences * heads * step.inputs * step.outputs
+        if self.workload.phase is Phase.DECODE:  # one key, on its bit lines, or one value
+            values = sequences * step.second
+            if step.role is Role.ATTENTION_CONTEXT:
+                rows = 1
         bits = values * chip.input_bits
         pulses = values * chip.planes * chip.cell.write_pulses
         moved = chip.moved(buffer=2 * bits, bus=bits, router=bits * chip.organisation.hops)
-        rows = min(step.inputs, chip.mapping.word_lines)
         pace = chip.by_role["cell-write"].component.pace
-        time = self.tokens / self.workload.sequence * rows * chip.cell.write_pulses * pace
+        time = sequences * rows * chip.cell.write_pulses * pace
         return Stage(
             name=f"{step.name}.write",
             layer=step.layer,
@@ -317,6 +372,8 @@ class InSituLowering(Lowering[InSituFile]):
         chip = self.chip
         shape = self.workload.shape
         weights = shape.matrix_weights / shape.layers
+        if step.role is Role.LOGITS:
+            weights = step.weights
         bits = weights * chip.mapping.weight_bits
         pace = chip.by_role["cell-write"].component.pace
         writing = chip.mapping.word_lines * chip.cell.write_pulses * pace

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from xbarsim.base.units import NANO
 from xbarsim.chips.files.synergy import SynergyFile
 from xbarsim.chips.lowering import Lowering
-from xbarsim.chips.plans import Actions, Cost, Plan, Workload, shared
+from xbarsim.chips.plans import Actions, CachePlace, Cost, Phase, Plan, Workload, scaled, shared
 from xbarsim.chips.schedule import Stage
-from xbarsim.models.graph import Kind, Link, Step
+from xbarsim.models.graph import Kind, Link, Role, Step
 
 POOL = "computation crossbars"  # the resource of all steps on the chip
 
@@ -26,9 +26,8 @@ class Storage:
     fullness: float
 
 
-def storage_of(chip: SynergyFile, weights: int) -> Storage:
-    """Storage of so many weights on a chip, or on as many chips as they need."""
-    bits = weights * chip.dense.weight_bits
+def storage_of(chip: SynergyFile, bits: int) -> Storage:
+    """Storage of so many bits on a chip, or on as many chips as they need."""
     needed = -(-bits // chip.dense.bits)
     chips = 1
     arrays = needed
@@ -53,8 +52,9 @@ class SynergyLowering(Lowering[SynergyFile]):
     def __init__(self, chip: SynergyFile, workload: Workload) -> None:
         super().__init__(chip, workload)
         computation = chip.computation
-        self.tokens = workload.sequence * workload.batch
-        self.storage = storage_of(chip, workload.shape.matrix_weights)
+        self.tokens = workload.tokens * workload.batch
+        self.place = self._cache_place()
+        self.storage = storage_of(chip, self._stored_bits())
         crossbars = computation.crossbars * self.storage.chips
         self.adcs = crossbars * computation.bit_lines / computation.bit_lines_per_adc
         self.copies = {
@@ -62,7 +62,7 @@ class SynergyLowering(Lowering[SynergyFile]):
             "crossbar": crossbars,
             "chip": self.storage.chips,
         }
-        self.costs: dict[tuple[Kind, int, int, int], Cost] = {}
+        self.costs: dict[tuple[Kind, int, int, int, int], Cost] = {}
         if self.storage.absent:
             self.note(
                 f"{100 * self.storage.absent:.0f} % of the weights do not fit and come from "
@@ -71,10 +71,10 @@ class SynergyLowering(Lowering[SynergyFile]):
 
     def plan(self) -> Plan:
         chip = self.chip
-        stages = [self._stage(step) for step in self.workload.steps]
+        stages = self._stages()
         if self.storage.chips > 1:
             stages.append(self._crossings(stages[-1]))
-        weights = self.workload.shape.matrix_weights
+        weights = self.workload.weights
         cells = (
             weights * chip.dense.weight_bits / chip.dense.bits_per_cell * (1 - self.storage.absent)
         )
@@ -87,18 +87,38 @@ class SynergyLowering(Lowering[SynergyFile]):
             stages=self.ports(stages, chip.computation.activation_bits, self.tokens),
             programming_pulses=cells * chip.dense.write_pulses,
             notes=tuple(self.notes),
+            cache=self.cache(self.place, chip.computation.activation_bits),
         )
 
-    def _stage(self, step: Step) -> Stage:
+    def _stages(self) -> list[Stage]:
+        stages = []
+        kept = self.place in (CachePlace.OFF_CHIP, CachePlace.CELLS)
+        for step in self.workload.steps:
+            after = step.after
+            if kept and step.kind is Kind.PRODUCT:
+                stages.append(self._cached(step))
+                after = (*after, Link(stages[-1].name))
+            elif step.role is Role.LOGITS:  # of the last token of a sequence
+                after = tuple(Link(name, waits=True) for name, _ in after)
+            stages.append(self._stage(step, after))
+        return stages
+
+    def _stage(self, step: Step, after: tuple[Link, ...]) -> Stage:
         on_host = self.chip.operations.place(step.kind) == "host"
-        size = step.kind, step.inputs, step.outputs, step.copies
+        size = step.kind, step.inputs, step.outputs, step.copies, step.second
         if size not in self.costs:  # all layers have the same
-            if on_host:
-                self.costs[size] = self.host(step, self.chip.computation.activation_bits)
-            else:
-                self.costs[size] = self._on_pool(step)
-        resource = "link" if on_host else POOL
-        return self.stage(step, self.costs[size], resource=resource, tokens=self.tokens)
+            cost_of = self._on_host if on_host else self._on_pool
+            self.costs[size] = self.over_tokens(step, cost_of)
+        return self.stage(
+            step,
+            self.costs[size],
+            resource="link" if on_host else POOL,
+            tokens=self._tokens_of(step),
+            after=after,
+        )
+
+    def _on_host(self, step: Step) -> Cost:
+        return self.host(step, self.chip.computation.activation_bits)
 
     def _on_pool(self, step: Step) -> Cost:
         if step.kind is Kind.MATRIX:
@@ -106,6 +126,62 @@ class SynergyLowering(Lowering[SynergyFile]):
         if step.kind is Kind.PRODUCT:
             return self.product(step)
         return self.nonlinear(step)
+
+    def _tokens_of(self, step: Step) -> int:
+        """Tokens of all sequences that go through a step."""
+        return self.workload.tokens_of(step) * self.workload.batch
+
+    def _cache_place(self) -> CachePlace:
+        """Where keys and values are kept."""
+        if self.chip.operations.attention == "host":
+            return CachePlace.HOST
+        bits = self.chip.computation.activation_bits
+        if not self.beyond_the_buffer(bits, buffers=1):
+            return CachePlace.BUFFER
+        return CachePlace.CELLS if self.chip.dense.holds_cache else CachePlace.OFF_CHIP
+
+    def _stored_bits(self) -> int:
+        """Of the weights, and of keys and values where they lie in dense arrays."""
+        bits = self.workload.weights * self.chip.dense.weight_bits
+        if self.place is CachePlace.CELLS:
+            bits += round(8 * self.workload.cache_size(self.chip.computation.activation_bits))
+        return bits
+
+    def _cached(self, step: Step) -> Stage:
+        """Keys or values of a product from where they are kept, and those of new tokens to it."""
+        bits = self.chip.computation.activation_bits
+        if self.place is CachePlace.OFF_CHIP:
+            return self.off_chip(step, bits, self.tokens, self.storage.chips)
+        return self._in_dense_arrays(step)
+
+    def _in_dense_arrays(self, step: Step) -> Stage:
+        """Keys or values read from dense arrays, those of new tokens written to them, all cells of
+        a token at once.
+        """
+        dense = self.chip.dense
+        written = step.second * self.chip.computation.activation_bits
+        read = written
+        if self.workload.phase is Phase.DECODE:
+            read *= self.workload.sequence
+        pace = self.chip.by_role["cell-write"].component.pace
+        reading = read * self.chip.delay("dense-read") / (dense.read_bits * self.storage.arrays)
+        time = reading + dense.write_pulses * pace
+        events = {
+            "dense-read": float(read),
+            "sense-amplifier": read / dense.bits_per_cell * (2**dense.bits_per_cell - 1),
+            "cell-write": written / dense.bits_per_cell * dense.write_pulses,
+        }
+        return Stage(
+            name=f"{step.name}.cache",
+            layer=step.layer,
+            tokens=self.tokens,
+            service=time,
+            fill=time,
+            resource="dense arrays",
+            after=(),
+            events=scaled(events, self.tokens),
+            step=f"{step.role}.cache",
+        )
 
     def _crossings(self, last: Stage) -> Stage:
         """Activations from one chip to the next."""
@@ -133,9 +209,9 @@ class SynergyLowering(Lowering[SynergyFile]):
         return number * digits * self.chip.dense.weight_bits * self.groups(inputs)
 
     def computed(
-        self, conversions: float, *, driven: float, switched: float, buffer: float
+        self, conversions: float, *, driven: float, switched: float, buffer: float, tokens: int
     ) -> Cost:
-        """Cost of work on the pool for all tokens of a job, as a Cost of one token.
+        """Cost of work on the pool for so many tokens, as a Cost of one token.
 
         conversions : count; driven : bits put on word lines; switched : switches set; buffer : bits
             that pass the buffer
@@ -153,16 +229,16 @@ class SynergyLowering(Lowering[SynergyFile]):
         events |= self.chip.moved(buffer=buffer)
         latency = self.chip.computation.settle_ns * NANO + self.chip.delay("adc")
         return Cost(
-            events=shared(events, self.tokens),
-            service=time / self.tokens,
-            fill=max(time / self.tokens, latency),
+            events=shared(events, tokens),
+            service=time / tokens,
+            fill=max(time / tokens, latency),
         )
 
     def linear(self, step: Step) -> Cost:
         """A matrix: its weights are read, and drive the word lines."""
         computation = self.chip.computation
         cells = computation.cells_per_digit
-        tokens = self.tokens
+        tokens = self._tokens_of(step)
         passes = math.ceil(tokens / computation.tokens_together)
         driven = passes * step.inputs * step.outputs * self.chip.dense.weight_bits * cells
         cost = self.computed(
@@ -170,13 +246,14 @@ class SynergyLowering(Lowering[SynergyFile]):
             driven=driven,
             switched=tokens * step.inputs * computation.digits * cells,
             buffer=tokens * step.values * computation.activation_bits,
+            tokens=tokens,
         )
-        return self._with_reads(step, cost)
+        return self._with_reads(step, cost, tokens)
 
-    def _with_reads(self, step: Step, cost: Cost) -> Cost:
-        """The cost, and that of reading the weights for all tokens of a job."""
+    def _with_reads(self, step: Step, cost: Cost, tokens: int) -> Cost:
+        """The cost, and that of reading the weights for so many tokens."""
         dense = self.chip.dense
-        passes = math.ceil(self.tokens / dense.reuse_tokens)
+        passes = math.ceil(tokens / dense.reuse_tokens)
         bits = step.inputs * step.outputs * dense.weight_bits * passes
         here = bits * (1 - self.storage.absent)
         away = bits * self.storage.absent
@@ -188,8 +265,8 @@ class SynergyLowering(Lowering[SynergyFile]):
             reading += away / self.chip.rate("dram")
             events["dram"] = away
         return Cost(
-            events=cost.events | shared(events, self.tokens),
-            service=max(cost.service, reading / self.tokens),
+            events=cost.events | shared(events, tokens),
+            service=max(cost.service, reading / tokens),
             fill=cost.fill + delay,
         )
 
@@ -199,11 +276,13 @@ class SynergyLowering(Lowering[SynergyFile]):
         """
         computation = self.chip.computation
         cells = computation.cells_per_digit
-        passes = math.ceil(self.workload.sequence / computation.tokens_together)
+        shape = self.workload.shape
+        together = self.workload.tokens * shape.query_heads_per_key  # share keys or values
+        passes = math.ceil(together / computation.tokens_together)
         driven = (
             passes
             * self.workload.batch
-            * step.copies
+            * shape.cached_heads
             * step.inputs
             * step.outputs
             * self.chip.dense.weight_bits
@@ -213,7 +292,8 @@ class SynergyLowering(Lowering[SynergyFile]):
             self.dot_products(self.tokens * step.values_out, step.inputs),
             driven=driven,
             switched=self.tokens * step.values_in * computation.digits * cells,
-            buffer=self.tokens * step.values * computation.activation_bits,
+            buffer=self.tokens * self.buffered_values(step) * computation.activation_bits,
+            tokens=self.tokens,
         )
 
     def nonlinear(self, step: Step) -> Cost:
@@ -228,6 +308,7 @@ class SynergyLowering(Lowering[SynergyFile]):
             driven=products * self.chip.dense.weight_bits * cells,
             switched=products * computation.digits * cells,
             buffer=self.tokens * step.values * computation.activation_bits,
+            tokens=self.tokens,
         )
         units = self.chip.part_count(part) * self.copies[part.level]
         time = step.values_out * component.pace / units

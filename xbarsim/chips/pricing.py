@@ -2,7 +2,7 @@
 
 from xbarsim.chips.files.chip import Circuits, ReadEnergy
 from xbarsim.chips.peak import NOT_RUNNING
-from xbarsim.chips.plans import Lowered, Workload
+from xbarsim.chips.plans import Lowered, Phase, Workload
 from xbarsim.chips.result import Bill, Line
 from xbarsim.chips.schedule import Stage, schedule
 
@@ -18,6 +18,9 @@ def lowered(chip: Circuits, workload: Workload) -> Lowered:
     interval = latency / workload.batch
     if plan.jobs > 1:
         interval = timing.interval * plan.jobs / workload.batch
+    if workload.phase is Phase.DECODE:  # sequences follow each other; each waits for its last token
+        latency = max(timing.latency, timing.interval * plan.jobs)
+        interval = latency / workload.batch
     return Lowered(plan, latency, interval, plan.stages)
 
 

@@ -10,12 +10,14 @@ from xbarsim.base.units import MILLI, SQUARE_MILLIMETRE
 from xbarsim.chips.files.chip import ReadEnergy
 from xbarsim.chips.files.processor import Measured, ProcessorFile
 from xbarsim.chips.lowering import label_of
-from xbarsim.chips.plans import Lowered, Plan, Workload
+from xbarsim.chips.plans import Cache, CachePlace, Lowered, Phase, Plan, Workload
 from xbarsim.chips.result import Bill, Line, Peak
 from xbarsim.chips.schedule import Stage
 from xbarsim.models.graph import Step
 from xbarsim.models.shapes import load_shape
 
+GIGA = 1e9
+TERA = 1e12
 ROLE = "processor"  # that all its work is of
 CHIPS = Presets("chip", "chips")
 
@@ -31,16 +33,18 @@ class Latency:
 class Processor(ProcessorFile):
     def lower(self, workload: Workload) -> Lowered:
         latency = self.latency(workload)
-        weights = workload.shape.matrix_weights * self.bytes_per_value
-        chips = max(1, math.ceil(weights / (self.memory_gib * 2**30)))
+        cache = None
+        held: float = workload.weights * self.bytes_per_value
+        if workload.caches:
+            cache = Cache(workload.cache_size(8 * self.bytes_per_value), CachePlace.MEMORY)
+            held += cache.size
+        chips = max(1, math.ceil(held / (self.memory_gib * 2**30)))
         seconds = latency.seconds
         note = latency.note
         if chips > 1:
             note += f"; {chips} chips for the weights, taken to share the work without loss"
             seconds /= chips
-        stages = tuple(
-            _stage(step, step.macs * workload.sequence) for step in workload.steps if step.macs
-        )
+        stages = tuple(_stage(step, workload.macs_of(step)) for step in workload.steps if step.macs)
         plan = Plan(
             copies={"chip": chips},
             chips=chips,
@@ -50,6 +54,7 @@ class Processor(ProcessorFile):
             stages=stages,
             programming_pulses=None,
             notes=(note,),
+            cache=cache,
         )
         return Lowered(plan, seconds, seconds / workload.batch, stages)
 
@@ -60,11 +65,11 @@ class Processor(ProcessorFile):
         chips = lowered.plan.chips
         latency = self.latency(workload).seconds  # of one chip, were it to do all the work
         energy = self.power_w * self.power_fraction * latency / workload.batch
-        per_token = workload.macs / workload.sequence
+        per_token = workload.macs / workload.tokens
         lines = []
         for stage in lowered.stages:
             macs = stage.events[ROLE]
-            joules = energy * (macs / workload.sequence) / per_token
+            joules = energy * (macs / workload.tokens) / per_token
             lines.append(Line(ROLE, stage.name, stage.layer, stage.label, macs, joules))
         return Bill(
             lines=tuple(lines),
@@ -82,6 +87,8 @@ class Processor(ProcessorFile):
         amounts of work of the same model, or of any model if that one was not measured; without
         measurements from the share of its peak that another processor reaches.
         """
+        if workload.phase is not Phase.PASS:
+            return self.roofline(workload)
         if not self.measured:
             return self._as_another(workload)
         points = [point for point in self.measured if point.precision == self.precision]
@@ -94,6 +101,35 @@ class Processor(ProcessorFile):
         work = workload.macs * workload.batch
         return Latency(
             work / reached(points, work), f"latency estimated from {len(points)} measured points"
+        )
+
+    def roofline(self, workload: Workload) -> Latency:
+        """At best: all arithmetic at the peak rate, or every weight once and the keys and values
+        through the memory, whichever takes longer.
+
+        In decode keys and values of the context are read and those of one token written; in prefill
+        all are written and read once.
+
+        Raises
+        ------
+        ConfigError : no bandwidth in the file
+        """
+        if self.memory_gb_per_s is None:
+            raise ConfigError(
+                "the processor's file states no memory_gb_per_s, which prefill and decode are "
+                "derived from"
+            )
+        cached = workload.cache_size(8 * self.bytes_per_value)
+        crossing = 2 * cached
+        if workload.phase is Phase.DECODE:
+            crossing = cached * (1 + 1 / workload.sequence)
+        moved = workload.weights * self.bytes_per_value + crossing
+        moving = moved / (self.memory_gb_per_s * GIGA)
+        computing = 2 * workload.macs * workload.batch / (self.peak_tops[self.precision] * TERA)
+        limit = "memory" if moving > computing else "arithmetic"
+        return Latency(
+            max(moving, computing),
+            f"latency derived, no measurement: roofline of its {limit} ({self.precision})",
         )
 
     def _as_another(self, workload: Workload) -> Latency:

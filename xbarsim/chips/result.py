@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xbarsim.base.errors import OutOfRangeError
+from xbarsim.chips.plans import Cache, Phase
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ class Bill:
 @dataclass(frozen=True)
 class RollUp:
     """A model on a chip.  Energies, actions and area-delay product are per inference (one
-    sequence).
+    sequence; in decode one token of it).
 
+    sequence : tokens; in decode the context, the new token included
+    tokens : of one sequence that go through the model
     area : m², all chips;  area_by_role : {role: m²}
-    latency : s until the whole batch is done;  interval : s between sequences in steady state
+    latency : s until the whole batch is done; in decode until every sequence has its next token
+    interval : s between sequences (in decode: tokens) in steady state
+    first_token : s from a batch of prompts to their first new tokens; None but in prefill, decode
+    cache : keys and values of a decoder; None but in prefill, decode
     macs : per sequence
     copies : {level: how many of it on all chips}
     utilisation : share of the allocated cells that hold weights; None where there are none
@@ -76,6 +82,10 @@ class RollUp:
     read_energy: str
     notes: tuple[str, ...]
     assumed: tuple[str, ...]
+    phase: Phase
+    tokens: int
+    cache: Cache | None
+    first_token: float | None = None
 
     @property
     def energy(self) -> dict[tuple[str, str], float]:
@@ -95,11 +105,16 @@ class RollUp:
 
     @property
     def energy_per_token(self) -> float:
-        return self.joules / self.sequence
+        return self.joules / self.tokens
 
     @property
     def time_per_sequence(self) -> float:
         return self.latency / self.batch
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of all sequences of the batch."""
+        return self.tokens * self.batch / self.latency
 
     @property
     def area_delay(self) -> float:
@@ -154,6 +169,7 @@ def checked(result: RollUp) -> RollUp:
         "area (m²)": result.area,
         "latency (s)": result.latency,
         "interval (s)": result.interval,
+        "first token (s)": result.first_token or 0.0,
         "energy (J)": result.joules,
         "programming energy (J)": result.programming_energy or 0.0,
     }

@@ -316,18 +316,10 @@ def evaluator(cell, access, conductance, limit):
 
     def currents(v):
         current, slope = np.empty(c.size), np.empty(c.size)
-        kernel.cell_currents(
-            kind,
-            p,
-            access_kind,
-            access_p,
-            access_c,
-            c,
-            np.ascontiguousarray(v).ravel(),
-            limit,
-            current,
-            slope,
+        cells = kernel.Cells(
+            kernel.Curve(kind, p), c, kernel.Curve(access_kind, access_p), access_c, float(limit)
         )
+        kernel.cell_currents(cells, np.ascontiguousarray(v).ravel(), current, slope)
         return current.reshape(v.shape), slope.reshape(v.shape)
 
     return currents

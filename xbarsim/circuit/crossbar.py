@@ -243,7 +243,7 @@ class Crossbar:
             raise OutOfRangeError(f"steps is {steps!r}; allowed: a whole number, 0 or more")
         word, bit, single = self._terminal_voltages(input_voltage, bias_voltage)
         if self.ohmic:
-            state = nodal.node_voltages(self._network, *self._ends(word, bit), tolerance=tolerance)
+            state = nodal.node_voltages(self._network, self._ends(word, bit), tolerance=tolerance)
         else:
             state = self._newton(word, bit, tolerance, steps)
         solution = self._solution(state, word, bit, single)
@@ -271,9 +271,9 @@ class Crossbar:
                 newton.solve_cells(
                     currents,
                     start,
-                    self.word_segments,
-                    self.bit_segments,
-                    tuple(end[k : k + 1] for end in ends),
+                    newton.Wires(
+                        self.word_segments, self.bit_segments, tuple(end[k : k + 1] for end in ends)
+                    ),
                     tolerance,
                     steps,
                 )

@@ -70,8 +70,10 @@ def settle(crossbar, input_voltage, *capacitance, within, lsb, accuracy):
     tolerance = _tolerance(final, within, lsb, steady)
     accuracy = positive("accuracy", accuracy, "", below=1)
     missing = -steady.word_line_voltage, -steady.bit_line_voltage
-    network = crossbar.conductance, crossbar.word_segments, crossbar.bit_segments
-    moment = transient.first_moments(*network, capacitance, missing)
+    circuit = transient.Circuit(
+        crossbar.conductance, crossbar.word_segments, crossbar.bit_segments, *capacitance
+    )
+    moment = transient.first_moments(circuit, missing)
     delay = -senses.currents(*moment)
     elmore = np.divide(delay, final, out=np.full_like(final, np.nan), where=final != 0)
     longest = max(abs(part).max() for part in moment)  # V s
@@ -80,7 +82,7 @@ def settle(crossbar, input_voltage, *capacitance, within, lsb, accuracy):
         return Settling(np.zeros(1), nothing[None], final, nothing, elmore)
 
     def dissipated(x):
-        return transient.power(*network, *x)
+        return transient.power(circuit, *x)
 
     def too_large(error, x):
         """Both as all the power that they dissipate, and in every output, errors are a share of
@@ -94,7 +96,7 @@ def settle(crossbar, input_voltage, *capacitance, within, lsb, accuracy):
 
     time, current, slope = [0.0], [-final], [np.zeros_like(final)]
     first_step = 1e-3 * longest / max(abs(part).max() for part in missing)
-    for now, x, rate in transient.steps(*network, capacitance, missing, too_large, first_step):
+    for now, x, rate in transient.steps(circuit, missing, too_large, first_step):
         time.append(now)
         current.append(senses.currents(*x))
         slope.append(senses.currents(*rate))

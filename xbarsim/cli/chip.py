@@ -86,8 +86,27 @@ def _compare(
     model: Annotated[
         str, typer.Option(help="A name of data/models.toml, or a checkpoint directory.")
     ] = "bert-large",
-    sequence: Annotated[int, typer.Option(min=1, help="Tokens per sequence.")] = 128,
+    sequence: Annotated[
+        int,
+        typer.Option(
+            "--sequence",
+            "--context",
+            min=1,
+            help="Tokens per sequence; in decode the context, the new token included.",
+        ),
+    ] = 128,
     batch: Annotated[int, typer.Option(min=1, help="Sequences that are there at once.")] = 1,
+    phase: Annotated[
+        str,
+        typer.Option(
+            help="pass: all tokens of a sequence together; of decoders also prefill, a prompt, or "
+            "decode, the next token of every sequence."
+        ),
+    ] = "pass",
+    output_matrix: Annotated[
+        bool | None,
+        typer.Option(help="Compute logits; if absent, in prefill and decode."),
+    ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(help="Breakdown of the energy: component, layer, step; repeat it."),
@@ -104,7 +123,7 @@ def _compare(
     from xbarsim.chips import compare
 
     _keep_inputs(names, picture, out, ("chips.json", "chips.csv", "breakdown.csv"))
-    results = compare.compare(names, model, sequence, batch)
+    results = compare.compare(names, model, sequence, batch, phase, output_matrix)
     if as_json:
         print(
             json.dumps(
@@ -112,12 +131,15 @@ def _compare(
             )
         )
     else:
-        print(
-            f"{model}, {sequence} tokens, batch {batch}; energy per sequence, latency of the batch"
-        )
+        asked = compare.asked_text(results[0])
+        unit = "token" if phase == "decode" else "sequence"
+        print(f"{asked}; energy per {unit}, latency of the batch")
         print_table(*compare.table(results))
+        if phase != "pass":
+            print("\ngeneration; first token: after the prompt, of the whole batch")
+            print_table(*compare.generation_table(results))
         for kind in by or ("component", "step"):
-            print(f"\nenergy by {kind} (mJ)")
+            print(f"\nenergy by {kind} (mJ per {unit}): {asked}")
             print_table(*compare.breakdown(results, kind))
         print("\n" + "\n".join(compare.remarks(results)))
     _write(compare.write_files(results, out) if out else ())

@@ -68,9 +68,9 @@ def run(
     comparison = None
     try:
         if source is None:
-            from xbarsim.studies import run as runner
+            from xbarsim.studies.run import run_study
 
-            path = runner.run_study(chosen, out, threads, progress, say)
+            path = run_study(chosen, out, threads, progress, say)
         else:
             from xbarsim.studies import repeat
 
@@ -145,54 +145,55 @@ def sweep(
 ):
     """Print, write and draw the metric of a trace's cases against the key that they vary."""
     from xbarsim.base.files import refuse_overwriting
-    from xbarsim.report import curves as curves_of
-    from xbarsim.report import summary as aggregate
-    from xbarsim.studies.trace import read_trace
+    from xbarsim.report import curves
+    from xbarsim.report.summary import summarise
+    from xbarsim.studies.trace_reader import read_trace
 
     refuse_overwriting([("--out", out), ("--picture", picture)], [trace])
-    summary = aggregate.summarise(read_trace(trace))
-    curves = curves_of.against(summary, key)
-    header, rows = curves_of.table(curves, key, summary.metric)
+    summary = summarise(read_trace(trace))
+    metric = summary.run.metric
+    found = curves.against(summary, key)
+    header, rows = curves.table(found, key, metric)
     print_table(header, rows)
     if out is not None:
-        print(f"written: {curves_of.write(curves, key, summary.metric, out)}", file=sys.stderr)
+        print(f"written: {curves.write(found, key, metric, out)}", file=sys.stderr)
     if picture is not None:
         from xbarsim.report.plots import runs
 
-        print(f"written: {runs.against_key(summary, curves, key, picture)}", file=sys.stderr)
+        print(f"written: {runs.against_key(summary, found, key, picture)}", file=sys.stderr)
 
 
 def _report(paths, directory, as_json, chips=(), batch=1):
     from xbarsim.base.files import refuse_overwriting
-    from xbarsim.report import accuracy_and_cost
-    from xbarsim.report import summary as aggregate
-    from xbarsim.report import text as written
-    from xbarsim.studies.trace import read_trace
+    from xbarsim.report import accuracy_and_cost, files
+    from xbarsim.report.summary import summarise
+    from xbarsim.report.text import render
+    from xbarsim.studies.trace_reader import read_trace
 
-    summaries = [aggregate.summarise(read_trace(path)) for path in paths]
+    summaries = [summarise(read_trace(path)) for path in paths]
     rows = accuracy_and_cost.join(summaries, chips, batch)
     if as_json:
         print(
             json.dumps(
                 [
-                    written.to_json(summary) | accuracy_and_cost.to_json(rows, summary.path)
+                    files.to_json(summary) | accuracy_and_cost.to_json(rows, summary.path)
                     for summary in summaries
                 ],
                 indent=1,
             )
         )
     else:
-        print("\n\n".join(written.render(summary) for summary in summaries))
+        print("\n\n".join(render(summary) for summary in summaries))
         if rows:
             header, body, remarks = accuracy_and_cost.table(rows)
             print()
             print_table(header, body)
             print("\n".join(remarks))
     if directory is not None:
-        names = written.FILES + accuracy_and_cost.FILES
+        names = files.FILES + accuracy_and_cost.FILES
         refuse_overwriting([("--out", directory / name) for name in names], [*paths, *chips])
-        files = written.write_files(summaries, directory) + (
-            accuracy_and_cost.write_files(rows, directory) if rows else ()
-        )
-        print("written: " + ", ".join(map(str, files)), file=sys.stderr)
+        written = [*files.write_files(summaries, directory)]
+        if rows:
+            written += accuracy_and_cost.write_files(rows, directory)
+        print("written: " + ", ".join(map(str, written)), file=sys.stderr)
     return summaries

@@ -1,5 +1,8 @@
 """Every step of a model on one simulated chip."""
 
+from __future__ import annotations
+
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,104 +10,203 @@ import numpy as np
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.programmed import program_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
-from xbarsim.arrays.memory import store
+from xbarsim.arrays.memory.store import Memory
 from xbarsim.arrays.settings import InSituSettings
-from xbarsim.base.progress import silent
-from xbarsim.hardware import products
+from xbarsim.base.array_types import Singles
+from xbarsim.base.progress import Progress, silent
+from xbarsim.config.study import Study
+from xbarsim.devices.model import DeviceModel
+from xbarsim.hardware import functions
+from xbarsim.hardware.attention import CountedAttention, WrittenAttention
+from xbarsim.hardware.counting import Pool
+from xbarsim.hardware.matrices import CountedMatrix, InSituMatrix
+from xbarsim.hardware.steps import FunctionOnHardware, MatrixOnHardware, ProductOnHardware
+from xbarsim.models.graph import Graph, Step
+from xbarsim.models.network import Network
 
 
-def program_arrays(
-    model,
-    study,
-    device,
-    inputs,
-    input_ranges,
-    counting,
-    pool,
-    progress=silent,
-    description="tiles programmed",
-):
-    """{matrix: Array or CountedMatrix} of all encoder matrices of a model, with ranges from
-    `inputs` {matrix: samples}.
+@dataclass(frozen=True)
+class HeldOut:
+    """What held-out sentences say about the float32 path.
 
-    input_ranges : of `quantize.input_ranges`, full scales of what counts in int8
-    counting : products.Pool.  Every thread of `pool` works on a matrix of its own, row block by row
-        block.
+    inputs : {matrix: (samples, in)}
+    ranges : {function: (largest |input|, largest |output|)}, {product: (largest |a|, largest |b|)}
+    input_ranges : {matrix: full scale of its int8 inputs}, of `int8.input_ranges`
     """
-    names = [step.name for step in model.graph.matrices]
-    weights = [model.matrix(name)[0] for name in names]
-    own = [study.for_layer(name) for name in names]
-    in_situ = [chosen.products.weights == "in_situ" for chosen in own]
-    memories = {}
 
-    def memory_of(chosen):
-        """The dense memory of a matrix: one for all matrices of the same settings."""
-        key = (chosen.memory, chosen.wires, chosen.effects)
-        if key not in memories:
-            memories[key] = store.Memory.of(chosen, device.in_study(chosen), names)
-        return memories[key]
+    inputs: dict[str, Singles]
+    ranges: dict[str, tuple[float, float]]
+    input_ranges: dict[str, float]
 
-    def build(index):
-        name = names[index]
-        moment = (inputs[name].astype(np.float64) ** 2).mean(axis=0)
-        programmed = program_matrix(
-            name=name,
-            index=index,
-            weight=weights[index],
-            moment=moment,
-            settings=InSituSettings.of(own[index]),
-            device=device.in_study(own[index]),
-            seed=own[index].seed,
-        )
-        return with_ranges(programmed, inputs[name])
 
-    total = sum(
-        layout_of(*weight.shape[::-1], chosen.mapping).tiles
-        for weight, chosen, programmed in zip(weights, own, in_situ, strict=True)
-        if programmed
-    )
-    done = progress(description, total)
-    built = pool.map(build, [index for index, programmed in enumerate(in_situ) if programmed])
-    arrays = {}
-    for index, name in enumerate(names):
-        if in_situ[index]:
-            arrays[name] = next(built)
-            done(arrays[name].programmed.layout.tiles)
-        else:
-            arrays[name] = products.CountedMatrix.prepare(
-                name,
-                index,
-                weights[index],
-                input_ranges[name],
-                own[index],
-                counting,
-                memory_of(own[index]).read,
-            )
-    return arrays
+def settings_of(study: Study, graph: Graph) -> dict[str, Study]:
+    """{step: the study as it applies to it}: the one place where `[[layer]]` tables are laid over
+    the rest.
+    """
+    return {step.name: study.for_layer(step.name) for step in graph.steps}
+
+
+@dataclass(frozen=True)
+class Design:
+    """What all chips of a case share.
+
+    settings : of `settings_of`;  units : {function: what computes it in integers}
+    """
+
+    model: Network
+    settings: dict[str, Study]
+    device: DeviceModel
+    held_out: HeldOut
+    units: dict[str, FunctionOnHardware]
+
+    @classmethod
+    def of(cls, model: Network, study: Study, device: DeviceModel, held_out: HeldOut) -> Design:
+        """The design of a case.
+
+        Raises
+        ------
+        ConfigError : bit widths that cannot represent a function
+        """
+        settings = settings_of(study, model.graph)
+        units = functions.build(settings, model, held_out.ranges)
+        return cls(model, settings, device, held_out, units)
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What takes the place of the float32 steps on one chip.
+    """What takes the place of the float32 steps on one chip, by their names."""
 
-    arrays : {matrix: Array or CountedMatrix};  products : {product: AttentionProduct}
-    units : {operation: function}, see `functions.build`;  seed : int
-    """
-
-    arrays: dict
-    products: dict
-    units: dict
+    matrices: dict[str, MatrixOnHardware]
+    products: dict[str, ProductOnHardware]
+    functions: dict[str, FunctionOnHardware]
     seed: int
 
     def __contains__(self, name: str) -> bool:
         """Whether a step of this name is on hardware."""
-        return name in self.arrays or name in self.products or name in self.units
+        return name in self.matrices or name in self.products or name in self.functions
 
 
-def chip_seed(seed, number):
+def chip_seed(seed: int, number: int) -> int:
     """Seed of a simulated chip: the study's for the first, independent ones for the others."""
-    return (
-        seed
-        if number == 0
-        else int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
+    if number == 0:
+        return seed
+    return int(np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)[0])
+
+
+def build_chip(
+    design: Design,
+    seed: int,
+    pool: Executor,
+    *,
+    progress: Progress = silent,
+    description: str = "tiles programmed",
+) -> Hardware:
+    """Program one chip.  Every thread of `pool` works on a matrix of its own, row block by row
+    block.
+    """
+    builder = _Builder(design, seed)
+    return Hardware(
+        matrices=builder.matrices(pool, progress, description),
+        products=builder.products(),
+        functions=design.units,
+        seed=seed,
     )
+
+
+class _Builder:
+    """One chip being built; matrices and products are numbered in the order of the model, which
+    names their random numbers.
+    """
+
+    def __init__(self, design: Design, seed: int) -> None:
+        self.design = design
+        self.seed = seed
+        self.graph = design.model.graph
+        numbered = (*self.graph.matrices, *self.graph.products)
+        self.index = {step.name: index for index, step in enumerate(numbered)}
+        self.crossbars = Pool(seed)
+        self.memories: dict[object, Memory] = {}
+
+    def matrices(
+        self, pool: Executor, progress: Progress, description: str
+    ) -> dict[str, MatrixOnHardware]:
+        steps = [step for step in self.graph.matrices if self._lies_in_situ(step)]
+        done = progress(description, sum(self._tiles(step) for step in steps))
+        built = pool.map(self._in_situ, steps)
+        found: dict[str, MatrixOnHardware] = {}
+        for step in self.graph.matrices:
+            if self._lies_in_situ(step):
+                matrix = next(built)
+                done(matrix.array.programmed.layout.tiles)
+                found[step.name] = matrix
+            else:
+                found[step.name] = self._counted(step)
+        return found
+
+    def _lies_in_situ(self, step: Step) -> bool:
+        return self.design.settings[step.name].products.weights == "in_situ"
+
+    def _tiles(self, step: Step) -> int:
+        mapping = self.design.settings[step.name].mapping
+        return layout_of(step.inputs, step.outputs, mapping).tiles
+
+    def _in_situ(self, step: Step) -> InSituMatrix:
+        settings = self.design.settings[step.name]
+        samples = self.design.held_out.inputs[step.name]
+        weight, _ = self.design.model.matrix(step.name)
+        programmed = program_matrix(
+            name=step.name,
+            index=self.index[step.name],
+            weight=weight,
+            moment=(samples.astype(np.float64) ** 2).mean(axis=0),
+            settings=InSituSettings.of(settings),
+            device=self.design.device.in_study(settings),
+            seed=self.seed,
+        )
+        return InSituMatrix(step, settings, with_ranges(programmed, samples))
+
+    def _counted(self, step: Step) -> CountedMatrix:
+        settings = self.design.settings[step.name]
+        weight, _ = self.design.model.matrix(step.name)
+        return CountedMatrix.prepare(
+            step,
+            self.index[step.name],
+            weight,
+            largest_input=self.design.held_out.input_ranges[step.name],
+            settings=settings,
+            pool=self.crossbars,
+            read=self._memory(settings).read,
+        )
+
+    def _memory(self, settings: Study) -> Memory:
+        """The dense memory of a matrix: one for all matrices of the same settings."""
+        key = (settings.memory, settings.wires, settings.effects)
+        if key not in self.memories:
+            device = self.design.device.in_study(settings)
+            names = [step.name for step in self.graph.matrices]
+            self.memories[key] = Memory.of(settings, device, names, self.seed)
+        return self.memories[key]
+
+    def products(self) -> dict[str, ProductOnHardware]:
+        """Those that the study does not leave digital."""
+        found: dict[str, ProductOnHardware] = {}
+        for step in self.graph.products:
+            settings = self.design.settings[step.name]
+            if settings.products.attention == "computation":
+                found[step.name] = CountedAttention(
+                    step=step,
+                    index=self.index[step.name],
+                    settings=settings,
+                    crossbars=self.crossbars.crossbars(settings),
+                    largest=self.design.held_out.ranges[step.name],
+                    seed=self.seed,
+                )
+            elif settings.products.attention == "in_situ":
+                found[step.name] = WrittenAttention(
+                    step=step,
+                    index=self.index[step.name],
+                    settings=settings,
+                    seed=self.seed,
+                    device=self.design.device.in_study(settings),
+                )
+        return found

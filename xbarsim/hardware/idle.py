@@ -6,14 +6,14 @@ asks for it.  `RULES` says when a step does; a key without a rule always matters
 
 import difflib
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import Study
 from xbarsim.devices.conditions import FOLLOWS, effects_on
 from xbarsim.devices.model import DeviceModel
-from xbarsim.models.graph import Kind, Step
+from xbarsim.models.graph import Graph, Kind, Step
 
 # Tables [functions.*] of a study, and the kind of step that each is for.
 FUNCTIONS = {"softmax": Kind.SOFTMAX, "layer_norm": Kind.NORM, "gelu": Kind.ACTIVATION}
@@ -318,10 +318,13 @@ def stated_keys(content, prefix=""):
     return found
 
 
-def places(study, device, graph):
-    """Place of every step of a model in one case of a study: matrices, products, functions."""
+def places(settings: Mapping[str, Study], device: DeviceModel, graph: Graph) -> list[Place]:
+    """Place of every step of a model in one case of a study: matrices, products, functions.
+
+    settings : {step: the study as it applies to it}
+    """
     steps = (*graph.matrices, *graph.products, *graph.functions)
-    return [Place(step, study.for_layer(step.name), device) for step in steps]
+    return [Place(step, settings[step.name], device) for step in steps]
 
 
 def refuse(name, study, found):

@@ -3,14 +3,16 @@
 import functools
 import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import describe, packaged
 from xbarsim.config.tables import Table
-from xbarsim.models.graph import Block, Step, Transformer, graph_of
+from xbarsim.models.families import FAMILIES
+from xbarsim.models.graph import Block, Role, Step, Transformer, graph_of
+from xbarsim.models.operations import Norm
 
 
 class Shape(Table):
@@ -19,41 +21,130 @@ class Shape(Table):
     layers: int = Field(ge=1)
     hidden: int = Field(ge=1)
     heads: int = Field(ge=1)
+    key_value_heads: int | None = Field(
+        None, ge=1, description="heads of keys and values, shared by query heads; heads if absent"
+    )
+    head_width: int | None = Field(None, ge=1, description="hidden over heads if absent")
     intermediate: int = Field(ge=1)
+    gated: bool = Field(
+        False, description="a second product multiplies the activation of the first"
+    )
+    block: Literal["post-norm", "pre-norm", "parallel"] = Field(
+        "post-norm", description="norms after both halves of a layer, before, or one before both"
+    )
+    norm: Literal["layer", "rms"] = "layer"
+    biases: Literal["all", "query-key-value", "none"] = "all"
     attention: Literal["bidirectional", "causal"] = "bidirectional"
     positions: int | None = Field(None, ge=1, description="longest sequence that the model takes")
+    rotary: float | None = Field(
+        None, gt=0, le=1, description="rotated share of a head; learned positions if absent"
+    )
+    vocabulary: int | None = Field(None, ge=1, description="rows of the embedding")
+    tied: bool = Field(True, description="the output matrix is the embedding")
     parameters: float | None = Field(
-        None, gt=0, description="of the whole model, embeddings included"
+        None, gt=0, description="of the whole model, embeddings included, where a claim counts them"
     )
     source: str = ""
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
-        if self.hidden % self.heads:
+        if self.head_width is None and self.hidden % self.heads:
             raise ValueError(f"hidden = {self.hidden} is not divisible by heads = {self.heads}")
+        if self.heads % self.cached_heads:
+            raise ValueError(
+                f"heads = {self.heads} is not divisible by key_value_heads = {self.cached_heads}"
+            )
         return self
+
+    @property
+    def is_decoder(self) -> bool:
+        """Whether it predicts the next token, and so keeps keys and values."""
+        return self.attention == "causal"
+
+    @property
+    def cached_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.key_value_heads or self.heads
+
+    @property
+    def width_of_head(self) -> int:
+        return self.head_width or self.hidden // self.heads
+
+    @property
+    def query_heads_per_key(self) -> int:
+        return self.heads // self.cached_heads
+
+    @property
+    def cached_values(self) -> int:
+        """Keys and values of one token in all layers."""
+        return 2 * self.layers * self.cached_heads * self.width_of_head
 
     @property
     def matrix_weights(self) -> int:
         """Weights of the layers' matrices."""
         return sum(step.weights for step in operations(self, 1))
 
+    @property
+    def parameter_count(self) -> int:
+        """Of a decoder, embeddings, biases and norms included.
+
+        Raises
+        ------
+        ConfigError : an encoder, whose embeddings and pooler are not described, or no vocabulary
+        """
+        if not self.is_decoder or self.vocabulary is None:
+            raise ConfigError("the parameters of encoders and without a vocabulary are not counted")
+        embeddings = self.vocabulary * self.hidden
+        count = embeddings + self.matrix_weights + self._norm_parameters() + self._bias_count()
+        if self.rotary is None:
+            count += (self.positions or 0) * self.hidden
+        if not self.tied:
+            count += embeddings
+        return count
+
+    def _norm_parameters(self) -> int:
+        per_layer = 1 if self.block == "parallel" else 2
+        of_one = self.hidden if self.norm == "rms" else 2 * self.hidden
+        return (self.layers * per_layer + 1) * of_one
+
+    def _bias_count(self) -> int:
+        if self.biases == "none":
+            return 0
+        count = 0
+        for step in operations(self, 1):
+            if step.weights and (self.biases == "all" or step.role in QUERY_KEY_VALUE):
+                count += step.outputs
+        if self.biases == "all" and not self.tied:
+            count += self.vocabulary or 0
+        return count
+
+
+QUERY_KEY_VALUE = (Role.QUERY, Role.KEY, Role.VALUE)
+
 
 @functools.lru_cache(maxsize=64)
-def operations(shape: Shape, sequence: int) -> tuple[Step, ...]:
-    """Steps of the layers of one sequence in the order in which they run, as of a BERT."""
-    layers = Transformer(
+def operations(shape: Shape, sequence: int, output_matrix: bool = False) -> tuple[Step, ...]:
+    """Steps of the layers of one sequence in the order in which they run.
+
+    output_matrix : with the final norm and the logits of the vocabulary after them
+    """
+    if output_matrix and shape.vocabulary is None:
+        raise ConfigError("the model states no vocabulary, which its output matrix needs")
+    model = Transformer(
         layers=shape.layers,
         hidden=shape.hidden,
         heads=shape.heads,
-        key_value_heads=shape.heads,
-        head_width=shape.hidden // shape.heads,
+        key_value_heads=shape.cached_heads,
+        head_width=shape.width_of_head,
         intermediate=shape.intermediate,
-        block=Block.POST_NORM,
-        causal=shape.attention == "causal",
-        activation_name="gelu",
+        block=Block(shape.block),
+        causal=shape.is_decoder,
+        gated=shape.gated,
+        final_norm=shape.block != "post-norm",
+        vocabulary=shape.vocabulary if output_matrix else None,
+        activation_name="gelu" if shape.block == "post-norm" else "activation",
     )
-    return graph_of(layers, sequence).steps
+    return graph_of(model, sequence).steps
 
 
 @functools.cache
@@ -81,6 +172,8 @@ def load_shape(name_or_directory: str | Path) -> Shape:
         )
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw.get("model_type") in FAMILIES:
+            return _of_decoder(path, raw)
         return Shape(
             layers=raw["num_hidden_layers"],
             hidden=raw["hidden_size"],
@@ -89,12 +182,48 @@ def load_shape(name_or_directory: str | Path) -> Shape:
             positions=raw.get("max_position_embeddings"),
             source=str(path),
         )
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+    ) as error:
         raise ConfigError(
             f"{path} does not state the dimensions of a BERT ({type(error).__name__}: {error})"
         ) from None
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe(error)}") from None
+
+
+BIASES: dict[str, Literal["query-key-value", "none"]] = {
+    "llama": "none",
+    "mistral": "none",
+    "qwen2": "query-key-value",
+}  # of other families: all
+
+
+def _of_decoder(path: Path, raw: dict[str, Any]) -> Shape:
+    """Shape of a decoder's config.json, read as its weights would be."""
+    config = FAMILIES[raw["model_type"]].config(path, raw)
+    return Shape(
+        layers=config.layers,
+        hidden=config.hidden,
+        heads=config.heads,
+        key_value_heads=config.key_value_heads,
+        head_width=config.head_width,
+        intermediate=config.intermediate,
+        gated=config.gated,
+        block="parallel" if config.parallel else "pre-norm",
+        norm="rms" if config.norm is Norm.RMS else "layer",
+        biases=BIASES.get(config.architecture, "all"),
+        attention="causal",
+        positions=config.positions,
+        rotary=None if config.rotary is None else config.rotary.width / config.head_width,
+        vocabulary=config.vocabulary,
+        tied=config.tied,
+        source=str(path),
+    )
 
 
 def shape_of_matrices(sizes: dict[str, tuple[int, int]], heads: int) -> Shape:

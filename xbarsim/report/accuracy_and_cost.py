@@ -1,19 +1,24 @@
 """Accuracy from traces beside energy, area and latency of chips: one row per case and chip."""
 
-import csv
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from xbarsim import config
 from xbarsim.base.errors import TraceError
 from xbarsim.base.files import replacing
 from xbarsim.base.units import interval_x100
 from xbarsim.chips.compare import FIGURES, UNITS, figures, headings, printed
-from xbarsim.chips.load import load_chip, parse_chip
+from xbarsim.chips.load import Description, load_chip, parse_chip
 from xbarsim.chips.result import RollUp
 from xbarsim.chips.rollup import roll_up
+from xbarsim.config.study import Study
 from xbarsim.models.shapes import shape_of_matrices
+from xbarsim.report.files import write_table
+from xbarsim.report.summary import CaseSummary, Estimate, Summary
 
 # what a trace and an in-situ chip must agree on for the accuracy to be that of the chip
 SHARED = {
@@ -22,27 +27,33 @@ SHARED = {
     "adc": ("bits",),
 }
 FILES = ("joined.json", "joined.csv")
-SLICES, PAIR, SERIAL = ("weight_bits", "bits_per_cell"), ("subtraction",), ("digit_bits",)
+# what they must agree on besides, of chips that make use of it
+SLICES = ("weight_bits", "bits_per_cell")
+PAIR = ("subtraction",)
+SERIAL = ("digit_bits",)
+COUNTING = ("word_lines", "bit_lines", "rows_per_conversion", "adc_bits", "digit_bits")
+
+Pair = tuple[str, Any, Any]  # key, of the simulated case, of the chip
 
 
 @dataclass(frozen=True)
 class Row:
-    """A case of a trace on a chip.  differs : what the simulated case and the chip do not share, as
-    "key case/chip"; empty where the accuracy is that of the chip, and only then the array energy of
-    the circuit solve is used.
+    """A case of a trace on a chip.
+
+    metric : its name;  estimate : of it
+    differs : what the simulated case and the chip do not share, as "key case/chip"; empty where the
+        accuracy is that of the chip, and only then the array energy of the circuit solve is used
     """
 
     trace: str
     case: str
     metric: str
-    value: float
-    low: float
-    high: float
+    estimate: Estimate
     result: RollUp
-    differs: tuple
+    differs: tuple[str, ...]
 
 
-def join(summaries, chips=(), batch=1):
+def join(summaries: Sequence[Summary], chips: Sequence[str] = (), batch: int = 1) -> list[Row]:
     """Rows of every case of the summaries on the chips named, or on the case's own `chip` where
     none is named.
 
@@ -56,98 +67,112 @@ def join(summaries, chips=(), batch=1):
     """
     rows = []
     for summary in summaries:
-        sequence = max(1, round(summary.tokens / summary.sentences))
         for case in summary.cases:
             study = config.validate(tomllib.loads(case.study), f"case {case.name!r}")
-            named = chips or ([study.chip] if study.chip else [])
-            if named and summary.heads is None:
-                raise TraceError(
-                    f"{summary.path} does not state the attention heads of its model, which "
-                    "the cost of a chip depends on: an older xbarsim wrote it; run the study again"
-                )
-            for name in named:
+            for name in chips or _own_chip(study):
                 description = _description(summary, name, asked=bool(chips))
-                differs = differences(study, description.chip)
-                in_situ = description.chip.kind == "in-situ" and not differs
-                solved = (
-                    {layer.matrix: layer.array_energy_per_token for layer in case.layers}
-                    if in_situ
-                    else None
-                )
-                shape = shape_of_matrices(
-                    {layer.matrix: (layer.inputs, layer.outputs) for layer in case.layers},
-                    summary.heads,
-                )
-                result = roll_up(
-                    description, summary.model, sequence, batch, shape=shape, read_energy=solved
-                )
-                rows.append(
-                    Row(
-                        summary.path,
-                        case.name,
-                        summary.metric,
-                        case.value,
-                        case.low,
-                        case.high,
-                        result,
-                        differs,
-                    )
-                )
+                rows.append(_row(summary, case, study, description, batch))
     return rows
 
 
-def _description(summary, name, asked):
+def _own_chip(study: Study) -> list[str]:
+    return [study.chip] if study.chip else []
+
+
+def _description(summary: Summary, name: str, asked: bool) -> Description:
     """The chip of a case as the trace holds it; as its file is now where it was asked for or an
     older trace."""
+    description: Description
     if asked or name not in summary.chip_texts:
-        return load_chip(name)
-    return parse_chip(name, summary.chip_texts[name])
+        description = load_chip(name)
+    else:
+        description = parse_chip(name, summary.chip_texts[name])
+    return description
 
 
-def differences(study, chip):
+def _row(
+    summary: Summary, case: CaseSummary, study: Study, description: Description, batch: int
+) -> Row:
+    heads = summary.run.heads
+    if heads is None:
+        raise TraceError(
+            f"{summary.path} does not state the attention heads of its model, which "
+            "the cost of a chip depends on: an older xbarsim wrote it; run the study again"
+        )
+    chip: Any = description.chip  # one of several kinds
+    differs = differences(study, chip)
+    solved = None
+    if chip.kind == "in-situ" and not differs:
+        solved = {layer.name: layer.array_energy_per_token for layer in case.layers}
+    sizes = {layer.name: (layer.inputs, layer.outputs) for layer in case.layers}
+    result = roll_up(
+        description,
+        summary.run.model,
+        max(1, round(summary.tokens / summary.sentences)),
+        batch,
+        shape=shape_of_matrices(sizes, heads),
+        read_energy=solved,
+    )
+    return Row(
+        trace=summary.path,
+        case=case.name,
+        metric=summary.run.metric,
+        estimate=case.metric,
+        result=result,
+        differs=differs,
+    )
+
+
+# ---------------------------------------------------------------- what a case and a chip share
+
+
+def differences(study: Study, chip: Any) -> tuple[str, ...]:
     """("key case/chip", ...) of what a simulated study and a chip do not share."""
     kind = "synergy" if study.products.weights == "computation" else "in-situ"
     if chip.kind != kind:
         return (f"kind {kind}/{chip.kind}",)
     if kind == "synergy":
-        bits = study.computation.digit_bits
-        cells = 2**bits - 1 if study.computation.digit_cells == "equal" else bits
-        pairs = [
-            (
-                f"computation.{name}",
-                getattr(study.computation, name),
-                getattr(chip.computation, name),
-            )
-            for name in ("word_lines", "bit_lines", "rows_per_conversion", "adc_bits", "digit_bits")
-        ]
-        pairs += [
-            ("computation cells per digit", cells, chip.computation.cells_per_digit),
-            (
-                "attention",
-                study.products.attention.replace("digital", "host"),
-                chip.operations.attention,
-            ),
-        ]
-        return _unequal(pairs)
+        return _unequal(_counting_pairs(study, chip))
     if not study.effects.converters:
         return ("effects.converters false/true",)
-    keys = {table: list(names) for table, names in SHARED.items()}
-    keys["mapping"] += SLICES if chip.mapping.encoding == "slices" else ()
-    keys["mapping"] += PAIR if chip.mapping.sign == "pair" else ()
-    keys["dac"] += SERIAL if chip.dac.encoding == "bit_serial" else ()
-    pairs = [
-        (
-            f"{table}.{name}",
-            getattr(getattr(study, table), name),
-            getattr(getattr(chip, table), name),
-        )
-        for table, names in keys.items()
-        for name in names
+    return _unequal(_in_situ_pairs(study, chip))
+
+
+def _counting_pairs(study: Study, chip: Any) -> list[Pair]:
+    simulated = study.computation
+    described = chip.computation
+    pairs: list[Pair] = [
+        (f"computation.{name}", getattr(simulated, name), getattr(described, name))
+        for name in COUNTING
     ]
-    return _unequal([*pairs, ("products.attention", study.products.attention, "digital")])
+    bits = simulated.digit_bits
+    cells = 2**bits - 1 if simulated.digit_cells == "equal" else bits
+    pairs.append(("computation cells per digit", cells, described.cells_per_digit))
+    attention = study.products.attention.replace("digital", "host")
+    pairs.append(("attention", attention, chip.operations.attention))
+    return pairs
 
 
-def _unequal(pairs):
+def _in_situ_pairs(study: Study, chip: Any) -> list[Pair]:
+    keys = {table: list(names) for table, names in SHARED.items()}
+    if chip.mapping.encoding == "slices":
+        keys["mapping"] += SLICES
+    if chip.mapping.sign == "pair":
+        keys["mapping"] += PAIR
+    if chip.dac.encoding == "bit_serial":
+        keys["dac"] += SERIAL
+    pairs: list[Pair] = []
+    for table_name, names in keys.items():
+        simulated = getattr(study, table_name)
+        described = getattr(chip, table_name)
+        for name in names:
+            key = f"{table_name}.{name}"
+            pairs.append((key, getattr(simulated, name), getattr(described, name)))
+    pairs.append(("products.attention", study.products.attention, "digital"))
+    return pairs
+
+
+def _unequal(pairs: Sequence[Pair]) -> tuple[str, ...]:
     return tuple(
         f"{key} {simulated}/{described}"
         for key, simulated, described in pairs
@@ -155,7 +180,10 @@ def _unequal(pairs):
     )
 
 
-def table(rows):
+# ---------------------------------------------------------------- text and files
+
+
+def table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[str]]:
     """(header, table rows, lines of remarks) of strings."""
     header = (
         "case",
@@ -164,16 +192,7 @@ def table(rows):
         "95 % interval",
         *(figure.heading for figure in FIGURES.values()),
     )
-    body = [
-        (
-            row.case,
-            row.result.chip + ("*" if row.differs else ""),
-            f"{100 * row.value:.2f}",
-            interval_x100(row.low, row.high),
-            *printed(row.result),
-        )
-        for row in rows
-    ]
+    body = [_table_row(row) for row in rows]
     remarks = []
     for row in rows:
         remarks.append(
@@ -189,7 +208,18 @@ def table(rows):
     return header, body, list(dict.fromkeys(remarks))
 
 
-def to_json(rows, trace):
+def _table_row(row: Row) -> tuple[str, ...]:
+    star = "*" if row.differs else ""
+    return (
+        row.case,
+        row.result.chip + star,
+        f"{100 * row.estimate.value:.2f}",
+        interval_x100(row.estimate.low, row.estimate.high),
+        *printed(row.result),
+    )
+
+
+def to_json(rows: Sequence[Row], trace: str) -> dict[str, list[dict[str, Any]]]:
     """{"chips": [...]} of the rows of one trace as plain values, with units; nothing where there
     are none.
     """
@@ -197,39 +227,40 @@ def to_json(rows, trace):
     return {"chips": chosen} if chosen else {}
 
 
-def _plain(row):
+def _plain(row: Row) -> dict[str, Any]:
+    values: dict[str, float] = figures(row.result)
     units = {name: UNITS[name] for name in FIGURES}
-    return _source(row) | figures(row.result) | _remarks(row) | {"units": units}
+    return {**_source(row), **values, **_remarks(row), "units": units}
 
 
-def _source(row):
+def _source(row: Row) -> dict[str, Any]:
     """What the row is of, and the metric (a fraction, not times 100)."""
     return {
         "trace": row.trace,
         "case": row.case,
         "chip": row.result.chip,
         "metric": row.metric,
-        "value": row.value,
-        "low": row.low,
-        "high": row.high,
+        "value": row.estimate.value,
+        "low": row.estimate.low,
+        "high": row.estimate.high,
         "sequence": row.result.sequence,
         "batch": row.result.batch,
     }
 
 
-def _remarks(row):
+def _remarks(row: Row) -> dict[str, str]:
     return {"read_energy": row.result.read_energy, "differs": "; ".join(row.differs)}
 
 
-def write_files(rows, directory):
+def write_files(rows: Sequence[Row], directory: str | Path) -> tuple[Path, Path]:
     """Write joined.json and joined.csv; their paths."""
-    as_json, as_csv = (directory / name for name in FILES)
+    as_json, as_csv = (Path(directory) / name for name in FILES)
     with replacing(as_json) as file:
         file.write(json.dumps([_plain(row) for row in rows], indent=1, ensure_ascii=False) + "\n")
-    with replacing(as_csv, newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*_source(rows[0]), *headings(), *_remarks(rows[0])])
-        for row in rows:
-            values = figures(row.result).values()
-            writer.writerow([*_source(row).values(), *values, *_remarks(row).values()])
+    header = [*_source(rows[0]), *headings(), *_remarks(rows[0])]
+    body = [
+        [*_source(row).values(), *figures(row.result).values(), *_remarks(row).values()]
+        for row in rows
+    ]
+    write_table(as_csv, header, body)
     return as_json, as_csv

@@ -1,9 +1,10 @@
 """Where the cases of a trace stand in a table, as the keys `row` and `column` of each say."""
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xbarsim.report.summary import PathSummary
+from xbarsim.report.summary import CaseSummary
 
 
 @dataclass(frozen=True)
@@ -14,15 +15,15 @@ class Place:
     column: str | None
 
 
-def place_of(case: PathSummary) -> Place:
+def place_of(case: CaseSummary) -> Place:
     """The place that the study of a case states."""
     study = tomllib.loads(case.study)
     return Place(study.get("row"), study.get("column"))
 
 
-def table_of(cases: tuple[PathSummary, ...]) -> dict[str, dict[str, PathSummary]]:
+def table_of(cases: Iterable[CaseSummary]) -> dict[str, dict[str, CaseSummary]]:
     """{row: {column: case}} of the cases that have both; cases without are left out."""
-    rows: dict[str, dict[str, PathSummary]] = {}
+    rows: dict[str, dict[str, CaseSummary]] = {}
     for case in cases:
         place = place_of(case)
         if place.row is not None and place.column is not None:

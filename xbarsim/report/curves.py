@@ -1,15 +1,18 @@
 """A metric against one key of a study: the cases of a trace as curves."""
 
-import csv
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xbarsim.base.errors import ConfigError
-from xbarsim.base.files import replacing
 from xbarsim.base.units import change_x100, interval_x100
 from xbarsim.report.case_places import place_of
-from xbarsim.report.summary import PathSummary
+from xbarsim.report.files import estimate_cells, write_table
+from xbarsim.report.summary import CaseSummary, Summary
+
+Point = tuple[float, CaseSummary]  # value of the key, and the case
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,10 @@ class Curve:
     """
 
     series: str
-    points: tuple[tuple[float, PathSummary], ...]
+    points: tuple[Point, ...]
 
 
-def against(summary, key):
+def against(summary: Summary, key: str) -> list[Curve]:
     """The cases of a Summary as Curves over a key such as `computation.rows_per_conversion`, whose
     values are numbers.
 
@@ -35,36 +38,34 @@ def against(summary, key):
     ------
     ConfigError : no case states the key, it is no number, or all cases share one value
     """
-    curves = {}
+    series: dict[str, list[Point]] = {}
     for case in summary.cases:
-        value = _lookup(tomllib.loads(case.study), key)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConfigError(
-                f"{key} is {value!r} in case {case.name!r}; allowed: keys whose values are numbers"
-            )
-        series = place_of(case).row or ""
-        curves.setdefault(series, []).append((value, case))
-    values = {value for points in curves.values() for value, _ in points}
-    curves = {
-        series: points
-        for series, points in curves.items()
-        if len(points) == 1 or len({value for value, _ in points}) > 1
-    }
+        value = _value(case, key)
+        if value is not None:
+            series.setdefault(place_of(case).row or "", []).append((value, case))
+    values = {value for points in series.values() for value, _ in points}
     if len(values) < 2:
         found = f"is {values.pop()} in all of them" if values else "is stated by none of them"
         raise ConfigError(
             f"the cases of {summary.path} do not differ in {key}, which {found}; "
             "name a key that the study's [[case]] tables vary"
         )
-    return [
-        Curve(series, tuple(sorted(points, key=lambda point: point[0])))
-        for series, points in curves.items()
-    ]
+    return [_curve(name, points) for name, points in series.items() if _differ(points)]
 
 
-def _lookup(content, key):
+def _value(case: CaseSummary, key: str) -> float | None:
+    """The number that a case's study states for a key; None where it does not."""
+    value = _lookup(tomllib.loads(case.study), key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(
+            f"{key} is {value!r} in case {case.name!r}; allowed: keys whose values are numbers"
+        )
+    return value
+
+
+def _lookup(content: Any, key: str) -> Any:
     """Value of a dotted key in nested tables; None where a table lacks it."""
     for part in key.split("."):
         if not isinstance(content, dict) or part not in content:
@@ -73,7 +74,18 @@ def _lookup(content, key):
     return content
 
 
-def table(curves, key, metric):
+def _differ(points: Sequence[Point]) -> bool:
+    """Whether points make a curve: several values, or a single case."""
+    return len(points) == 1 or len({value for value, _ in points}) > 1
+
+
+def _curve(series: str, points: Sequence[Point]) -> Curve:
+    return Curve(series, tuple(sorted(points, key=lambda point: point[0])))
+
+
+def table(
+    curves: Sequence[Curve], key: str, metric: str
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(header, rows) of strings."""
     header = (
         key,
@@ -84,60 +96,48 @@ def table(curves, key, metric):
         "95 % over chips",
         "chips",
     )
-    rows = []
-    for curve in curves:
-        for value, case in curve.points:
-            change = "-" if case.change is None else change_x100(*case.change)
-            over = interval_x100(case.chips_low, case.chips_high) if len(case.chips) > 1 else "-"
-            rows.append(
-                (
-                    f"{value:g}",
-                    curve.series or "-",
-                    f"{100 * case.value:.2f}",
-                    interval_x100(case.low, case.high),
-                    change,
-                    over,
-                    str(len(case.chips)),
-                )
-            )
+    rows = [
+        _table_row(curve.series, value, case) for curve in curves for value, case in curve.points
+    ]
     return header, rows
 
 
-def write(curves, key, metric, path):
+def _table_row(series: str, value: float, case: CaseSummary) -> tuple[str, ...]:
+    change = "-"
+    if case.change is not None:
+        change = change_x100(case.change.value, case.change.low, case.change.high)
+    over_chips = "-"
+    if case.chips.low is not None and case.chips.high is not None:
+        over_chips = interval_x100(case.chips.low, case.chips.high)
+    return (
+        f"{value:g}",
+        series or "-",
+        f"{100 * case.metric.value:.2f}",
+        interval_x100(case.metric.low, case.metric.high),
+        change,
+        over_chips,
+        str(len(case.chips.values)),
+    )
+
+
+def write(curves: Sequence[Curve], key: str, metric: str, path: str | Path) -> Path:
     """The table as CSV, metrics as fractions; returns the path."""
+    headings = [key, "series", "case", metric, "low", "high"]
+    headings += ["chips_low", "chips_high", "chips", "change", "change_low", "change_high"]
+    rows = [
+        [
+            value,
+            curve.series,
+            case.name,
+            *estimate_cells(case.metric),
+            case.chips.low,
+            case.chips.high,
+            len(case.chips.values),
+            *estimate_cells(case.change),
+        ]
+        for curve in curves
+        for value, case in curve.points
+    ]
     path = Path(path)
-    with replacing(path, newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            [
-                key,
-                "series",
-                "case",
-                metric,
-                "low",
-                "high",
-                "chips_low",
-                "chips_high",
-                "chips",
-                "change",
-                "change_low",
-                "change_high",
-            ]
-        )
-        for curve in curves:
-            for value, case in curve.points:
-                writer.writerow(
-                    [
-                        value,
-                        curve.series,
-                        case.name,
-                        case.value,
-                        case.low,
-                        case.high,
-                        case.chips_low,
-                        case.chips_high,
-                        len(case.chips),
-                        *(case.change or ("", "", "")),
-                    ]
-                )
+    write_table(path, headings, rows)
     return path

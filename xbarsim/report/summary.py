@@ -2,21 +2,48 @@
 kernel.
 """
 
-import math
+import dataclasses
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
+from xbarsim.base.array_types import AnyArray, Booleans
 from xbarsim.base.errors import TraceError
-from xbarsim.chips.components import adc, dac, load_component
-from xbarsim.studies.trace import MAY_BE_INFINITE, Trace
+from xbarsim.report.energy import Cost, cost_of
+from xbarsim.report.steps import (
+    FunctionSummary,
+    MatrixSummary,
+    ProductSummary,
+    function_summary,
+    matrix_summary,
+    product_summary,
+)
+from xbarsim.studies.errors import ErrorStatistics
+from xbarsim.studies.trace import (
+    Case,
+    Chip,
+    Outputs,
+    Trace,
+    TracedFunction,
+    TracedMatrix,
+    TracedProduct,
+)
+from xbarsim.studies.trace_layout import (
+    Rows,
+    RunAttributes,
+    arrays_of,
+    columns_of,
+)
 from xbarsim.tasks import metrics
-from xbarsim.tasks.task import Task
+from xbarsim.tasks.task import Kind, Task
 
 BROKEN = (
     "no figure can be made of it: look at the study's wires and converters there, and run it again"
 )
+Step = TypeVar("Step", TracedMatrix, TracedProduct, TracedFunction)
 REFERENCES = {
     "float32": "float32",
     "int8": "INT8 digital",
@@ -24,130 +51,90 @@ REFERENCES = {
 
 
 @dataclass(frozen=True)
-class LayerSummary:
-    """One matrix over all examples of a case.  SNR in dB; attenuation is the mean over its tiles
-    (1: no IR drop), None on computation crossbars; counts of cells are those of the first chip;
-    write_energy is in joule, None where the device states none; array_energy_per_token, in joule,
-    is what the drivers of its word lines deliver into cells and wires."""
+class Estimate:
+    """A figure with its 95 % interval, in natural units."""
 
-    matrix: str
-    local_snr_db: float
-    accumulated_snr_db: float
-    adc_saturated: float
-    dac_saturated: float
-    attenuation: float | None
-    attenuation_spread: float | None
-    clipped_weights: int
-    stuck_cells: int
-    bounded_cells: int
-    tiles: int
-    cells: int
-    write_pulses: int
-    write_energy: float | None
-    inputs: int
-    outputs: int
-    array_energy_per_token: float
-
-
-@dataclass(frozen=True)
-class OperationSummary:
-    """One step without weight matrix over all examples of a case; saturations : codes held at their
-    range, per example.
-    """
-
-    operation: str
-    local_snr_db: float
-    accumulated_snr_db: float
-    saturations: float
-
-
-@dataclass(frozen=True)
-class ProductSummary:
-    """One product of two activations over all examples of a case, on hardware.
-
-    adc_saturated, dac_saturated : share of the conversions, inputs per example that left their
-        range
-    cells_set, write_energy : per example, cells written or switches set for the second operand,
-        and joule of writes, None
-        where it is not known: the device states no energy of a pulse, or switches are set, whose
-        energy none states
-    """
-
-    product: str
-    local_snr_db: float
-    accumulated_snr_db: float
-    adc_saturated: float
-    dac_saturated: float
-    cells_set: float
-    write_energy: float | None
-
-
-@dataclass(frozen=True)
-class PathSummary:
-    """A digital reference or a case: metric with its 95 % interval in natural units, and how many
-    examples it has.
-
-    chips : metric of every simulated chip; of several, value, low and high are their means (the
-        interval is that of the sampled examples), and chips_low, chips_high the 95 % interval of
-        the mean over chips by Student's t
-    change : metric minus that of float32 on the same examples, with the paired 95 % interval of the
-        sampled examples (`metrics.change`); None for a digital reference, and where float32 is lost
-
-    energy : {part: joule per example}, None for a digital reference; assumed : parts priced without
-        a sourced figure
-    study : TOML of a case
-    """
-
-    name: str
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathSummary:
+    """A digital reference, or what a case has in common with one: the metric, and how many examples
+    it has.
+    """
+
+    name: str
+    metric: Estimate
     examples: int
-    layers: tuple[LayerSummary, ...] = ()
-    events: dict | None = None
-    energy: dict | None = None
-    assumed: tuple[str, ...] = ()
-    operations: tuple[OperationSummary, ...] = ()
-    study: str = ""
-    products: tuple[ProductSummary, ...] = ()
-    chips: tuple[float, ...] = ()
-    chips_low: float | None = None
-    chips_high: float | None = None
-    change: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
+class OverChips:
+    """The metric of every simulated chip; of several the 95 % interval of their mean by Student's
+    t.
+    """
+
+    values: tuple[float, ...]
+    low: float | None
+    high: float | None
+
+    @property
+    def several(self) -> bool:
+        return len(self.values) > 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseSummary(PathSummary):
+    """A case; of several chips its metric is their mean, with the means of their intervals (that of
+    the sampled examples).
+
+    study : TOML
+    change : metric minus that of float32 on the same examples, with the paired 95 % interval of the
+        sampled examples (`metrics.change`); None where float32 is lost
+    cost : per example
+    """
+
+    study: str
+    chips: OverChips
+    change: Estimate | None
+    cost: Cost
+    layers: tuple[MatrixSummary, ...] = ()
+    products: tuple[ProductSummary, ...] = ()
+    operations: tuple[FunctionSummary, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """What a trace says.
 
-    heads : of the model's attention, None where an older trace does not say it
-    notes : how the examples were chosen, where a reader of the score must know it
-    idle_settings : sentences on settings of the study that had no effect
+    study : its name
+    examples, tokens, sentences : that were to be evaluated
     damage : what of the trace cannot be read, one line each
     chip_texts : {name: text} of the chip files of its cases, as they were when it ran
     """
 
     path: str
     study: str
-    model: str
-    task: str
-    metric: str
-    head: str
+    run: RunAttributes
     examples: int
     tokens: int
     sentences: int
-    seed: int
-    complete: bool
-    created: str
-    software_version: str
-    truncated_sentences: int
-    heads: int | None
     references: tuple[PathSummary, ...]
-    cases: tuple[PathSummary, ...]
-    notes: tuple[str, ...] = ()
-    idle_settings: tuple[str, ...] = ()
+    cases: tuple[CaseSummary, ...]
     damage: tuple[str, ...] = ()
-    chip_texts: dict = field(default_factory=dict)
+    chip_texts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the examples were chosen, where a reader of the score must know it."""
+        return tuple(self.run.notes.splitlines())
+
+    @property
+    def idle_settings(self) -> tuple[str, ...]:
+        """Sentences on settings of the study that had no effect."""
+        return tuple(self.run.idle_settings.splitlines())
 
 
 def summarise(trace: Trace) -> Summary:
@@ -168,47 +155,37 @@ def summarise(trace: Trace) -> Summary:
         none
     """
     check_finite(trace)
-    attributes = trace.attributes
     references = [
-        PathSummary(name, *_metric(trace, path))
+        _reference(trace, name, path)
         for name, path in trace.reference.items()
         if path.done.sum() > 1
     ]
-    cases = [
-        _case(trace, name, case) for name, case in trace.cases.items() if any(_evaluated(case))
-    ]
+    cases = [_case(trace, name, case) for name, case in trace.cases.items() if _evaluated(case)]
     if not references and not cases:
         raise TraceError(
             f"{trace.path} holds no evaluated examples: the run stopped before its first batch; "
             "run it again"
         )
-    study = tomllib.loads(attributes["study"])
+    examples = len(trace.examples)
+    sentences_per_example = 2 if trace.run.task_kind == "pairs" else 1
     return Summary(
-        str(trace.path),
-        study["name"],
-        attributes["model"],
-        attributes["task"],
-        attributes["metric"],
-        attributes["head"],
-        len(trace.label),
-        int(trace.tokens.sum()),
-        len(trace.label) * (2 if attributes["task_kind"] == "pairs" else 1),
-        int(attributes["seed"]),
-        bool(attributes["complete"]),
-        attributes["created"],
-        attributes["software_version"],
-        int(attributes["truncated_sentences"]),
-        attributes.get("heads"),
-        tuple(references),
-        tuple(cases),
-        tuple(attributes.get("notes", "").splitlines()),
-        tuple(attributes.get("idle_settings", "").splitlines()),
-        trace.damage,
-        trace.sources.chips,
+        path=str(trace.path),
+        study=tomllib.loads(trace.run.study)["name"],
+        run=trace.run,
+        examples=examples,
+        tokens=int(trace.examples.tokens.sum()),
+        sentences=examples * sentences_per_example,
+        references=tuple(references),
+        cases=tuple(cases),
+        damage=trace.damage,
+        chip_texts=trace.sources.chips,
     )
 
 
-def check_finite(trace):
+# ---------------------------------------------------------------- numbers that are none
+
+
+def check_finite(trace: Trace) -> None:
     """Refuse a trace in which a number that a figure is made of is NaN, or infinite where it is no
     error ratio.
 
@@ -222,74 +199,103 @@ def check_finite(trace):
         for number, chip in enumerate(case.chips, 1):
             where = f"chip {number} of case {name!r}"
             _check_outputs(trace, where, chip)
-            for layers in (chip.layers, chip.products, chip.operations):
-                for layer, found in layers.items():
-                    _check_layer(trace, f"{where}, {layer}", found)
+            _check_steps(trace, where, chip)
 
 
-def _check_outputs(trace, where, path):
+def _check_outputs(trace: Trace, where: str, path: Outputs) -> None:
     if not np.isfinite(path.output[path.done]).all():
         raise TraceError(f"{trace.path}: an output of {where} is not finite; {BROKEN}")
 
 
-def _check_layer(trace, where, layer):
-    for name, values in (layer.attributes | layer.data).items():
-        values = np.asarray(values)
-        if values.dtype.kind != "f":
-            continue
-        wrong = np.isnan(values) if name.endswith(MAY_BE_INFINITE) else ~np.isfinite(values)
-        if wrong.any():
-            raise TraceError(f"{trace.path}: {name} of {where} is not finite; {BROKEN}")
+def _check_steps(trace: Trace, where: str, chip: Chip) -> None:
+    steps: dict[str, TracedMatrix | TracedProduct | TracedFunction] = {
+        **chip.layers,
+        **chip.products,
+        **chip.operations,
+    }
+    for name, step in steps.items():
+        wrong = _not_finite(step.rows)
+        if isinstance(step, TracedMatrix):
+            wrong += _not_finite_of_matrix(step)
+        if wrong:
+            raise TraceError(f"{trace.path}: {wrong[0]} of {where}, {name} is not finite; {BROKEN}")
 
 
-def _metric(trace, path):
-    """(value, low, high, examples) of the examples of a path that are done."""
-    scored, predicted = _scored(trace, path.done), _predicted(trace, path, path.done)
-    metric = next(
-        found
-        for found in metrics.metrics(scored, predicted, trace.attributes["seed"])
-        if found.metric == trace.attributes["metric"]
-    )
-    return metric.value, metric.low, metric.high, len(predicted)
+def _not_finite(rows: Rows) -> list[str]:
+    """Data sets that hold a number that is none."""
+    columns = columns_of(type(rows))
+    return [name for name, values in arrays_of(rows).items() if not columns[name].is_valid(values)]
 
 
-def _change(trace, chips):
-    """(value, low, high) of what the metric changes from float32 to a case, on the examples of its
-    chips; None where float32 does not have them all."""
+def _not_finite_of_matrix(matrix: TracedMatrix) -> list[str]:
+    stated: dict[str, Any] = {"write_energy": matrix.attributes.write_energy}
+    if matrix.attenuation is not None:
+        stated["attenuation_mean"] = matrix.attenuation.mean
+        stated["attenuation_std"] = matrix.attenuation.std
+    return [
+        name for name, value in stated.items() if value is not None and not np.isfinite(value).all()
+    ]
+
+
+# ---------------------------------------------------------------- metrics
+
+
+def _reference(trace: Trace, name: str, path: Outputs) -> PathSummary:
+    return PathSummary(name=name, metric=_metric(trace, path), examples=int(path.done.sum()))
+
+
+def _metric(trace: Trace, path: Outputs) -> Estimate:
+    """Of the examples of a path that are done."""
+    scored = _scored(trace, path.done)
+    predicted = _predicted(trace, path, path.done)
+    found = metrics.metrics(scored, predicted, trace.run.seed)
+    (metric,) = (one for one in found if one.metric == trace.run.metric)
+    return Estimate(metric.value, metric.low, metric.high)
+
+
+def _change(trace: Trace, chips: Sequence[Chip]) -> Estimate | None:
+    """What the metric changes from float32 to a case, on the examples of its chips; None where
+    float32 does not have them all."""
     done = chips[0].done
-    if "float32" not in trace.reference or not trace.reference["float32"].done[done].all():
+    float32 = trace.reference.get("float32")
+    if float32 is None or not float32.done[done].all():
         return None
-    reference = _predicted(trace, trace.reference["float32"], done)
     found = metrics.change(
         _scored(trace, done),
         [_predicted(trace, chip, done) for chip in chips],
-        reference,
-        trace.attributes["metric"],
-        trace.attributes["seed"],
+        _predicted(trace, float32, done),
+        trace.run.metric,
+        trace.run.seed,
     )
-    return found.value, found.low, found.high
+    return Estimate(found.value, found.low, found.high)
 
 
-def _scored(trace, done):
-    """The task of the examples `done` (n,) bool."""
-    attributes, target = trace.attributes, trace.label[done]
+def _scored(trace: Trace, done: Booleans) -> Task:
+    """The task of the examples `done` (n,)."""
+    target = trace.examples.label[done]
     return Task(
-        attributes["task"],
-        attributes["task_kind"],
-        (None,) * len(target),
-        target,
-        tuple(str(k) for k in range(attributes["classes"])),
-        None,
-        attributes["task_sha256"],
+        name=trace.run.task,
+        kind=Kind(trace.run.task_kind),
+        sentences=("",) * len(target),  # a trace holds none
+        targets=target,
+        classes=tuple(str(k) for k in range(trace.run.classes)),
+        test=None,
+        sha256=trace.run.task_sha256,
     )
 
 
-def _predicted(trace, path, done):
+def _predicted(trace: Trace, path: Outputs, done: Booleans) -> AnyArray:
     output = path.output[done]
-    return output[:, 0] if trace.attributes["task_kind"] == "pairs" else output.argmax(axis=1)
+    predicted: AnyArray = output.argmax(axis=1)
+    if trace.run.task_kind == "pairs":
+        predicted = output[:, 0]
+    return predicted
 
 
-def _evaluated(case):
+# ---------------------------------------------------------------- cases
+
+
+def _evaluated(case: Case) -> list[Chip]:
     """The chips of a case of which something can be said: all with the same examples, those of the
     first.
     """
@@ -297,133 +303,53 @@ def _evaluated(case):
     return [chip for chip in done if np.array_equal(chip.done, done[0].done)]
 
 
-def _case(trace, name, case):
+def _case(trace: Trace, name: str, case: Case) -> CaseSummary:
     chips = _evaluated(case)
     found = [_metric(trace, chip) for chip in chips]
-    value, low, high = np.mean([metric[:3] for metric in found], axis=0).tolist()
-    values = tuple(metric[0] for metric in found)
+    mean = np.mean([dataclasses.astuple(metric) for metric in found], axis=0)
+    values = tuple(metric.value for metric in found)
     chips_low, chips_high = metrics.over_chips(values)
-    examples = found[0][3]
-    tokens = np.tile(trace.tokens[chips[0].done], len(chips))
-    layers, products, operations = (
-        _joined([getattr(chip, kind) for chip in chips])
-        for kind in ("layers", "products", "operations")
-    )
-    measured = [*layers.values(), *products.values()]
-    energy, assumed = _energy(measured, examples * len(chips))
-    events = {
-        event: sum(int(layer.data[event].sum()) for layer in measured) / (examples * len(chips))
-        for event in ("tile_reads", "adc_conversions", "dac_drives", "shift_adds")
-    }
-    return PathSummary(
-        name,
-        value,
-        low,
-        high,
-        examples,
-        tuple(_layer(matrix, layer, tokens) for matrix, layer in layers.items()),
-        events,
-        energy,
-        assumed,
-        tuple(
-            OperationSummary(
-                operation, *_snr(found, tokens), float(found.data["saturations"].mean())
-            )
-            for operation, found in operations.items()
+    examples = int(chips[0].done.sum())
+    tokens = np.tile(trace.examples.tokens[chips[0].done], len(chips))
+    layers = _joined([chip.layers for chip in chips])
+    products = _joined([chip.products for chip in chips])
+    operations = _joined([chip.operations for chip in chips])
+    return CaseSummary(
+        name=name,
+        metric=Estimate(*mean.tolist()),
+        examples=examples,
+        study=case.study,
+        chips=OverChips(values, chips_low, chips_high),
+        change=_change(trace, chips),
+        cost=cost_of([*layers.values(), *products.values()], examples * len(chips)),
+        layers=tuple(matrix_summary(step, found, tokens) for step, found in layers.items()),
+        products=tuple(product_summary(step, found, tokens) for step, found in products.items()),
+        operations=tuple(
+            function_summary(step, found, tokens) for step, found in operations.items()
         ),
-        case.study,
-        tuple(_product(product, found, tokens) for product, found in products.items()),
-        values,
-        chips_low,
-        chips_high,
-        _change(trace, chips),
     )
 
 
-def _joined(chips):
-    """{name: Layer} of several chips with their data one after the other; attributes are those of
-    the first chip, counts of cells and joules among them."""
-    return {
-        name: type(first)(
-            first.attributes,
-            {key: np.concatenate([chip[name].data[key] for chip in chips]) for key in first.data},
-        )
-        for name, first in chips[0].items()
-    }
+def _joined(chips: Sequence[Mapping[str, Step]]) -> dict[str, Step]:
+    """{name: step} of several chips with their rows and tiles one after the other; attributes are
+    those of the first chip, counts of cells and joules among them."""
+    joined = {}
+    for name, first in chips[0].items():
+        steps: list[Any] = [chip[name] for chip in chips]
+        changes = {"rows": _one_after_the_other([step.rows for step in steps])}
+        if isinstance(first, TracedMatrix) and first.attenuation is not None:
+            changes["attenuation"] = _one_after_the_other([step.attenuation for step in steps])
+        joined[name] = dataclasses.replace(first, **changes)
+    return joined
 
 
-def _snr(layer, tokens):
-    return snr_db(layer.data, "local", tokens), snr_db(layer.data, "accumulated", tokens)
-
-
-def _product(name, layer, tokens):
-    data = layer.data
-    return ProductSummary(
-        name,
-        *_snr(layer, tokens),
-        _share(data["adc_saturations"], data["adc_conversions"]),
-        float(data["dac_saturations"].mean()),
-        float(data["cells_set"].mean()),
-        float(data["write_energy"].mean()) or None,
-    )
-
-
-def _layer(matrix, layer, tokens):
-    data, attributes = layer.data, layer.attributes
-    return LayerSummary(
-        matrix,
-        *_snr(layer, tokens),
-        _share(data["adc_saturations"], data["adc_conversions"]),
-        _share(data["dac_saturations"], tokens * attributes["inputs"]),
-        *(
-            float(data[key].mean()) if key in data else None
-            for key in ("attenuation_mean", "attenuation_std")
-        ),
-        attributes["clipped_weights"],
-        attributes["stuck_on"] + attributes["stuck_off"],
-        attributes["bounded_cells"],
-        attributes["tiles"],
-        attributes["cells"],
-        attributes.get("write_pulses", 0),
-        attributes.get("write_energy"),
-        attributes["inputs"],
-        attributes["outputs"],
-        float(data["array_energy"].sum() / tokens.sum()),
-    )
-
-
-def _share(part, whole):
-    return float(part.sum() / max(whole.sum(), 1))
-
-
-def snr_db(data, kind, tokens):
-    """Signal over error power of all examples together, in dB; kind "local" or "accumulated".
-
-    Without any error it is infinite, with an error and no signal minus infinity.
-    """
-    signal = float((data[f"{kind}_signal_rms"] ** 2 * tokens).sum())
-    error = float((data[f"{kind}_error_rms"] ** 2 * tokens).sum())
-    if error == 0:
-        return math.inf
-    return 10 * math.log10(signal / error) if signal else -math.inf
-
-
-def _energy(layers, examples):
-    """({part: joule per example}, parts with an assumed price): counted events times the component
-    library's energy per action, and the array energy of the circuit solve."""
-    shift_add = load_component("shift-and-add-32nm")
-    energy = {"ADC": 0.0, "DAC": 0.0, "array (cells and wires)": 0.0, "shift-and-add": 0.0}
-    assumed = set()
-    for layer in layers:
-        data = layer.data
-        energy["array (cells and wires)"] += data["array_energy"].sum()
-        priced = [("shift-and-add", "shift_adds", shift_add)]
-        if layer.attributes["adc_bits"]:
-            priced.append(("ADC", "adc_conversions", adc(layer.attributes["adc_bits"])))
-        if layer.attributes["dac_bits"]:
-            priced.append(("DAC", "dac_drives", dac(layer.attributes["dac_bits"])))
-        for part, event, component in priced:
-            energy[part] += data[event].sum() * component.energy
-            if component.assumed:
-                assumed.add(part)
-    return {part: float(total / examples) for part, total in energy.items()}, tuple(sorted(assumed))
+def _one_after_the_other(records: Sequence[Any]) -> Any:
+    """One record of arrays, or of statistics in it, of several."""
+    joined: dict[str, Any] = {}
+    for name, first in vars(records[0]).items():
+        parts = [getattr(record, name) for record in records]
+        if isinstance(first, ErrorStatistics):
+            joined[name] = _one_after_the_other(parts)
+        else:
+            joined[name] = np.concatenate(parts)
+    return type(records[0])(**joined)

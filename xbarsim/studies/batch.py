@@ -1,6 +1,6 @@
 """One batch through the float32 path and the hardware."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,22 +12,9 @@ from xbarsim.models.batches import pad
 from xbarsim.models.graph import Kind, Role, Step
 from xbarsim.models.network import Encoder
 from xbarsim.models.operations import Reference
-from xbarsim.studies.errors import check_output, error_statistics, token_rows
+from xbarsim.studies.errors import ErrorStatistics, check_output, error_statistics, token_rows
 from xbarsim.studies.examples import Examples
-
-DataSets = dict[str, NDArray[Any]]  # {data set of a trace: (examples,)}
-
-SATURATIONS = ("dac_saturations", "adc_saturations")
-JOULES = ("array_energy", "write_energy")
-
-
-@dataclass(frozen=True)
-class Entries:
-    """What a batch adds to a trace, of every step on hardware: {step: its data sets}."""
-
-    layers: dict[str, DataSets] = field(default_factory=dict)
-    products: dict[str, DataSets] = field(default_factory=dict)
-    operations: dict[str, DataSets] = field(default_factory=dict)
+from xbarsim.studies.trace_layout import Entries, FunctionRows, MatrixRows, ProductRows
 
 
 def run_batch(
@@ -83,8 +70,7 @@ class _Examples:
         if step.role is Role.ATTENTION_SCORES:
             real = self.mask[:, None, :, None] & self.mask[:, None, None, :]
             output = np.where(real, output, np.float32(0))
-        found: Singles = token_rows(output, self.mask)
-        return found
+        return token_rows(output, self.mask)
 
 
 class _Float32:
@@ -138,46 +124,68 @@ class _Measured:
     def matrix(
         self, step: Step, exact: Singles, x: Singles, weight: Singles, bias: Singles, rows: Integers
     ) -> Singles:
-        array = self.hardware.arrays[step.name]
+        array = self.hardware.matrices[step.name]
         product = array.multiply(x, rows + [self.first_sentence, 0], self.hardware.seed)
         output: Singles = product.output + bias
-        data = self.errors(step, output, exact)
-        for event, count in array.events_per_row.by_name().items():
-            data[event] = count * self.examples.tokens
-        for name in SATURATIONS:
-            data[name] = self.examples.count(getattr(product, name))
-        data["array_energy"] = self.examples.total(product.array_energy)
-        self.entries.layers[step.name] = data
+        local, accumulated = self.errors(step, output, exact)
+        events = array.events_per_row
+        tokens = self.examples.tokens
+        self.entries.layers[step.name] = MatrixRows(
+            local=local,
+            accumulated=accumulated,
+            dac_saturations=self.examples.count(product.dac_saturations),
+            adc_saturations=self.examples.count(product.adc_saturations),
+            tile_reads=events.tile_reads * tokens,
+            adc_conversions=events.adc_conversions * tokens,
+            dac_drives=events.dac_drives * tokens,
+            shift_adds=events.shift_adds * tokens,
+            array_energy=self.examples.total(product.array_energy),
+        )
         return output
 
     def product(self, step: Step, exact: Singles, a: Singles, b: Singles) -> Singles:
         output: Singles
-        output, counts = self.hardware.products[step.name].multiply(
+        output, costs = self.hardware.products[step.name].multiply(
             a, b, self.examples.mask, self.first_sentence
         )
-        data = self.errors(step, self.examples.rows(step, output), self.examples.rows(step, exact))
-        for name, values in counts.items():
-            add = self.examples.total if name in JOULES else self.examples.count
-            data[name] = add(values)
-        self.entries.products[step.name] = data
+        local, accumulated = self.errors(
+            step, self.examples.rows(step, output), self.examples.rows(step, exact)
+        )
+        self.entries.products[step.name] = ProductRows(
+            local=local,
+            accumulated=accumulated,
+            dac_saturations=self.examples.count(costs.dac_saturations),
+            adc_saturations=self.examples.count(costs.adc_saturations),
+            tile_reads=self.examples.count(costs.tile_reads),
+            adc_conversions=self.examples.count(costs.adc_conversions),
+            dac_drives=self.examples.count(costs.dac_drives),
+            shift_adds=self.examples.count(costs.shift_adds),
+            array_energy=self.examples.total(costs.array_energy),
+            cells_set=self.examples.count(costs.cells_set),
+            write_energy=self.examples.total(costs.write_energy),
+        )
         return output
 
     def function(self, step: Step, exact: Singles, *operands: Any) -> Singles:
         output: Singles
-        output, saturations = self.hardware.units[step.name](*operands)
-        data = self.errors(step, self.examples.rows(step, output), self.examples.rows(step, exact))
+        output, saturations = self.hardware.functions[step.name](*operands)
+        local, accumulated = self.errors(
+            step, self.examples.rows(step, output), self.examples.rows(step, exact)
+        )
         held = token_rows(saturations[..., None], self.examples.mask).sum(axis=1)
-        data["saturations"] = self.examples.total(held)
-        self.entries.operations[step.name] = data
+        self.entries.operations[step.name] = FunctionRows(
+            local=local, accumulated=accumulated, saturations=self.examples.total(held)
+        )
         return output
 
-    def errors(self, step: Step, output: Singles, exact: Singles) -> DataSets:
+    def errors(
+        self, step: Step, output: Singles, exact: Singles
+    ) -> tuple[ErrorStatistics, ErrorStatistics]:
         """Of rows (t, n) against the float32 result for the same input, and against that of the
         float32 path.
         """
         check_output(step.name, output)
-        found = {}
-        for kind, reference in (("local", exact), ("accumulated", self.float32[step.name])):
-            statistics = error_statistics(output, reference, self.examples.starts)
-            found |= {f"{kind}_{name}": values for name, values in statistics.items()}
-        return found
+        starts = self.examples.starts
+        local = error_statistics(output, exact, starts)
+        accumulated = error_statistics(output, self.float32[step.name], starts)
+        return local, accumulated

@@ -8,6 +8,8 @@ import numpy as np
 
 from xbarsim.base.array_types import Integers, Singles
 from xbarsim.hardware import functions
+from xbarsim.hardware.build import HeldOut
+from xbarsim.models import int8
 from xbarsim.models.batches import pad
 from xbarsim.models.graph import Kind, Step
 from xbarsim.models.network import Network
@@ -39,16 +41,15 @@ class _Seen:
         return output
 
 
-def calibration_inputs(
-    model: Network, examples: Examples, batch_size: int, pool: Executor
-) -> tuple[dict[str, Singles], dict[str, tuple[float, float]]]:
-    """What held-out examples say about the float32 path.
-
-    Returns
-    -------
-    {matrix: (samples, in) float32} : inputs of every matrix, at most CALIBRATION_TOKENS rows spread
-    evenly
-    {function: (largest |input|, largest |output|)}, {product: (largest |a|, largest |b|)}
+def held_out(
+    model: Network,
+    examples: Examples,
+    batch_size: int,
+    pool: Executor,
+    threads: int | None = None,
+) -> HeldOut:
+    """What held-out examples say about the float32 path; of inputs at most CALIBRATION_TOKENS rows,
+    spread evenly.
     """
 
     def capture(batch: slice) -> _Seen:
@@ -62,4 +63,8 @@ def calibration_inputs(
         name: np.concatenate([seen.inputs[name] for seen in found])[::stride]
         for name in found[0].inputs
     }
-    return inputs, functions.widest([seen.ranges for seen in found])
+    return HeldOut(
+        inputs=inputs,
+        ranges=functions.widest([seen.ranges for seen in found]),
+        input_ranges=int8.input_ranges(model, examples.tokens, threads=threads),
+    )

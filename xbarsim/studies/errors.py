@@ -1,52 +1,80 @@
 """Error statistics per example."""
 
-import numpy as np
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from xbarsim.base.array_types import AnyArray, Booleans, Floats, Integers
 from xbarsim.base.errors import OutOfRangeError
 
 
-def error_statistics(output, reference, starts):
+def _statistic(unit: str, may_be_infinite: bool = False) -> Any:
+    return field(metadata={"unit": unit, "may_be_infinite": may_be_infinite})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorStatistics:
+    """Errors of every example (n,).
+
+    Without any error the relative one is 0 and the SNR infinite, also where the reference is 0; an
+    error over a reference of 0 is infinite.  The cosine with a vector of 0 is 0, and 1 where both
+    are 0.
+    """
+
+    relative_rms: Floats = _statistic("1", may_be_infinite=True)
+    snr_db: Floats = _statistic("dB", may_be_infinite=True)
+    cosine: Floats = _statistic("1")
+    maximum: Floats = _statistic("unit of the output")
+    signal_rms: Floats = _statistic("unit of the output")
+    error_rms: Floats = _statistic("unit of the output")
+
+
+def error_statistics(
+    output: NDArray[Any], reference: NDArray[Any], starts: Integers
+) -> ErrorStatistics:
     """Errors of rows (t, out) in the groups that begin at `starts`.
 
     starts : (examples,) first row of each example; rows of one example are consecutive
-
-    Returns
-    -------
-    {relative_rms, snr_db, cosine, maximum, signal_rms, error_rms: (examples,)} ; without any error
-    the relative one is 0 and the SNR infinite, also where the reference is 0; an error over a
-    reference of 0 is infinite.  The cosine with a vector of 0 is 0, and 1 where both are 0.
     """
     difference = (output - reference).astype(np.float64)
-    reference, output = reference.astype(np.float64), output.astype(np.float64)
+    reference = reference.astype(np.float64)
+    output = output.astype(np.float64)
 
-    def total(rows):
+    def total(rows: Floats) -> Floats:
         return np.add.reduceat(rows, starts)
 
-    error, signal = total((difference**2).sum(axis=1)), total((reference**2).sum(axis=1))
-    own, cross = total((output**2).sum(axis=1)), total((output * reference).sum(axis=1))
+    error = total((difference**2).sum(axis=1))
+    signal = total((reference**2).sum(axis=1))
+    own = total((output**2).sum(axis=1))
+    cross = total((output * reference).sum(axis=1))
     values = total(np.full(len(output), output.shape[1], np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(error == 0, 0.0, np.sqrt(error / signal))
         both_zero = (own == 0) & (signal == 0)
         cosine = np.where(own * signal > 0, cross / np.sqrt(own * signal), both_zero)
-        return {
-            "relative_rms": relative,
-            "snr_db": -20 * np.log10(relative),
-            "cosine": cosine,
-            "maximum": np.maximum.reduceat(np.abs(difference).max(axis=1), starts),
-            "signal_rms": np.sqrt(signal / values),
-            "error_rms": np.sqrt(error / values),
-        }
+        return ErrorStatistics(
+            relative_rms=relative,
+            snr_db=-20 * np.log10(relative),
+            cosine=cosine,
+            maximum=np.maximum.reduceat(np.abs(difference).max(axis=1), starts),
+            signal_rms=np.sqrt(signal / values),
+            error_rms=np.sqrt(error / values),
+        )
 
 
-def token_rows(x, mask):
+def token_rows(x: AnyArray, mask: Booleans) -> AnyArray:
     """An operation's (t, n) results of the real tokens: x (t, ...), or (b, heads, s, ...) with mask
     (b, s).
     """
-    return x if x.ndim < 3 else x.swapaxes(1, 2)[mask].reshape(np.count_nonzero(mask), -1)
+    if x.ndim < 3:
+        return x
+    tokens: AnyArray = x.swapaxes(1, 2)[mask]
+    return tokens.reshape(np.count_nonzero(mask), -1)
 
 
-def check_output(name, output):
+def check_output(name: str, output: AnyArray) -> None:
     """Raise OutOfRangeError where a result (t, out) of a hardware step is not finite."""
     if not np.isfinite(output).all():
         wrong = np.count_nonzero(~np.isfinite(output).all(axis=-1))

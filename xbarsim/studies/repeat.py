@@ -12,7 +12,7 @@ from xbarsim.base.errors import FetchError, TraceError
 from xbarsim.base.progress import silent, unsaid
 from xbarsim.models import checkpoint
 from xbarsim.studies import run
-from xbarsim.studies.trace import read_trace
+from xbarsim.studies.trace_reader import read_trace
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def study_of(trace, model=None, task=None):
     ------
     TraceError : a trace of version 2, which does not hold what it was made of
     """
-    if trace.attributes["version"] < 3:
+    if trace.run.version < 3:
         raise TraceError(
-            f"{trace.path} is a trace of version {trace.attributes['version']}, which does not "
+            f"{trace.path} is a trace of version {trace.run.version}, which does not "
             "hold its device files; run its study again, and repeat that trace from now on"
         )
-    content = tomllib.loads(trace.attributes["study"])
+    content = tomllib.loads(trace.run.study)
     for table, name in (("model", model), ("task", task)):
         if name is not None:
             content = config.merge(content, {table: {"name": str(name)}})
@@ -83,7 +83,7 @@ def check_files(trace, study):
         )
     path = _locate(trace, study.task.name, "task")
     found = cache.sha256_of(path)
-    stated = trace.attributes["task_sha256"]
+    stated = trace.run.task_sha256
     if found != stated:
         raise TraceError(
             f"{trace.path}: the task file {path} has sha256 {found}, the trace was made with "
@@ -116,7 +116,7 @@ def repeat(
 
     Parameters
     ----------
-    path : trace of version 3
+    path : trace of version 3 or later
     directory, threads, progress, say : see `run.run_study`
     model, task : see `study_of`
 
@@ -137,20 +137,23 @@ def repeat(
 
 def compare(old, new):
     """Comparison of two traces of one study."""
-    if not np.array_equal(old.index, new.index) or not np.array_equal(old.truncated, new.truncated):
+    before = old.examples
+    after = new.examples
+    same_places = np.array_equal(before.index, after.index)
+    if not same_places or not np.array_equal(before.truncated, after.truncated):
         raise TraceError(
             f"{new.path} evaluated other examples than {old.path}: this xbarsim chooses or cuts "
             "them differently"
         )
-    before = _paths(old)
-    after = _paths(new)
+    old_paths = _paths(old)
+    new_paths = _paths(new)
     same = []
     different = []
-    for name in before.keys() & after.keys():
-        both = before[name].done & after[name].done
-        equal = np.array_equal(before[name].output[both], after[name].output[both])
+    for name in old_paths.keys() & new_paths.keys():
+        both = old_paths[name].done & new_paths[name].done
+        equal = np.array_equal(old_paths[name].output[both], new_paths[name].output[both])
         (same if equal else different).append(name)
-    versions = old.attributes["software_version"], new.attributes["software_version"]
+    versions = old.run.software_version, new.run.software_version
     return Comparison(tuple(sorted(same)), tuple(sorted(different)), versions)
 
 

@@ -9,53 +9,102 @@ that keeps such an error to itself until HDF5 is done.
 """
 
 import contextlib
-import datetime
 import io
 import itertools
-import os
 import re
 import shutil
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
-from xbarsim import __version__
 from xbarsim.base.errors import OutOfRangeError, OutputError, TraceError
 from xbarsim.base.files import replacing
-from xbarsim.studies.trace import (
+from xbarsim.studies.trace_layout import (
     FORMAT,
-    LAYER_DATA,
-    MAY_BE_INFINITE,
-    OPERATION_DATA,
-    PRODUCT_DATA,
-    VERSION,
-    is_count,
-    part_files,
+    Attribute,
+    Column,
+    Entries,
+    ExampleTable,
+    FunctionRows,
+    MatrixAttributes,
+    MatrixRows,
+    Place,
+    ProductAttributes,
+    ProductRows,
+    RunAttributes,
+    Section,
+    Sources,
+    attributes_of,
+    columns_of,
     parts_of,
     text_sha256,
 )
+from xbarsim.studies.trace_parts import LIBRARY, join_parts
 
-LIBRARY = ("v110", "v110")  # HDF5 1.10 and later read it; one chunk lies under one checksum
 SAVING_SHARE = 0.02  # of the run's time, at most, for saving a path that is not finished
+
+Attributes = dict[str, Attribute]
+NOTHING = Entries()
+
+
+class _DataSet(NamedTuple):
+    values: NDArray[Any]
+    unit: str
 
 
 @dataclass(frozen=True)
 class _Part:
     """What one part holds.  number : of its file;  groups : {name: attributes};  arrays : {name:
-    (values, unit)}"""
+    data set}"""
 
     number: int
     path: str
-    groups: dict
-    arrays: dict
+    groups: dict[str, Attributes]
+    arrays: dict[str, _DataSet]
 
     @property
-    def done(self):
-        return int(self.arrays[f"{self.path}/done"][0].sum())
+    def done(self) -> int:
+        return int(self.arrays[f"{self.path}/done"].values.sum())
+
+
+@dataclass(frozen=True)
+class MatrixHead:
+    """What is known of a matrix of a chip before anything is multiplied.
+
+    tiles : {data set: (tiles,)}
+    """
+
+    place: Place
+    attributes: MatrixAttributes
+    tiles: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class ProductHead:
+    """What is known of a product of two activations."""
+
+    place: Place
+    attributes: ProductAttributes
+
+
+@dataclass(frozen=True)
+class ChipHead:
+    """What is known of a chip before it is evaluated, by the names of its steps in the order of
+    execution.
+    """
+
+    seed: int
+    layers: Mapping[str, MatrixHead]
+    products: Mapping[str, ProductHead]
+    operations: Mapping[str, Place]
 
 
 class TraceWriter:
@@ -67,56 +116,30 @@ class TraceWriter:
 
     def __init__(
         self,
-        directory,
-        name,
+        directory: str | Path,
+        name: str,
+        run: RunAttributes,
+        examples: ExampleTable,
         *,
-        label,
-        label_unit,
-        tokens,
-        index,
-        truncated,
-        outputs,
-        sources,
-        study,
-        **attributes,
-    ):
+        outputs: int,
+        sources: Sources,
+    ) -> None:
         """
         directory, name : the trace is directory/NAME.h5, or NAME-2.h5, ... where that is taken
-        label, tokens, index, truncated : (n,), see docs/trace.md
-        outputs : int, numbers per example (classes of a head, 1 for a pair's score)
-        sources : trace.Sources;  study : its TOML text
-        attributes : root attributes beside these (model, task, ...)
+        run : its `complete` is stated in the end
+        outputs : numbers per example (classes of a head, 1 for a pair's score)
         """
         self.path = _claim(Path(directory), name)
         self.parts = parts_of(self.path)
-        self.examples = len(label)
+        self.examples = len(examples)
         self.outputs = outputs
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        root = {
-            "format": FORMAT,
-            "version": VERSION,
-            "software_version": __version__,
-            "created": now,
-            "complete": False,
-            "study": study,
-            "study_sha256": text_sha256(study),
-        }
-        self.head = _Part(
-            0,
-            "/",
-            {"/": root | attributes} | _source_groups(sources),
-            {
-                "examples/label": (np.asarray(label), label_unit),
-                "examples/tokens": (np.asarray(tokens), "1"),
-                "examples/index": (np.asarray(index), "1"),
-                "examples/truncated": (np.asarray(truncated), "1"),
-            },
-        )
-        self.cases = {}  # {case: attributes}
-        self.chips = Counter()  # of each case
-        self.under_way = None
-        self.held = {}  # {path: examples in its part}
-        self.saved_at = self.saving_took = 0.0
+        self.head = _Part(0, "/", _head_groups(run, sources), _example_arrays(run, examples))
+        self.cases: dict[str, Attributes] = {}
+        self.chips: Counter[str] = Counter()  # of each case
+        self.under_way: _Part | None = None
+        self.held: dict[str, int] = {}  # {path: examples in its part}
+        self.saved_at = 0.0
+        self.saving_took = 0.0
         try:
             self._save(self.head)
         except OutputError as error:
@@ -125,10 +148,15 @@ class TraceWriter:
                 f"cannot create the trace: {error}; choose another --out directory"
             ) from None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if isinstance(error, OutputError):  # nothing more can be written
             error.add_note(self.holds())
             return
@@ -142,7 +170,7 @@ class TraceWriter:
         if error is not None:
             error.add_note(self.holds())
 
-    def _close(self, complete):
+    def _close(self, complete: bool) -> None:
         """Save what is in memory, and join the parts."""
         self._finish_path()
         if complete:
@@ -150,7 +178,7 @@ class TraceWriter:
             self._save(self.head)
         join_parts(self.parts, self.path)
 
-    def holds(self):
+    def holds(self) -> str:
         """One line: where the trace is and what it holds."""
         place = self.path if self.path.exists() else self.parts
         names = {path: path.removeprefix("reference/").removeprefix("cases/") for path in self.held}
@@ -166,101 +194,100 @@ class TraceWriter:
         line = f"the trace {place} holds all {self.examples} examples of {paths}"
         return ", ".join([line, *begun])
 
-    def add_reference(self, name):
-        """Begin a digital path (`float32`, `int8`)."""
-        self._begin(f"reference/{name}", {}, {})
+    def add_reference(self, name: str) -> str:
+        """Begin a digital path (`float32`, `int8`); returns its path for `write`."""
+        path = f"reference/{name}"
+        self._begin(path, {}, {})
+        return path
 
-    def add_case(self, name, study):
+    def add_case(self, name: str, study: str) -> None:
         """Begin a case; its chips follow by `add_chip`."""
         number = len(self.cases)
         self.cases[name] = {"study": study, "study_sha256": text_sha256(study), "number": number}
 
-    def add_chip(self, name, seed, layers, products, operations=()):
+    def add_chip(self, name: str, chip: ChipHead) -> str:
         """Begin the next chip of a case; returns its path for `write`.
 
-        layers : {matrix: (attributes, {per-tile data set: (tiles,) array})};  products : {name:
-            attributes}
-        operations : names
+        Raises
+        ------
+        OutOfRangeError : something of it that is not a finite number
         """
         number = self.chips[name]
         self.chips[name] += 1
         path = f"cases/{name}/{number}"
-        groups = {f"cases/{name}": self.cases[name], path: {"seed": seed, "number": number}}
-        arrays = {}
-        entries = [("layers", matrix, LAYER_DATA, *of_layer) for matrix, of_layer in layers.items()]
-        entries += [
-            ("products", product, PRODUCT_DATA, attributes, {})
-            for product, attributes in products.items()
-        ]
-        entries += [("operations", operation, OPERATION_DATA, {}, {}) for operation in operations]
-        for place, (kind, entry, data, attributes, tiles) in enumerate(entries):
-            group = f"{path}/{kind}/{entry}"
-            _check_attributes(group, attributes | tiles)
-            groups[group] = attributes | {"number": place}
-            arrays |= {f"{group}/{key}": (np.asarray(values), "1") for key, values in tiles.items()}
-            arrays |= {f"{group}/{key}": (self._empty(key), unit) for key, unit in data.items()}
+        groups: dict[str, Attributes] = {
+            f"cases/{name}": self.cases[name],
+            path: {"seed": chip.seed, "number": number},
+        }
+        arrays: dict[str, _DataSet] = {}
+        for place, entry in enumerate(_entry_heads(chip)):
+            group = f"{path}/{entry.section}/{entry.name}"
+            _check_head(group, entry)
+            groups[group] = entry.attributes | {"number": place}
+            for key, values in entry.tiles.items():
+                arrays[f"{group}/{key}"] = _DataSet(np.asarray(values), "1")
+            for column in entry.columns.values():
+                empty = _DataSet(column.empty(self.examples), column.unit)
+                arrays[f"{group}/{column.name}"] = empty
         self._begin(path, groups, arrays)
         return path
 
-    def write(self, path, where, output, **entries):
-        """Fill the examples `where` (slice) of the path that was begun last.
+    def write(
+        self,
+        path: str,
+        where: slice,
+        output: NDArray[np.float32],
+        entries: Entries = NOTHING,
+    ) -> None:
+        """Fill the examples `where` of the path that was begun last.
 
-        output : (examples, k);  entries : layers, products, operations, each {name: {data set:
-            (examples,)}}
+        output : (examples, k)
 
         Raises
         ------
         OutOfRangeError : something that is not a finite number; nothing of the batch is kept
         OutputError : the path cannot be saved; what was saved before is whole
         """
-        if path != self.under_way.path:
-            raise ValueError(f"{path} is not the path under way, {self.under_way.path}")
-        found = {
-            f"{kind}/{entry}/{name}": values
-            for kind, of_kind in entries.items()
-            for entry, data in of_kind.items()
-            for name, values in data.items()
-        }
+        under_way = self.under_way
+        if under_way is None or path != under_way.path:
+            raise ValueError(f"{path} is not the path under way")
+        found = entries.arrays()
         _check_finite(path, output, found)
-        arrays = self.under_way.arrays
+        arrays = under_way.arrays
         for name, values in found.items():
-            arrays[f"{path}/{name}"][0][where] = values
-        arrays[f"{path}/output"][0][where] = output
-        arrays[f"{path}/done"][0][where] = 1
-        if self.under_way.done == self.examples:
+            arrays[f"{path}/{name}"].values[where] = values
+        arrays[f"{path}/output"].values[where] = output
+        arrays[f"{path}/done"].values[where] = 1
+        if under_way.done == self.examples:
             self._finish_path()
         elif time.monotonic() - self.saved_at >= self.saving_took / SAVING_SHARE:
-            self._save_path()
+            self._save_path(under_way)
 
-    def _empty(self, name):
-        return (
-            np.zeros(self.examples, np.int64) if is_count(name) else np.full(self.examples, np.nan)
-        )
-
-    def _begin(self, name, groups, arrays):
+    def _begin(self, name: str, groups: dict[str, Attributes], arrays: dict[str, _DataSet]) -> None:
         self._finish_path()
+        nothing = np.full((self.examples, self.outputs), np.nan, np.float32)
         outputs = {
-            f"{name}/output": (np.full((self.examples, self.outputs), np.nan, np.float32), "1"),
-            f"{name}/done": (np.zeros(self.examples, np.uint8), "1"),
+            f"{name}/output": _DataSet(nothing, "1"),
+            f"{name}/done": _DataSet(np.zeros(self.examples, np.uint8), "1"),
         }
         self.under_way = _Part(len(self.held) + 1, name, groups, outputs | arrays)
         self.held[name] = 0
         self.saved_at = time.monotonic()
 
-    def _finish_path(self):
+    def _finish_path(self) -> None:
         """Save the path under way and let go of its memory."""
         if self.under_way is not None:
-            self._save_path()
+            self._save_path(self.under_way)
             self.under_way = None
 
-    def _save_path(self):
+    def _save_path(self, part: _Part) -> None:
         started = time.monotonic()
-        self._save(self.under_way)
-        self.held[self.under_way.path] = self.under_way.done
+        self._save(part)
+        self.held[part.path] = part.done
         self.saved_at = time.monotonic()
         self.saving_took = self.saved_at - started
 
-    def _save(self, part):
+    def _save(self, part: _Part) -> None:
         image = io.BytesIO()
         with h5py.File(image, "w", libver=LIBRARY) as file:
             for name, attributes in part.groups.items():
@@ -274,7 +301,7 @@ class TraceWriter:
             file.write(image.getbuffer())
 
 
-def _claim(directory, name):
+def _claim(directory: Path, name: str) -> Path:
     """The first free NAME.h5, NAME-2.h5, ... of a directory; the directory of its parts is made,
     which claims it."""
     stem = re.sub(r"[^\w.-]+", "-", name).strip(".") or "study"
@@ -287,6 +314,7 @@ def _claim(directory, name):
                 if not path.exists():
                     return path
                 parts_of(path).rmdir()
+        raise AssertionError("numbers end")
     except OSError as error:
         raise TraceError(
             f"cannot create a trace in {directory} ({error.strerror}); choose another --out "
@@ -294,10 +322,16 @@ def _claim(directory, name):
         ) from None
 
 
-def _source_groups(sources):
-    groups = {"sources/model": sources.model_files, "sources/devices": {}, "sources/chips": {}}
-    for kind in ("devices", "chips"):
-        for number, (name, text) in enumerate(getattr(sources, kind).items()):
+def _head_groups(run: RunAttributes, sources: Sources) -> dict[str, Attributes]:
+    root = {"format": FORMAT, "study_sha256": text_sha256(run.study)} | attributes_of(run)
+    groups: dict[str, Attributes] = {
+        "/": root,
+        "sources/model": dict(sources.model_files),
+        "sources/devices": {},
+        "sources/chips": {},
+    }
+    for kind, texts in (("devices", sources.devices), ("chips", sources.chips)):
+        for number, (name, text) in enumerate(texts.items()):
             groups[f"sources/{kind}/{number}"] = {
                 "name": name,
                 "text": text,
@@ -306,129 +340,70 @@ def _source_groups(sources):
     return groups
 
 
+def _example_arrays(run: RunAttributes, examples: ExampleTable) -> dict[str, _DataSet]:
+    unit_of_label = "score" if run.task_kind == "pairs" else "class"
+    return {
+        "examples/label": _DataSet(np.asarray(examples.label), unit_of_label),
+        "examples/tokens": _DataSet(np.asarray(examples.tokens), "1"),
+        "examples/index": _DataSet(np.asarray(examples.index), "1"),
+        "examples/truncated": _DataSet(np.asarray(examples.truncated), "1"),
+    }
+
+
+@dataclass(frozen=True)
+class _EntryHead:
+    """What a chip states of one step; columns : what every example will say of it."""
+
+    section: Section
+    name: str
+    attributes: Attributes
+    columns: Mapping[str, Column]
+    tiles: Mapping[str, NDArray[np.float64]]
+
+
+def _entry_heads(chip: ChipHead) -> list[_EntryHead]:
+    """Of all steps, in the order of their numbers."""
+    heads = []
+    for name, matrix in chip.layers.items():
+        stated = attributes_of(matrix.place) | attributes_of(matrix.attributes)
+        columns = columns_of(MatrixRows)
+        heads.append(_EntryHead(Section.LAYERS, name, stated, columns, matrix.tiles))
+    for name, product in chip.products.items():
+        stated = attributes_of(product.place) | attributes_of(product.attributes)
+        heads.append(_EntryHead(Section.PRODUCTS, name, stated, columns_of(ProductRows), {}))
+    for name, place in chip.operations.items():
+        stated = attributes_of(place)
+        heads.append(_EntryHead(Section.OPERATIONS, name, stated, columns_of(FunctionRows), {}))
+    return heads
+
+
 # ---------------------------------------------------------------- what is kept is a number
 
 
-def _check_attributes(group, values):
-    for name, value in values.items():
-        value = np.asarray(value)
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
+def _check_head(group: str, entry: _EntryHead) -> None:
+    for name, value in {**entry.attributes, **entry.tiles}.items():
+        values = np.asarray(value)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise OutOfRangeError(
                 f"{group}: {name} is not finite after programming and calibration; look at the "
                 "wires, the converters and the device of the study"
             )
 
 
-def _check_finite(path, output, found):
+def _check_finite(
+    path: str, output: NDArray[np.float32], found: Mapping[str, NDArray[Any]]
+) -> None:
     """Raise OutOfRangeError, with the place, where a number to be kept is none; no error at all is
     an SNR of infinity."""
+    columns = columns_of(ProductRows) | columns_of(FunctionRows)
     for name, values in found.items():
-        may_be_infinite = name.endswith(MAY_BE_INFINITE)
-        if (np.isnan(values) if may_be_infinite else ~np.isfinite(values)).any():
+        step, _, column = name.rpartition("/")
+        if not columns[column].is_valid(values):
             raise OutOfRangeError(
                 f"{path}: {name} is not finite; look at the converters, wires and device of "
-                f"{name.rpartition('/')[0]}, and at the weights of the checkpoint"
+                f"{step}, and at the weights of the checkpoint"
             )
     if not np.isfinite(output).all():
         raise OutOfRangeError(
             f"{path}: an output of the head is not finite; look at the weights of the checkpoint"
         )
-
-
-# ---------------------------------------------------------------- parts to one file
-
-
-class _Steady:
-    """A binary file for h5py that keeps the first error of the disk instead of raising it: HDF5
-    does not survive one.  After it nothing is written any more."""
-
-    def __init__(self, path):
-        self.error = None
-        self.file = path.open("w+b", buffering=0)
-
-    def _attempt(self, action, *arguments):
-        """The result of an action of the file; 0 after an error."""
-        if self.error is None:
-            try:
-                return action(*arguments)
-            except OSError as error:
-                self.error = error
-        return 0
-
-    def seek(self, offset, whence=0):
-        return self._attempt(self.file.seek, offset, whence)
-
-    def tell(self):
-        return self._attempt(self.file.tell)
-
-    def write(self, data):
-        rest = memoryview(data)
-        while len(rest) and self.error is None:
-            rest = rest[self._attempt(self.file.write, rest) :]
-        return len(data)
-
-    def truncate(self, size):
-        return self._attempt(self.file.truncate, size)
-
-    def readinto(self, buffer):
-        return self._attempt(self.file.readinto, buffer)
-
-    def read(self, count=-1):
-        return self._attempt(self.file.read, count)
-
-    def flush(self):
-        pass
-
-    def finish(self):
-        """Everything onto the disk; raises the error that was kept."""
-        self._attempt(os.fsync, self.file.fileno())
-        self.file.close()
-        if self.error is not None:
-            raise self.error
-
-
-def join_parts(parts, path):
-    """Copy all parts into the trace `path`, and remove them when it is there.
-
-    Raises
-    ------
-    OutputError : it cannot be written; the parts stay as they are
-    """
-    joined = parts / "joined"
-    try:
-        target = _Steady(joined)
-        with h5py.File(target, "w", libver=LIBRARY) as file:
-            for action in (_frame, _copy):
-                for part in part_files(parts):
-                    with h5py.File(part, "r") as source:
-                        action(source, file)
-                    file.flush()  # a part lies before the next: of a cut file the first remain
-        target.finish()
-        joined.replace(path)
-    except (OSError, RuntimeError, KeyError) as error:
-        with contextlib.suppress(OSError):
-            joined.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(
-            f"the parts of the trace cannot be joined to {path} ({reason}); {parts} is read like "
-            "a trace"
-        ) from None
-    shutil.rmtree(parts, ignore_errors=True)
-
-
-def _frame(source, target, levels=3):
-    """The groups of a part down to its path, empty: their links lie before all data."""
-    for name in source:
-        if levels and isinstance(source[name], h5py.Group):
-            _frame(source[name], target.require_group(name), levels - 1)
-
-
-def _copy(source, target):
-    """A group's attributes and members into another, which may have some of the groups already."""
-    for name, value in source.attrs.items():
-        target.attrs[name] = value
-    for name in source:
-        if name in target:
-            _copy(source[name], target[name])
-        else:
-            source.copy(name, target)

@@ -14,21 +14,22 @@ numbers, each written one way.  Class labels are sorted, numbers by value; of tw
 is the positive one of F1.
 """
 
-import csv
 import hashlib
-import io
 import json
 import math
-from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xbarsim.base import fetch, sources
+from xbarsim.base.array_types import Booleans
 from xbarsim.base.errors import TaskError
 from xbarsim.base.progress import Progress, silent
-from xbarsim.tasks.task import Task
+from xbarsim.tasks.lines import Column, Line, decoded, first_repeated, lines_of
+from xbarsim.tasks.task import Example, Kind, Task
 
 FIRST = ("sentence1", "sentence_1", "sentence_a", "text1")
 SECOND = ("sentence2", "sentence_2", "sentence_b", "text2")
@@ -57,111 +58,21 @@ def load_task(path_or_name: str | Path, progress: Progress = silent) -> Task:
         content = path.read_bytes()
     except OSError as error:
         raise TaskError(f"{path}: not a readable file ({error.strerror})") from error
-    rows = _rows(path, _decoded(path, content))
+    rows = lines_of(path, decoded(path, content))
     sha256 = hashlib.sha256(content).hexdigest()
     source = sources.find(str(path_or_name), "task")
     if source is not None and source.layout == RATED:
-        return _rated(path, rows, name=str(path_or_name), sha256=sha256)
+        return _rated(_Origin(path, str(path_or_name), sha256), rows)
     return _labelled(path, rows, sha256)
 
 
-# ---------------------------------------------------------------- lines and cells
-
-
 @dataclass(frozen=True)
-class _Line:
-    """A line that is not blank: its number in the file, and its cells, a list or a JSON object."""
+class _Origin:
+    """The file of a task.  name : what the task is called"""
 
-    number: int
-    cells: list | dict
-
-    @property
-    def is_keyed(self):
-        return isinstance(self.cells, dict)
-
-
-def _decoded(path, content):
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise TaskError(
-            f"{path}, line {line}: not UTF-8 text; save the file as UTF-8 CSV, TSV or JSONL"
-        ) from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise TaskError(
-            f"{path}, line {line}: a binary file; a task is a UTF-8 CSV, TSV or JSONL file"
-        )
-    if not text.strip():
-        raise TaskError(f"{path}: the file is empty; a task holds at least two labelled examples")
-    return text
-
-
-def _rows(path, text):
-    """The lines that are not blank."""
-    first = text.lstrip().split("\n", 1)[0]
-    suffix = path.suffix.lower()
-    named = suffix in (".csv", ".tsv", ".txt")
-    if suffix in (".jsonl", ".ndjson") or (not named and first.startswith("{")):
-        return list(_json_lines(path, text))
-    if suffix in (".tsv", ".txt") or (suffix != ".csv" and "\t" in first):
-        return _tab_lines(path, text)
-    return _comma_lines(path, text)
-
-
-def _tab_lines(path, text):
-    return _table_lines(path, text, kind="TSV", delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
-def _comma_lines(path, text):
-    return _table_lines(path, text, kind="CSV", strict=True)
-
-
-def _table_lines(path, text, *, kind, **dialect):
-    reader = csv.reader(io.StringIO(text, newline=""), **dialect)
-    lines = []
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                lines.append(_Line(reader.line_num, row))
-    except csv.Error as error:
-        raise TaskError(f"{path}, line {reader.line_num}: not {kind} ({error})") from None
-    return lines
-
-
-def _json_lines(path, text):
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-        except ValueError as error:
-            raise TaskError(
-                f"{path}, line {number}: not JSON ({error}); a task in JSON holds one object on each "
-                "line"
-            ) from None
-        if not isinstance(row, dict):
-            raise TaskError(f"{path}, line {number}: not a JSON object with named columns")
-        yield _Line(number, row)
-
-
-def _unique_keys(pairs):
-    repeated = _first_repeated(name for name, _ in pairs)
-    if repeated is not None:
-        raise ValueError(f"the key {repeated!r} stands twice")
-    return dict(pairs)
-
-
-def _no_constant(text):
-    raise ValueError(f"{text} is no JSON number")
-
-
-def _first_repeated(names):
-    for name, count in Counter(names).items():
-        if count > 1:
-            return name
-    return None
+    path: Path
+    name: str
+    sha256: str
 
 
 # ---------------------------------------------------------------- columns
@@ -171,16 +82,14 @@ def _first_repeated(names):
 class _Columns:
     """Where a line holds what: an index, or a key of a JSON object; None what it does not hold."""
 
-    kind: str
-    target: int | str
-    first: int | str | None = None
-    second: int | str | None = None
-    sentence: int | str | None = None
-    split: int | str | None = None
+    kind: Kind
+    target: Column
+    sentences: tuple[Column, ...]  # one, or two of pairs
+    split: Column | None = None
     count: int | None = None  # cells of a line of a table
 
 
-def _columns(path, lines):
+def _columns(path: Path, lines: list[Line]) -> tuple[_Columns, list[Line]]:
     """(columns, lines without the header)."""
     header = lines[0]
     names = _column_names(path, header)
@@ -188,37 +97,39 @@ def _columns(path, lines):
     second = _find(names, SECOND)
     sentence = _find(names, SENTENCE)
     split = _find(names, SPLIT)
-    count = None if header.is_keyed else len(header.cells)
-    body = lines if header.is_keyed else lines[1:]
+    count = header.length
+    body = lines
+    if not header.is_keyed:
+        body = lines[1:]
     if first is not None and second is not None:
         target = _needed(path, header, names, SCORE)
-        return _Columns("pairs", target, first, second, split=split, count=count), body
+        return _Columns(Kind.PAIRS, target, (first, second), split, count), body
     if sentence is not None:
         target = _needed(path, header, names, LABEL)
-        return _Columns("labels", target, sentence=sentence, split=split, count=count), body
+        return _Columns(Kind.LABELS, target, (sentence,), split, count), body
     if header.is_keyed or first is not None or second is not None:
         raise TaskError(
             f"{path}, line {header.number}: columns {', '.join(map(str, header.cells))} hold no "
             "sentence; they must be named sentence1, sentence2, score or sentence, label"
         )
     if count == 3:
-        return _Columns("pairs", target=2, first=0, second=1, count=count), lines
+        return _Columns(Kind.PAIRS, target=2, sentences=(0, 1), count=count), lines
     if count == 2:
-        return _Columns("labels", target=1, sentence=0, count=count), lines
+        return _Columns(Kind.LABELS, target=1, sentences=(0,), count=count), lines
     raise TaskError(
         f"{path}, line {header.number}: {count} columns and no header; without one a task has three "
         "columns (sentence, sentence, score) or two (sentence, label); else name them in line 1"
     )
 
 
-def _column_names(path, header):
+def _column_names(path: Path, header: Line) -> dict[str, Column]:
     """{name in lower case: column} of a first line."""
-    if header.is_keyed:
-        columns = [(str(name).strip().lower(), name) for name in header.cells]
-    else:
-        columns = [(str(name).strip().lower(), k) for k, name in enumerate(header.cells)]
+    columns: list[tuple[str, Column]] = []
+    for place, name in enumerate(header.cells):
+        column = name if header.is_keyed else place
+        columns.append((str(name).strip().lower(), column))
     used = {*FIRST, *SECOND, *SENTENCE, *SCORE, *LABEL, *SPLIT}
-    repeated = _first_repeated(name for name, _ in columns if name in used)
+    repeated = first_repeated(name for name, _ in columns if name in used)
     if repeated is not None:
         raise TaskError(
             f"{path}, line {header.number}: the column {repeated!r} stands twice; keep one of them"
@@ -226,14 +137,16 @@ def _column_names(path, header):
     return dict(columns)
 
 
-def _find(names, candidates):
+def _find(names: Mapping[str, Column], candidates: Iterable[str]) -> Column | None:
     for name in candidates:
         if name in names:
             return names[name]
     return None
 
 
-def _needed(path, header, names, candidates):
+def _needed(
+    path: Path, header: Line, names: Mapping[str, Column], candidates: Sequence[str]
+) -> Column:
     found = _find(names, candidates)
     if found is None:
         raise TaskError(
@@ -243,9 +156,9 @@ def _needed(path, header, names, candidates):
     return found
 
 
-def _check_length(path, line, columns):
+def _check_length(path: Path, line: Line, columns: _Columns) -> None:
     """A line with more cells than columns holds a separator in its text."""
-    if line.is_keyed:
+    if isinstance(line.cells, dict):
         return
     surplus = [cell for cell in line.cells[columns.count :] if cell.strip()]
     if surplus:
@@ -255,62 +168,67 @@ def _check_length(path, line, columns):
         )
 
 
-def _cell(path, line, column):
+def _cell(path: Path, line: Line, column: Column) -> Any:
     """What a line holds in a column, JSON values as they are and text without blanks around it."""
     try:
-        value = line.cells[column]
+        value = line.cells[column]  # type: ignore[index]  # a key of JSON, an index of a table
     except IndexError:
         raise TaskError(
-            f"{path}, line {line.number}: {len(line.cells)} columns, column {column + 1} is missing"
+            f"{path}, line {line.number}: {len(line.cells)} columns, column {int(column) + 1} is "
+            "missing"
         ) from None
     except KeyError:
         raise TaskError(
             f"{path}, line {line.number}: there is no {column!r} in this line"
         ) from None
-    return value.strip() if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value.strip()
+    return value
 
 
 # ---------------------------------------------------------------- examples
 
 
-def _labelled(path, lines, sha256):
+def _labelled(path: Path, lines: list[Line], sha256: str) -> Task:
     """A Task from lines with the columns that the module describes."""
     columns, lines = _columns(path, lines)
-    sentences = []
-    targets = []
+    texts = []
+    scores = []
+    labels = []
     splits = []
     for line in lines:
         _check_length(path, line, columns)
-        if columns.kind == "pairs":
-            first = _sentence(path, line, columns.first)
-            second = _sentence(path, line, columns.second)
-            sentences.append((first, second))
-            targets.append(_number(path, line, columns.target))
+        texts.append([_sentence(path, line, column) for column in columns.sentences])
+        if columns.kind == Kind.PAIRS:
+            scores.append(_number(path, line, columns.target))
         else:
-            sentences.append(_sentence(path, line, columns.sentence))
-            targets.append(_label(path, line, columns.target))
+            labels.append(_label(path, line, columns.target))
         if columns.split is not None:
             splits.append(_split(path, line, columns.split))
-    if columns.kind == "labels" and columns.split is None:
-        _check_header(path, lines, targets)
-    test = np.array([split == "test" for split in splits]) if splits else None
-    return _task(path, columns.kind, sentences, targets, name=path.name, test=test, sha256=sha256)
+    test = None
+    if splits:
+        test = np.array([split == "test" for split in splits])
+    origin = _Origin(path, path.name, sha256)
+    if columns.kind == Kind.PAIRS:
+        return _scored_pairs(origin, [(first, second) for first, second in texts], scores, test)
+    if columns.split is None:
+        _check_header(path, lines, labels)
+    return _labelled_sentences(origin, [sentence for (sentence,) in texts], labels, test)
 
 
-def _rated(path, lines, *, name, sha256):
+def _rated(origin: _Origin, lines: list[Line]) -> Task:
     """A Task from lines (id, mean human rating, sentence): the label is the sign of the rating, 0
     being negative."""
     sentences = []
-    targets = []
+    labels = []
     for line in lines:
-        sentences.append(_sentence(path, line, 2))
-        rating = _number(path, line, 1)
-        targets.append("positive" if rating > 0 else "negative")
-    task = _task(path, "labels", sentences, targets, name=name, test=None, sha256=sha256)
-    return task.split()
+        sentences.append(_sentence(origin.path, line, 2))
+        rating = _number(origin.path, line, 1)
+        labels.append("positive" if rating > 0 else "negative")
+    return _labelled_sentences(origin, sentences, labels, test=None).split()
 
 
-def _sentence(path, line, column):
+def _sentence(path: Path, line: Line, column: Column) -> str:
     value = _cell(path, line, column)
     if not isinstance(value, str):
         raise TaskError(
@@ -321,7 +239,7 @@ def _sentence(path, line, column):
     return value
 
 
-def _number(path, line, column):
+def _number(path: Path, line: Line, column: Column) -> float:
     """A score."""
     value = _cell(path, line, column)
     number = math.nan
@@ -338,7 +256,7 @@ def _number(path, line, column):
     return number
 
 
-def _label(path, line, column):
+def _label(path: Path, line: Line, column: Column) -> str:
     """A class as text."""
     value = _cell(path, line, column)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -359,8 +277,8 @@ def _label(path, line, column):
     return value
 
 
-def _split(path, line, column):
-    value = _cell(path, line, column)
+def _split(path: Path, line: Line, column: Column) -> str:
+    value: str = _cell(path, line, column)
     if value not in SPLITS:
         raise TaskError(
             f"{path}, line {line.number}: split is {_shown(value)}; allowed are train and test"
@@ -368,12 +286,12 @@ def _split(path, line, column):
     return value
 
 
-def _shown(value):
+def _shown(value: object) -> str:
     """A JSON value as JSON shows it."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _as_number(text):
+def _as_number(text: str) -> float | None:
     """The number that a text says, or None."""
     try:
         return float(text)
@@ -381,7 +299,7 @@ def _as_number(text):
         return None
 
 
-def _check_header(path, lines, labels):
+def _check_header(path: Path, lines: list[Line], labels: list[str]) -> None:
     """Refuse a first line whose label stands nowhere else, beside numbers everywhere else."""
     others = labels[1:]
     first_is_text = _as_number(labels[0]) is None
@@ -395,25 +313,49 @@ def _check_header(path, lines, labels):
 # ---------------------------------------------------------------- the task
 
 
-def _task(path, kind, sentences, targets, *, name, test, sha256):
-    if len(sentences) < 2:
-        raise TaskError(f"{path}: {len(sentences)} examples; at least two are needed")
-    if kind == "pairs":
-        if len(set(targets)) < 2:
-            raise TaskError(
-                f"{path}: every pair has the score {targets[0]:g}; a correlation needs different "
-                "scores"
-            )
-        classes = ()
-        values = np.array(targets, float)
-    else:
-        classes = _sorted_classes(path, set(targets))
-        index = {label: k for k, label in enumerate(classes)}
-        values = np.array([index[label] for label in targets])
-    return Task(name, kind, tuple(sentences), values, classes, test, sha256)
+def _scored_pairs(
+    origin: _Origin, pairs: Sequence[Example], scores: Sequence[float], test: Booleans | None
+) -> Task:
+    _check_count(origin, pairs)
+    if len(set(scores)) < 2:
+        raise TaskError(
+            f"{origin.path}: every pair has the score {scores[0]:g}; a correlation needs different "
+            "scores"
+        )
+    return Task(
+        name=origin.name,
+        kind=Kind.PAIRS,
+        sentences=tuple(pairs),
+        targets=np.array(scores, float),
+        classes=(),
+        test=test,
+        sha256=origin.sha256,
+    )
 
 
-def _sorted_classes(path, labels):
+def _labelled_sentences(
+    origin: _Origin, sentences: Sequence[str], labels: Sequence[str], test: Booleans | None
+) -> Task:
+    _check_count(origin, sentences)
+    classes = _sorted_classes(origin.path, set(labels))
+    index = {label: place for place, label in enumerate(classes)}
+    return Task(
+        name=origin.name,
+        kind=Kind.LABELS,
+        sentences=tuple(sentences),
+        targets=np.array([index[label] for label in labels]),
+        classes=classes,
+        test=test,
+        sha256=origin.sha256,
+    )
+
+
+def _check_count(origin: _Origin, examples: Sequence[Example]) -> None:
+    if len(examples) < 2:
+        raise TaskError(f"{origin.path}: {len(examples)} examples; at least two are needed")
+
+
+def _sorted_classes(path: Path, labels: set[str]) -> tuple[str, ...]:
     if len(labels) < 2:
         raise TaskError(
             f"{path}: every sentence has the label {next(iter(labels))!r}; at least two classes are "
@@ -421,19 +363,20 @@ def _sorted_classes(path, labels):
         )
     values = {label: _as_number(label) for label in labels}
     _check_written_one_way(path, values)
-    if None in values.values():
+    numbers = {label: value for label, value in values.items() if value is not None}
+    if len(numbers) < len(labels):
         return tuple(sorted(labels))
-    if any(value != int(value) for value in values.values()):
+    if any(value != int(value) for value in numbers.values()):
         raise TaskError(
             f"{path}: labels such as {max(labels, key=len)!r} are no classes; scores of single "
             "sentences are not supported: use integers or names, or pairs with a score"
         )
-    return tuple(sorted(labels, key=values.get))
+    return tuple(sorted(labels, key=numbers.__getitem__))
 
 
-def _check_written_one_way(path, values):
+def _check_written_one_way(path: Path, values: Mapping[str, float | None]) -> None:
     """Refuse labels such as 1, 1.0 and 01: one number, three classes."""
-    written = {}
+    written: dict[float, str] = {}
     for label, value in sorted(values.items()):
         if value is None:
             continue

@@ -22,8 +22,10 @@ import csv
 import hashlib
 import io
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xbarsim.base.errors import TaskError
 
@@ -31,6 +33,8 @@ TEXT_SUFFIXES = (".txt", ".text", ".md")
 GOOD = ("good", "sentence_good")
 BAD = ("bad", "sentence_bad")
 GROUP = ("paradigm", "uid")
+
+Row = Mapping[str, Any]  # cells of a line by column: text of a table, anything of JSON
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,10 @@ class Questions:
     sha256: str
 
 
-def load_language_task(path):
+LanguageTask = Text | MinimalPairs | Questions
+
+
+def load_language_task(path: str | Path) -> LanguageTask:
     """Read a file as `Text`, `MinimalPairs` or `Questions`.
 
     Raises
@@ -111,10 +118,12 @@ def load_language_task(path):
 # ---------------------------------------------------------------- minimal pairs
 
 
-def _pairs_of_table(path, text, sha256):
-    tabs = path.suffix.lower() == ".tsv"
-    dialect = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
-    reader = csv.DictReader(io.StringIO(text, newline=""), **dialect)
+def _pairs_of_table(path: Path, text: str, sha256: str) -> MinimalPairs:
+    stream = io.StringIO(text, newline="")
+    if path.suffix.lower() == ".tsv":
+        reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.DictReader(stream, strict=True)
     try:
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
@@ -122,7 +131,7 @@ def _pairs_of_table(path, text, sha256):
     return _pairs(path, rows, sha256)
 
 
-def _pairs(path, rows, sha256):
+def _pairs(path: Path, rows: Sequence[tuple[int, Row]], sha256: str) -> MinimalPairs:
     if not rows:
         raise TaskError(f"{path}: no minimal pair stands below the header")
     names = {str(name).strip().lower(): name for name in rows[0][1] if name is not None}
@@ -138,18 +147,21 @@ def _pairs(path, rows, sha256):
     for number, row in rows:
         pair = (_text(path, number, row, good), _text(path, number, row, bad))
         pairs.append(pair)
-        groups.append("" if group is None else _text(path, number, row, group))
+        if group is None:
+            groups.append("")
+        else:
+            groups.append(_text(path, number, row, group))
     return MinimalPairs(path.name, tuple(pairs), tuple(groups), sha256)
 
 
-def _column(names, candidates):
+def _column(names: Mapping[str, str], candidates: Iterable[str]) -> str | None:
     for name in candidates:
         if name in names:
             return names[name]
     return None
 
 
-def _text(path, number, row, key):
+def _text(path: Path, number: int, row: Row, key: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
         shown = json.dumps(value, ensure_ascii=False, default=str)
@@ -160,7 +172,7 @@ def _text(path, number, row, key):
 # ---------------------------------------------------------------- choices
 
 
-def _of_json(path, text, sha256):
+def _of_json(path: Path, text: str, sha256: str) -> MinimalPairs | Questions:
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -179,7 +191,7 @@ def _of_json(path, text, sha256):
     return Questions(path.name, questions, sha256)
 
 
-def _question(path, number, row):
+def _question(path: Path, number: int, row: Row) -> Question:
     if "goal" in row:
         context = _text(path, number, row, "goal")
         choices = (_text(path, number, row, "sol1"), _text(path, number, row, "sol2"))
@@ -204,20 +216,19 @@ def _question(path, number, row):
     )
 
 
-def _checked(path, number, context, choices, right):
+def _checked(path: Path, number: int, context: str, choices: object, right: object) -> Question:
     """A question whose choices follow one context."""
-    is_list = isinstance(choices, (list, tuple))
-    if (
-        not is_list
-        or len(choices) < 2
-        or not all(isinstance(text, str) and text for text in choices)
-    ):
+    if not isinstance(choices, (list, tuple)) or len(choices) < 2 or not _are_texts(choices):
         raise TaskError(f"{path}, line {number}: the choices must be two or more texts")
-    right = _index(path, number, right, len(choices))
-    return Question((context,) * len(choices), tuple(choices), right)
+    index = _index(path, number, right, len(choices))
+    return Question((context,) * len(choices), tuple(choices), index)
 
 
-def _index(path, number, right, count):
+def _are_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) and value for value in values)
+
+
+def _index(path: Path, number: int, right: object, count: int) -> int:
     if isinstance(right, str) and right.strip().isdigit():
         right = int(right)
     if not isinstance(right, int) or isinstance(right, bool) or not 0 <= right < count:
@@ -227,7 +238,7 @@ def _index(path, number, right, count):
     return right
 
 
-def _labelled_choices(path, number, row):
+def _labelled_choices(path: Path, number: int, row: Row) -> Question:
     """ARC: choices {"text": [...], "label": ["A", ...]} and an `answerKey`."""
     texts = row["choices"].get("text")
     labels = row["choices"].get("label")
@@ -240,7 +251,7 @@ def _labelled_choices(path, number, row):
     return _checked(path, number, context, texts, labels.index(key))
 
 
-def _blank(path, number, row):
+def _blank(path: Path, number: int, row: Row) -> Question:
     """WinoGrande: what follows the blank is scored, given the sentence up to each option."""
     sentence = _text(path, number, row, "sentence")
     if sentence.count("_") != 1:
@@ -254,7 +265,7 @@ def _blank(path, number, row):
     return Question(contexts, (after.strip(),) * 2, int(answer) - 1)
 
 
-def _last_word(path, number, row):
+def _last_word(path: Path, number: int, row: Row) -> Question:
     """LAMBADA: the last word of a text."""
     text = _text(path, number, row, "text")
     context, _, word = text.rpartition(" ")

@@ -17,13 +17,22 @@ often each interval holds the truth.  The macro average of F1 needs some ten exa
 below that its value is biased, and no interval of it holds.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from xbarsim.base.array_types import Floats, Integers, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.tasks.task import Kind, Task
 
-METRICS = {"pairs": ("spearman", "pearson"), "labels": ("accuracy", "f1", "matthews")}
+METRICS: dict[str, tuple[str, ...]] = {
+    Kind.PAIRS: ("spearman", "pearson"),
+    Kind.LABELS: ("accuracy", "f1", "matthews"),
+}
+Predictions = Floats | Singles | Integers  # scores of pairs, or class indices
+Interval = tuple[float, float]
 NORMAL_975 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 DRAWS_AT_ONCE = 100  # rows of a resampled or shortened data set in memory
 
@@ -39,18 +48,14 @@ class Metric:
     n: int
 
 
-def value_of(task, predictions, metric):
-    """A metric without its interval, see `metrics` for its conventions.
-
-    Returns
-    -------
-    float
-    """
-    predictions = _checked(task, predictions)
-    return _value(task, predictions, metric)
+def value_of(task: Task, predictions: ArrayLike, metric: str) -> float:
+    """A metric without its interval, see `metrics` for its conventions."""
+    return _value(task, _checked(task, predictions), metric)
 
 
-def metrics(task, predictions, seed=0, resamples=1000):
+def metrics(
+    task: Task, predictions: ArrayLike, seed: int = 0, resamples: int = 1000
+) -> list[Metric]:
     """Every metric of the task's kind with its interval, the first being the main one.
 
     Conventions where a metric is undefined: a correlation with a constant is 0, Matthews'
@@ -59,29 +64,31 @@ def metrics(task, predictions, seed=0, resamples=1000):
 
     Parameters
     ----------
-    task : Task
     predictions : (n,) scores of pairs, or class indices
-    seed : int; same seed, same interval
-    resamples : int, draws behind the intervals of F1 and Matthews
-
-    Returns
-    -------
-    list of Metric
+    seed : same seed, same interval
+    resamples : draws behind the intervals of F1 and Matthews
 
     Raises
     ------
     ShapeError : not one prediction per example.  OutOfRangeError : a prediction is not finite
     """
-    predictions = _checked(task, predictions)
+    checked = _checked(task, predictions)
     found = []
     for name in METRICS[task.kind]:
-        value = _value(task, predictions, name)
-        low, high = _interval(task, predictions, name, seed=seed, resamples=resamples)
+        value = _value(task, checked, name)
+        low, high = _interval(task, checked, name, seed=seed, resamples=resamples)
         found.append(Metric(name, value, low, high, len(task)))
     return found
 
 
-def change(task, predictions, reference, metric, seed=0, resamples=1000):
+def change(
+    task: Task,
+    predictions: Iterable[ArrayLike],
+    reference: ArrayLike,
+    metric: str,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> Metric:
     """What a metric changes from `reference` to the mean over several chips, paired by example.
 
     What reference and chips have in common cancels.  An example that changes on every chip counts
@@ -89,32 +96,26 @@ def change(task, predictions, reference, metric, seed=0, resamples=1000):
 
     Parameters
     ----------
-    task : Task
     predictions : (chips, n) scores of pairs, or class indices
     reference : (n,) likewise
-    metric : str
     seed, resamples : as in `metrics`
-
-    Returns
-    -------
-    Metric
     """
-    reference = _checked(task, reference)
-    predictions = np.stack([_checked(task, one) for one in predictions])
-    before = _value(task, reference, metric)
-    value = np.mean([_value(task, one, metric) for one in predictions]) - before
+    of_reference = _checked(task, reference)
+    of_chips: Predictions = np.array([_checked(task, one) for one in predictions])
+    before = _value(task, of_reference, metric)
+    value = np.mean([_value(task, one, metric) for one in of_chips]) - before
     if metric == "accuracy":
-        low, high = _accuracy_change(task, predictions, reference)
-    elif task.kind == "labels":
+        low, high = _accuracy_change(task, of_chips, of_reference)
+    elif task.kind == Kind.LABELS:
         low, high = _label_change(
-            task, predictions, reference, metric=metric, seed=seed, resamples=resamples
+            task, of_chips, of_reference, metric=metric, seed=seed, resamples=resamples
         )
     else:
-        low, high = _correlation_change(task, predictions, reference, metric)
+        low, high = _correlation_change(task, of_chips, of_reference, metric)
     return Metric(metric, float(value), low, high, len(task))
 
 
-def over_chips(values):
+def over_chips(values: Sequence[float]) -> Interval | tuple[None, None]:
     """95 % interval of the mean of a metric over chips by Student's t; (None, None) of one chip."""
     if len(values) < 2:
         return None, None
@@ -125,50 +126,65 @@ def over_chips(values):
 # ---------------------------------------------------------------- values
 
 
-def _checked(task, predictions):
+def _checked(task: Task, predictions: ArrayLike) -> Predictions:
     """Predictions (n,) as an array."""
-    predictions = np.asarray(predictions)
-    if predictions.shape != task.targets.shape:
+    found: Predictions = np.asarray(predictions)
+    if found.shape != task.targets.shape:
         raise ShapeError(
-            f"{predictions.shape} predictions for {len(task)} examples of task {task.name!r}"
+            f"{found.shape} predictions for {len(task)} examples of task {task.name!r}"
         )
-    broken = np.count_nonzero(~np.isfinite(predictions))
+    broken = np.count_nonzero(~np.isfinite(found))
     if broken:
         raise OutOfRangeError(f"{broken} of {len(task)} predictions are not finite")
-    return predictions
+    return found
 
 
-def _value(task, predictions, metric):
+def _value(task: Task, predictions: Predictions, metric: str) -> float:
     if metric == "accuracy":
         return float(np.mean(predictions == task.targets))
-    if task.kind == "labels":
-        cells, weights = _confusion(task, predictions)
-        return float(_of_confusion(metric, weights[None], *cells, len(task.classes))[0])
+    if task.kind == Kind.LABELS:
+        table = _confusion(task, predictions)
+        return float(_of_confusion(metric, table, table.counts[None])[0])
     once = np.ones((1, len(task)))
     return float(_correlations(metric, once, task.targets, predictions)[0])
 
 
-def _confusion(task, predictions):
-    """Cells that occur: (their classes, their predicted classes), and how often (cells,) float."""
+@dataclass(frozen=True)
+class _Confusion:
+    """Cells of a confusion table.
+
+    truth, predicted : (cells,) classes
+    counts : (cells,) float, how often, or the parameters of a distribution of that
+    classes : how many there are
+    """
+
+    truth: Integers
+    predicted: Integers
+    counts: Floats
+    classes: int
+
+
+def _confusion(task: Task, predictions: Predictions) -> _Confusion:
+    """The cells that occur."""
     classes = len(task.classes)
     cells, counts = np.unique(task.targets * classes + predictions, return_counts=True)
-    return np.divmod(cells, classes), counts.astype(float)
+    truth, predicted = np.divmod(cells, classes)
+    return _Confusion(truth, predicted, counts.astype(float), classes)
 
 
-def _of_confusion(metric, weights, truth, predicted, classes):
-    """F1 or Matthews (draws,) of confusion tables: weights (draws, cells) of cells truth,
-    predicted.
+def _of_confusion(metric: str, table: _Confusion, weights: Floats) -> Floats:
+    """F1 or Matthews (draws,) of confusion tables: weights (draws, cells) in the place of counts.
 
     Of two classes the second is the positive one of F1; of more it is the macro mean.
     """
-    is_truth = np.eye(classes)[truth]
-    is_predicted = np.eye(classes)[predicted]
+    is_truth = np.eye(table.classes)[table.truth]
+    is_predicted = np.eye(table.classes)[table.predicted]
     right = weights @ (is_truth * is_predicted)  # (draws, classes)
     true = weights @ is_truth
     made = weights @ is_predicted
     if metric == "f1":
         each = _ratio(2 * right, true + made)
-        if classes == 2:
+        if table.classes == 2:
             return each[:, 1]
         return _ratio(each.sum(axis=1), np.count_nonzero(true + made, axis=1))
     # Gorodkin, Comput. Biol. Chem. 28 (2004) 367: R_K; for two classes Matthews' correlation
@@ -179,14 +195,16 @@ def _of_confusion(metric, weights, truth, predicted, classes):
     return _ratio(covariance, np.sqrt(np.maximum(spread_true * spread_made, 0.0)))
 
 
-def _correlations(metric, counts, targets, predictions):
+def _correlations(
+    metric: str, counts: Floats, targets: Predictions, predictions: Predictions
+) -> Floats:
     """Spearman's or Pearson's correlation (draws,) of examples repeated counts (draws, n) times."""
     if metric == "pearson":
         return _correlation(counts, targets, predictions)
     return _correlation(counts, _ranks(counts, targets), _ranks(counts, predictions))
 
 
-def _ranks(counts, values):
+def _ranks(counts: Floats, values: Predictions) -> Floats:
     """Mid-ranks (draws, n) of values (n,) repeated counts (draws, n) times."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
@@ -198,7 +216,7 @@ def _ranks(counts, values):
     return middle[:, group]
 
 
-def _correlation(counts, x, y):
+def _correlation(counts: Floats, x: Predictions, y: Predictions) -> Floats:
     """Correlation (draws,) of x and y, (n,) or (draws, n), weighted by counts; 0 of a constant."""
     x = _centred(counts, x)
     y = _centred(counts, y)
@@ -208,70 +226,84 @@ def _correlation(counts, x, y):
     return _ratio(xy, np.sqrt(xx * yy))
 
 
-def _centred(counts, values):
+def _centred(counts: Floats, values: Predictions) -> Floats:
     mean = (counts * values).sum(axis=1, keepdims=True) / counts.sum(axis=1, keepdims=True)
     difference = values - mean
     rounding = 1e-12 * np.abs(values).max()
     return np.where(np.abs(difference) > rounding, difference, 0.0)
 
 
-def _ratio(a, b):
+def _ratio(a: Floats, b: Floats | Integers) -> Floats:
     """a / b, and 0 where b is 0."""
-    return np.divide(a, b, out=np.zeros_like(a, dtype=float), where=b > 0)
+    ratio: Floats = np.divide(a, b, out=np.zeros_like(a, dtype=float), where=b > 0)
+    return ratio
 
 
 # ---------------------------------------------------------------- intervals
 
 
-def _interval(task, predictions, metric, *, seed, resamples):
+def _interval(
+    task: Task, predictions: Predictions, metric: str, *, seed: int, resamples: int
+) -> Interval:
     if metric == "accuracy":
-        return wilson(np.count_nonzero(predictions == task.targets), len(task))
-    if task.kind == "labels":
+        return wilson(int(np.count_nonzero(predictions == task.targets)), len(task))
+    if task.kind == Kind.LABELS:
         return _label_interval(task, predictions, metric, seed=seed, resamples=resamples)
     return _correlation_interval(task, predictions, metric)
 
 
-def wilson(successes, n):
+def wilson(successes: int, n: int) -> Interval:
     """95 % score interval of a proportion of which `successes` of n were seen."""
     z = NORMAL_975
     share = successes / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low = 0.0 if successes == 0 else middle - half
-    high = 1.0 if successes == n else middle + half
-    return float(low), float(high)
+    low = float(middle - half)
+    high = float(middle + half)
+    if successes == 0:
+        low = 0.0
+    if successes == n:
+        high = 1.0
+    return low, high
 
 
-def _label_interval(task, predictions, metric, *, seed, resamples):
+def _label_interval(
+    task: Task, predictions: Predictions, metric: str, *, seed: int, resamples: int
+) -> Interval:
     """Quantiles of the posterior of a metric of the confusion table."""
-    (truth, predicted), counts = _confusion(task, predictions)
+    seen = _confusion(task, predictions)
     prior = _class_shares(task)
-    label = np.arange(len(prior))
-    truth = np.concatenate([truth, label, label])
-    predicted = np.concatenate([predicted, label, _another(label, len(prior))])
-    shape = np.concatenate([counts, prior, prior])
-    weights = np.random.default_rng(seed).gamma(shape, size=(resamples, len(shape)))
-    return _quantiles(_of_confusion(metric, weights, truth, predicted, len(prior)))
+    label = np.arange(seen.classes)
+    table = _Confusion(
+        truth=np.concatenate([seen.truth, label, label]),
+        predicted=np.concatenate([seen.predicted, label, _another(label, seen.classes)]),
+        counts=np.concatenate([seen.counts, prior, prior]),
+        classes=seen.classes,
+    )
+    size = (resamples, len(table.counts))
+    weights = np.random.default_rng(seed).gamma(table.counts, size=size)
+    return _quantiles(_of_confusion(metric, table, weights))
 
 
-def _class_shares(task):
+def _class_shares(task: Task) -> Floats:
     """(classes,) shares of the classes, none of them 0; they sum to 1."""
     classes = len(task.classes)
     counts = np.bincount(task.targets, minlength=classes)
-    return (counts + 1 / classes) / (len(task) + 1)
+    shares: Floats = (counts + 1 / classes) / (len(task) + 1)
+    return shares
 
 
-def _another(label, classes):
+def _another(label: Integers, classes: int) -> Integers:
     """A wrong class for every class."""
     return (label + 1) % classes
 
 
-def _quantiles(draws):
+def _quantiles(draws: Floats) -> Interval:
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
 
 
-def _correlation_interval(task, predictions, metric):
+def _correlation_interval(task: Task, predictions: Predictions, metric: str) -> Interval:
     """Delete-one jackknife of Fisher's z; the whole range where fewer than four examples are left."""
     n = len(task)
     if n < 4:
@@ -286,7 +318,7 @@ def _correlation_interval(task, predictions, metric):
     return float(np.tanh(z - half)), float(np.tanh(z + half))
 
 
-def _perfect_correlation(value, n):
+def _perfect_correlation(value: float, n: int) -> Interval:
     """Fisher's interval of a correlation of 1 - 1 / n at its open end: n examples show no more."""
     inner = float(np.tanh(np.arctanh(1 - 1 / n) - NORMAL_975 / np.sqrt(n - 3)))
     if value > 0:
@@ -294,7 +326,7 @@ def _perfect_correlation(value, n):
     return -1.0, -inner
 
 
-def _leave_one_out(task, predictions, metric):
+def _leave_one_out(task: Task, predictions: Predictions, metric: str) -> Floats:
     """The metric (n,) without each of the examples."""
     n = len(task)
     parts = []
@@ -306,25 +338,25 @@ def _leave_one_out(task, predictions, metric):
     return np.concatenate(parts)
 
 
-def _jackknife_error(values):
+def _jackknife_error(values: Floats) -> float:
     """Standard error from leave-one-out values (n,)."""
     n = len(values)
-    return np.sqrt((n - 1) / n * ((values - values.mean()) ** 2).sum())
+    return float(np.sqrt((n - 1) / n * ((values - values.mean()) ** 2).sum()))
 
 
-def _student(degrees_of_freedom):
+def _student(degrees_of_freedom: int) -> float:
     from scipy.special import stdtrit
 
-    return stdtrit(degrees_of_freedom, 0.975)
+    return float(stdtrit(degrees_of_freedom, 0.975))
 
 
 # ---------------------------------------------------------------- intervals of changes
 
 
-def _accuracy_change(task, predictions, reference):
+def _accuracy_change(task: Task, predictions: Predictions, reference: Predictions) -> Interval:
     """Bonett and Price: the examples and two more, one newly right and one newly wrong."""
     right = (predictions == task.targets).mean(axis=0)
-    difference = right - (reference == task.targets)
+    difference: Floats = right - (reference == task.targets)
     n = len(task) + 2
     mean = difference.sum() / n
     variance = ((difference**2).sum() + 2) / n - mean**2
@@ -332,46 +364,58 @@ def _accuracy_change(task, predictions, reference):
     return float(max(mean - half, -1.0)), float(min(mean + half, 1.0))
 
 
-def _label_change(task, predictions, reference, *, metric, seed, resamples):
+def _label_change(
+    task: Task,
+    predictions: Predictions,
+    reference: Predictions,
+    *,
+    metric: str,
+    seed: int,
+    resamples: int,
+) -> Interval:
     """Quantiles of the posterior of a change, examples and the two of `_accuracy_change`."""
     prior = _class_shares(task)
     classes = len(prior)
     label = np.arange(classes)
     wrong = _another(label, classes)
     truth = np.concatenate([task.targets, label, label])
-    before = np.concatenate([reference, label, wrong])
-    after = [np.concatenate([one, wrong, label]) for one in predictions]
-    shape = np.concatenate([np.ones(len(task)), prior, prior])
+    counts = np.concatenate([np.ones(len(task)), prior, prior])
+
+    def table_of(predicted: Predictions, right: Integers, wrong: Integers) -> _Confusion:
+        return _Confusion(truth, np.concatenate([predicted, right, wrong]), counts, classes)
+
+    before = table_of(reference, label, wrong)
+    after = [table_of(one, wrong, label) for one in predictions]
     rng = np.random.default_rng(seed)
     draws = []
     for start in range(0, resamples, DRAWS_AT_ONCE):
         count = min(DRAWS_AT_ONCE, resamples - start)
-        weights = rng.gamma(shape, size=(count, len(shape)))
-        chips = [_of_confusion(metric, weights, truth, one, classes) for one in after]
-        draws.append(
-            np.mean(chips, axis=0) - _of_confusion(metric, weights, truth, before, classes)
-        )
+        weights = rng.gamma(counts, size=(count, len(counts)))
+        chips = [_of_confusion(metric, one, weights) for one in after]
+        draws.append(np.mean(chips, axis=0) - _of_confusion(metric, before, weights))
     return _quantiles(np.concatenate(draws))
 
 
-def _correlation_change(task, predictions, reference, metric):
+def _correlation_change(
+    task: Task, predictions: Predictions, reference: Predictions, metric: str
+) -> Interval:
     """Delete-one jackknife of the difference; the whole range of fewer than four examples."""
     n = len(task)
     if n < 4:
         return -2.0, 2.0
     before = _value(task, reference, metric)
-    value = np.mean([_value(task, one, metric) for one in predictions]) - before
+    value = float(np.mean([_value(task, one, metric) for one in predictions]) - before)
     shortened = [_leave_one_out(task, one, metric) for one in predictions]
     difference = np.mean(shortened, axis=0) - _leave_one_out(task, reference, metric)
     error = _jackknife_error(difference)
     moved = np.any(predictions != reference)
     if metric == "spearman" and moved:
-        error = np.hypot(error, _exchange_of_neighbours(n))
+        error = float(np.hypot(error, _exchange_of_neighbours(n)))
     half = _student(n - 1) * error
-    return float(max(value - half, -2.0)), float(min(value + half, 2.0))
+    return max(value - half, -2.0), min(value + half, 2.0)
 
 
-def _exchange_of_neighbours(n):
+def _exchange_of_neighbours(n: int) -> float:
     """What Spearman's correlation changes where two neighbours in rank change places.
 
     Predictions that moved without such an exchange among n examples could show one at the next.

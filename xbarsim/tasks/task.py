@@ -4,61 +4,81 @@ What is scored is held out: no scored example trains a probe, sets a converter r
 """
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import chain
+from typing import Self
 
 import numpy as np
 
+from xbarsim.base.array_types import Booleans, Floats, Integers
 from xbarsim.base.errors import OutOfRangeError
 
 TEST_EVERY = 5  # without a stated split every fifth example is for testing
 LARGEST_CALIBRATION_SHARE = 5  # at most a fifth of what could be scored calibrates instead
 
 
+class Kind(StrEnum):
+    """What the examples of a task are."""
+
+    PAIRS = "pairs"  # two sentences with a score
+    LABELS = "labels"  # one sentence with a class
+
+
+Example = str | tuple[str, str]
+
+
 @dataclass(frozen=True)
 class Task:
     """Labelled sentences.
 
-    `kind` is "pairs" (each of `sentences` a pair, `targets` float64 scores) or "labels" (each a
-    string, `targets` int64 indices into `classes`).  `test` is a boolean array where there is a
-    split, else None; `split_is_stated` tells whether the file states it.  `sha256` is the file's.
-    `index` (n,) is the place of each example in the file, counted from 0; None stands for all in
-    order.
+    sentences : (n,) pairs, or single ones with labels
+    targets : (n,) float64 scores of pairs, or int64 indices into `classes`
+    test : (n,) whether an example is for testing; None without a split
+    sha256 : of the file
+    split_is_stated : whether the file states the split
+    index : (n,) place of each example in the file, counted from 0; None stands for all in order
     """
 
     name: str
-    kind: str
-    sentences: tuple
-    targets: np.ndarray
+    kind: Kind
+    sentences: tuple[Example, ...]
+    targets: Floats | Integers
     classes: tuple[str, ...]
-    test: np.ndarray | None
+    test: Booleans | None
     sha256: str
     split_is_stated: bool = True
-    index: np.ndarray | None = None
+    index: Integers | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.sentences)
 
-    def texts(self):
+    def texts(self) -> list[str]:
         """All sentences in one list; of pairs: first, second, first, second, ..."""
-        if self.kind == "pairs":
-            return [text for pair in self.sentences for text in pair]
-        return list(self.sentences)
+        if self.kind == Kind.PAIRS:
+            return list(chain.from_iterable(self.sentences))
+        return [str(sentence) for sentence in self.sentences]
 
-    def subset(self, indices):
+    def subset(self, indices: Integers) -> Self:
         """The examples at `indices`."""
+        test = self.test
+        if test is not None:
+            test = test[indices]
         return replace(
             self,
             sentences=tuple(self.sentences[k] for k in indices),
             targets=self.targets[indices],
-            test=None if self.test is None else self.test[indices],
+            test=test,
             index=self.places[indices],
         )
 
     @property
-    def places(self):
+    def places(self) -> Integers:
         """(n,) int64, `index` or its meaning where it is None."""
-        return np.arange(len(self)) if self.index is None else self.index
+        if self.index is None:
+            return np.arange(len(self))
+        return self.index
 
-    def split(self):
+    def split(self) -> Self:
         """The same task with a split: its own, or else every fifth example, counted from the first,
         for testing."""
         if self.test is not None:
@@ -66,19 +86,19 @@ class Task:
         every_fifth = np.arange(len(self)) % TEST_EVERY == 0
         return replace(self, test=every_fifth, split_is_stated=False)
 
-    def held_out(self):
+    def held_out(self) -> Self:
         """The examples for testing; all of them where there is no split."""
         if self.test is None:
             return self
         return self.subset(np.flatnonzero(self.test))
 
-    def training(self):
+    def training(self) -> Self:
         """The examples for training; none where there is no split."""
         if self.test is None:
             return self.subset(np.array([], int))
         return self.subset(np.flatnonzero(~self.test))
 
-    def limited(self, count):
+    def limited(self, count: int | None) -> Self:
         """At most `count` examples (None: all), evenly spread, so that those of a sorted file stay
         representative."""
         if count is None or count >= len(self):
@@ -87,15 +107,11 @@ class Task:
             raise OutOfRangeError(f"limit is {count}; at least 1 example is needed")
         return self.subset(_evenly(count, len(self)))
 
-    def scored_and_calibration(self, count):
+    def scored_and_calibration(self, count: int) -> tuple[Self, Self]:
         """What is scored, and `count` other examples for calibrating ranges, labels unused.
 
         The calibration examples are of the training part.  Where there is none they are taken out
         of what would be scored, at most a fifth of it.
-
-        Returns
-        -------
-        (Task, Task)
         """
         training = self.training()
         if len(training):
@@ -107,23 +123,19 @@ class Task:
         return candidates.subset(others), candidates.subset(chosen)
 
 
-def _evenly(count, total):
+def _evenly(count: int, total: int) -> Integers:
     """Indices (count,) spread evenly over `total`."""
     return np.arange(count) * total // count
 
 
-def notes_on(task, scored, calibration=None):
+def notes_on(task: Task, scored: Task, calibration: Task | None = None) -> tuple[str, ...]:
     """What a reader of a score must know about how its examples were chosen.
 
     Parameters
     ----------
-    task : Task, with the split that was used
-    scored : Task, what is scored of it
-    calibration : Task, what calibrates ranges; None where nothing is calibrated
-
-    Returns
-    -------
-    tuple of str
+    task : with the split that was used
+    scored : what is scored of it
+    calibration : what calibrates ranges; None where nothing is calibrated
     """
     notes = []
     if not task.split_is_stated:
@@ -148,7 +160,7 @@ def notes_on(task, scored, calibration=None):
     return tuple(notes)
 
 
-def _stands_in(example, texts):
+def _stands_in(example: Example, texts: set[str]) -> bool:
     """Whether a sentence, or both of a pair, is among texts."""
     if isinstance(example, str):
         return example in texts

@@ -195,7 +195,9 @@ def _full_scale(
         return float(largest)
     if bits == 1:
         weighted = magnitude.mean(axis=0) @ weight_power
-        return float(weighted / weight_power.sum()) if weighted > 0 else float(largest)
+        if weighted > 0:
+            return float(weighted / weight_power.sum())
+        return float(largest)
     highest = np.float32(2 ** (bits - 1) - 1)
     sample = np.ascontiguousarray(x[:: -(-len(x) // RANGE_SAMPLES)], np.float32)
     scale = np.full(x.shape[1], largest, np.float32)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
-from xbarsim.base.array_types import Floats, Integers, Keys, Singles
+from xbarsim.base.array_types import AnyArray, AnyFloats, Floats, Integers, Keys, Singles
 from xbarsim.kernels.arrays.converters import convert_accumulate
 from xbarsim.kernels.arrays.row_products import multiply_rows
 from xbarsim.kernels.devices.random import add_normal, row_keys
@@ -39,14 +39,15 @@ class Product:
     """Result of `Array.multiply` for b input rows.
 
     output : (b, outputs)
-    dac_saturations, adc_saturations : (b,), inputs and conversions held at the end of their range
+    dac_saturations, adc_saturations : (b,), inputs and conversions held at the end of their range;
+        of a statistical product expected ones
     array_energy : (b,) joule, delivered by the word-line drivers into cells and wires
     """
 
     output: Singles
     dac_saturations: Integers
-    adc_saturations: Integers
-    array_energy: Floats
+    adc_saturations: AnyArray
+    array_energy: AnyFloats
 
 
 class Array(Protocol):
@@ -126,7 +127,7 @@ class ConvertedArray:
 
     codes : (lowest, highest) ADC code
     gain : (outputs,), digital gain
-    lsb : one array per row block, (conversions, outputs) ampere per code
+    lsb : one matrix per row block, (conversions, outputs) ampere per code
     input_sum_weight : (outputs,), digital weight of the sum of the inputs
     constant : (outputs,), added to every output: removes what offset binary added to the inputs
     """

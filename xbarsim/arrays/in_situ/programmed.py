@@ -81,9 +81,9 @@ class ProgrammedMatrix:
 
     weight : (outputs, inputs), as given
     value : (conversions, outputs), weight per siemens
-    transfer : one array per row block, (conversions * outputs, rows) A/V
+    transfer : one matrix per row block, (conversions * outputs, rows) A/V
     variance : the same in A²/V², None without read noise
-    power : one array per row block, (rows, rows) W/V²
+    power : one matrix per row block, (rows, rows) W/V²
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
     attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
     counts : what happened in the write

@@ -92,6 +92,10 @@ class Circuits(Chip):
         description="a model that does not fit: more chips, or weights brought from off-chip DRAM "
         "in every pass",
     )
+    cache_memory: str = Field(
+        "hbm2-bit",
+        description="component off the chip for keys and values that its buffers cannot hold",
+    )
     part: tuple[Part, ...] = Field(min_length=1)
     component: dict[str, dict[str, Any]] = Field(
         {}, description="own components; `base` names one to start from"
@@ -125,6 +129,27 @@ class Circuits(Chip):
     @abstractmethod
     def read_energy_source(self) -> str:
         """Where the energy of array reads comes from."""
+
+    @functools.cached_property
+    def cache_component(self) -> Component:
+        """Off-chip memory of keys and values, by the bit."""
+        return resolve(self.cache_memory, self.component).at(self.node)
+
+    @property
+    def cache_rate(self) -> float:
+        """Bits per second of the off-chip memory of one chip; infinite where it has no rate."""
+        delay = self.cache_component.delay
+        return math.inf if delay is None else 1 / delay
+
+    @property
+    def buffer_capacity(self) -> float:
+        """Bits that the buffers of one unit of their level hold; 0 without buffers or where their
+        component states no capacity_bits.
+        """
+        if "buffer" not in self.by_role:
+            return 0.0
+        part, component = self.by_role["buffer"]
+        return self.part_count(part) * (component.capacity or 0)
 
     def part_count(self, part: Part) -> float:
         """Components of a part in each of its level."""

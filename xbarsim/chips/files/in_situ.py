@@ -143,7 +143,7 @@ class InSituFile(Circuits):
         }
 
     def prices(self) -> dict[str, float]:
-        prices: dict[str, float] = {}
+        prices = {"cache-memory": self.cache_component.energy}
         for part, component in self.parts:
             prices[part.role] = component.energy
         if self.cell.read_energy == "mean":

@@ -29,6 +29,9 @@ class ProcessorFile(Chip):
         description="precision -> 1e12 operations per second (a MAC is two)"
     )
     memory_gib: float = Field(gt=0)
+    memory_gb_per_s: float | None = Field(
+        None, gt=0, description="bandwidth of its memory, 1e9 bytes per second"
+    )
     measured: tuple[Measured, ...] = ()
     utilisation_of: str | None = Field(
         None, description="processor whose share of the peak is assumed here"

@@ -32,6 +32,11 @@ class Dense(Table):
     )
     reuse_tokens: int = Field(ge=1, description="tokens that share one read of a weight")
     write_pulses: float = Field(10.0, ge=1)
+    holds_cache: bool = Field(
+        False,
+        description="keys and values of a decoder that the buffer cannot hold are written to dense "
+        "arrays, not taken off the chip",
+    )
 
     @property
     def bits(self) -> int:
@@ -139,7 +144,7 @@ class SynergyFile(Circuits):
         return max(self.computation.settle_ns * NANO, self.delay("adc"))
 
     def prices(self) -> dict[str, float]:
-        prices: dict[str, float] = {}
+        prices = {"cache-memory": self.cache_component.energy}
         for part, component in self.parts:
             prices[part.role] = component.energy
         prices["cell"] = self.conversion_energy()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.report.curves import Curve
 from xbarsim.report.plots.figure import new_figure, save
-from xbarsim.report.summary import REFERENCES, PathSummary, Summary
+from xbarsim.report.summary import REFERENCES, CaseSummary, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,15 +37,16 @@ def layer_snr(summary: Summary, path: str | Path) -> Path:
         _draw_snr([layer.accumulated_snr_db for layer in case.layers], case.name, accumulated)
     _snr_axis(local, "each matrix alone: analog against float32 for the same input")
     _snr_axis(accumulated, "accumulated: against the float32 path")
-    names = [layer.matrix for layer in cases[0].layers]
-    for start in range(6, len(names), 6):
-        for axes in (local, accumulated):
-            axes.axvline(start - 0.5, color="0.7", linewidth=0.8)
+    layers = [matrix.layer for matrix in cases[0].layers]
+    for place in range(1, len(layers)):
+        if layers[place] != layers[place - 1]:
+            local.axvline(place - 0.5, color="0.7", linewidth=0.8)
+            accumulated.axvline(place - 0.5, color="0.7", linewidth=0.8)
     figure.legend(*local.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
-    labels = [name.removeprefix("layer.") for name in names]
-    accumulated.set_xticks(range(len(names)), labels, rotation=90, fontsize=7)
+    labels = [matrix.name.removeprefix("layer.") for matrix in cases[0].layers]
+    accumulated.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
     figure.suptitle(
-        f"{summary.model} on {summary.task}, study {summary.study!r}, {summary.examples} examples"
+        f"{summary.run.model} on {summary.run.task}, study {summary.study!r}, {summary.examples} examples"
     )
     return save(figure, path)
 
@@ -78,7 +79,7 @@ def against_key(summary: Summary, curves: Sequence[Curve], key: str, path: str |
         _draw_curve(curve, axes, color=f"C{number}", transform=_moved(axes, aside))
     for reference, style in zip(summary.references, LINE_STYLES, strict=False):
         axes.axhline(
-            100 * reference.value,
+            100 * reference.metric.value,
             color="0.3",
             linestyle=style,
             linewidth=1,
@@ -88,8 +89,10 @@ def against_key(summary: Summary, curves: Sequence[Curve], key: str, path: str |
     _limits(axes, summary, cases)
     _value_axis(axes, values, logarithmic)
     axes.set_xlabel(key)
-    axes.set_ylabel(f"{summary.metric} x 100")
-    title = f"{summary.model} on {summary.task}, {summary.examples} examples; {_bars(cases)}"
+    axes.set_ylabel(f"{summary.run.metric} x 100")
+    title = (
+        f"{summary.run.model} on {summary.run.task}, {summary.examples} examples; {_bars(cases)}"
+    )
     axes.set_title(title, loc="left", fontsize=9)
     axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
@@ -106,15 +109,15 @@ def _moved(axes: Axes, aside: float) -> Any:
 def _draw_curve(curve: Curve, axes: Axes, **style: Any) -> None:
     values = np.array([value for value, _ in curve.points], float)
     cases = [case for _, case in curve.points]
-    metric = np.array([100 * case.value for case in cases])
+    metric = np.array([100 * case.metric.value for case in cases])
     label = curve.series or "simulated"
     axes.plot(values, metric, marker="o", markersize=4, linewidth=1.2, label=label, **style)
-    low, high = 100 * np.array([(case.low, case.high) for case in cases]).T
+    low, high = 100 * np.array([(case.metric.low, case.metric.high) for case in cases]).T
     axes.vlines(values, low, high, linewidth=3, alpha=0.2, **style)
     bars = [
-        (value, 100 * case.value, 100 * case.chips_low, 100 * case.chips_high)
+        (value, 100 * case.metric.value, 100 * case.chips.low, 100 * case.chips.high)
         for value, case in zip(values, cases, strict=True)
-        if len(case.chips) > 1 and case.chips_low is not None and case.chips_high is not None
+        if case.chips.low is not None and case.chips.high is not None
     ]
     if bars:
         value, middle, bottom, top = np.array(bars).T
@@ -122,27 +125,26 @@ def _draw_curve(curve: Curve, axes: Axes, **style: Any) -> None:
         axes.errorbar(value, middle, yerr=lengths, fmt="none", linewidth=1.2, capsize=3, **style)
 
 
-def _bars(cases: Sequence[PathSummary]) -> str:
+def _bars(cases: Sequence[CaseSummary]) -> str:
     """What the bars of a picture are."""
-    chips = sorted({len(case.chips) for case in cases} - {0, 1})
+    chips = sorted({len(case.chips.values) for case in cases} - {0, 1})
     text = "pale bars: 95 % over examples"
     if chips:
         text += f"; caps: 95 % over {', '.join(map(str, chips))} chips"
     return text
 
 
-def _limits(axes: Axes, summary: Summary, cases: Sequence[PathSummary]) -> None:
+def _limits(axes: Axes, summary: Summary, cases: Sequence[CaseSummary]) -> None:
     """Heights that show every bar, within the range of the metric (of two chips an interval may go
     far beyond it).
     """
-    shown: list[float | None] = []
+    edges: list[float] = []
     for path in (*summary.references, *cases):
-        shown += [path.low, path.high]
+        edges += [path.metric.low, path.metric.high]
     for case in cases:
-        if len(case.chips) > 1:
-            shown += [case.chips_low, case.chips_high]
-    edges = [edge for edge in shown if edge is not None]
-    lowest = 0 if summary.metric in ("accuracy", "f1") else -1
+        if case.chips.low is not None and case.chips.high is not None:
+            edges += [case.chips.low, case.chips.high]
+    lowest = 0 if summary.run.metric in ("accuracy", "f1") else -1
     axes.set_ylim(100 * max(min(edges), lowest) - 3, 100 * min(max(edges), 1) + 3)
 
 

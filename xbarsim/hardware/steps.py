@@ -1,0 +1,164 @@
+"""What hardware is to a step of a model, and what it says of itself to a trace."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from xbarsim.arrays.events import Events
+from xbarsim.arrays.in_situ.matrix import Product
+from xbarsim.base.array_types import AnyArray, Booleans, Floats, Integers, Singles
+from xbarsim.config.study import Study
+from xbarsim.models.graph import Kind, Role, Step
+
+Attribute = int | float | str
+
+
+# ---------------------------------------------------------------- descriptions
+
+
+@dataclass(frozen=True)
+class Description:
+    """A step of a model on hardware; fields have the names of attributes in a trace.
+
+    layer : None outside the layers
+    """
+
+    kind: Kind
+    role: Role
+    layer: int | None
+
+    @classmethod
+    def of(cls, step: Step) -> Description:
+        return Description(step.kind, step.role, step.layer)
+
+    def attributes(self) -> dict[str, Attribute]:
+        """{name: value} for a trace, beside kind, role and layer; without what is None."""
+        found = {}
+        for field in dataclasses.fields(self)[len(dataclasses.fields(Description)) :]:
+            value = getattr(self, field.name)
+            if value is not None:
+                found[field.name] = value
+        return found
+
+
+@dataclass(frozen=True)
+class ProductDescription(Description):
+    """A product of two activations; 0 bits of a converter: it is ideal."""
+
+    adc_bits: int
+    dac_bits: int
+
+
+@dataclass(frozen=True)
+class MatrixDescription(Description):
+    """A weight matrix.
+
+    write_energy : joule, None where the device states none
+    """
+
+    adc_bits: int
+    dac_bits: int
+    inputs: int
+    outputs: int
+    tiles: int
+    cells: int
+    stuck_on: int
+    stuck_off: int
+    clipped_weights: int = 0
+    bounded_cells: int = 0
+    rounded_cells: int = 0
+    unverified_cells: int = 0
+    write_pulses: int = 0
+    write_energy: float | None = None
+
+
+@dataclass(frozen=True)
+class ConverterBits:
+    """Bits of a conversion and of an input, 0 where they are ideal."""
+
+    adc: int
+    dac: int
+
+    @classmethod
+    def in_situ(cls, settings: Study) -> ConverterBits:
+        """Of tiles, by the tables `adc`, `dac` and `effects` of a study or of `InSituSettings`."""
+        if not settings.effects.converters:
+            return cls(adc=0, dac=0)
+        return cls(adc=_bits(settings.adc.bits), dac=_bits(settings.dac.bits))
+
+    @classmethod
+    def counting(cls, settings: Study) -> ConverterBits:
+        """Of computation crossbars, whose word lines are driven by single bits."""
+        if not settings.effects.converters:
+            return cls(adc=0, dac=1)
+        return cls(adc=settings.computation.adc_bits, dac=1)
+
+
+def _bits(stated: int | str) -> int:
+    return 0 if isinstance(stated, str) else stated
+
+
+# ---------------------------------------------------------------- what takes the place of a step
+
+
+class MatrixOnHardware(Protocol):
+    """A weight matrix, wherever it lies."""
+
+    @property
+    def events_per_row(self) -> Events:
+        """What one row of inputs asks of the hardware."""
+
+    def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
+        """Product of inputs x (b, in) with the matrix; rows (b, 2) and seed name the noise."""
+
+    def description(self) -> MatrixDescription: ...
+
+    def tile_data(self) -> dict[str, Floats]:
+        """{data set of a trace: (tiles,)}."""
+
+
+class ProductOnHardware(Protocol):
+    """A product of two activations, head by head."""
+
+    def multiply(
+        self, a: Singles, b: Singles, mask: Booleans, first_sentence: int
+    ) -> tuple[Singles, ProductCosts]:
+        """a (b, heads, s, k) @ b (b, heads, k, n) of the real tokens, mask (b, s), of sentences
+        from number `first_sentence` on -> (b, heads, s, n), 0 at padding, and what it cost.
+        """
+
+    def description(self) -> ProductDescription: ...
+
+
+class FunctionOnHardware(Protocol):
+    """A softmax, norm or activation in integers."""
+
+    def __call__(self, *operands: Any) -> tuple[Singles, Integers]:
+        """Result like the first operand x, and saturations x.shape[:-1]; the operands are those of
+        the step's kind, see `models.operations`.
+        """
+
+
+@dataclass(frozen=True)
+class ProductCosts:
+    """What a product of two activations cost, of every real token (t,) in all heads.
+
+    cells_set : cells written, or switches set, for the second operand, shared over the tokens
+    array_energy, write_energy : joule; the latter 0 where the device states none
+    """
+
+    tile_reads: AnyArray
+    adc_conversions: AnyArray
+    dac_drives: AnyArray
+    shift_adds: AnyArray
+    dac_saturations: AnyArray
+    adc_saturations: AnyArray
+    array_energy: AnyArray
+    cells_set: AnyArray
+    write_energy: AnyArray
+
+    def by_name(self) -> dict[str, AnyArray]:
+        """{data set of a trace: values}."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -1,0 +1,260 @@
+"""Summaries as CSV and JSON."""
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xbarsim.base.files import replacing
+from xbarsim.report.steps import FunctionSummary, MatrixSummary, ProductSummary, StepSummary
+from xbarsim.report.summary import CaseSummary, Estimate, PathSummary, Summary
+
+FILES = ("report.json", "paths.csv", "layers.csv")
+PATH_FIELDS = (
+    "trace",
+    "study",
+    "model",
+    "task",
+    "metric",
+    "path",
+    "value",
+    "low",
+    "high",
+    "examples",
+    "energy_j_per_example",
+    "chips",
+    "chips_low",
+    "chips_high",
+    "change",
+    "change_low",
+    "change_high",
+)
+# as a column of a table, where that says more than the key of the JSON
+LAYER_UNITS = {
+    "write_energy": "write_energy_j",
+    "array_energy_per_token": "array_energy_per_token_j",
+}
+
+Content = dict[str, Any]  # of a JSON file
+
+
+def write_files(summaries: Sequence[Summary], directory: str | Path) -> tuple[Path, Path, Path]:
+    """Write report.json, paths.csv and layers.csv for several summaries; returns the three paths.
+
+    Raises
+    ------
+    OutputError : one of them cannot be written; it is what it was before
+    """
+    as_json, paths, layers = (Path(directory) / name for name in FILES)
+    with replacing(as_json) as file:
+        file.write(json.dumps([to_json(summary) for summary in summaries], indent=1) + "\n")
+    path_rows = [
+        _path_row(summary, path)
+        for summary in summaries
+        for path in (*summary.references, *summary.cases)
+    ]
+    write_table(paths, PATH_FIELDS, path_rows)
+    layer_rows = [
+        {"trace": summary.path, "case": case.name} | _figures_of_matrix(layer)
+        for summary in summaries
+        for case in summary.cases
+        for layer in case.layers
+    ]
+    keys = ["trace", "case", *_MATRIX_KEYS]
+    headings = [LAYER_UNITS.get(key, key) for key in keys]
+    write_table(layers, headings, [[row[key] for key in keys] for row in layer_rows])
+    return as_json, paths, layers
+
+
+def write_table(path: Path, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a CSV file; None becomes an empty cell."""
+    with replacing(path, newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(headings)
+        writer.writerows(rows)
+
+
+def _path_row(summary: Summary, path: PathSummary) -> list[Any]:
+    found: list[Any] = [
+        summary.path,
+        summary.study,
+        summary.run.model,
+        summary.run.task,
+        summary.run.metric,
+        path.name,
+        *estimate_cells(path.metric),
+        path.examples,
+    ]
+    if not isinstance(path, CaseSummary):
+        return [*found, "", 0, None, None, *estimate_cells(None)]
+    chips = path.chips
+    found += [path.cost.joules, len(chips.values), chips.low, chips.high]
+    return [*found, *estimate_cells(path.change)]
+
+
+def estimate_cells(estimate: Estimate | None) -> tuple[float | str, float | str, float | str]:
+    """Value, low and high as cells of a table, empty of None."""
+    if estimate is None:
+        return "", "", ""
+    return estimate.value, estimate.low, estimate.high
+
+
+# ---------------------------------------------------------------- JSON
+
+
+def to_json(summary: Summary) -> Content:
+    """A Summary as plain JSON values; an infinite SNR (no error at all) becomes null."""
+    run = summary.run
+    content = {
+        "path": summary.path,
+        "study": summary.study,
+        "model": run.model,
+        "task": run.task,
+        "metric": run.metric,
+        "head": run.head,
+        "examples": summary.examples,
+        "tokens": summary.tokens,
+        "sentences": summary.sentences,
+        "seed": run.seed,
+        "complete": run.complete,
+        "created": run.created,
+        "software_version": run.software_version,
+        "truncated_sentences": run.truncated_sentences,
+        "heads": run.heads,
+        "references": [_path(path) for path in summary.references],
+        "cases": [_path(path) for path in summary.cases],
+        "notes": summary.notes,
+        "idle_settings": summary.idle_settings,
+        "damage": summary.damage,
+    }
+    found: Content = _plain(content)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _path(path: PathSummary) -> Content:
+    """A reference has the keys of a case, with nothing in them."""
+    found = {"name": path.name, **dataclasses.asdict(path.metric), "examples": path.examples}
+    if not isinstance(path, CaseSummary):
+        return found | NO_CASE
+    change = path.change
+    return found | {
+        "layers": [_matrix(layer) for layer in path.layers],
+        "events": path.cost.events,
+        "energy": path.cost.energy,
+        "assumed": path.cost.assumed,
+        "operations": [_function(function) for function in path.operations],
+        "study": path.study,
+        "products": [_product(product) for product in path.products],
+        "chips": path.chips.values,
+        "chips_low": path.chips.low,
+        "chips_high": path.chips.high,
+        "change": None if change is None else estimate_cells(change),
+    }
+
+
+NO_CASE: Content = {
+    "layers": [],
+    "events": None,
+    "energy": None,
+    "assumed": [],
+    "operations": [],
+    "study": "",
+    "products": [],
+    "chips": [],
+    "chips_low": None,
+    "chips_high": None,
+    "change": None,
+}
+
+
+def _errors(step: StepSummary) -> Content:
+    return {"local_snr_db": step.local_snr_db, "accumulated_snr_db": step.accumulated_snr_db}
+
+
+def _place(step: StepSummary) -> Content:
+    """What the step is to the model."""
+    return {"kind": str(step.kind), "role": str(step.role), "layer": step.layer}
+
+
+_MATRIX_KEYS = (
+    "matrix",
+    "local_snr_db",
+    "accumulated_snr_db",
+    "adc_saturated",
+    "dac_saturated",
+    "attenuation",
+    "attenuation_spread",
+    "clipped_weights",
+    "stuck_cells",
+    "bounded_cells",
+    "tiles",
+    "cells",
+    "write_pulses",
+    "write_energy",
+    "inputs",
+    "outputs",
+    "array_energy_per_token",
+)
+
+
+def _figures_of_matrix(layer: MatrixSummary) -> Content:
+    """The figures of `_MATRIX_KEYS`."""
+    drop = layer.ir_drop
+    programming = layer.programming
+    return {
+        "matrix": layer.name,
+        **_errors(layer),
+        "adc_saturated": layer.adc_saturated,
+        "dac_saturated": layer.dac_saturated,
+        "attenuation": None if drop is None else drop.attenuation,
+        "attenuation_spread": None if drop is None else drop.spread,
+        "clipped_weights": programming.clipped_weights,
+        "stuck_cells": programming.stuck_cells,
+        "bounded_cells": programming.bounded_cells,
+        "tiles": programming.tiles,
+        "cells": programming.cells,
+        "write_pulses": programming.write_pulses,
+        "write_energy": programming.write_energy,
+        "inputs": layer.inputs,
+        "outputs": layer.outputs,
+        "array_energy_per_token": layer.array_energy_per_token,
+    }
+
+
+def _matrix(layer: MatrixSummary) -> Content:
+    return _figures_of_matrix(layer) | _place(layer)
+
+
+def _product(product: ProductSummary) -> Content:
+    return {
+        "product": product.name,
+        **_errors(product),
+        "adc_saturated": product.adc_saturated,
+        "dac_saturated": product.dac_saturated,
+        "cells_set": product.cells_set,
+        "write_energy": product.write_energy,
+        **_place(product),
+    }
+
+
+def _function(function: FunctionSummary) -> Content:
+    return {
+        "operation": function.name,
+        **_errors(function),
+        "saturations": function.saturations,
+        **_place(function),
+    }

@@ -1,0 +1,183 @@
+"""Steps on hardware over all examples of a case: what each is, its errors, what it is made of."""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+from xbarsim.base.array_types import Integers
+from xbarsim.models.graph import Kind, Role
+from xbarsim.studies.errors import ErrorStatistics
+from xbarsim.studies.trace import TracedFunction, TracedMatrix, TracedProduct
+from xbarsim.studies.trace_layout import MatrixAttributes
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSummary:
+    """A step on hardware over all examples of a case: what it is, and its errors.
+
+    layer : None outside the layers
+    local_snr_db, accumulated_snr_db : for the same input, and against the float32 path
+    """
+
+    name: str
+    kind: Kind
+    role: Role
+    layer: int | None
+    local_snr_db: float
+    accumulated_snr_db: float
+
+    @property
+    def short_name(self) -> str:
+        """The name within its layer."""
+        return self.name.removeprefix(f"layer.{self.layer}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Programming:
+    """The cells of a matrix on the first chip of a case, and what writing them took.
+
+    write_energy : joule, None where the device states none
+    """
+
+    tiles: int
+    cells: int
+    clipped_weights: int
+    stuck_cells: int
+    bounded_cells: int
+    write_pulses: int
+    write_energy: float | None
+
+    @classmethod
+    def of(cls, attributes: MatrixAttributes) -> Self:
+        return cls(
+            tiles=attributes.tiles,
+            cells=attributes.cells,
+            clipped_weights=attributes.clipped_weights,
+            stuck_cells=attributes.stuck_on + attributes.stuck_off,
+            bounded_cells=attributes.bounded_cells,
+            write_pulses=attributes.write_pulses,
+            write_energy=attributes.write_energy,
+        )
+
+
+@dataclass(frozen=True)
+class IrDrop:
+    """Share of the current that the wires let arrive, and its spread over a tile: means over the
+    tiles of a matrix (1: no IR drop).
+    """
+
+    attenuation: float
+    spread: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixSummary(StepSummary):
+    """A matrix.
+
+    adc_saturated, dac_saturated : share of the conversions, of the inputs that left their range
+    ir_drop : None on computation crossbars
+    array_energy_per_token : joule that the drivers of its word lines deliver into cells and wires
+    """
+
+    inputs: int
+    outputs: int
+    adc_saturated: float
+    dac_saturated: float
+    ir_drop: IrDrop | None
+    programming: Programming
+    array_energy_per_token: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductSummary(StepSummary):
+    """A product of two activations.
+
+    adc_saturated, dac_saturated : share of the conversions, inputs per example that left their
+        range
+    cells_set, write_energy : per example, cells written or switches set for the second operand,
+        and joule of writes, None where it is not known: the device states no energy of a pulse, or
+        switches are set, whose energy none states
+    """
+
+    adc_saturated: float
+    dac_saturated: float
+    cells_set: float
+    write_energy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionSummary(StepSummary):
+    """A function; saturations : codes held at their range, per example."""
+
+    saturations: float
+
+
+def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixSummary:
+    rows = matrix.rows
+    attributes = matrix.attributes
+    ir_drop = None
+    if matrix.attenuation is not None:
+        mean = float(matrix.attenuation.mean.mean())
+        ir_drop = IrDrop(mean, spread=float(matrix.attenuation.std.mean()))
+    return MatrixSummary(
+        name=name,
+        kind=matrix.place.kind,
+        role=matrix.place.role,
+        layer=matrix.place.layer,
+        local_snr_db=snr_db(rows.local, tokens),
+        accumulated_snr_db=snr_db(rows.accumulated, tokens),
+        inputs=attributes.inputs,
+        outputs=attributes.outputs,
+        adc_saturated=_share(rows.adc_saturations, rows.adc_conversions),
+        dac_saturated=_share(rows.dac_saturations, tokens * attributes.inputs),
+        ir_drop=ir_drop,
+        programming=Programming.of(attributes),
+        array_energy_per_token=float(rows.array_energy.sum() / tokens.sum()),
+    )
+
+
+def product_summary(name: str, product: TracedProduct, tokens: Integers) -> ProductSummary:
+    rows = product.rows
+    return ProductSummary(
+        name=name,
+        kind=product.place.kind,
+        role=product.place.role,
+        layer=product.place.layer,
+        local_snr_db=snr_db(rows.local, tokens),
+        accumulated_snr_db=snr_db(rows.accumulated, tokens),
+        adc_saturated=_share(rows.adc_saturations, rows.adc_conversions),
+        dac_saturated=float(rows.dac_saturations.mean()),
+        cells_set=float(rows.cells_set.mean()),
+        write_energy=float(rows.write_energy.mean()) or None,
+    )
+
+
+def function_summary(name: str, function: TracedFunction, tokens: Integers) -> FunctionSummary:
+    rows = function.rows
+    return FunctionSummary(
+        name=name,
+        kind=function.place.kind,
+        role=function.place.role,
+        layer=function.place.layer,
+        local_snr_db=snr_db(rows.local, tokens),
+        accumulated_snr_db=snr_db(rows.accumulated, tokens),
+        saturations=float(rows.saturations.mean()),
+    )
+
+
+def _share(part: Integers, whole: Integers) -> float:
+    return float(part.sum() / max(whole.sum(), 1))
+
+
+def snr_db(errors: ErrorStatistics, tokens: Integers) -> float:
+    """Signal over error power of all examples together, in dB.
+
+    Without any error it is infinite, with an error and no signal minus infinity.
+    """
+    signal = float((errors.signal_rms**2 * tokens).sum())
+    error = float((errors.error_rms**2 * tokens).sum())
+    if error == 0:
+        return math.inf
+    if signal == 0:
+        return -math.inf
+    return 10 * math.log10(signal / error)

@@ -1,0 +1,139 @@
+"""Every path of a study on the same examples, into its trace: both digital references, and the
+simulated chips of every case.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+from xbarsim.base.array_types import Singles
+from xbarsim.base.progress import Progress
+from xbarsim.config.study import Study
+from xbarsim.devices.model import DeviceModel
+from xbarsim.hardware.build import Design, Hardware, HeldOut, build_chip, chip_seed
+from xbarsim.hardware.steps import Description
+from xbarsim.models import int8
+from xbarsim.models.graph import Graph
+from xbarsim.models.operations import Hook, float32
+from xbarsim.studies.batch import run_batch
+from xbarsim.studies.calibration import held_out
+from xbarsim.studies.examples import Examples
+from xbarsim.studies.prepare import Prepared
+from xbarsim.studies.references import digital_features
+from xbarsim.studies.trace_layout import MatrixAttributes, Place, ProductAttributes, record_from
+from xbarsim.studies.trace_writer import ChipHead, MatrixHead, ProductHead, TraceWriter
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case of a study: the study as it applies to it, and its device."""
+
+    name: str
+    study: Study
+    device: DeviceModel
+
+
+def examples_of(study: Study, prepared: Prepared) -> Examples:
+    """The Examples that a study evaluates."""
+    parts = 2 if prepared.task.kind == "pairs" else 1
+    return Examples(prepared.tokens, parts, study.task.pooling)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """What all paths of a study share.
+
+    batch_size : examples that travel together
+    threads : all cores if None
+    """
+
+    writer: TraceWriter
+    prepared: Prepared
+    examples: Examples
+    batch_size: int
+    pool: Executor
+    threads: int | None
+    progress: Progress
+
+    def run(self, cases: Iterable[Case]) -> None:
+        """Both references and every case; the trace grows batch by batch."""
+        model = self.prepared.model
+        found = held_out(
+            model,
+            Examples(self.prepared.calibration),
+            self.batch_size,
+            self.pool,
+            threads=self.threads,
+        )
+        self._reference("float32", float32)
+        self._reference("int8", int8.int8_hook(model, found.input_ranges))
+        for case in cases:
+            self._case(case, found)
+
+    def _outputs(self, features: Singles) -> Singles:
+        """Outputs (examples, k) of the head for sentence features (examples * parts, hidden)."""
+        outputs: Singles = self.prepared.head.outputs(features)
+        return outputs.reshape(len(features) // self.examples.parts, -1)
+
+    def _reference(self, name: str, hook: Hook) -> None:
+        path = self.writer.add_reference(name)
+        found = digital_features(
+            self.prepared.model,
+            self.examples,
+            self.batch_size,
+            self.pool,
+            hook=hook,
+            progress=self.progress,
+            description=f"{name} reference",
+        )
+        for batch, features in found:
+            self.writer.write(path, batch, self._outputs(features))
+
+    def _case(self, case: Case, found: HeldOut) -> None:
+        study = case.study
+        self.writer.add_case(case.name, study.to_toml())
+        design = Design.of(self.prepared.model, study, case.device, found)
+        for number in range(study.run.chips):
+            title = case.name
+            if study.run.chips > 1:
+                title = f"{case.name}, chip {number + 1}"
+            self._chip(case.name, title, design, chip_seed(study.seed, number))
+
+    def _chip(self, name: str, title: str, design: Design, seed: int) -> None:
+        """Program one chip, and evaluate it."""
+        hardware = build_chip(
+            design,
+            seed,
+            self.pool,
+            progress=self.progress,
+            description=f"{title}: tiles programmed",
+        )
+        path = self.writer.add_chip(name, chip_head(hardware, self.prepared.model.graph))
+        batches = self.examples.batches(self.batch_size)
+        done = self.progress(f"{title}: examples evaluated", len(self.examples))
+        evaluate = partial(run_batch, self.prepared.model, hardware, self.examples)
+        for batch, result in zip(batches, self.pool.map(evaluate, batches), strict=True):
+            features, entries = result
+            self.writer.write(path, batch, self._outputs(features), entries)
+            done(batch.stop - batch.start)
+
+
+def chip_head(hardware: Hardware, graph: Graph) -> ChipHead:
+    """What a trace says of a chip before it is evaluated."""
+    layers = {}
+    for name, matrix in hardware.matrices.items():
+        description = matrix.description()
+        attributes = record_from(MatrixAttributes, description.attributes())
+        layers[name] = MatrixHead(_place(description), attributes, matrix.tile_data())
+    products = {}
+    for name, product in hardware.products.items():
+        stated = product.description()
+        bits = record_from(ProductAttributes, stated.attributes())
+        products[name] = ProductHead(_place(stated), bits)
+    operations = {name: _place(Description.of(graph.step(name))) for name in hardware.functions}
+    return ChipHead(hardware.seed, layers, products, operations)
+
+
+def _place(description: Description) -> Place:
+    return Place(kind=description.kind, role=description.role, layer=description.layer)

@@ -1,0 +1,429 @@
+"""The trace of a run, read from one HDF5 file, or from the directory of parts that a run
+under way writes.
+
+`docs/trace.md` is the specification of the layout, `trace_layout` its names and types.  A finished
+trace is `NAME.h5`.  While a run is under way, and after it was killed, its trace is the directory
+`NAME.parts` of files of the same layout, each of one path; `read_trace` takes either, and the name
+`NAME.h5` for both.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from xbarsim.base.array_types import Booleans
+from xbarsim.base.errors import TraceError
+from xbarsim.studies import older_traces
+from xbarsim.studies.trace import (
+    Attenuation,
+    Case,
+    Chip,
+    Outputs,
+    Trace,
+    TracedFunction,
+    TracedMatrix,
+    TracedProduct,
+)
+from xbarsim.studies.trace_layout import (
+    FORMAT,
+    READABLE,
+    ExampleTable,
+    FunctionRows,
+    MatrixAttributes,
+    MatrixRows,
+    Place,
+    ProductAttributes,
+    ProductRows,
+    RunAttributes,
+    Section,
+    Sources,
+    columns_of,
+    part_files,
+    parts_of,
+    record_from,
+    rows_from,
+    text_sha256,
+)
+
+Result = TypeVar("Result")
+
+
+def read_trace(path: str | Path) -> Trace:
+    """Trace of a file, or of the parts of a run that is under way or was killed.
+
+    Of a damaged file everything that can be read is kept; `Trace.damage` says what is lost.
+
+    Parameters
+    ----------
+    path : NAME.h5 that `run_study` wrote, or NAME.parts while it is under way
+
+    Returns
+    -------
+    Trace : its data sets, with units, are those of docs/trace.md
+
+    Raises
+    ------
+    TraceError : missing, not a trace of ours, of another version, or so damaged that nothing can be
+        said
+    """
+    path = Path(path)
+    if not path.exists() and parts_of(path).is_dir():
+        path = parts_of(path)
+    if not path.exists():
+        raise TraceError(f"no trace at {path}")
+    files = part_files(path) if path.is_dir() else [path]
+    if not files:
+        raise TraceError(
+            f"{path} is a directory without parts of a trace; give one trace, NAME.h5 or NAME.parts"
+        )
+    reading = _Reading(path)
+    for part in files:
+        try:
+            reading.read(part)
+        except FileNotFoundError:
+            if path.is_dir() or not path.with_suffix(".h5").is_file():
+                raise TraceError(f"{path} changed while it was read; read it again") from None
+            return read_trace(
+                path.with_suffix(".h5")
+            )  # the run has just ended and joined its parts
+    return reading.trace()
+
+
+class _Readable:
+    """A binary file for h5py that takes a file as longer than it is: of a file that was cut, what
+    is there is read, and reading beyond its end is an error of that data set alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("rb")
+        self.size = path.stat().st_size
+        self.position = 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.position = offset + {0: 0, 1: self.position, 2: 2**62}[whence]
+        return self.position
+
+    def tell(self) -> int:
+        return self.position
+
+    def readinto(self, buffer: bytearray) -> int:
+        if self.position + len(buffer) > self.size:
+            raise OSError("beyond the end of the file")
+        self.file.seek(self.position)
+        self.position += len(buffer)
+        return self.file.readinto(buffer)
+
+    def read(self, count: int) -> bytes:
+        data = bytearray(count)
+        self.readinto(data)
+        return bytes(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@dataclass
+class _PartialCase:
+    """A case of which parts are read one after the other.
+
+    number : its place in the study;  chips : by their numbers
+    """
+
+    number: int
+    study: str
+    chips: dict[int, Chip] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the first part says of the run."""
+
+    run: RunAttributes
+    examples: ExampleTable
+    sources: Sources
+
+
+class _Reading:
+    """Collects a Trace from one file or several parts of one layout."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.head: _Head | None = None
+        self.reference: dict[str, Outputs] = {}
+        self.cases: dict[str, _PartialCase] = {}
+        self.damage: list[str] = []
+
+    def read(self, path: Path) -> None:
+        """Add one file.  Raises FileNotFoundError, and TraceError where it holds nothing of a
+        trace."""
+        try:
+            with h5py.File(path, "r") as file:
+                self._collect(file)
+        except FileNotFoundError:
+            raise
+        except BlockingIOError:
+            raise TraceError(
+                f"{path} is being written by a run of an older xbarsim; read it when the run has "
+                "ended, or a copy of it now"
+            ) from None
+        except TraceError:
+            raise
+        except Exception as error:  # see `_try`
+            self._read_cut(path, error)
+
+    def _read_cut(self, path: Path, first_error: Exception) -> None:
+        self.damage.append(f"{path.name} is damaged ({_one_line(first_error)})")
+        cut = _Readable(path)
+        try:
+            with h5py.File(cut, "r") as file:
+                self._collect(file)
+        except TraceError:
+            raise
+        except Exception:  # nothing of it can be read
+            pass
+        finally:
+            cut.close()
+
+    def _collect(self, file: h5py.File) -> None:
+        if self.head is None:
+            self.head = _head(self.path, file)
+        examples = len(self.head.examples)
+        groups = self._members("the file", file)
+        for name, group in self._members("reference", groups.get("reference", {})).items():
+            found = self._try(f"reference {name}", _outputs, group, examples)
+            if found is not None:
+                self.reference[name] = found
+        for name, group in self._members("cases", groups.get("cases", {})).items():
+            self._collect_case(name, group, examples)
+
+    def _collect_case(self, name: str, group: h5py.Group, examples: int) -> None:
+        stated = self._try(f"case {name!r}", _case, group)
+        if stated is None:
+            return
+        case = self.cases.setdefault(name, stated)
+        for number, of_chip in self._members(f"case {name!r}", group).items():
+            found = self._try(f"chip {number} of case {name!r}", _chip, of_chip, examples)
+            if found is not None:
+                case.chips[int(number)] = found
+
+    def _members(self, what: str, group: Mapping[str, Any]) -> dict[str, Any]:
+        """{name: group} of what can be opened in a group; the rest is damage."""
+        names: list[str] = self._try(what, list, group) or []
+        found = {name: self._try(f"{what}: {name}", group.__getitem__, name) for name in names}
+        return {name: member for name, member in found.items() if member is not None}
+
+    def _try(self, what: str, read: Callable[..., Result], *arguments: Any) -> Result | None:
+        """`read(*arguments)`, or None and a line of damage."""
+        try:
+            return read(*arguments)
+        except Exception as error:  # h5py raises many kinds for a damaged file
+            self.damage.append(f"{what} cannot be read ({_one_line(error)})")
+            return None
+
+    def trace(self) -> Trace:
+        """What was read.
+
+        Raises
+        ------
+        TraceError : not even the head
+        """
+        if self.head is None:
+            raise TraceError(
+                f"{self.path} cannot be read as a trace: {'; '.join(self.damage)}; it is truncated "
+                "or not HDF5: run the study again"
+            )
+        in_order = sorted(self.cases.items(), key=lambda item: item[1].number)
+        cases = {}
+        for name, case in in_order:
+            chips = tuple(case.chips[number] for number in sorted(case.chips))
+            cases[name] = Case(case.study, chips)
+        return Trace(
+            self.path,
+            self.head.run,
+            self.head.examples,
+            self.reference,
+            cases,
+            sources=self.head.sources,
+            damage=tuple(self.damage),
+        )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _plain_attributes(group: h5py.Group) -> dict[str, Any]:
+    """{name: value} of a group, numbers as those of Python."""
+    found = {}
+    for name, value in group.attrs.items():
+        found[name] = value.item() if isinstance(value, np.generic) else value
+    return found
+
+
+def _members(group: h5py.Group) -> list[Any]:
+    """[group or data set] of a group; h5py's own `values` passes over what cannot be opened."""
+    return [group[name] for name in group]
+
+
+# ---------------------------------------------------------------- the head
+
+
+def _head(path: Path, file: h5py.File) -> _Head:
+    attributes = _plain_attributes(file)
+    if attributes.get("format") != FORMAT:
+        raise TraceError(f"{path} is an HDF5 file, but not a trace of xbarsim")
+    version = attributes.get("version")
+    if version not in READABLE:
+        raise TraceError(
+            f"{path} is a trace of version {version}; this xbarsim "
+            f"reads versions {READABLE[0]} to {READABLE[-1]}: install the xbarsim that wrote "
+            f"it ({attributes.get('software_version')})"
+        )
+    try:
+        run = record_from(RunAttributes, attributes)
+    except ValueError as error:
+        raise TraceError(f"{path} {error}; it is damaged: run the study again") from None
+    group = file["examples"]
+    if version == 2:
+        examples = ExampleTable(group["label"][:], group["tokens"][:], None, None)
+        sources = Sources()
+    else:
+        columns = (group[name][:] for name in ("label", "tokens", "index", "truncated"))
+        examples = ExampleTable(*columns)
+        sources = _sources(file["sources"])
+    _study(attributes)
+    _check_examples(run, examples)
+    return _Head(run, examples, sources)
+
+
+def _sources(group: h5py.Group) -> Sources:
+    hashes = {name: _text(value) for name, value in group["model"].attrs.items()}
+    return Sources(_texts(group["devices"]), _texts(group["chips"]), hashes)
+
+
+def _texts(group: h5py.Group) -> dict[str, str]:
+    texts = {}
+    for entry in _members(group):
+        text = _text(entry.attrs["text"])
+        if text_sha256(text) != _text(entry.attrs["sha256"]):
+            raise ValueError(f"the text of {entry.name} does not have its sha256")
+        texts[_text(entry.attrs["name"])] = text
+    return texts
+
+
+def _check_examples(run: RunAttributes, examples: ExampleTable) -> None:
+    label = examples.label
+    stated = [values for values in vars(examples).values() if values is not None]
+    if label.ndim != 1 or any(values.shape != label.shape for values in stated):
+        raise ValueError("the columns of /examples differ in length")
+    if run.task_kind == "labels" and not ((0 <= label) & (label < run.classes)).all():
+        raise ValueError(f"labels outside 0 to {run.classes - 1}")
+    if not np.isfinite(label).all() or (examples.tokens < 1).any():
+        raise ValueError("labels or token counts without sense")
+
+
+def _study(attributes: Mapping[str, Any]) -> str:
+    """The TOML text of a study or case, which is whole."""
+    text = _text(attributes["study"])
+    stated = attributes.get("study_sha256")  # None in version 2
+    if stated is not None and text_sha256(text) != _text(stated):
+        raise ValueError("the text of the study does not have its sha256")
+    tomllib.loads(text)
+    return text
+
+
+# ---------------------------------------------------------------- paths
+
+
+def _outputs(group: h5py.Group, examples: int) -> Outputs:
+    found = Outputs(group["output"][:], group["done"][:].astype(bool))
+    if (
+        found.done.shape != (examples,)
+        or found.output.shape[:1] != (examples,)
+        or found.output.ndim != 2
+    ):
+        raise ValueError(f"{found.output.shape} outputs for {examples} examples")
+    return found
+
+
+def _case(group: h5py.Group) -> _PartialCase:
+    return _PartialCase(int(group.attrs["number"]), _study(group.attrs))
+
+
+def _chip(group: h5py.Group, examples: int) -> Chip:
+    outputs = _outputs(group, examples)
+    done = outputs.done
+    return Chip(
+        outputs.output,
+        done,
+        seed=int(group.attrs["seed"]),
+        layers=_entries(group, Section.LAYERS, done, _matrix),
+        products=_entries(group, Section.PRODUCTS, done, _product),
+        operations=_entries(group, Section.OPERATIONS, done, _function),
+    )
+
+
+def _entries(
+    group: h5py.Group,
+    section: Section,
+    done: Booleans,
+    read: Callable[[h5py.Group, Place, Booleans], Result],
+) -> dict[str, Result]:
+    """{step: entry} of a section in the order in which they were written."""
+    if section not in group:
+        return {}
+    in_order = sorted(_members(group[section]), key=lambda entry: entry.attrs["number"])
+    entries = {}
+    for entry in in_order:
+        name = entry.name.rpartition("/")[2]
+        entries[name] = read(entry, _place(name, section, entry), done)
+    return entries
+
+
+def _place(name: str, section: Section, group: h5py.Group) -> Place:
+    if "kind" not in group.attrs:
+        return older_traces.place_of(name, section)
+    return record_from(Place, _plain_attributes(group))
+
+
+def _matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatrix:
+    attenuation = None
+    if "attenuation_mean" in group:
+        attenuation = Attenuation(group["attenuation_mean"][:], group["attenuation_std"][:])
+    return TracedMatrix(
+        place,
+        record_from(MatrixAttributes, _plain_attributes(group)),
+        _rows(MatrixRows, group, done),
+        attenuation,
+    )
+
+
+def _product(group: h5py.Group, place: Place, done: Booleans) -> TracedProduct:
+    attributes = record_from(ProductAttributes, _plain_attributes(group))
+    return TracedProduct(place, attributes, _rows(ProductRows, group, done))
+
+
+def _function(group: h5py.Group, place: Place, done: Booleans) -> TracedFunction:
+    return TracedFunction(place, _rows(FunctionRows, group, done))
+
+
+def _rows(kind: type[Result], group: h5py.Group, done: Booleans) -> Result:
+    arrays: dict[str, NDArray[Any]] = {
+        name: group[name][:][done] for name in columns_of(kind) if name in group
+    }
+    if "local_error_rms" not in arrays:  # version 2
+        older_traces.repair_errors(arrays)
+    return rows_from(kind, arrays)
