@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import qmc
 
+from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import Study, merge, validate
 from xbarsim.config.sweep import Design, Range, Sweep
@@ -62,10 +63,8 @@ def chosen_values(sweep: Sweep, seed: int) -> list[dict[str, Any]]:
     names = list(sweep.axes)
     if sweep.design in (Design.GRID, Design.LIST):
         lists = [sweep.axes[name] for name in names]
-        combined = zip(*lists, strict=True)
-        if sweep.design == Design.GRID:
-            combined = itertools.product(*lists)
-        return [dict(zip(names, values, strict=True)) for values in combined]
+        together = itertools.product if sweep.design is Design.GRID else zip
+        return [dict(zip(names, values, strict=True)) for values in together(*lists)]
     uniform = _uniform(sweep.design, sweep.points or 0, len(names), seed)
     return [
         {name: _at(sweep.axes[name], share) for name, share in zip(names, row, strict=True)}
@@ -73,15 +72,16 @@ def chosen_values(sweep: Sweep, seed: int) -> list[dict[str, Any]]:
     ]
 
 
-def _uniform(design: Design, count: int, axes: int, seed: int) -> np.ndarray:
+def _uniform(design: Design, count: int, axes: int, seed: int) -> Floats:
     """(count, axes) numbers from 0 to 1, below 1."""
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x5EED,)))
     if design == Design.RANDOM:
         return generator.random((count, axes))
     if design == Design.LATIN_HYPERCUBE:
-        return qmc.LatinHypercube(axes, seed=generator).random(count)
+        strata: Floats = qmc.LatinHypercube(axes, seed=generator).random(count)
+        return strata
     sobol = qmc.Sobol(axes, seed=generator)
-    whole = sobol.random_base2((count - 1).bit_length())  # it is balanced in powers of two only
+    whole: Floats = sobol.random_base2((count - 1).bit_length())  # balanced in powers of two only
     return whole[:count]
 
 

@@ -21,7 +21,8 @@ from xbarsim.base.workers import cores
 from xbarsim.studies.points import Point
 from xbarsim.studies.sweep_directory import SweepDirectory, check_inputs
 from xbarsim.studies.sweep_worker import Worker, WorkerLost
-from xbarsim.studies.trace import read_trace, text_sha256
+from xbarsim.studies.trace_layout import text_sha256
+from xbarsim.studies.trace_reader import read_trace
 
 ATTEMPTS = 2  # of a point whose process was killed
 
@@ -89,9 +90,9 @@ def _what_is_wrong(path: Path, study_sha256: str) -> str | None:
         return f"cannot be read ({error})"
     if trace.damage:
         return f"is damaged ({trace.damage[0]})"
-    if not trace.attributes["complete"]:
+    if not trace.run.complete:
         return "is not complete"
-    if trace.attributes.get("study_sha256") != study_sha256:
+    if text_sha256(trace.run.study) != study_sha256:
         return "is of another study"
     return None
 

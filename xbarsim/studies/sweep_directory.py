@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim.base import fetch
+from xbarsim.base.cache import sha256_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.base.locks import is_locked
@@ -19,7 +20,7 @@ from xbarsim.config.study import Study, validate
 from xbarsim.models import checkpoint
 from xbarsim.studies.points import Point, points_of
 from xbarsim.studies.run import sources_of
-from xbarsim.studies.trace import text_sha256
+from xbarsim.studies.trace_layout import text_sha256
 
 FORMAT = "xbarsim-sweep"
 VERSION = 1
@@ -146,7 +147,7 @@ def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
             found[model] = text_sha256(json.dumps(files, sort_keys=True))
         task = f"task {point.study.task.name}"
         if task not in found:
-            found[task] = fetch.sha256_of(fetch.locate(point.study.task.name, "task"))
+            found[task] = sha256_of(fetch.locate(point.study.task.name, "task"))
     return found
 
 
@@ -166,4 +167,4 @@ def _hashes_of_model(name: str) -> dict[str, str]:
     path = fetch.locate(name, "model")
     if path.is_dir():
         return dict(checkpoint.file_hashes(path))
-    return {path.name: fetch.sha256_of(path)}
+    return {path.name: sha256_of(path)}
