@@ -71,6 +71,20 @@ def quick(session):
 
 
 @nox.session
+def docs(session):
+    """The code of README, of the pages in docs/ and of the docstrings of public names."""
+    install(session)
+    run(session, "pytest", "-q", "tests/base/test_docs.py", *session.posargs)
+
+
+@nox.session
+def examples(session):
+    """The scripts of examples/, their numbers against independent ones."""
+    install(session)
+    run(session, "pytest", "-q", "tests/base/test_examples.py", *session.posargs)
+
+
+@nox.session
 def long(session):
     """The studies of coverage and of hostile runs: hours."""
     install(session)

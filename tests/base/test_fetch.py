@@ -16,7 +16,8 @@ from tiny import make_tiny_bert
 from xbarsim.base import cache, fetch, packages, sources
 from xbarsim.base.errors import FetchError
 from xbarsim.models import bert_checkpoint, checkpoint
-from xbarsim.studies import prepare
+from xbarsim.studies.heads import HeadWanted, choose_head
+from xbarsim.tasks.files import load_task
 
 CONTENT = b"sentence\tlabel\ngood\t1\nbad\t0\n"
 
@@ -203,10 +204,10 @@ def test_a_damaged_or_unwritable_probe_is_fitted_again(tmp_path, monkeypatch):
     words = [f"{a} {b} {c}" for a in ("the", "a") for b in ("good", "bad") for c in ("film", "cat")]
     lines = [f"{text}\t{'no' if 'bad' in text else 'yes'}\n" for text in words]
     (tmp_path / "task.tsv").write_text("sentence\tlabel\n" + "".join(lines))
-    task = prepare.load_task(tmp_path / "task.tsv")
+    task = load_task(tmp_path / "task.tsv")
 
     def weight():
-        return prepare.choose_head(model, tokenizer, task, "probe")[0].weight
+        return choose_head(model, tokenizer, task, HeadWanted("probe"))[0].weight
 
     fitted = weight()
     probe = next((tmp_path / "cache" / "probes").glob("*.npz"))

@@ -19,11 +19,11 @@ from xbarsim.models.batches import pad
 from xbarsim.models.bert_checkpoint import load_bert
 from xbarsim.models.checkpoint import load_tokenizer
 from xbarsim.models.graph import Kind, Role
+from xbarsim.models.tokens import tokenize
 from xbarsim.report.summary import summarise
 from xbarsim.studies import run
 from xbarsim.studies.calibration import held_out
 from xbarsim.studies.examples import Examples
-from xbarsim.studies.prepare import tokenize
 from xbarsim.studies.trace_layout import arrays_of
 from xbarsim.studies.trace_reader import read_trace
 

@@ -17,7 +17,7 @@ from xbarsim.base.errors import ConfigError, IdleSettingWarning
 from xbarsim.config.study import Study, load_study, merge
 from xbarsim.config.tables import Table
 from xbarsim.devices.presets import load_device
-from xbarsim.hardware import idle
+from xbarsim.hardware.idle_rules import rules_of
 from xbarsim.models.graph import Block, Transformer, graph_of
 from xbarsim.report.files import to_json
 from xbarsim.report.summary import summarise
@@ -59,7 +59,7 @@ NEVER_IDLE = {
     "dac.read_time_ns",
     "mapping.sign",
 }
-RULED = [path for path in CHANGES if idle.rules_of(path) and path not in NEVER_IDLE]
+RULED = [path for path in CHANGES if rules_of(path) and path not in NEVER_IDLE]
 SLOW = {"digits", "stated", "segment", "selector"}
 MARKED = [pytest.param(mode, marks=[pytest.mark.long] * (mode in SLOW)) for mode in MODES]
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.cli.app import app
 from xbarsim.config.study import load_study
-from xbarsim.studies import memory_errors, prepare
+from xbarsim.studies import evaluation, memory_errors
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_a_model_on_chips_with_errors(study):
         and solved.worst_data is not None
         and none.columns is None
     )
-    whole = prepare.evaluate_files(
+    whole = evaluation.evaluate_files(
         str(study.parent / "model"), str(study.parent / "task.tsv"), "int8", limit=30
     )
     assert report.reference == whole.metrics[0].value and report.metric == "accuracy"

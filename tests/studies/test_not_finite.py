@@ -14,9 +14,10 @@ from xbarsim.arrays.in_situ import matrix
 from xbarsim.base.errors import CheckpointError, OutOfRangeError, TraceError
 from xbarsim.report.steps import snr_db
 from xbarsim.report.summary import summarise
-from xbarsim.studies import prepare, run
+from xbarsim.studies import run
 from xbarsim.studies.errors import ErrorStatistics, error_statistics
 from xbarsim.studies.trace_reader import read_trace
+from xbarsim.tasks.heads import Head
 
 
 @pytest.fixture(scope="module")
@@ -125,13 +126,13 @@ def test_an_overflow_in_the_digital_path_names_its_layer(tmp_path):
 
 
 def test_features_without_a_direction_have_no_cosine():
-    head = prepare.Head("cosine")
+    head = Head("cosine")
     with pytest.raises(OutOfRangeError, match="1 pairs have a sentence whose features are all 0"):
         head.predict(np.array([[1.0, 2], [3, 4], [0, 0], [1, 1]]))
     with pytest.raises(OutOfRangeError, match="1 of 2 sentence features are not finite"):
         head.predict(np.array([[1.0, 2], [np.nan, 4]]))
     with pytest.raises(OutOfRangeError, match="outputs of the head 'probe' are not finite"):
-        prepare.Head("probe", np.array([[np.inf, 1], [0, 0]]), np.zeros(2)).predict(np.ones((1, 2)))
+        Head("probe", np.array([[np.inf, 1], [0, 0]]), np.zeros(2)).predict(np.ones((1, 2)))
 
 
 @pytest.mark.parametrize(

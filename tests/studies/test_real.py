@@ -10,7 +10,7 @@ from xbarsim.base import fetch
 from xbarsim.base.errors import FetchError
 from xbarsim.config.study import load_study
 from xbarsim.report.summary import summarise
-from xbarsim.studies import prepare, run
+from xbarsim.studies import evaluation, run
 from xbarsim.studies.trace_reader import read_trace
 
 pytestmark = pytest.mark.real
@@ -32,7 +32,7 @@ def test_sts_benchmark_of_the_published_model(split, published):
     if not files:
         pytest.skip(f"no STS-B {split} split under {DATA.name}")
     fetched("all-MiniLM-L6-v2")
-    result = prepare.evaluate_files("all-MiniLM-L6-v2", files[0])
+    result = evaluation.evaluate_files("all-MiniLM-L6-v2", files[0])
     assert result.metrics[0].metric == "spearman"
     assert round(100 * result.metrics[0].value, 2) == published
 
@@ -41,7 +41,7 @@ def test_a_classifier_with_its_own_head():
     model, task = DATA / "models" / "l3-sst2", DATA / "tasks" / "sst2-dev.tsv"
     if not (model.is_dir() and task.is_file()):
         pytest.skip("no 3-layer SST-2 classifier under shared data")
-    result = prepare.evaluate_files(model, task)
+    result = evaluation.evaluate_files(model, task)
     assert result.head == "classifier" and round(100 * result.metrics[0].value, 2) == 86.81
 
 

@@ -25,9 +25,9 @@ from xbarsim.report import accuracy_and_cost
 from xbarsim.report.files import write_files
 from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
-from xbarsim.studies import paths, run
-from xbarsim.studies import prepare as tasks
+from xbarsim.studies import evaluation, paths, run
 from xbarsim.studies.batch import run_batch
+from xbarsim.studies.prepare import prepare
 from xbarsim.studies.trace_layout import arrays_of
 from xbarsim.studies.trace_reader import read_trace
 
@@ -227,7 +227,7 @@ def test_the_int8_row_has_the_ranges_of_all_calibration_tokens(place, monkeypatc
     monkeypatch.setattr("xbarsim.studies.calibration.CALIBRATION_TOKENS", 3)
     study = tiny_study(place, case=[{"name": "ideal", "effects": IDEAL}])
     found = read_trace(run.run_study(study, place / "runs", threads=1)).reference["int8"].output
-    prepared = tasks.prepare(study)
+    prepared = prepare(study)
     largest = {}
 
     def widen(step, reference, *operands, rows):
@@ -245,7 +245,7 @@ def test_the_int8_row_has_the_ranges_of_all_calibration_tokens(place, monkeypatc
         hook = int8.int8_hook(prepared.model, ranges)
         features = embed(prepared.model, prepared.tokens, hook, threads=1)
         np.testing.assert_allclose(found, prepared.head.outputs(features), rtol=0, atol=2e-5)
-    whole = tasks.evaluate_files(study.model.name, study.task.name, "int8")
+    whole = evaluation.evaluate_files(study.model.name, study.task.name, "int8")
     assert (found.argmax(axis=1) == prepared.scored.targets).mean() == whole.metrics[0].value
 
 

@@ -19,10 +19,11 @@ from xbarsim.devices.presets import device_text
 from xbarsim.report import accuracy_and_cost
 from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
-from xbarsim.studies import prepare, repeat, run, trace_writer
+from xbarsim.studies import repeat, run, trace_writer
 from xbarsim.studies.trace_layout import ExampleTable, RunAttributes, Sources, arrays_of
 from xbarsim.studies.trace_reader import read_trace
 from xbarsim.studies.trace_writer import TraceWriter
+from xbarsim.tasks.task import Task
 
 SOURCES = Sources()
 PAGE = Path(__file__).parents[2] / "docs" / "trace.md"
@@ -173,7 +174,7 @@ def test_a_trace_states_its_sources_and_its_examples(place):
 
 
 def test_the_index_survives_split_and_limit():
-    task = prepare.Task(
+    task = Task(
         "t", "labels", tuple("abcdefghij"), np.arange(10) % 2, ("0", "1"), np.arange(10) > 3, ""
     )
     assert task.held_out().limited(3).places.tolist() == [4, 6, 8]

@@ -9,7 +9,10 @@ from tiny import make_tiny_bert
 from xbarsim.base.errors import TaskError
 from xbarsim.models.bert_checkpoint import load_bert
 from xbarsim.models.checkpoint import load_tokenizer
-from xbarsim.studies import prepare
+from xbarsim.studies import evaluation
+from xbarsim.studies.heads import HeadWanted, choose_head
+from xbarsim.tasks.files import load_task
+from xbarsim.tasks.heads import PROBE_C, fit_logistic
 from xbarsim.tasks.task import Task, notes_on
 
 
@@ -29,7 +32,7 @@ PAIRS = {
 @pytest.mark.parametrize("name", ["a.tsv", "b.csv", "c.jsonl"])
 def test_pair_files_of_all_formats_say_the_same(tmp_path, name):
     (tmp_path / name).write_text(PAIRS[name])
-    task = prepare.load_task(tmp_path / name)
+    task = load_task(tmp_path / name)
     assert task.kind == "pairs" and task.targets.tolist() == [1.5, 5.0]
     assert task.sentences == (("a man eats", "a dog runs"), ("the cat plays", "the cat plays"))
 
@@ -38,7 +41,7 @@ def test_labels_and_splits(tmp_path):
     (tmp_path / "l.tsv").write_text(
         "sentence\tlabel\tsplit\ngood\tpos\ttrain\nbad\tneg\ttest\nfine\tpos\ttest\n"
     )
-    task = prepare.load_task(tmp_path / "l.tsv")
+    task = load_task(tmp_path / "l.tsv")
     assert task.classes == ("neg", "pos") and task.targets.tolist() == [1, 0, 1]
     assert task.held_out().sentences == ("bad", "fine") and task.training().sentences == ("good",)
 
@@ -56,25 +59,25 @@ def test_labels_and_splits(tmp_path):
 def test_bad_files_name_the_line(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(TaskError, match=message):
-        prepare.load_task(tmp_path / name)
+        load_task(tmp_path / name)
 
 
 def test_a_binary_file_is_no_task(tmp_path):
     (tmp_path / "x.tsv").write_bytes(bytes(range(128, 256)))
     with pytest.raises(TaskError, match="UTF-8"):
-        prepare.load_task(tmp_path / "x.tsv")
+        load_task(tmp_path / "x.tsv")
 
 
 def test_the_probe_is_the_minimum_of_its_objective():
     """Gradient of the penalised log-likelihood at the fitted weights, by central differences."""
     rng = np.random.default_rng(2)
     x, y = rng.standard_normal((80, 5)), rng.integers(0, 3, 80)
-    weight, bias = prepare.fit_logistic(x, y, 3)
+    weight, bias = fit_logistic(x, y, 3)
 
     def objective(w, b):
         logits = x @ w.T + b
         likelihood = (np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(80), y]).sum()
-        return prepare.PROBE_C * likelihood + (w**2).sum() / 2
+        return PROBE_C * likelihood + (w**2).sum() / 2
 
     best = objective(weight.astype(float), bias.astype(float))
     for _ in range(20):
@@ -88,13 +91,13 @@ def test_the_probe_is_the_minimum_of_its_objective():
 def test_heads(tmp_path):
     directory = make_tiny_bert(tmp_path / "m", classes=2)
     model, tokenizer = load_bert(directory), load_tokenizer(directory)
-    head, _ = prepare.choose_head(model, tokenizer, task_of([1.0, 2.0], "pairs"))
+    head, _ = choose_head(model, tokenizer, task_of([1.0, 2.0], "pairs"))
     features = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0], [0.0, -3.0]])
     np.testing.assert_allclose(head.predict(features), [np.sqrt(0.5), -1.0])
-    head, _ = prepare.choose_head(model, tokenizer, task_of([0, 1]))
+    head, _ = choose_head(model, tokenizer, task_of([0, 1]))
     assert head.kind == "classifier"
     with pytest.raises(TaskError, match="head 'cosine' does not fit"):
-        prepare.choose_head(model, tokenizer, task_of([0, 1]), "cosine")
+        choose_head(model, tokenizer, task_of([0, 1]), HeadWanted("cosine"))
 
 
 # ---------------------------------------------------------------- what is no sentence, label, file
@@ -133,19 +136,19 @@ def test_what_is_no_task_is_refused(tmp_path, case):
     name, content, message = WRONG_FILES[case]
     (tmp_path / name).write_text(content)
     with pytest.raises(TaskError, match=message):
-        prepare.load_task(tmp_path / name)
+        load_task(tmp_path / name)
 
 
 def test_trailing_tabs_and_other_columns_are_no_fault(tmp_path):
     (tmp_path / "x.tsv").write_text("note\tsentence\tlabel\tnote\n1\tx\t1\t\t\n2\ty\t0\n")
-    assert prepare.load_task(tmp_path / "x.tsv").sentences == ("x", "y")
+    assert load_task(tmp_path / "x.tsv").sentences == ("x", "y")
 
 
 def test_whole_numbers_and_words_are_labels(tmp_path):
     (tmp_path / "x.jsonl").write_text(json_lines(*({"text": "t", "label": k} for k in (10, 9, 2))))
-    assert prepare.load_task(tmp_path / "x.jsonl").classes == ("2", "9", "10")
+    assert load_task(tmp_path / "x.jsonl").classes == ("2", "9", "10")
     (tmp_path / "y.tsv").write_text("sentence\tlabel\nx\tnone\ny\t1\n")
-    assert prepare.load_task(tmp_path / "y.tsv").classes == ("1", "none")
+    assert load_task(tmp_path / "y.tsv").classes == ("1", "none")
 
 
 # ---------------------------------------------------------------- held out means held out
@@ -211,7 +214,7 @@ def test_the_int8_reference_calibrates_on_what_it_does_not_score(tmp_path):
     directory = make_tiny_bert(tmp_path / "m")
 
     def examples(reference, calibration=None):
-        found = prepare.evaluate_files(
+        found = evaluation.evaluate_files(
             directory, tmp_path / "pairs.tsv", reference, calibration_task=calibration
         )
         return found.metrics[0].n

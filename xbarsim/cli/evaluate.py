@@ -42,7 +42,7 @@ def evaluate(
     """Score a checkpoint on a task without any hardware: the digital reference."""
     from xbarsim.base import fetch
     from xbarsim.models.architectures import is_decoder
-    from xbarsim.studies import language, prepare
+    from xbarsim.studies import evaluation, language
 
     path = fetch.locate(model, "model", progress=progress)
     if is_decoder(path):
@@ -62,7 +62,7 @@ def evaluate(
         )
     else:
         _refuse({"--window": window, "--stride": stride, "--windows": windows}, "a decoder")
-        result = prepare.evaluate_files(
+        result = evaluation.evaluate_files(
             path, task, reference, limit=limit, calibration_task=calibration, progress=progress
         )
     if as_json:

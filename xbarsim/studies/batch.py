@@ -52,8 +52,8 @@ class _Examples:
         """parts : consecutive sentences of an example"""
         example_of_token = np.argwhere(mask)[:, 0] // parts
         starts = np.searchsorted(example_of_token, np.arange(examples))
-        tokens = np.diff(np.append(starts, np.count_nonzero(mask)))
-        return cls(mask, starts, tokens)
+        ends = np.append(starts[1:], np.count_nonzero(mask))
+        return cls(mask, starts, ends - starts)
 
     def total(self, values: NDArray[Any]) -> NDArray[Any]:
         """Sums (n,) over the tokens of each example of values (t,)."""
@@ -61,7 +61,8 @@ class _Examples:
 
     def count(self, values: NDArray[Any]) -> Integers:
         """Likewise of counts, some of them expected ones, in whole numbers."""
-        return np.rint(self.total(values)).astype(np.int64)
+        found: Integers = np.rint(self.total(values)).astype(np.int64)
+        return found
 
     def rows(self, step: Step, output: Singles) -> Singles:
         """Results (t, n) of the real tokens of a step, (t, n) or (b, heads, s, ...); scores of
@@ -116,16 +117,17 @@ class _Measured:
             return reference(*operands)
         exact = reference(*operands)
         if step.kind is Kind.MATRIX:
-            return self.matrix(step, exact, *operands, rows=rows)
+            return self.matrix(step, exact, rows, *operands)
         if step.kind is Kind.PRODUCT:
             return self.product(step, exact, *operands)
         return self.function(step, exact, *operands)
 
     def matrix(
-        self, step: Step, exact: Singles, x: Singles, weight: Singles, bias: Singles, rows: Integers
+        self, step: Step, exact: Singles, rows: Integers, x: Singles, weight: Singles, bias: Singles
     ) -> Singles:
         array = self.hardware.matrices[step.name]
-        product = array.multiply(x, rows + [self.first_sentence, 0], self.hardware.seed)
+        of_study = rows + np.array([self.first_sentence, 0])
+        product = array.multiply(x, of_study, self.hardware.seed)
         output: Singles = product.output + bias
         local, accumulated = self.errors(step, output, exact)
         events = array.events_per_row

@@ -18,7 +18,7 @@ from xbarsim.base.units import interval_x100
 from xbarsim.devices.presets import load_device
 from xbarsim.models import int8
 from xbarsim.models.network import embed
-from xbarsim.studies import prepare as tasks
+from xbarsim.studies.prepare import prepare
 from xbarsim.tasks.metrics import over_chips, value_of
 
 
@@ -83,7 +83,7 @@ def run(study, lengths=(), rates=(), chips=0, threads=None, progress=silent):
     entries += [(Row(None, rate, rate, None), stated(rate, 1)) for rate in rates]
     if not chips:
         return Report([row for row, _ in entries])
-    prepared = tasks.prepare(study, threads, progress)
+    prepared = prepare(study, threads, progress)
     model, scored = prepared.model, prepared.scored
     ranges = int8.input_ranges(model, prepared.calibration, threads=threads)
     names = [step.name for step in model.graph.matrices]

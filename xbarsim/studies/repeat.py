@@ -2,16 +2,20 @@
 and task."""
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from xbarsim import config
 from xbarsim.base import cache, fetch
 from xbarsim.base.errors import FetchError, TraceError
-from xbarsim.base.progress import silent, unsaid
+from xbarsim.base.progress import Progress, silent, unsaid
+from xbarsim.config.study import Study
 from xbarsim.models import checkpoint
 from xbarsim.studies import run
+from xbarsim.studies.trace import Outputs, Trace
 from xbarsim.studies.trace_reader import read_trace
 
 
@@ -26,7 +30,7 @@ class Comparison:
     different: tuple[str, ...]
     versions: tuple[str, str]
 
-    def render(self):
+    def render(self) -> str:
         """One line."""
         if not self.different:
             return f"repeated: all outputs of {len(self.same)} paths are the same bits"
@@ -38,7 +42,9 @@ class Comparison:
         )
 
 
-def study_of(trace, model=None, task=None):
+def study_of(
+    trace: Trace, model: str | Path | None = None, task: str | Path | None = None
+) -> Study:
     """The study that a trace holds.
 
     Parameters
@@ -62,37 +68,38 @@ def study_of(trace, model=None, task=None):
     return config.validate(content, f"the study of {trace.path}")
 
 
-def check_files(trace, study):
+def check_files(trace: Trace, study: Study) -> None:
     """Refuse model and task files that are gone, or are not those of the trace.
 
     Raises
     ------
     TraceError : with what differs and what to do
     """
-    directory = _locate(trace, study.model.name, "model")
+    _check_model(trace, _locate(trace, study.model.name, "model"))
+    path = _locate(trace, study.task.name, "task")
+    sha256 = cache.sha256_of(path)
+    if sha256 != trace.run.task_sha256:
+        raise TraceError(
+            f"{trace.path}: the task file {path} has sha256 {sha256}, the trace was made with "
+            f"{trace.run.task_sha256}; bring the file back, or name its place with --task"
+        )
+
+
+def _check_model(trace: Trace, directory: Path) -> None:
     found = checkpoint.file_hashes(directory)
     stated = trace.sources.model_files
-    changed = sorted(
-        name for name in found.keys() | stated.keys() if found.get(name) != stated.get(name)
-    )
+    names = sorted(found.keys() | stated.keys())
+    changed = [name for name in names if found.get(name) != stated.get(name)]
     if changed:
+        verb = "is" if len(changed) == 1 else "are"
         raise TraceError(
-            f"{trace.path}: {', '.join(changed)} in {directory} "
-            f"{'is' if len(changed) == 1 else 'are'} not what the trace was made with (other "
-            "sha256, missing or new); bring the files back, or name their place with --model"
-        )
-    path = _locate(trace, study.task.name, "task")
-    found = cache.sha256_of(path)
-    stated = trace.run.task_sha256
-    if found != stated:
-        raise TraceError(
-            f"{trace.path}: the task file {path} has sha256 {found}, the trace was made with "
-            f"{stated}; bring "
-            "the file back, or name its place with --task"
+            f"{trace.path}: {', '.join(changed)} in {directory} {verb} not what the trace was made "
+            "with (other sha256, missing or new); bring the files back, or name their place with "
+            "--model"
         )
 
 
-def _locate(trace, name, kind):
+def _locate(trace: Trace, name: str, kind: str) -> Path:
     try:
         return fetch.locate(name, kind)
     except FetchError as error:
@@ -103,15 +110,15 @@ def _locate(trace, name, kind):
 
 
 def repeat(
-    path,
-    directory="runs",
+    path: str | Path,
+    directory: str | Path = "runs",
     *,
-    model=None,
-    task=None,
-    threads=None,
-    progress=silent,
-    say=unsaid,
-):
+    model: str | Path | None = None,
+    task: str | Path | None = None,
+    threads: int | None = None,
+    progress: Progress = silent,
+    say: Callable[[str], object] = unsaid,
+) -> tuple[Path, Comparison]:
     """Run the study of a trace again, with its device and chip files.
 
     Parameters
@@ -135,29 +142,34 @@ def repeat(
     return new, compare(trace, read_trace(new))
 
 
-def compare(old, new):
+def compare(old: Trace, new: Trace) -> Comparison:
     """Comparison of two traces of one study."""
-    before = old.examples
-    after = new.examples
-    same_places = np.array_equal(before.index, after.index)
-    if not same_places or not np.array_equal(before.truncated, after.truncated):
+    if not (_equal(old, new, "index") and _equal(old, new, "truncated")):
         raise TraceError(
             f"{new.path} evaluated other examples than {old.path}: this xbarsim chooses or cuts "
             "them differently"
         )
-    old_paths = _paths(old)
-    new_paths = _paths(new)
-    same = []
-    different = []
-    for name in old_paths.keys() & new_paths.keys():
-        both = old_paths[name].done & new_paths[name].done
-        equal = np.array_equal(old_paths[name].output[both], new_paths[name].output[both])
-        (same if equal else different).append(name)
+    before = _paths(old)
+    after = _paths(new)
+    same: list[str] = []
+    different: list[str] = []
+    for name in before.keys() & after.keys():
+        both = before[name].done & after[name].done
+        if np.array_equal(before[name].output[both], after[name].output[both]):
+            same.append(name)
+        else:
+            different.append(name)
     versions = old.run.software_version, new.run.software_version
     return Comparison(tuple(sorted(same)), tuple(sorted(different)), versions)
 
 
-def _paths(trace):
+def _equal(old: Trace, new: Trace, name: str) -> bool:
+    """Whether a column of the examples is the same; versions before 3 lack some."""
+    return np.array_equal(getattr(old.examples, name), getattr(new.examples, name))
+
+
+def _paths(trace: Trace) -> dict[str, Outputs]:
+    """Outputs of every path by its name."""
     chips = {
         f"{name}/{number}": chip
         for name, case in trace.cases.items()

@@ -26,7 +26,7 @@ from xbarsim.hardware.build import settings_of
 from xbarsim.models import checkpoint
 from xbarsim.models.graph import Graph
 from xbarsim.studies.paths import Case, Paths, examples_of
-from xbarsim.studies.prepare import prepare
+from xbarsim.studies.prepare import Prepared, prepare
 from xbarsim.studies.trace_layout import ExampleTable, RunAttributes, Sources
 from xbarsim.studies.trace_writer import TraceWriter
 
@@ -87,7 +87,7 @@ def run_study(
         idle_settings = find_idle_settings(cases, prepared.model.graph)
         for sentence in idle_settings:
             warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
-        hashes = checkpoint.file_hashes(prepared.model.path)
+        hashes = checkpoint.file_hashes(prepared.directory)
         sources = dataclasses.replace(sources, model_files=hashes)
         interrupts.keep()
         with (
@@ -108,9 +108,17 @@ def run_study(
     return writer.path
 
 
-def open_trace(directory, study, prepared, sources, idle_settings):
-    """The TraceWriter of a study and its tasks.Prepared; idle_settings : see `find_idle_settings`."""
-    model, task, head, scored = prepared.model, prepared.task, prepared.head, prepared.scored
+def open_trace(
+    directory: str | Path,
+    study: Study,
+    prepared: Prepared,
+    sources: Sources,
+    idle_settings: Iterable[str],
+) -> TraceWriter:
+    """The TraceWriter of a study; idle_settings : see `find_idle_settings`."""
+    task = prepared.task
+    head = prepared.head
+    scored = prepared.scored
     cut = np.asarray(prepared.tokens.cut).reshape(len(scored), -1)
     run = RunAttributes(
         software_version=__version__,
@@ -119,8 +127,8 @@ def open_trace(directory, study, prepared, sources, idle_settings):
         seed=study.seed,
         study=study.to_toml(),
         model=str(study.model.name),
-        model_sha256=model.sha256,
-        heads=model.config.heads,
+        model_sha256=prepared.model.sha256,
+        heads=prepared.model.config.heads,
         task=task.name,
         task_sha256=task.sha256,
         task_kind=str(task.kind),
@@ -137,7 +145,7 @@ def open_trace(directory, study, prepared, sources, idle_settings):
         index=scored.places,
         truncated=cut.sum(axis=1),
     )
-    outputs = 1 if task.kind == "pairs" else len(head.weight)
+    outputs = 1 if head.weight is None else len(head.weight)
     return TraceWriter(directory, study.name, run, table, outputs=outputs, sources=sources)
 
 
@@ -151,6 +159,7 @@ def find_idle_settings(cases: Iterable[Case], graph: Graph) -> list[str]:
     found = []
     for case in cases:
         places = idle.places(settings_of(case.study, graph), case.device, graph)
-        idle.refuse(case.name, case.study, places)
-        found.append((case.study, places))
+        placed = idle.CasePlaces(case.name, case.study, places)
+        idle.refuse(placed)
+        found.append(placed)
     return idle.idle_settings(found)

@@ -1,0 +1,68 @@
+"""The scripts of examples/, each number against one that shares no code with it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reference import dense_solve
+from tiny import make_tiny_place, tiny_study
+
+from xbarsim import read_trace, run_study
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+pytestmark = pytest.mark.skipif(
+    not EXAMPLES.is_dir(), reason="examples/ is not in this copy of the tests"
+)
+
+
+def printed(script, words, place, *arguments):
+    """Numbers behind `words` that a script prints."""
+    command = [sys.executable, str(EXAMPLES / script), *map(str, arguments)]
+    ended = subprocess.run(command, cwd=place, capture_output=True, text=True, env=os.environ)
+    assert ended.returncode == 0, ended.stderr
+    return [float(number) for number in re.findall(rf"^{words}: (\S+)", ended.stdout, re.M)]
+
+
+def test_scripts_are_short():
+    for script in EXAMPLES.glob("*.py"):
+        assert len(script.read_text().splitlines()) < 40, script.name
+
+
+def test_one_crossbar_is_the_dense_circuit(tmp_path):
+    wires = np.full((32, 16), 2.0)
+    conductance = np.full((32, 16), 50e-6)
+    _, _, current = dense_solve(conductance, wires, wires, np.full(32, 0.2))
+    expected = 1 - current[-1] / (32 * 0.2 * 50e-6)
+    (lost,) = printed("solve_crossbar.py", "share of the current that is lost", tmp_path)
+    assert lost == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_product_is_near_the_exact_one(tmp_path):
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((20, 60))
+    rng.standard_normal((100, 60))
+    exact = weight @ rng.standard_normal(60)
+    output = printed("multiply_matrix.py", "output", tmp_path)
+    error = np.array(output) - exact
+    assert 0 < error.std() < 0.15 * exact.std()
+
+
+def test_a_calibrated_device_scatters_like_its_measurement(tmp_path):
+    (drawn,) = printed("calibrate_device.py", "standard deviation of drawn cells", tmp_path)
+    target, achieved = np.loadtxt(tmp_path / "cells.csv", delimiter=",", skiprows=1).T
+    measured = (achieved - target).std()
+    assert drawn == pytest.approx(measured, rel=0.05)
+
+
+def test_a_trace_is_read_without_the_package(tmp_path):
+    study = tiny_study(make_tiny_place(tmp_path), case=[{"name": "chip"}])
+    path = run_study(study, tmp_path / "runs", threads=1)
+    (accuracy,) = printed("read_trace.py", "accuracy of chip, chip 0", tmp_path, path)
+    label = [k % 2 for k in range(4, 30)]  # of the task file that the run was given
+    output = read_trace(path).cases["chip"].chips[0].output
+    right = [logits[wanted] == max(logits) for logits, wanted in zip(output, label, strict=True)]
+    assert accuracy == pytest.approx(sum(right) / len(right), abs=1e-9)

@@ -1,0 +1,231 @@
+"""When a step of a model asks for a setting of a study."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xbarsim.config.arrays import Wires
+from xbarsim.devices.conditions import FOLLOWS
+from xbarsim.hardware.place import FunctionTable, Place
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a step asks for a key or a table; `needs` completes "it needs ..."."""
+
+    needs: str
+    holds: Callable[[Place], bool]
+
+
+def _depends_on_time(place: Place) -> bool:
+    if place.table("relaxation") is not None or place.table("drift") is not None:
+        return True
+    flicker = place.table("flicker")
+    if flicker is not None and flicker.frequency_low_hz is None:
+        return True
+    programming = place.table("programming")
+    if programming is None:
+        return False
+    return any(entry.time_s is not None for entry in programming.sigma)
+
+
+def _depends_on_the_write(place: Place) -> bool:
+    for effect in ("programming", "relaxation", "drift"):
+        if place.table(effect) is not None:
+            return True
+    spread = place.table("spread")
+    if spread is not None and spread.cycle_to_cycle_relative_sigma > 0:
+        return True
+    verified = place.device.file.write_verify is not None
+    return verified and place.programmed and place.on("programming")
+
+
+def _switches(place: Place, effect: str) -> bool:
+    """Whether a switch that is on has a table, or resistors of computation crossbars, to act on."""
+    counted = effect in ("spread", "stuck", "telegraph") and place.counts
+    own = getattr(place.study.effects, effect)
+    return own is not True or counted or place.table(effect) is not None
+
+
+def _multiplies_telegraph_noise(place: Place) -> bool:
+    if place.counts:
+        return place.on("telegraph")
+    return place.table("telegraph") is not None
+
+
+def _solves_rows(place: Place) -> bool:
+    return place.segment and place.study.memory.access != "transistor"
+
+
+IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
+DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
+ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
+SEGMENT = Rule('memory.errors = "segment"', lambda place: place.segment)
+TRANSISTOR = Rule(
+    'memory.errors = "segment" and memory.access = "transistor"',
+    lambda place: place.segment and place.study.memory.access == "transistor",
+)
+
+RULES = {
+    # Tables: what all of their keys need.
+    "device": Rule(
+        'cells of the device: in-situ arrays, or a memory with errors = "segment"',
+        lambda place: place.programmed,
+    ),
+    "mapping": IN_SITU,
+    "adc": Rule("in-situ arrays with converters", lambda place: place.converted),
+    "wires": Rule(
+        'effects.wires, or a memory with errors = "segment"',
+        lambda place: place.segment or (place.hardware != "digital" and place.study.effects.wires),
+    ),
+    "computation": Rule("products on computation crossbars", lambda place: place.counts),
+    "memory": Rule('products.weights = "computation"', lambda place: place.stored),
+    # Keys that need more than their table does.
+    "device.time_s": Rule(
+        "a device whose tables depend on time, and their effects", _depends_on_time
+    ),
+    "device.temperature_k": Rule(
+        "a device with [temperature], and its effect",
+        lambda place: place.table("temperature") is not None,
+    ),
+    "device.reads": Rule(
+        "a device with [read_disturb], and its effect",
+        lambda place: place.table("read_disturb") is not None,
+    ),
+    "device.write": Rule("a device whose writes differ, and their effects", _depends_on_the_write),
+    "mapping.weight_bits": Rule(
+        'mapping.encoding = "slices"', lambda place: place.study.mapping.encoding == "slices"
+    ),
+    "mapping.bits_per_cell": Rule(
+        'mapping.encoding = "slices"', lambda place: place.study.mapping.encoding == "slices"
+    ),
+    "mapping.clip_quantile": Rule(
+        'mapping.clip = "quantile"', lambda place: place.study.mapping.clip == "quantile"
+    ),
+    "wires.node": Rule(
+        "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
+    ),
+    "wires.pitch": Rule(
+        "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
+    ),
+    "dac.bits": Rule("in-situ arrays with converters", lambda place: place.converted),
+    "dac.polarity": IN_SITU,  # two phases cost their energy without converters too
+    "dac.encoding": DAC,
+    "dac.digit_bits": Rule(
+        'dac.encoding = "bit_serial"',
+        lambda place: place.has_dac and place.study.dac.encoding == "bit_serial",
+    ),
+    "dac.range": Rule(
+        DAC.needs,
+        lambda place: place.has_dac or (place.in_situ and place.study.dac.range == "quantile"),
+    ),
+    "dac.quantile": Rule(
+        'dac.range = "quantile"',
+        lambda place: place.in_situ and place.study.dac.range == "quantile",
+    ),
+    "dac.read_time_ns": Rule(
+        "products on arrays or crossbars", lambda place: place.hardware != "digital"
+    ),
+    "adc.per": Rule(
+        'an adc.range other than "unit"',
+        lambda place: place.has_adc and place.study.adc.range != "unit",
+    ),
+    "adc.range": ADC,
+    "adc.quantile": Rule(
+        'adc.range = "quantile"',
+        lambda place: place.has_adc and place.study.adc.range == "quantile",
+    ),
+    "computation.ir_drop": Rule(
+        'computation.mode = "statistical" and effects.wires',
+        lambda place: place.study.computation.mode == "statistical" and place.study.effects.wires,
+    ),
+    "computation.digit_cells": Rule(
+        "computation.digit_bits above 1", lambda place: place.study.computation.digit_bits > 1
+    ),
+    "computation.adc_bits": Rule(
+        "effects.converters", lambda place: place.study.effects.converters
+    ),
+    "computation.resistor_spread": Rule("effects.spread", lambda place: place.on("spread")),
+    "computation.stuck_closed_rate": Rule("effects.stuck", lambda place: place.on("stuck")),
+    "computation.stuck_open_rate": Rule("effects.stuck", lambda place: place.on("stuck")),
+    "computation.telegraph_amplitude": Rule(
+        "effects.telegraph", lambda place: place.on("telegraph")
+    ),
+    "effects.telegraph_multiplier": Rule(
+        "telegraph noise that is on",
+        _multiplies_telegraph_noise,
+    ),
+    "memory.cell_error_rate": Rule(
+        'memory.errors = "stated"', lambda place: place.study.memory.errors == "stated"
+    ),
+    "memory.bits_per_cell": Rule(
+        'memory.errors other than "none"', lambda place: place.study.memory.errors != "none"
+    ),
+    "memory.bias": Rule('memory.errors = "segment" without transistors', _solves_rows),
+    "memory.lumped_rows": Rule('memory.errors = "segment" without transistors', _solves_rows),
+    "memory.transistor_resistance_ohm": TRANSISTOR,
+    "memory.transistor_overdrive_v": TRANSISTOR,
+    "memory.selector_voltage_v": Rule(
+        'memory.errors = "segment" and memory.access = "selector"',
+        (lambda place: place.segment and place.study.memory.access == "selector"),
+    ),
+    "task.probe_examples": Rule(
+        'a task.head of "probe" or "auto"',
+        (lambda place: place.study.task.head in ("auto", "probe")),
+    ),
+}
+RULES |= {
+    f"memory.{key}": SEGMENT
+    for key in (
+        "rows",
+        "columns",
+        "sensed_every",
+        "drive",
+        "access",
+        "read_voltage_v",
+        "sense_noise_ua",
+        "threshold_ua",
+    )
+}
+
+
+def _rule_of_switch(effect: str) -> Rule:
+    needs = "a device or crossbars that have this effect"
+    return Rule(needs, lambda place: _switches(place, effect))
+
+
+RULES |= {
+    f"effects.{effect}": _rule_of_switch(effect)
+    for effect, followed in FOLLOWS.items()
+    if effect != followed
+}
+
+
+def _node_is_used(wires: Wires) -> bool:
+    return None in (wires.word_line_resistance_ohm, wires.bit_line_resistance_ohm)
+
+
+def _is_polynomial(settings: FunctionTable | None) -> bool:
+    return settings is not None and settings.unit == "polynomial"
+
+
+def _rule_of_function(path: str) -> Rule:
+    """Rule of a key `functions.<function>.<key>`."""
+    _, function, key = path.split(".")
+    if key == "unit":
+        return Rule("a function of this kind", lambda place: place.step.kind.is_function)
+    if key == "degree":
+        return Rule(
+            f'functions.{function}.unit = "polynomial"',
+            lambda place: _is_polynomial(place.function(function)),
+        )
+    return Rule(
+        f'functions.{function}.unit other than "float"',
+        lambda place: place.function(function) is not None,
+    )
+
+
+def rules_of(path: str) -> list[Rule]:
+    """Rules of a key such as `adc.bits`: its table's and its own; all must hold."""
+    if path.startswith("functions."):
+        return [_rule_of_function(path)]
+    return [RULES[name] for name in (path.partition(".")[0], path) if name in RULES]

@@ -1,0 +1,92 @@
+"""A step of a model with its settings and its device: what a setting may matter to."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from xbarsim.config.functions import Gelu, LayerNorm, Softmax
+from xbarsim.config.study import Study
+from xbarsim.devices.conditions import Effect, effects_on
+from xbarsim.devices.model import DeviceModel
+from xbarsim.models.graph import Kind, Step
+
+FunctionTable = Softmax | LayerNorm | Gelu
+
+# Tables [functions.*] of a study, and the kind of step that each is for.
+FUNCTIONS = {"softmax": Kind.SOFTMAX, "layer_norm": Kind.NORM, "gelu": Kind.ACTIVATION}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A step of the model, the study as it applies to it (`Study.for_layer`), and the device."""
+
+    step: Step
+    study: Study
+    device: DeviceModel
+
+    @property
+    def hardware(self) -> str:
+        """What multiplies: "in_situ", "computation" or "digital"."""
+        if self.step.kind is Kind.MATRIX:
+            return self.study.products.weights
+        if self.step.kind is Kind.PRODUCT:
+            return self.study.products.attention
+        return "digital"
+
+    @property
+    def in_situ(self) -> bool:
+        return self.hardware == "in_situ"
+
+    @property
+    def counts(self) -> bool:
+        """Whether computation crossbars multiply."""
+        return self.hardware == "computation"
+
+    @property
+    def stored(self) -> bool:
+        """Whether a dense memory stores the matrix."""
+        return self.counts and self.step.kind is Kind.MATRIX
+
+    @property
+    def segment(self) -> bool:
+        """Whether a segment of the dense memory is solved, with wires and device."""
+        return self.stored and self.study.memory.errors == "segment"
+
+    @property
+    def converted(self) -> bool:
+        """Whether in-situ arrays have converters."""
+        return self.in_situ and self.study.effects.converters
+
+    @property
+    def has_dac(self) -> bool:
+        return self.converted and self.study.dac.bits != "ideal"
+
+    @property
+    def has_adc(self) -> bool:
+        return self.converted and self.study.adc.bits != "ideal"
+
+    @property
+    def programmed(self) -> bool:
+        """Whether cells of the device are written."""
+        return self.in_situ or self.segment
+
+    def on(self, effect: str) -> bool:
+        """Whether an effect of the study is on, by itself or with its group."""
+        return effect in effects_on(self.study.effects)
+
+    def table(self, effect: str) -> Any:
+        """The table of the device behind an effect that is on, else None; of read noise its own."""
+        file = self.device.file
+        if not (self.programmed and self.on(effect)):
+            return None
+        if effect in (Effect.FLICKER, Effect.TELEGRAPH):
+            return getattr(file.read_noise, effect, None)
+        if effect == Effect.LEVELS:
+            return file.conductance.levels_us or None
+        return getattr(file, effect)
+
+    def function(self, name: str) -> FunctionTable | None:
+        """The settings of a function of this name if the step is one and not left in float."""
+        if self.step.kind is not FUNCTIONS[name]:
+            return None
+        settings: FunctionTable = getattr(self.study.functions, name)
+        return None if settings.unit == "float" else settings
