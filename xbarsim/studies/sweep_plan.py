@@ -18,9 +18,11 @@ from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.arrays import Wires
 from xbarsim.config.study import Study
 from xbarsim.kernels.circuit.transfer import transfer_matrix
-from xbarsim.models.architectures import load_network
+from xbarsim.models.architectures import LoadedDecoder, LoadedEncoder, load_network
 from xbarsim.models.graph import Graph
+from xbarsim.models.tokens import tokenize
 from xbarsim.studies.points import Point
+from xbarsim.tasks.files import load_task
 
 CELL_S = 20e-6  # a cell of the tile that is timed; its time does not depend on it
 TILE_FACTOR = 2.8  # mapping, writing and ranges of a tile, over its circuit alone
@@ -60,20 +62,20 @@ class SweepPlan:
         return sum(of_point.seconds for of_point in self.points)
 
 
-def plan_sweep(points: Sequence[Point], examples: int, tokens_per_example: int) -> SweepPlan:
+def plan_sweep(points: Sequence[Point]) -> SweepPlan:
     """What points take.
 
-    examples, tokens_per_example : of the task, on average; a study's `limit` is heeded
+    Raises
+    ------
+    CheckpointError, TaskError, FetchError : a model or a task that cannot be read
     """
     meter = _Meter()
-    return SweepPlan(
-        tuple(_of_point(point, examples, tokens_per_example, meter) for point in points)
-    )
+    return SweepPlan(tuple(_of_point(point, meter) for point in points))
 
 
-def _of_point(point: Point, examples: int, tokens_per_example: int, meter: "_Meter") -> PointPlan:
+def _of_point(point: Point, meter: "_Meter") -> PointPlan:
     graph = meter.graph(point.study.model.name)
-    evaluated = min(examples, point.study.task.limit or examples)
+    tokens = meter.tokens(point.study)
     tiles = cells = largest = 0
     seconds = 0.0
     for _, case in point.study.cases():
@@ -88,7 +90,7 @@ def _of_point(point: Point, examples: int, tokens_per_example: int, meter: "_Met
         for layout in layouts:
             seconds += chips * layout.tiles * meter.tile_seconds(layout, case)
         macs = sum(step.macs for step in graph.matrices)
-        seconds += chips * evaluated * tokens_per_example * macs * meter.seconds_per_mac()
+        seconds += chips * tokens * macs * meter.seconds_per_mac()
     return PointPlan(point, tiles, cells, largest + 4 * _weights(graph), seconds)
 
 
@@ -116,14 +118,27 @@ class _Meter:
     """What this machine takes, measured once per size."""
 
     def __init__(self) -> None:
-        self.graphs: dict[str, Graph] = {}
+        self.networks: dict[str, LoadedEncoder | LoadedDecoder] = {}
+        self.counted: dict[tuple[str, str, int | None, int], int] = {}
         self.tiles: dict[tuple[int, int, Wires | None], float] = {}
         self.mac: float | None = None
 
     def graph(self, model: str) -> Graph:
-        if model not in self.graphs:
-            self.graphs[model] = load_network(fetch.locate(model, "model")).model.graph
-        return self.graphs[model]
+        if model not in self.networks:
+            self.networks[model] = load_network(fetch.locate(model, "model"))
+        return self.networks[model].model.graph
+
+    def tokens(self, study: Study) -> int:
+        """Of the examples that a study evaluates, about: those of the whole task where it has no
+        split."""
+        task = study.task
+        key = (study.model.name, task.name, task.limit, study.model.max_length)
+        if key not in self.counted:
+            examples = load_task(task.name).held_out().limited(task.limit)
+            tokenizer = self.networks[study.model.name].tokenizer
+            found = tokenize(tokenizer, examples.texts(), study.model.max_length)
+            self.counted[key] = sum(map(len, found))
+        return self.counted[key]
 
     def tile_seconds(self, layout: Layout, case: Study) -> float:
         wires = case.wires if case.effects.wires else None
