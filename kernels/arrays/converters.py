@@ -21,7 +21,8 @@ def convert_accumulate(current, first, inverse_lsb, weight, phase_weight, lowest
 
     Parameters
     ----------
-    current : (b, p, k) float32, amperes
+    current : (b, p, k) float32, amperes; in place the codes, lowest - 1 and highest + 1 for what
+        left the range
     first : number of the first of these columns
     inverse_lsb : (k,) float32, codes per ampere
     weight : (k,) float32, value of one code in the unit of the output
@@ -54,6 +55,7 @@ def convert_accumulate(current, first, inverse_lsb, weight, phase_weight, lowest
                 for i in range(run):
                     x = min(max(line[i] * inverse[i], below), above)
                     code = (x + _ROUND) - _ROUND
+                    line[i] = code
                     held = min(max(code, lowest), highest)
                     count += held != code
                     total[i] += held * (value[i] * factor)
@@ -61,6 +63,34 @@ def convert_accumulate(current, first, inverse_lsb, weight, phase_weight, lowest
                 start = end
                 j = 0
     return saturated
+
+
+@jit
+def count_codes(codes, lowest, counts):
+    """Count the codes of `convert_accumulate`.
+
+    codes : (b, p, k) float32 whole numbers;  lowest : float32, of the range
+    counts : (4, codes + 2) int64, in place; column 0 holds what is below the range, the last what
+        is above.  The sum of its lines is the count: a processor waits before it adds to what it
+        has just written, so neighbours go to different lines.
+    """
+    rows, phases, k = codes.shape
+    below = lowest - np.float32(1)
+    last = np.int32(counts.shape[1] - 1)
+    place = np.empty(k, np.uint32)
+    whole = k - k % 4
+    for b in range(rows):
+        for p in range(phases):
+            line = codes[b, p]
+            for i in range(k):  # within bounds even of what is no number
+                place[i] = np.uint32(min(max(np.int32(line[i] - below), np.int32(0)), last))
+            for i in range(0, whole, 4):
+                counts[0, place[i]] += 1
+                counts[1, place[i + 1]] += 1
+                counts[2, place[i + 2]] += 1
+                counts[3, place[i + 3]] += 1
+            for i in range(whole, k):
+                counts[0, place[i]] += 1
 
 
 @jit

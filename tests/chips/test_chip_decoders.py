@@ -10,7 +10,8 @@ from chip_cases import CIRCUITS, approx, edited
 
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.chips import compare
-from xbarsim.chips.load import load_chip
+from xbarsim.chips.load import describe_chip, load_chip
+from xbarsim.chips.lowering_in_situ import linear_cost
 from xbarsim.chips.plans import CachePlace, Phase, Workload
 from xbarsim.chips.rollup import roll_up, workload_of
 from xbarsim.models.shapes import Shape, load_shape
@@ -277,19 +278,13 @@ def test_refusals_are_one_clear_line():
         roll_up(chip, "gpt2", 1025, 1, phase=Phase.DECODE)
     with pytest.raises(ConfigError, match="allowed: pass, prefill, decode"):
         compare.compare("multibit", "gpt2", phase="train")
-    slow = load_chip("a100").content | {}
+    slow = dict(load_chip("a100").content)
     del slow["memory_gb_per_s"]
     with pytest.raises(ConfigError, match="memory_gb_per_s"):
-        roll_up(describe("mine", slow), "gpt2", 16, 1, phase=Phase.DECODE)
+        roll_up(describe_chip("mine", slow), "gpt2", 16, 1, phase=Phase.DECODE)
     unknown = load_chip("multibit").changed((("cache_memory",), "ddr9"))
     with pytest.raises(ConfigError, match="ddr9"):
         roll_up(unknown, "gpt2", 16, 1, phase=Phase.DECODE)
-
-
-def describe(name, content):
-    from xbarsim.chips.load import describe_chip
-
-    return describe_chip(name, content)
 
 
 def test_every_row_says_its_phase_context_and_batch(tmp_path):
@@ -329,3 +324,53 @@ def test_the_command_shows_generation():
     )
     steps = json.loads(without.stdout)[0]["energy_by_step"]
     assert "logits" not in steps and "attention_scores" in steps
+
+
+# ---------------------------------------------------------------- shared arrays, and too few
+
+
+def test_query_heads_that_share_keys_take_turns_on_their_arrays():
+    found = edited("multibit", operations={"attention": "written"}).chip
+    stages = {stage.name: stage for stage in found.plan(asked(Phase.DECODE, 90)).stages}
+    for step, (inputs, outputs) in (("scores", (8, 90)), ("context", (90, 8))):
+        single = linear_cost(found, inputs, outputs)
+        stage = stages[f"layer.1.attention_{step}"]
+        assert stage.service == approx(3 * single.service)  # six heads, two of keys
+        assert stage.fill == approx(single.fill + 2 * single.service)
+        assert stage.events["adc"] == 6 * single.events["adc"]
+
+
+def test_a_chip_that_is_too_small_brings_all_weights_for_every_step_of_a_batch():
+    dram = {"role": "dram", "level": "chip", "component": "dram-bit", "count": 1}
+    found = load_chip("multibit")
+    small = found.changed(
+        (("organisation",), {"tiles": 1, "units_per_tile": 1}),
+        (("over_capacity",), "reload"),
+        (("part",), [*found.content["part"], dram]),
+    )
+    for batch in (1, 4):
+        result = rolled(small, Phase.DECODE, 16, batch, output_matrix=True)
+        assert result.chips == 1
+        assert actions(result, "dram") * batch == approx(8 * (WEIGHTS + LOGITS))
+
+
+# ---------------------------------------------------------------- a processor by batch and length
+
+# BERT-Large in INT8: tokens, batch -> J and mm² s of a sequence, from the vendor's latencies, 400 W
+# and 826 mm².
+PUBLISHED = {
+    (128, 1): (0.50, 1.03),
+    (128, 128): (0.080, 0.164),
+    (384, 1): (1.12, 2.32),
+    (384, 4): (0.403, 0.83),
+    (384, 128): (0.278, 0.574),
+}
+
+
+@pytest.mark.parametrize(("sequence", "batch"), PUBLISHED)
+def test_energy_and_area_delay_of_an_a100_at_its_measured_points(sequence, batch):
+    result = roll_up(load_chip("a100"), "bert-large", sequence, batch)
+    energy, area_delay = PUBLISHED[sequence, batch]
+    assert result.notes[0] == "latency measured (int8)"
+    assert result.joules == pytest.approx(energy, rel=0.01)
+    assert result.area_delay * 1e6 == pytest.approx(area_delay, rel=0.01)

@@ -11,7 +11,15 @@ import tomli_w
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report.energy import Cost
 from xbarsim.report.files import to_json, write_files
-from xbarsim.report.steps import FunctionSummary, IrDrop, MatrixSummary, ProductSummary, Programming
+from xbarsim.report.steps import (
+    FunctionSummary,
+    IrDrop,
+    MatrixSummary,
+    ProductSummary,
+    Programming,
+    SaturatedCodes,
+    WorstTile,
+)
 from xbarsim.report.summary import CaseSummary, Estimate, OverChips, PathSummary, Summary
 from xbarsim.report.text import render
 from xbarsim.studies.trace_layout import RunAttributes
@@ -194,6 +202,49 @@ def test_a_plain_run_prints_no_line_that_says_nothing():
     pulses = replace(case, layers=(*bare[:-1], written))
     text = render(replace(plain, cases=(pulses,)))
     assert "\nwrite  8 pulses program all cells once\n" in text
+
+
+def test_saturated_codes_and_the_worst_tile_have_a_line_each():
+    quiet = replace(LAYERS[0], saturated_codes=SaturatedCodes(0.0, 0.001))
+    loud = replace(LAYERS[1], saturated_codes=SaturatedCodes(0.02, 0.0105))
+    far = replace(loud, ir_drop=IrDrop(0.9, 0.0, WorstTile(1, 2, None, 0.75)))
+    near = replace(quiet, ir_drop=IrDrop(0.9, 0.0, WorstTile(0, 3, 1, 0.8)))
+    case = replace(CASE, layers=(near, far))
+    lines = render(replace(SUMMARY, cases=(case,))).splitlines()
+    assert (
+        "codes  most at the ends of their range in layer.1.key: 2.00 % at the lowest, 1.05 % at the "
+        "highest code"
+    ) in lines
+    assert (
+        "wires  worst tile: row block 1, column block 2 of layer.1.key, IR drop 25.00 %"
+    ) in lines
+    lines = render(replace(SUMMARY, cases=(replace(CASE, layers=(near,)),))).splitlines()
+    assert (
+        "wires  worst tile: row block 0, column block 3, plane 1 of layer.1.query, IR drop "
+        + ("20.00 %")
+        in lines
+    )
+    found = to_json(replace(SUMMARY, cases=(case,)))["cases"][0]["layers"]
+    assert found[1]["saturated_codes"] == {"low": 0.02, "high": 0.0105}
+    assert found[0]["worst_tile"] == {
+        "row_block": 0,
+        "column_block": 3,
+        "plane": 1,
+        "attenuation": 0.8,
+    }
+
+
+def test_models_with_other_steps_have_a_table():
+    """A gate beside the six matrices of BERT, and logits outside the layers."""
+    gate = replace(layer(0, 4), name="layer.0.gate", role=Role.GATE, local_snr_db=77.0)
+    logits = replace(layer(0, 5), name="logits", role=Role.LOGITS, layer=None, local_snr_db=88.0)
+    case = replace(CASE, layers=(*(layer(0, place) for place in range(6)), gate, logits))
+    lines = render(replace(SUMMARY, cases=(case,))).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("layer  "))
+    assert lines[start].split() == ["layer", *KINDS, "gate", "logits", "accumulated"]
+    assert lines[start + 1].split() == "0 20.0 21.0 22.0 23.0 24.0 25.0 77.0 14.0".split()
+    assert lines[start + 2].split() == ["-", "88.0", "15.0"]
+    assert lines[start + 2].index("88.0") + 4 == lines[start].index("logits") + 6
 
 
 def test_references_alone():

@@ -4,6 +4,7 @@ it."""
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -316,6 +317,53 @@ def test_a_directory_that_is_no_trace_is_one_line(tmp_path):
     for name in (tmp_path, tmp_path / "x.parts", tmp_path / "x.h5"):
         status, text = command("report", name)
         assert status == 2 and len(text.splitlines()) == 1 and "without parts of a trace" in text
+
+
+def test_histograms_count_every_conversion_and_every_cell(place):
+    """Whatever the batches and threads of the run; the worst tile is that of the least current."""
+    for case in read_trace(place / "runs" / "tiny.h5").cases.values():
+        for matrix in case.chips[0].layers.values():
+            codes = matrix.codes
+            assert codes.counts.sum() + codes.beyond.sum() == matrix.rows.adc_conversions.sum()
+            assert codes.beyond.sum() == matrix.rows.adc_saturations.sum()
+            assert matrix.attributes.lowest_code == -127 and matrix.attributes.codes_per_bin == 1
+            cells = 2 * matrix.attributes.inputs * matrix.attributes.outputs
+            assert matrix.conductances.counts.sum() == cells
+            worst = matrix.attenuation.mean.argmin()
+            found = matrix.attributes
+            side_by_side = -(-found.outputs // 16)
+            number = 2 * side_by_side * found.worst_tile_row_block
+            number += 2 * found.worst_tile_column_block + found.worst_tile_plane
+            assert number == worst
+            assert found.worst_tile_attenuation == matrix.attenuation.mean[worst]
+
+
+def test_a_trace_of_version_3_says_the_same(copied):
+    """The layout before: kind, role and layer follow from the names; no histogram, no worst tile."""
+    new = summarise(read_trace(copied))
+    places = {}
+    with h5py.File(copied, "a") as file:
+        file.attrs["version"] = 3
+
+        def spoil(name, group):
+            for key in list(group.attrs):
+                if key in ("kind", "role", "layer", "lowest_code", "codes_per_bin"):
+                    places.setdefault(name, {})[key] = group.attrs[key]
+                    del group.attrs[key]
+                elif key.startswith("worst_tile"):
+                    del group.attrs[key]
+            for key in ("conductance_edges", "conductance_counts", "code_counts", "codes_beyond"):
+                if isinstance(group, h5py.Group) and key in group:
+                    del group[key]
+
+        file.visititems(spoil)
+    assert len(places) == 32  # steps of both cases
+    old = summarise(read_trace(copied))
+    for before, after in zip(old.cases, new.cases, strict=True):
+        assert before.products == after.products and before.operations == after.operations
+        for layer, stated in zip(before.layers, after.layers, strict=True):
+            drop = replace(stated.ir_drop, worst=None)
+            assert layer == replace(stated, ir_drop=drop, saturated_codes=None)
 
 
 def test_a_trace_of_version_2_says_the_same(copied):

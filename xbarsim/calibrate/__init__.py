@@ -6,6 +6,7 @@ kind is a module with `from_files`.
 """
 
 import importlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ KINDS = {
     "write-verify": "write_verify",
 }
 
-_EXPORTS = {
+_EXPORTS = {  # module of every public name
     "FitResult": "result",
     "Parameter": "result",
     "device_toml": "devices",
@@ -103,11 +104,13 @@ def calibrate_files(
         raise ConfigError(f"no kind of calibration {kind!r}; kinds are {', '.join(KINDS)}")
     if not paths:
         raise ConfigError(f"calibrate {kind}: no file given")
+    files: Sequence[str | os.PathLike[str]] = paths
     if skip:
         if kind in MATRICES:
             raise ConfigError(f"--skip is for tables of measurements; {kind} reads matrices")
         from xbarsim.calibrate.tables import MeasurementFile
 
-        paths = [MeasurementFile(path, skip) for path in paths]
+        files = [MeasurementFile(path, skip) for path in paths]
     module = importlib.import_module(f"xbarsim.calibrate.{KINDS[kind]}")
-    return module.from_files(paths, columns or {}, where or {})
+    result: FitResult = module.from_files(files, columns or {}, where or {})
+    return result

@@ -1,12 +1,14 @@
 """Device files of fits: the tables that a fit determines, laid over a device that states the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.base.toml_files import validated
-from xbarsim.calibrate.result import FitResult
+from xbarsim.calibrate.result import DeviceTable, FitResult
+from xbarsim.calibrate.tables import FilePath
 from xbarsim.devices.file import DeviceFile
 from xbarsim.devices.presets import DEVICES
 
@@ -34,11 +36,7 @@ def device_toml(result: FitResult, base: str | Path | None, source: str) -> str:
     ConfigError : the fit determines no table; no base; a combination that is not a device
     """
     if not result.device:
-        reasons = "; ".join(f"{p.name}: {p.reason}" for p in result.parameters if not p.identified)
-        raise ConfigError(
-            f"this {result.kind} fit gives no table of a device file"
-            + (f" ({reasons})" if reasons else "")
-        )
+        _refuse_without_table(result)
     if base is None:
         raise ConfigError(
             f"a {result.kind} fit gives [{'], ['.join(result.device)}] of a device file, not its read voltage "
@@ -46,7 +44,8 @@ def device_toml(result: FitResult, base: str | Path | None, source: str) -> str:
         )
     content = DEVICES.content(base)
     for name, table in result.device.items():
-        content.pop(_INSTEAD.get(name), None)
+        if name in _INSTEAD:
+            content.pop(_INSTEAD[name], None)
         if name == "write_verify":
             table = _process(content.get(name, {}), table, result.kind, base)
         content[name] = _sourced(table, source)
@@ -55,7 +54,15 @@ def device_toml(result: FitResult, base: str | Path | None, source: str) -> str:
     return validated(DeviceFile, content, where).to_toml()
 
 
-def _process(stated, fitted, kind, base):
+def _refuse_without_table(result: FitResult) -> NoReturn:
+    reasons = "; ".join(f"{p.name}: {p.reason}" for p in result.parameters if not p.identified)
+    because = f" ({reasons})" if reasons else ""
+    raise ConfigError(f"this {result.kind} fit gives no table of a device file{because}")
+
+
+def _process(
+    stated: Mapping[str, Any], fitted: DeviceTable, kind: str, base: str | Path
+) -> DeviceTable:
     """The fitted keys of [write_verify] over those that the base states; a fitted direction has one
     law."""
     kept = dict(stated)
@@ -81,7 +88,7 @@ def _process(stated, fitted, kind, base):
 
 
 def write_device(
-    result: FitResult, path: str | Path, base: str | Path | None, files: Sequence[str | Path] = ()
+    result: FitResult, path: str | Path, base: str | Path | None, files: Sequence[FilePath] = ()
 ) -> Path:
     """Write the device file of a fit.
 
@@ -112,7 +119,11 @@ def write_device(
     return path
 
 
-def _sourced(table, source):
+def _sourced(table: DeviceTable, source: str) -> DeviceTable:
     """The table, and those within [read_noise], with their `source`."""
-    nested = {key: _sourced(table[key], source) for key in ("flicker", "telegraph") if key in table}
-    return {**table, **nested, "source": source}
+    sourced = dict(table)
+    for key in ("flicker", "telegraph"):
+        if key in table:
+            sourced[key] = _sourced(table[key], source)
+    sourced["source"] = source
+    return sourced

@@ -8,18 +8,20 @@ approximation, so that Akaike's criterion compares them.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import chi2, norm
 
+from xbarsim.base.array_types import Booleans, Floats, Vectors
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.units import engineering
-from xbarsim.calibrate.noise_models import FLICKER, TELEGRAPH, fit_even_traces, widening
-from xbarsim.calibrate.result import CONFIDENCE, Curve, FitResult, Parameter
+from xbarsim.calibrate.noise_models import fit_even_traces
+from xbarsim.calibrate.noise_parameters import FLICKER, TELEGRAPH, Band, widening
+from xbarsim.calibrate.result import CONFIDENCE, Axis, Curve, FitResult, Line, Parameter
 from xbarsim.calibrate.sampling import SHORTEST, even_traces
-from xbarsim.calibrate.tables import Wanted, read_tables
+from xbarsim.calibrate.tables import FilePath, Table, Wanted, read_tables
 
 COLUMNS = (
     Wanted("time", "s", ("time", "t", "elapsed", "timestamp"), optional=True),
@@ -32,8 +34,8 @@ NO_TIME = "reads without a time axis: give the time of every read"
 
 
 def fit_read_noise(
-    time: ArrayLike | Sequence[ArrayLike] | None,
-    signal: ArrayLike | Sequence[ArrayLike],
+    time: Vectors | None,
+    signal: Vectors,
     band: tuple[float, float] | None = None,
     unit: str = "S",
 ) -> FitResult:
@@ -67,52 +69,82 @@ def fit_read_noise(
     traces = [_checked(trace, unit) for trace in _listed(signal)]
     means = [trace.mean() for trace in traces]
     relative = [trace / mean for trace, mean in zip(traces, means, strict=True)]
-    ends = [engineering(mean, unit, 4) for mean in (min(means), max(means))]
-    span = " to ".join(dict.fromkeys(ends))
-    notes = [f"amplitudes are relative to the mean of a trace ({span})"]
+    note = f"amplitudes are relative to the mean of a trace ({_span(means, unit)})"
     if time is None:
-        return _independent(relative, means, unit, notes)
-    even = even_traces(_listed(time), relative)
-    band = _band(band, even.interval, max(map(len, even.traces)))
-    return fit_even_traces(even.traces, even.interval, band, notes + even.notes)
+        return _independent(relative, means, unit, note)
+    times = [np.asarray(axis, dtype=np.float64) for axis in _listed(time)]
+    even = even_traces(times, relative)
+    if band is None:
+        longest = max(map(len, even.traces))
+        integrated = _checked_band(1 / (longest * even.interval), 0.5 / even.interval)
+    else:
+        integrated = _checked_band(*band)
+    return fit_even_traces(even.traces, even.interval, integrated, [note, *even.notes])
 
 
-def from_files(paths, columns, where):
+def from_files(
+    paths: Sequence[FilePath], columns: Mapping[str, str], where: Mapping[str, str]
+) -> FitResult:
     """Noise of reads: white, 1/f^alpha and telegraph, from time and conductance (or current)."""
-    times, traces, inputs, units = [], [], [], set()
-    for table in read_tables(paths, COLUMNS, columns, where):
-        name = next((name for name in ("conductance", "current") if name in table), None)
-        if name is None:
-            raise ConfigError(
-                f"{table.path}: no column for conductance (S) or current (A); name it as --column "
-                "conductance=HEADER or --column current=HEADER"
-            )
+    tables = read_tables(paths, COLUMNS, columns, where)
+    traces: list[Floats] = []
+    times: list[Floats] = []
+    units = []
+    for table in tables:
+        name = _signal_column(table)
         table.require(SHORTEST if "time" in table else 2, "a trace")
-        labels = table["trace"] if "trace" in table else np.zeros(len(table))
-        for label in dict.fromkeys(labels.tolist()):
-            mine = labels == label
-            traces.append(table[name][mine])
-            times.append(table["time"][mine] if "time" in table else None)
-        units.add("S" if name == "conductance" else "A")
-        inputs.append(table.echo)
-    if len(units) > 1 or len({time is None for time in times}) > 1:
+        for rows in _rows_of_traces(table):
+            traces.append(table[name][rows])
+            if "time" in table:
+                times.append(table["time"][rows])
+        units.append("S" if name == "conductance" else "A")
+    if len(set(units)) > 1 or len(times) not in (0, len(traces)):
         raise ConfigError(
             "some files have another quantity, or no time: calibrate them one at a time"
         )
-    time = None if times[0] is None else times
-    result = fit_read_noise(time, traces, unit=units.pop())
-    return dataclasses.replace(result, inputs=tuple(inputs))
+    result = fit_read_noise(times or None, traces, unit=units[0])
+    return dataclasses.replace(result, inputs=tuple(table.echo for table in tables))
+
+
+def _signal_column(table: Table) -> str:
+    """The column of what was read."""
+    for name in ("conductance", "current"):
+        if name in table:
+            return name
+    raise ConfigError(
+        f"{table.path}: no column for conductance (S) or current (A); name it as --column "
+        "conductance=HEADER or --column current=HEADER"
+    )
+
+
+def _rows_of_traces(table: Table) -> list[Booleans]:
+    """Which rows are those of every trace of a file."""
+    if "trace" not in table:
+        return [np.ones(len(table), bool)]
+    labels = table["trace"]
+    return [labels == label for label in dict.fromkeys(labels.tolist())]
 
 
 # --- what comes in
 
 
-def _listed(value):
-    return [value] if np.ndim(value[0]) == 0 else list(value)
+def _listed(value: Vectors) -> list[ArrayLike | Vectors]:
+    """One vector or several as a list of vectors."""
+    if np.ndim(value[0]) == 0:
+        return [value]
+    return list(value)
 
 
-def _checked(trace, unit):
-    trace = np.asarray(trace, dtype=np.float64)
+def _span(means: Sequence[float], unit: str) -> str:
+    """ "1 µS to 2 µS", or one of them where they print alike."""
+    low = engineering(min(means), unit, 4)
+    high = engineering(max(means), unit, 4)
+    return low if low == high else f"{low} to {high}"
+
+
+def _checked(value: ArrayLike | Vectors, unit: str) -> Floats:
+    """A trace that has noise about a mean above 0."""
+    trace = np.asarray(value, dtype=np.float64)
     if trace.ndim != 1 or len(trace) < 2:
         raise ShapeError(f"a trace has shape {trace.shape}; allowed: (n,) with 2 samples or more")
     if not np.isfinite(trace).all():
@@ -133,19 +165,19 @@ def _checked(trace, unit):
     return trace
 
 
-def _band(band, interval, samples):
-    if band is None:
-        band = 1 / (samples * interval), 0.5 / interval
-    low, high = map(float, band)
-    if not 0 < low < high < math.inf:
-        raise OutOfRangeError(f"band is {low:g} to {high:g} Hz; allowed: 0 < low < high")
-    return low, high
+def _checked_band(low: float, high: float) -> Band:
+    band = Band(float(low), float(high))
+    if not 0 < band.low < band.high < math.inf:
+        raise OutOfRangeError(f"band is {band.low:g} to {band.high:g} Hz; allowed: 0 < low < high")
+    return band
 
 
 # --- independent reads
 
 
-def _independent(relative, means, unit, notes):
+def _independent(
+    relative: Sequence[Floats], means: Sequence[float], unit: str, note: str
+) -> FitResult:
     """FitResult of white noise alone.
 
     relative : traces over their mean;  means : of each trace, in `unit`
@@ -157,27 +189,19 @@ def _independent(relative, means, unit, notes):
     sigma = math.sqrt(square / freedom)
     between = sum((d[1:] * d[:-1]).sum() for d in deviations) / square
     kurtosis = (every**4).mean() / (every**2).mean() ** 2
-    notes.append(
-        "reads without a time axis: white noise only; how it splits into white, 1/f and telegraph "
-        "noise is open"
-    )
-    if abs(between) > 3 / math.sqrt(freedom):
-        notes.append(
-            f"reads in sequence are correlated ({between:+.2f} from one to the next): they are not "
-            "independent, and the interval is too narrow"
-        )
+    notes = [note, *_notes_on_independence(between, freedom)]
     notes += _unlike_traces(deviations, sigma, means, unit)
     if kurtosis > 3 + 4 * math.sqrt(24 / len(every)):
         notes.append(
             f"outliers, steps or unlike traces: kurtosis {kurtosis:.1f}, where normal noise has 3"
         )
-    open_names = (*FLICKER, ("read_sigma", "1"), *TELEGRAPH)
+    left_open = (*FLICKER, ("read_sigma", "1"), *TELEGRAPH)
     return FitResult(
         kind="read-noise",
         model=MODEL,
         parameters=(
             _white_sigma(sigma, freedom, widening(every)),
-            *(Parameter.unknown(name, unit, NO_TIME) for name, unit in open_names),
+            *(Parameter.unknown(name, of, NO_TIME) for name, of in left_open),
         ),
         points=len(every),
         goodness={"lag_1_correlation": between, "kurtosis": kurtosis},
@@ -188,38 +212,59 @@ def _independent(relative, means, unit, notes):
     )
 
 
-def _white_sigma(sigma, freedom, wider):
+def _notes_on_independence(between: float, freedom: int) -> list[str]:
+    """between : lag-one correlation of reads"""
+    notes = [
+        "reads without a time axis: white noise only; how it splits into white, 1/f and telegraph "
+        "noise is open"
+    ]
+    if abs(between) > 3 / math.sqrt(freedom):
+        notes.append(
+            f"reads in sequence are correlated ({between:+.2f} from one to the next): they are not "
+            "independent, and the interval is too narrow"
+        )
+    return notes
+
+
+def _white_sigma(sigma: float, freedom: int, wider: float) -> Parameter:
     """Standard deviation with the interval of chi squared, wider or narrower on a logarithmic scale
     where the reads are not normal."""
     tail = (1 - CONFIDENCE) / 2
-    ends = [math.sqrt(freedom / chi2.ppf(level, freedom)) for level in (1 - tail, tail)]
-    low, high = (sigma * end**wider for end in ends)
-    return Parameter.known("white_sigma", "1", sigma, low, high)
+    lowest = math.sqrt(freedom / chi2.ppf(1 - tail, freedom))
+    highest = math.sqrt(freedom / chi2.ppf(tail, freedom))
+    return Parameter.known(
+        "white_sigma", "1", sigma, low=sigma * lowest**wider, high=sigma * highest**wider
+    )
 
 
-def _unlike_traces(deviations, sigma, means, unit):
+def _unlike_traces(
+    deviations: Sequence[Floats], sigma: float, means: Sequence[float], unit: str
+) -> list[str]:
     """A note where the noise of traces differs (Bartlett's test)."""
     if len(deviations) < 2:
         return []
     spreads = [d.std(ddof=1) for d in deviations]
-    share = [(len(d) - 1) * math.log(sigma / s) for d, s in zip(deviations, spreads, strict=True)]
-    if sum(share) * 2 <= chi2.ppf(0.99, len(spreads) - 1):
+    shares = []
+    each = []
+    for deviation, spread, mean in zip(deviations, spreads, means, strict=True):
+        shares.append((len(deviation) - 1) * math.log(sigma / spread))
+        each.append(f"{spread:.3g} at {engineering(mean, unit, 4)}")
+    if sum(shares) * 2 <= chi2.ppf(0.99, len(spreads) - 1):
         return []
-    each = [f"{s:.3g} at {engineering(m, unit, 4)}" for s, m in zip(spreads, means, strict=True)]
     return [
         "traces differ in their noise, so that one number does not describe them: "
         + ", ".join(each)
     ]
 
 
-def _histogram(relative):
+def _histogram(relative: Floats) -> Curve:
     """Panel of deviations over their standard deviation, with the normal density."""
     bins = np.histogram_bin_edges(relative, "fd")
     height, edges = np.histogram(relative, bins[:: max(1, len(bins) // 200)], density=True)
     x = np.linspace(edges[0], edges[-1], 300)
     return Curve(
-        x=("deviation over white_sigma", "1"),
-        y=("density", "1"),
-        data={"reads": ((edges[1:] + edges[:-1]) / 2, height)},
-        fit={"normal": (x, norm.pdf(x))},
+        x=Axis("deviation over white_sigma", "1"),
+        y=Axis("density", "1"),
+        data={"reads": Line((edges[1:] + edges[:-1]) / 2, height)},
+        fit={"normal": Line(x, norm.pdf(x))},
     )

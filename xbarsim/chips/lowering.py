@@ -53,11 +53,17 @@ class Lowering(ABC, Generic[C]):
             return None
         return Cache(self.workload.cache_size(value_bits), place)
 
-    def beyond_the_buffer(self, value_bits: int, buffers: int) -> bool:
-        """Whether keys and values are more than so many buffers hold."""
+    def beyond_the_buffer(self, value_bits: int, copies: dict[str, int]) -> bool:
+        """Whether keys and values are more than the buffers hold.
+
+        copies : {level: how many of it on all chips}
+        """
         if not self.workload.caches:
             return False
-        capacity = self.chip.buffer_capacity * buffers / 8
+        capacity = 0.0
+        if "buffer" in self.chip.by_role:
+            level = self.chip.by_role["buffer"].part.level
+            capacity = self.chip.buffer_capacity * copies[level] / 8
         return self.workload.cache_size(value_bits) > capacity
 
     def buffered_values(self, step: Step) -> int:

@@ -136,7 +136,9 @@ class SynergyLowering(Lowering[SynergyFile]):
         if self.chip.operations.attention == "host":
             return CachePlace.HOST
         bits = self.chip.computation.activation_bits
-        if not self.beyond_the_buffer(bits, buffers=1):
+        if not self.beyond_the_buffer(
+            bits, {"chip": 1, "crossbar": self.chip.computation.crossbars}
+        ):
             return CachePlace.BUFFER
         return CachePlace.CELLS if self.chip.dense.holds_cache else CachePlace.OFF_CHIP
 

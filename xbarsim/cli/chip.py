@@ -131,8 +131,8 @@ def _compare(
             )
         )
     else:
-        asked = compare.asked_text(results[0])
-        unit = "token" if phase == "decode" else "sequence"
+        asked = results[0].asked
+        unit = results[0].inference
         print(f"{asked}; energy per {unit}, latency of the batch")
         print_table(*compare.table(results))
         if phase != "pass":

@@ -10,8 +10,9 @@ import numpy as np
 from xbarsim.arrays.counting.crossbars import Crossbars
 from xbarsim.arrays.counting.operands import SwitchOperand
 from xbarsim.arrays.events import Events
+from xbarsim.arrays.in_situ.code_counts import CodeBins
 from xbarsim.arrays.in_situ.matrix import Array, Product
-from xbarsim.base.array_types import Floats, Integers, Singles
+from xbarsim.base.array_types import AnyArray, Integers, Singles
 from xbarsim.config.study import Study
 from xbarsim.hardware.counting import Pool, code_scale, keys_of, read_energy, to_codes
 from xbarsim.hardware.steps import ConverterBits, MatrixDescription
@@ -40,6 +41,9 @@ class InSituMatrix:
         layout = programmed.layout
         counts = programmed.counts
         bits = ConverterBits.in_situ(self.settings)
+        bins = self.code_bins
+        worst = int(np.argmin(programmed.attenuation_mean))
+        place = layout.place_of(worst)
         return MatrixDescription(
             kind=self.step.kind,
             role=self.step.role,
@@ -58,13 +62,25 @@ class InSituMatrix:
             unverified_cells=counts.unverified,
             write_pulses=counts.pulses,
             write_energy=counts.write_energy,
+            lowest_code=None if bins is None else bins.lowest,
+            codes_per_bin=None if bins is None else bins.codes_per_bin,
+            worst_tile_row_block=place.row_block,
+            worst_tile_column_block=place.column_block,
+            worst_tile_plane=place.plane,
+            worst_tile_attenuation=float(programmed.attenuation_mean[worst]),
         )
 
-    def tile_data(self) -> dict[str, Floats]:
+    @property
+    def code_bins(self) -> CodeBins | None:
+        return self.array.code_bins
+
+    def tile_data(self) -> dict[str, AnyArray]:
         programmed = self.array.programmed
         return {
             "attenuation_mean": programmed.attenuation_mean,
             "attenuation_std": programmed.attenuation_std,
+            "conductance_edges": programmed.conductance_edges,
+            "conductance_counts": programmed.conductance_counts,
         }
 
 
@@ -156,5 +172,9 @@ class CountedMatrix:
             stuck_off=stuck_off,
         )
 
-    def tile_data(self) -> dict[str, Floats]:
+    @property
+    def code_bins(self) -> None:
+        return None
+
+    def tile_data(self) -> dict[str, AnyArray]:
         return {}

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from xbarsim.arrays.events import Events
+from xbarsim.arrays.in_situ.code_counts import CodeBins
 from xbarsim.arrays.in_situ.matrix import Product
-from xbarsim.base.array_types import AnyArray, Booleans, Floats, Integers, Singles
+from xbarsim.base.array_types import AnyArray, Booleans, Integers, Singles
 from xbarsim.config.study import Study
 from xbarsim.models.graph import Kind, Role, Step
 
@@ -56,6 +57,9 @@ class MatrixDescription(Description):
     """A weight matrix.
 
     write_energy : joule, None where the device states none
+    lowest_code, codes_per_bin : of the histogram of codes, None where none are counted
+    worst_tile_... : the place of the tile where least of the current arrives, see
+        `layout.TilePlace`, and the share of it that does; None on computation crossbars
     """
 
     adc_bits: int
@@ -72,6 +76,12 @@ class MatrixDescription(Description):
     unverified_cells: int = 0
     write_pulses: int = 0
     write_energy: float | None = None
+    lowest_code: int | None = None
+    codes_per_bin: int | None = None
+    worst_tile_row_block: int | None = None
+    worst_tile_column_block: int | None = None
+    worst_tile_plane: int | None = None
+    worst_tile_attenuation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +125,12 @@ class MatrixOnHardware(Protocol):
 
     def description(self) -> MatrixDescription: ...
 
-    def tile_data(self) -> dict[str, Floats]:
-        """{data set of a trace: (tiles,)}."""
+    def tile_data(self) -> dict[str, AnyArray]:
+        """{data set of a trace: values}: what is known of its tiles once they are programmed."""
+
+    @property
+    def code_bins(self) -> CodeBins | None:
+        """Bins of the histogram of its codes, None where none are counted."""
 
 
 class ProductOnHardware(Protocol):

@@ -65,7 +65,7 @@ def write_files(summaries: Sequence[Summary], directory: str | Path) -> tuple[Pa
     ]
     keys = ["trace", "case", *_MATRIX_KEYS]
     headings = [LAYER_UNITS.get(key, key) for key in keys]
-    write_table(layers, headings, [[row[key] for key in keys] for row in layer_rows])
+    write_table(layers, headings, [list(map(row.__getitem__, keys)) for row in layer_rows])
     return as_json, paths, layers
 
 
@@ -213,15 +213,19 @@ _MATRIX_KEYS = (
 
 def _figures_of_matrix(layer: MatrixSummary) -> Content:
     """The figures of `_MATRIX_KEYS`."""
-    drop = layer.ir_drop
+    attenuation = None
+    spread = None
+    if layer.ir_drop is not None:
+        attenuation = layer.ir_drop.attenuation
+        spread = layer.ir_drop.spread
     programming = layer.programming
     return {
         "matrix": layer.name,
         **_errors(layer),
         "adc_saturated": layer.adc_saturated,
         "dac_saturated": layer.dac_saturated,
-        "attenuation": None if drop is None else drop.attenuation,
-        "attenuation_spread": None if drop is None else drop.spread,
+        "attenuation": attenuation,
+        "attenuation_spread": spread,
         "clipped_weights": programming.clipped_weights,
         "stuck_cells": programming.stuck_cells,
         "bounded_cells": programming.bounded_cells,
@@ -236,7 +240,14 @@ def _figures_of_matrix(layer: MatrixSummary) -> Content:
 
 
 def _matrix(layer: MatrixSummary) -> Content:
-    return _figures_of_matrix(layer) | _place(layer)
+    found = _figures_of_matrix(layer) | _place(layer)
+    found["saturated_codes"] = None
+    found["worst_tile"] = None
+    if layer.saturated_codes is not None:
+        found["saturated_codes"] = dataclasses.asdict(layer.saturated_codes)
+    if layer.ir_drop is not None and layer.ir_drop.worst is not None:
+        found["worst_tile"] = dataclasses.asdict(layer.ir_drop.worst)
+    return found
 
 
 def _product(product: ProductSummary) -> Content:

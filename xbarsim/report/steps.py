@@ -8,7 +8,7 @@ from xbarsim.base.array_types import Integers
 from xbarsim.models.graph import Kind, Role
 from xbarsim.studies.errors import ErrorStatistics
 from xbarsim.studies.trace import TracedFunction, TracedMatrix, TracedProduct
-from xbarsim.studies.trace_layout import MatrixAttributes
+from xbarsim.studies.trace_layout import CodeHistogram, MatrixAttributes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,29 @@ class Programming:
 
 
 @dataclass(frozen=True)
+class WorstTile:
+    """The tile of a matrix, on the first chip, where the smallest share of the current arrives.
+
+    plane : None where all planes lie on one tile
+    """
+
+    row_block: int
+    column_block: int
+    plane: int | None
+    attenuation: float
+
+    @classmethod
+    def of(cls, attributes: MatrixAttributes) -> Self | None:
+        """None in an older trace."""
+        row_block = attributes.worst_tile_row_block
+        column_block = attributes.worst_tile_column_block
+        attenuation = attributes.worst_tile_attenuation
+        if row_block is None or column_block is None or attenuation is None:
+            return None
+        return cls(row_block, column_block, attributes.worst_tile_plane, attenuation)
+
+
+@dataclass(frozen=True)
 class IrDrop:
     """Share of the current that the wires let arrive, and its spread over a tile: means over the
     tiles of a matrix (1: no IR drop).
@@ -68,6 +91,21 @@ class IrDrop:
 
     attenuation: float
     spread: float
+    worst: WorstTile | None = None
+
+
+@dataclass(frozen=True)
+class SaturatedCodes:
+    """Share of the conversions of a matrix that were held at the lowest and at the highest code."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, histogram: CodeHistogram) -> Self:
+        total = max(int(histogram.counts.sum() + histogram.beyond.sum()), 1)
+        low, high = (histogram.beyond / total).tolist()
+        return cls(low, high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +114,7 @@ class MatrixSummary(StepSummary):
 
     adc_saturated, dac_saturated : share of the conversions, of the inputs that left their range
     ir_drop : None on computation crossbars
+    saturated_codes : None where no codes are counted
     array_energy_per_token : joule that the drivers of its word lines deliver into cells and wires
     """
 
@@ -86,6 +125,7 @@ class MatrixSummary(StepSummary):
     ir_drop: IrDrop | None
     programming: Programming
     array_energy_per_token: float
+    saturated_codes: SaturatedCodes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +155,14 @@ class FunctionSummary(StepSummary):
 def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixSummary:
     rows = matrix.rows
     attributes = matrix.attributes
+    saturated = None
+    if matrix.codes is not None:
+        saturated = SaturatedCodes.of(matrix.codes)
     ir_drop = None
     if matrix.attenuation is not None:
         mean = float(matrix.attenuation.mean.mean())
-        ir_drop = IrDrop(mean, spread=float(matrix.attenuation.std.mean()))
+        spread = float(matrix.attenuation.std.mean())
+        ir_drop = IrDrop(mean, spread, WorstTile.of(attributes))
     return MatrixSummary(
         name=name,
         kind=matrix.place.kind,
@@ -133,6 +177,7 @@ def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixS
         ir_drop=ir_drop,
         programming=Programming.of(attributes),
         array_energy_per_token=float(rows.array_energy.sum() / tokens.sum()),
+        saturated_codes=saturated,
     )
 
 

@@ -32,6 +32,7 @@ from xbarsim.studies.trace import (
     TracedProduct,
 )
 from xbarsim.studies.trace_layout import (
+    CodeHistogram,
     Rows,
     RunAttributes,
     arrays_of,
@@ -331,16 +332,25 @@ def _case(trace: Trace, name: str, case: Case) -> CaseSummary:
 
 
 def _joined(chips: Sequence[Mapping[str, Step]]) -> dict[str, Step]:
-    """{name: step} of several chips with their rows and tiles one after the other; attributes are
-    those of the first chip, counts of cells and joules among them."""
+    """{name: step} of several chips with their rows and tiles one after the other and their codes
+    counted together; attributes are those of the first chip, counts of cells and joules among them.
+    """
     joined = {}
     for name, first in chips[0].items():
         steps: list[Any] = [chip[name] for chip in chips]
         changes = {"rows": _one_after_the_other([step.rows for step in steps])}
         if isinstance(first, TracedMatrix) and first.attenuation is not None:
             changes["attenuation"] = _one_after_the_other([step.attenuation for step in steps])
+        if isinstance(first, TracedMatrix) and first.codes is not None:
+            changes["codes"] = _total([step.codes for step in steps])
         joined[name] = dataclasses.replace(first, **changes)
     return joined
+
+
+def _total(histograms: Sequence[CodeHistogram]) -> CodeHistogram:
+    counts = np.sum([histogram.counts for histogram in histograms], axis=0)
+    beyond = np.sum([histogram.beyond for histogram in histograms], axis=0)
+    return CodeHistogram(counts, beyond)
 
 
 def _one_after_the_other(records: Sequence[Any]) -> Any:

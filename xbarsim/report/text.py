@@ -202,6 +202,8 @@ def _hardware(case: CaseSummary) -> list[str]:
         _tiles(case.layers),
         *_writing(case.layers),
         _ranges(case.layers),
+        *_saturated_codes(case.layers),
+        *_worst_tile(case.layers),
         *_cost(case),
     ]
 
@@ -242,6 +244,40 @@ def _ranges(layers: Sequence[MatrixSummary]) -> str:
     if drops:
         line += f"; strongest mean IR drop {100 * max(drops):.2f} %"
     return line
+
+
+def _saturated_codes(layers: Sequence[MatrixSummary]) -> list[str]:
+    """The matrix whose codes are most often held at either end of their range."""
+    held = {}
+    for layer in layers:
+        codes = layer.saturated_codes
+        if codes is not None and codes.low + codes.high > 0:
+            held[layer.name] = codes
+    if not held:
+        return []
+    name, codes = max(held.items(), key=lambda item: item[1].low + item[1].high)
+    return [
+        f"codes  most at the ends of their range in {name}: {100 * codes.low:.2f} % at the lowest, "
+        f"{100 * codes.high:.2f} % at the highest code"
+    ]
+
+
+def _worst_tile(layers: Sequence[MatrixSummary]) -> list[str]:
+    """The tile of all matrices with the strongest IR drop."""
+    tiles = {}
+    for layer in layers:
+        if layer.ir_drop is not None and layer.ir_drop.worst is not None:
+            tiles[layer.name] = layer.ir_drop.worst
+    if not tiles:
+        return []
+    name, worst = min(tiles.items(), key=lambda item: item[1].attenuation)
+    if worst.attenuation >= 1:
+        return []
+    plane = "" if worst.plane is None else f", plane {worst.plane}"
+    return [
+        f"wires  worst tile: row block {worst.row_block}, column block {worst.column_block}{plane} "
+        f"of {name}, IR drop {100 * (1 - worst.attenuation):.2f} %"
+    ]
 
 
 def _cost(case: CaseSummary) -> list[str]:

@@ -14,7 +14,13 @@ from xbarsim.models.network import Encoder
 from xbarsim.models.operations import Reference
 from xbarsim.studies.errors import ErrorStatistics, check_output, error_statistics, token_rows
 from xbarsim.studies.examples import Examples
-from xbarsim.studies.trace_layout import Entries, FunctionRows, MatrixRows, ProductRows
+from xbarsim.studies.trace_layout import (
+    CodeHistogram,
+    Entries,
+    FunctionRows,
+    MatrixRows,
+    ProductRows,
+)
 
 
 def run_batch(
@@ -143,6 +149,9 @@ class _Measured:
             shift_adds=events.shift_adds * tokens,
             array_energy=self.examples.total(product.array_energy),
         )
+        counted = product.code_counts
+        if counted is not None:
+            self.entries.codes[step.name] = CodeHistogram(counted.codes, counted.beyond)
         return output
 
     def product(self, step: Step, exact: Singles, a: Singles, b: Singles) -> Singles:

@@ -125,7 +125,13 @@ def chip_head(hardware: Hardware, graph: Graph) -> ChipHead:
     for name, matrix in hardware.matrices.items():
         description = matrix.description()
         attributes = record_from(MatrixAttributes, description.attributes())
-        layers[name] = MatrixHead(_place(description), attributes, matrix.tile_data())
+        bins = matrix.code_bins
+        layers[name] = MatrixHead(
+            _place(description),
+            attributes,
+            tiles=matrix.tile_data(),
+            code_bins=None if bins is None else bins.bins,
+        )
     products = {}
     for name, product in hardware.products.items():
         stated = product.description()

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from xbarsim.base.array_types import Booleans, Floats, Singles
+from xbarsim.base.array_types import Booleans, Floats, Integers, Singles
 from xbarsim.studies.trace_layout import (
+    CodeHistogram,
     ExampleTable,
     FunctionRows,
     MatrixAttributes,
@@ -28,16 +29,32 @@ class Attenuation:
 
 
 @dataclass(frozen=True)
+class ConductanceHistogram:
+    """Programmed cells that hold a matrix.
+
+    edges : (bins + 1,) S, of the device's window
+    counts : (bins + 2,), cells below it, in each bin, above it
+    """
+
+    edges: Floats
+    counts: Integers
+
+
+@dataclass(frozen=True)
 class TracedMatrix:
     """A matrix of a chip; its rows are the examples that are done.
 
-    attenuation : None on computation crossbars
+    attenuation, conductances : None on computation crossbars
+    codes : of all examples that are done; None where no codes are counted
+    The last two are None in a trace of version 3 or older, too.
     """
 
     place: Place
     attributes: MatrixAttributes
     rows: MatrixRows
     attenuation: Attenuation | None = None
+    conductances: ConductanceHistogram | None = None
+    codes: CodeHistogram | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,16 @@ FORMAT = "xbarsim-trace"
 VERSION = 4
 READABLE = (2, 3, 4)
 
+# data sets of a matrix that are not one value of every example, and their units
+CODE_COUNTS = "code_counts"
+CODES_BEYOND = "codes_beyond"
+UNITS_OF_TILES = {
+    "attenuation_mean": "1",
+    "attenuation_std": "1",
+    "conductance_edges": "S",
+    "conductance_counts": "1",
+}
+
 Record = TypeVar("Record")
 
 
@@ -92,12 +102,36 @@ Rows = MatrixRows | ProductRows | FunctionRows
 
 
 @dataclass(frozen=True)
+class CodeHistogram:
+    """Conversions of a matrix by their codes.
+
+    counts : (bins,), of bins of `codes_per_bin` codes from `lowest_code` on
+    beyond : (2,), held at the lowest and at the highest code
+    """
+
+    counts: Integers
+    beyond: Integers
+
+
+@dataclass(frozen=True)
 class Entries:
-    """What a batch says of every step on hardware, by the names of the steps."""
+    """What a batch says of every step on hardware, by the names of the steps.
+
+    codes : of the matrices whose codes are counted, of all examples of the batch together
+    """
 
     layers: dict[str, MatrixRows] = field(default_factory=dict)
     products: dict[str, ProductRows] = field(default_factory=dict)
     operations: dict[str, FunctionRows] = field(default_factory=dict)
+    codes: dict[str, CodeHistogram] = field(default_factory=dict)
+
+    def sums(self) -> dict[str, Integers]:
+        """{section/step/data set: counts} to add to those of other batches."""
+        found = {}
+        for step, histogram in self.codes.items():
+            found[f"{Section.LAYERS}/{step}/{CODE_COUNTS}"] = histogram.counts
+            found[f"{Section.LAYERS}/{step}/{CODES_BEYOND}"] = histogram.beyond
+        return found
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """{section/step/data set: (n,)}."""
@@ -257,6 +291,10 @@ class MatrixAttributes(ProductAttributes):
     """A matrix on hardware: its size, its tiles, and what happened when they were programmed.
 
     write_energy : joule of the pulses, None where the device states none
+    lowest_code, codes_per_bin : of the histogram of codes, None where none are counted
+    worst_tile_... : the tile where least of the current arrives: its place (plane: None where all
+        planes lie on one tile), and the share that does; None on computation crossbars and in
+        older traces
     """
 
     inputs: int
@@ -271,6 +309,12 @@ class MatrixAttributes(ProductAttributes):
     unverified_cells: int
     write_pulses: int = 0
     write_energy: float | None = None
+    lowest_code: int | None = None
+    codes_per_bin: int | None = None
+    worst_tile_row_block: int | None = None
+    worst_tile_column_block: int | None = None
+    worst_tile_plane: int | None = None
+    worst_tile_attenuation: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

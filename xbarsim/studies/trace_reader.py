@@ -24,6 +24,7 @@ from xbarsim.studies.trace import (
     Attenuation,
     Case,
     Chip,
+    ConductanceHistogram,
     Outputs,
     Trace,
     TracedFunction,
@@ -31,8 +32,11 @@ from xbarsim.studies.trace import (
     TracedProduct,
 )
 from xbarsim.studies.trace_layout import (
+    CODE_COUNTS,
+    CODES_BEYOND,
     FORMAT,
     READABLE,
+    CodeHistogram,
     ExampleTable,
     FunctionRows,
     MatrixAttributes,
@@ -403,11 +407,20 @@ def _matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatrix:
     attenuation = None
     if "attenuation_mean" in group:
         attenuation = Attenuation(group["attenuation_mean"][:], group["attenuation_std"][:])
+    conductances = None
+    if "conductance_counts" in group:
+        edges = group["conductance_edges"][:]
+        conductances = ConductanceHistogram(edges, group["conductance_counts"][:])
+    codes = None
+    if CODE_COUNTS in group:
+        codes = CodeHistogram(group[CODE_COUNTS][:], group[CODES_BEYOND][:])
     return TracedMatrix(
         place,
         record_from(MatrixAttributes, _plain_attributes(group)),
         _rows(MatrixRows, group, done),
         attenuation,
+        conductances,
+        codes,
     )
 
 

@@ -28,7 +28,10 @@ from numpy.typing import NDArray
 from xbarsim.base.errors import OutOfRangeError, OutputError, TraceError
 from xbarsim.base.files import replacing
 from xbarsim.studies.trace_layout import (
+    CODE_COUNTS,
+    CODES_BEYOND,
     FORMAT,
+    UNITS_OF_TILES,
     Attribute,
     Column,
     Entries,
@@ -79,12 +82,14 @@ class _Part:
 class MatrixHead:
     """What is known of a matrix of a chip before anything is multiplied.
 
-    tiles : {data set: (tiles,)}
+    tiles : {data set: values}, of `UNITS_OF_TILES`
+    code_bins : of the histogram of its codes, None where none are counted
     """
 
     place: Place
     attributes: MatrixAttributes
-    tiles: Mapping[str, NDArray[np.float64]]
+    tiles: Mapping[str, NDArray[Any]]
+    code_bins: int | None
 
 
 @dataclass(frozen=True)
@@ -225,7 +230,11 @@ class TraceWriter:
             _check_head(group, entry)
             groups[group] = entry.attributes | {"number": place}
             for key, values in entry.tiles.items():
-                arrays[f"{group}/{key}"] = _DataSet(np.asarray(values), "1")
+                unit = UNITS_OF_TILES[key]
+                arrays[f"{group}/{key}"] = _DataSet(np.asarray(values), unit)
+            for key, length in entry.histograms.items():
+                nothing = _DataSet(np.zeros(length, np.int64), "1")
+                arrays[f"{group}/{key}"] = nothing
             for column in entry.columns.values():
                 empty = _DataSet(column.empty(self.examples), column.unit)
                 arrays[f"{group}/{column.name}"] = empty
@@ -256,6 +265,8 @@ class TraceWriter:
         arrays = under_way.arrays
         for name, values in found.items():
             arrays[f"{path}/{name}"].values[where] = values
+        for name, counts in entries.sums().items():
+            arrays[f"{path}/{name}"].values[:] += counts
         arrays[f"{path}/output"].values[where] = output
         arrays[f"{path}/done"].values[where] = 1
         if under_way.done == self.examples:
@@ -352,13 +363,18 @@ def _example_arrays(run: RunAttributes, examples: ExampleTable) -> dict[str, _Da
 
 @dataclass(frozen=True)
 class _EntryHead:
-    """What a chip states of one step; columns : what every example will say of it."""
+    """What a chip states of one step.
+
+    columns : what every example will say of it
+    histograms : {data set: length} of what all examples will be counted in
+    """
 
     section: Section
     name: str
     attributes: Attributes
     columns: Mapping[str, Column]
-    tiles: Mapping[str, NDArray[np.float64]]
+    tiles: Mapping[str, NDArray[Any]]
+    histograms: Mapping[str, int]
 
 
 def _entry_heads(chip: ChipHead) -> list[_EntryHead]:
@@ -367,13 +383,17 @@ def _entry_heads(chip: ChipHead) -> list[_EntryHead]:
     for name, matrix in chip.layers.items():
         stated = attributes_of(matrix.place) | attributes_of(matrix.attributes)
         columns = columns_of(MatrixRows)
-        heads.append(_EntryHead(Section.LAYERS, name, stated, columns, matrix.tiles))
+        histograms = {}
+        if matrix.code_bins is not None:
+            histograms = {CODE_COUNTS: matrix.code_bins, CODES_BEYOND: 2}
+        heads.append(_EntryHead(Section.LAYERS, name, stated, columns, matrix.tiles, histograms))
     for name, product in chip.products.items():
         stated = attributes_of(product.place) | attributes_of(product.attributes)
-        heads.append(_EntryHead(Section.PRODUCTS, name, stated, columns_of(ProductRows), {}))
+        heads.append(_EntryHead(Section.PRODUCTS, name, stated, columns_of(ProductRows), {}, {}))
     for name, place in chip.operations.items():
         stated = attributes_of(place)
-        heads.append(_EntryHead(Section.OPERATIONS, name, stated, columns_of(FunctionRows), {}))
+        columns = columns_of(FunctionRows)
+        heads.append(_EntryHead(Section.OPERATIONS, name, stated, columns, {}, {}))
     return heads
 
 

@@ -4,6 +4,7 @@ See `encoding` for planes, row blocks and placements.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,14 @@ def slices(mapping: Mapping) -> int:
 def subtracts_currents(mapping: Mapping) -> bool:
     """Whether the currents of a differential pair are subtracted before the converter."""
     return mapping.sign == "pair" and mapping.subtraction == "analog"
+
+
+class TilePlace(NamedTuple):
+    """Where a tile lies; plane : None where all planes lie on one tile."""
+
+    row_block: int
+    column_block: int
+    plane: int | None
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,14 @@ class Layout:
     def tiles(self) -> int:
         """Tiles of the matrix."""
         return self.row_blocks * self.tiles_per_row_block
+
+    def place_of(self, tile: int) -> TilePlace:
+        """Where a tile of the matrix lies, by its number."""
+        row_block, in_row = divmod(tile, self.tiles_per_row_block)
+        if self.placement == "twin":
+            column_block, plane = divmod(in_row, self.planes)
+            return TilePlace(row_block, column_block, plane)
+        return TilePlace(row_block, in_row, None)
 
     def rows(self, block: int) -> slice:
         """Slice of the inputs of a row block."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xbarsim.arrays.events import Events
+from xbarsim.arrays.in_situ.code_counts import CodeBins, CodeCounter, CodeCounts
 from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
 from xbarsim.base.array_types import AnyArray, AnyFloats, Floats, Integers, Keys, Singles
@@ -42,12 +43,14 @@ class Product:
     dac_saturations, adc_saturations : (b,), inputs and conversions held at the end of their range;
         of a statistical product expected ones
     array_energy : (b,) joule, delivered by the word-line drivers into cells and wires
+    code_counts : of all rows together; None without codes
     """
 
     output: Singles
     dac_saturations: Integers
     adc_saturations: AnyArray
     array_energy: AnyFloats
+    code_counts: CodeCounts | None = None
 
 
 class Array(Protocol):
@@ -66,6 +69,11 @@ class Array(Protocol):
     @property
     def gain(self) -> Floats:
         """(outputs,), digital gain of the products."""
+        ...
+
+    @property
+    def code_bins(self) -> CodeBins | None:
+        """Bins of the histogram of its codes; None without codes."""
         ...
 
     @property
@@ -96,6 +104,11 @@ class IdealArray:
     gain: Floats
     folded: Singles
     folded_variance: Singles | None
+
+    @property
+    def code_bins(self) -> None:
+        """It has no codes."""
+        return None
 
     @property
     def events_per_row(self) -> Events:
@@ -141,6 +154,11 @@ class ConvertedArray:
     constant: Singles
 
     @property
+    def code_bins(self) -> CodeBins:
+        """Bins of the histogram of its codes."""
+        return CodeBins(*self.codes)
+
+    @property
     def events_per_row(self) -> Events:
         """What one input row costs."""
         return _events_per_row(self.programmed, self.coder)
@@ -154,10 +172,13 @@ class ConvertedArray:
         energy = np.zeros(len(padded))
         saturations = np.zeros(len(padded), np.int64)
         output = np.zeros((len(padded), self.programmed.layout.outputs), np.float32)
+        counter = CodeCounter(self.code_bins)
         for drive in _drives(self.programmed, self.coder, padded):
             part = drive.rows
             energy[part] += _energy(self.programmed, self.coder, drive)
-            saturations[part] += self._convert(drive, padded_rows[part], seed, output[part])
+            saturations[part] += self._convert(
+                drive, padded_rows[part], seed, output[part], counter, real=b - part.start
+            )
         # The sum of the inputs is known digitally; it carries the unsigned offset and the cells'
         # low state.
         sums = held.sum(axis=1, keepdims=True) + self._shift_sum
@@ -166,6 +187,7 @@ class ConvertedArray:
             dac_saturations=dac_saturations,
             adc_saturations=saturations[:b],
             array_energy=energy[:b],
+            code_counts=counter.counts(),
         )
 
     @cached_property
@@ -190,8 +212,13 @@ class ConvertedArray:
         rows: Integers,
         seed: int,
         output: Singles,
+        counter: CodeCounter,
+        real: int,
     ) -> Integers:
-        """Convert the currents of one row block and add them to `output`; saturations (b,)."""
+        """Convert the currents of one row block and add them to `output`; saturations (b,).
+
+        real : rows that are no padding, whose codes are counted
+        """
         b, phases, m = drive.volts.shape
         volts = drive.volts.reshape(-1, m)
         transfer = self.programmed.transfer[drive.block]
@@ -210,8 +237,9 @@ class ConvertedArray:
             if one_bit:
                 current, beyond = only_sign(current, np.float32(1) / inverse_lsb[columns])
                 saturations += beyond.reshape(b, phases).sum(axis=1)
+            codes = current.reshape(b, phases, -1)
             saturations += convert_accumulate(
-                current.reshape(b, phases, -1),
+                codes,
                 first,
                 inverse_lsb[columns],
                 value[columns],
@@ -220,6 +248,7 @@ class ConvertedArray:
                 highest,
                 output,
             )
+            counter.add(codes[:real])
         return saturations
 
 

@@ -11,9 +11,14 @@ import numpy as np
 
 from xbarsim.arrays.in_situ.encoding import Encoded, choose_clip, encode
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
-from xbarsim.arrays.in_situ.tiles import TileRow, program_cells, solve_row_block
+from xbarsim.arrays.in_situ.tiles import (
+    TileRow,
+    conductance_edges,
+    program_cells,
+    solve_row_block,
+)
 from xbarsim.arrays.settings import InSituSettings
-from xbarsim.base.array_types import AnyFloats, Floats, Singles
+from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.programmed import Counts, Programmed
@@ -87,6 +92,8 @@ class ProgrammedMatrix:
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
     attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
     counts : what happened in the write
+    conductance_edges : (bins + 1,) S, of a histogram of the programmed cells that hold the matrix
+    conductance_counts : (bins + 2,), the histogram, with what is below and above all edges
     """
 
     name: str
@@ -104,6 +111,8 @@ class ProgrammedMatrix:
     attenuation_mean: Floats
     attenuation_std: Floats
     counts: Counts
+    conductance_edges: Floats
+    conductance_counts: Integers
 
     @property
     def achieved_weight(self) -> Floats:
@@ -218,6 +227,8 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
         counts=sum((row.counts for row in rows), Counts()),
+        conductance_edges=conductance_edges(plan.device),
+        conductance_counts=np.sum([row.conductances for row in rows], axis=0),
     )
 
 

@@ -6,14 +6,17 @@ import numpy as np
 
 from xbarsim.arrays.in_situ.layout import Layout
 from xbarsim.arrays.settings import InSituSettings
-from xbarsim.base.array_types import Floats
+from xbarsim.base.array_types import Floats, Integers
 from xbarsim.base.units import NANO
 from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.arrays import Wires
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.programmed import Counts, Programmed
 from xbarsim.devices.streams import Streams
+from xbarsim.kernels.arrays.histograms import count_in_bins
 from xbarsim.kernels.circuit.transfer import transfer_matrix
+
+CONDUCTANCE_BINS = 64  # of the window of a device, in a histogram of programmed conductances
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class TileRow:
     power : (rows, rows), watt drawn from the word-line drivers of all tiles: v @ power @ v
     attenuation_mean, attenuation_std : (tiles,), see `attenuation`
     counts : what happened in the write, in all positions of the tiles
+    conductances : (bins + 2,), see `count_conductances`
     """
 
     transfer: Floats
@@ -33,6 +37,7 @@ class TileRow:
     attenuation_mean: Floats
     attenuation_std: Floats
     counts: Counts
+    conductances: Integers
 
     @property
     def variance_or_zero(self) -> Floats:
@@ -93,7 +98,23 @@ def solve_row_block(
         attenuation_mean=mean,
         attenuation_std=std,
         counts=cells.counts,
+        conductances=count_conductances(layout.from_tiles(conductance, rows), device),
     )
+
+
+def conductance_edges(device: DeviceModel) -> Floats:
+    """(bins + 1,) siemens: the window of the device in bins of equal width."""
+    low = float(device.conductance_min)
+    high = float(device.conductance_max)
+    return np.linspace(low, high, CONDUCTANCE_BINS + 1)
+
+
+def count_conductances(conductance: Floats, device: DeviceModel) -> Integers:
+    """(bins + 2,): cells below the window of the device, in each bin of it, and above it."""
+    edges = conductance_edges(device)
+    counts = np.zeros(len(edges) + 1, np.int64)
+    count_in_bins(np.ascontiguousarray(conductance).ravel(), edges, counts)
+    return counts
 
 
 def attenuation(transfer: Floats, conductance: Floats) -> tuple[Floats, Floats, Floats]:
