@@ -103,6 +103,18 @@ def test_a_prompt_takes_the_actions_of_its_tokens_one_after_the_other(chip):
         assert actions(prompt, role) == approx(sum(actions(token, role) for token in tokens)), role
 
 
+@pytest.mark.parametrize("context", [1, 7, 200])
+def test_actions_of_one_token_in_closed_form(context):
+    """multibit: 8 phases, 4 cells a weight on tiles of 128 lines, inputs of a byte."""
+    result = rolled("multibit", Phase.DECODE, context, 3, output_matrix=True)
+    outputs = 2 * (48 + 16 + 16 + 48 + 80 + 80 + 48) + 300  # all inputs fit on 128 lines
+    assert actions(result, "adc") == approx(8 * 4 * outputs)
+    assert actions(result, "mac") == approx(2 * 2 * 48 * context)
+    assert actions(result, "softmax") == approx(2 * 6 * context)
+    assert actions(result, "layer-norm") == approx((2 * 2 + 1) * 48)
+    assert actions(result, "gelu") == approx(2 * 80)
+
+
 def test_written_keys_take_the_actions_of_their_tokens():
     found = edited("multibit", operations={"attention": "written"})
     sequence = 140  # more than a tile's lines

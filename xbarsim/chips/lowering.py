@@ -41,10 +41,10 @@ class Lowering(ABC, Generic[C]):
         if not self.workload.grows(step):
             return cost_of(step)
         if step.role not in self._means:  # all layers have the same
-            costs = []
-            for length in range(1, self.workload.sequence + 1):
-                costs.append(cost_of(self.workload.at_length(step, length)))
-            self._means[step.role] = mean(costs)
+            lengths = range(1, self.workload.sequence + 1)
+            self._means[step.role] = mean(
+                cost_of(self.workload.at_length(step, length)) for length in lengths
+            )
         return self._means[step.role]
 
     def cache(self, place: CachePlace, value_bits: int) -> Cache | None:
