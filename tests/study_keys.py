@@ -192,6 +192,7 @@ CHANGES = {
 }
 # Shared by all cases of a study, or of no effect on numbers: named, joined by the report, a policy.
 ELSEWHERE = {
+    "products.output_matrix",  # of decoders: tests/hardware/test_decoders_on_chips.py
     "name",
     "chip",
     "column",

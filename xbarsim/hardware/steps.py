@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins
 from xbarsim.arrays.in_situ.matrix import Product
@@ -133,14 +135,40 @@ class MatrixOnHardware(Protocol):
         """Bins of the histogram of its codes, None where none are counted."""
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of a batch of sentences.
+
+    mask : (b, s), real ones
+    first_sentence : number of the batch's first sentence: it names random numbers and cells
+    past : tokens of every sentence that stand before these
+    """
+
+    mask: Booleans
+    first_sentence: int
+    past: int = 0
+
+    @classmethod
+    def of(cls, rows: Integers, shape: tuple[int, int], first_sentence: int) -> Tokens:
+        """rows (t, 2) : see `models.operations`;  shape : (b, s)"""
+        past = int(rows[0, 1])
+        mask = np.zeros(shape, bool)
+        mask[rows[:, 0], rows[:, 1] - past] = True
+        return cls(mask, first_sentence, past)
+
+    @property
+    def lengths(self) -> Integers:
+        """(b,) real tokens of each sentence."""
+        found: Integers = self.mask.sum(axis=1)
+        return found
+
+
 class ProductOnHardware(Protocol):
     """A product of two activations, head by head."""
 
-    def multiply(
-        self, a: Singles, b: Singles, mask: Booleans, first_sentence: int
-    ) -> tuple[Singles, ProductCosts]:
-        """a (b, heads, s, k) @ b (b, heads, k, n) of the real tokens, mask (b, s), of sentences
-        from number `first_sentence` on -> (b, heads, s, n), 0 at padding, and what it cost.
+    def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
+        """a (b, heads, s, k) @ b (b, heads, k, n) of the real tokens -> (b, heads, s, n), 0 at
+        padding, and what it cost.
         """
 
     def description(self) -> ProductDescription: ...
