@@ -73,4 +73,4 @@ def test_the_chip_of_the_default_study_loses_little(tmp_path):
     assert int8.metric.low <= float32.metric.value <= int8.metric.high
     assert chip.metric.value > 0.5
     assert all(5 < layer.local_snr_db < 40 for layer in chip.layers)
-    assert sum(layer.tiles for layer in chip.layers) == 1296
+    assert sum(layer.programming.tiles for layer in chip.layers) == 1296
