@@ -386,3 +386,17 @@ def test_energy_and_area_delay_of_an_a100_at_its_measured_points(sequence, batch
     assert result.notes[0] == "latency measured (int8)"
     assert result.joules == pytest.approx(energy, rel=0.01)
     assert result.area_delay * 1e6 == pytest.approx(area_delay, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("phase", "words", "unit"),
+    [
+        (Phase.PASS, "small, 9 tokens, batch 2", "sequence"),
+        (Phase.PREFILL, "small, prefill, 9 tokens, batch 2", "sequence"),
+        (Phase.DECODE, "small, decode, context 9, batch 2", "token"),
+    ],
+)
+def test_a_figure_says_what_it_is_of(phase, words, unit):
+    result = rolled("multibit", phase, 9, 2)
+    assert (result.asked, result.inference) == (words, unit)
+    assert result.energy_per_token == approx(result.joules / (9 if unit == "sequence" else 1))

@@ -121,9 +121,9 @@ class Lowering(ABC, Generic[C]):
         *,
         resource: str,
         tokens: int,
-        after: tuple[Link, ...] | None = None,
+        after: tuple[Link, ...],
     ) -> Stage:
-        """`after` : in place of that of the step."""
+        """The step as a stage that comes after these."""
         return Stage(
             name=step.name,
             layer=step.layer,
@@ -131,7 +131,7 @@ class Lowering(ABC, Generic[C]):
             service=cost.service,
             fill=max(cost.fill, cost.service),
             resource=resource,
-            after=step.after if after is None else after,
+            after=after,
             events=scaled(cost.events, tokens),
             step=label_of(step),
         )

@@ -145,8 +145,11 @@ class InSituLowering(Lowering[InSituFile]):
         self.written = chip.operations.attention == "written"
         self.room = self._room()
         self.size = self._size()
-        self.jobs = 1 if self.size.reload else workload.batch
-        self.sequences = workload.batch // self.jobs  # of a job
+        self.jobs = workload.batch
+        self.sequences = 1  # of a job
+        if self.size.reload:
+            self.jobs = 1
+            self.sequences = workload.batch
         self.tokens = workload.tokens * self.sequences
         self.copies = {
             "unit": self.size.tiles * chip.organisation.units_per_tile,
@@ -258,7 +261,9 @@ class InSituLowering(Lowering[InSituFile]):
                 stages += self._written_product(step)
             elif self.chip.operations.place(step.kind) == "host":
                 cost = self.over_tokens(step, lambda step: self.host(step, self.chip.input_bits))
-                stages.append(self.stage(step, cost, resource=LINK, tokens=self.tokens))
+                stages.append(
+                    self.stage(step, cost, resource=LINK, tokens=self.tokens, after=step.after)
+                )
             elif step.kind is Kind.PRODUCT and self.place is CachePlace.OFF_CHIP:
                 cache = self.off_chip(step, self.chip.input_bits, self.tokens, self.size.chips)
                 after = (*step.after, Link(cache.name))
