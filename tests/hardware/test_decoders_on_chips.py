@@ -16,6 +16,7 @@ from xbarsim.models.operations import float32
 OUTPUT = {"products": {"output_matrix": "hardware"}}
 COUNTING = {"products": {"weights": "computation"}}
 NOISY = {"dac": {"bits": 6}, "adc": {"bits": 6}}
+LOUD = {"telegraph_amplitude": 0.6, "resistor_spread": 0.2}  # conversions do err
 IDS = sequences(1, 20)[0]
 
 
@@ -83,9 +84,9 @@ def test_the_output_matrix_stays_digital_unless_the_study_says_otherwise(models,
         NOISY,
         IDEAL,
         {"adc": {"bits": "ideal"}},
-        COUNTING,
-        COUNTING | {"computation": {"mode": "direct"}},
-        COUNTING | {"effects": {"wires": False}},
+        COUNTING | {"computation": LOUD},
+        COUNTING | {"computation": LOUD | {"mode": "direct"}},
+        COUNTING | {"effects": {"wires": False}, "computation": LOUD},
         {"mapping": {"encoding": "slices"}, "dac": {"encoding": "bit_serial"}},
     ],
 )

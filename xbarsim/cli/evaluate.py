@@ -1,12 +1,16 @@
-"""`xbarsim evaluate` and `generate`: models without any hardware."""
+"""`xbarsim evaluate`, without any hardware, and `xbarsim generate`."""
 
 import json
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xbarsim.cli.console import print_table, progress
+
+if TYPE_CHECKING:
+    from xbarsim.hardware.hook import HardwareHook
 
 MODEL_HELP = "A known model, a checkpoint directory, a GGUF file, or owner/name on the hub."
 TASK_HELP = (
@@ -38,7 +42,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="Of a text: windows from its start; all if absent.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-):
+) -> None:
     """Score a checkpoint on a task without any hardware: the digital reference."""
     from xbarsim.base import fetch
     from xbarsim.models.architectures import is_decoder
@@ -78,7 +82,7 @@ def evaluate(
     print_table(("metric", "value", "95 % interval", "n"), rows)
 
 
-def _refuse(options, needed):
+def _refuse(options: Mapping[str, object], needed: str) -> None:
     """Options of the other kind of model have no effect."""
     for option, value in options.items():
         if value is not None:
@@ -97,12 +101,12 @@ def generate(
         str | None,
         typer.Option(help="A study: what the chips of its cases write, beside float32."),
     ] = None,
-):
+) -> None:
     """Continue a prompt with a decoder, in float32 or on the chips of a study beside it."""
     from xbarsim.base import fetch
     from xbarsim.config.study import load_study
     from xbarsim.models.architectures import is_decoder, load_generator
-    from xbarsim.models.operations import float32
+    from xbarsim.models.operations import Hook, float32
     from xbarsim.studies import generation
 
     cases = [] if study is None else load_study(study).cases()
@@ -116,7 +120,7 @@ def generate(
     network = load_generator(path)
     sampling = generation.Sampling(temperature, seed)
 
-    def write(hook):
+    def write(hook: Hook) -> None:
         printed = _Printed(prompt)
         text = generation.generate(
             network.model,
@@ -144,21 +148,21 @@ def generate(
 class _Printed:
     """A text that is printed as it grows."""
 
-    def __init__(self, prompt):
+    def __init__(self, prompt: str) -> None:
         self.shown = 0
         print(prompt, end="", flush=True)
 
-    def show(self, text):
+    def show(self, text: str) -> None:
         if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # the rest of a character is to come
             print(text[self.shown :], end="", flush=True)
             self.shown = len(text)
 
-    def end(self, text):
+    def end(self, text: str) -> None:
         print(text[self.shown :])
         sys.stdout.flush()
 
 
-def _cache_line(hook):
+def _cache_line(hook: "HardwareHook") -> str:
     """Where keys and values were on a chip, and what writing them took."""
     from xbarsim.base.units import engineering
 
