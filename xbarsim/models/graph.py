@@ -349,9 +349,18 @@ class _Builder:
         second: int = 0,
     ) -> str:
         name = self.name_of(role)
-        self.steps.append(
-            Step(name, kind, role, self.layer, inputs, outputs, copies, second, after)
+        step = Step(
+            name=name,
+            kind=kind,
+            role=role,
+            layer=self.layer,
+            inputs=inputs,
+            outputs=outputs,
+            copies=copies,
+            second=second,
+            after=after,
         )
+        self.steps.append(step)
         return name
 
     def name_of(self, role: Role) -> str:
