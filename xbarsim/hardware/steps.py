@@ -38,12 +38,10 @@ class Description:
 
     def attributes(self) -> dict[str, Attribute]:
         """{name: value} for a trace, beside kind, role and layer; without what is None."""
-        found = {}
-        for field in dataclasses.fields(self)[len(dataclasses.fields(Description)) :]:
-            value = getattr(self, field.name)
-            if value is not None:
-                found[field.name] = value
-        return found
+        stated = dict(vars(self))
+        for of_every_step in dataclasses.fields(Description):
+            del stated[of_every_step.name]
+        return {name: value for name, value in stated.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -172,17 +170,6 @@ class Tokens:
         return found
 
 
-class ProductOnHardware(Protocol):
-    """A product of two activations, head by head."""
-
-    def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
-        """a (b, heads, s, k) @ b (b, heads, k, n) of the real tokens -> (b, heads, s, n), 0 at
-        padding, and what it cost.
-        """
-
-    def description(self) -> ProductDescription: ...
-
-
 @dataclass(frozen=True)
 class ProductSample:
     """A causal product of a held-out sequence of n tokens.
@@ -210,6 +197,20 @@ class CachePerToken:
 
     def __add__(self, other: CachePerToken) -> CachePerToken:
         return CachePerToken(self.cells + other.cells, self.bytes + other.bytes)
+
+
+class ProductOnHardware(Protocol):
+    """A product of two activations, head by head."""
+
+    def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
+        """a (b, heads, s, k) @ b (b, heads, k, n) of the real tokens -> (b, heads, s, n), 0 at
+        padding, and what it cost.
+        """
+
+    def description(self) -> ProductDescription: ...
+
+    def cache_per_token(self) -> CachePerToken:
+        """What its second operand takes between tokens: nothing where sentences come at once."""
 
 
 class FunctionOnHardware(Protocol):
