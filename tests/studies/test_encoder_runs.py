@@ -12,7 +12,7 @@ from decoders_on_chips import study_of as chip_study
 from tiny import SENTENCES, tiny_study
 from tiny_encoders import CONFIGS, make_tiny_encoder
 
-from xbarsim.arrays.in_situ.programmed import program_matrix
+from xbarsim.arrays.in_situ.programmed import plan_matrix
 from xbarsim.base.errors import ConfigError
 from xbarsim.hardware import build
 from xbarsim.models import int8
@@ -154,10 +154,10 @@ def test_the_full_scale_of_shared_weights_regards_the_inputs_of_all_uses(tmp_pat
 
     def seen(**arguments):
         moments.append((arguments["name"], arguments["moment"]))
-        return program_matrix(**arguments)
+        return plan_matrix(**arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "program_matrix", seen)
+        patch.setattr(build, "plan_matrix", seen)
         chip = chip_of(model, chip_study(IDEAL_DEVICE))
     assert [name for name, _ in moments] == [
         "embeddings.projection",

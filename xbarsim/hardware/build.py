@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
-from xbarsim.arrays.in_situ.programmed import program_matrix
+from xbarsim.arrays.in_situ.programmed import plan_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.memory.store import Memory
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Singles
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.progress import Progress, silent
+from xbarsim.base.units import GIGA
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware import functions
@@ -202,7 +204,7 @@ class _Builder:
         uses = self.graph.uses(step)
         samples = np.concatenate([inputs[use.name] for use in uses])
         weight, _ = self.design.model.matrix(step.name)
-        programmed = program_matrix(
+        plan = plan_matrix(
             name=step.name,
             index=self.index[step.name],
             weight=weight,
@@ -211,6 +213,8 @@ class _Builder:
             device=self.design.device.in_study(settings),
             seed=self.seed,
         )
+        kept = KeptArrays(kept_directory(), limit=round(settings.run.cache_gb * GIGA))
+        programmed = kept.solve(plan)
         found = {}
         for use in uses:
             of_use = dataclasses.replace(programmed, index=self.index[use.name])
