@@ -319,11 +319,6 @@ class MatrixAttributes(ProductAttributes):
     shares: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class FunctionAttributes:
-    """Of a function on hardware nothing more is stated."""
-
-
 Attribute = str | int | float | bool
 
 
