@@ -11,6 +11,7 @@ import tomli_w
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report.energy import Cost
 from xbarsim.report.files import to_json, write_files
+from xbarsim.report.scores import Estimate
 from xbarsim.report.steps import (
     FunctionSummary,
     IrDrop,
@@ -20,7 +21,7 @@ from xbarsim.report.steps import (
     SaturatedCodes,
     WorstTile,
 )
-from xbarsim.report.summary import CaseSummary, Estimate, OverChips, PathSummary, Summary
+from xbarsim.report.summary import CaseSummary, OverChips, PathSummary, Summary
 from xbarsim.report.text import render
 from xbarsim.studies.trace_layout import RunAttributes
 

@@ -27,13 +27,20 @@ def run(
         str | None, typer.Option(help="A known model, a checkpoint directory, or owner/name.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="A known task, or a CSV, TSV or JSONL file.")
+        str | None,
+        typer.Option(help="A known task, or a CSV, TSV or JSONL file; of a decoder also a text."),
     ] = None,
     calibration: Annotated[
         str | None, typer.Option(help="Another task whose sentences set converter ranges.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=2, help="Examples to evaluate, evenly spread; all if absent.")
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(min=2, help="Of a text: tokens of a window; 512 if absent.")
+    ] = None,
+    windows: Annotated[
+        int | None, typer.Option(min=1, help="Of a text: windows from its start; all if absent.")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of programming, noise and intervals.")
@@ -48,17 +55,24 @@ def run(
 ):
     """Run a study: program the arrays, push the task through them, write a trace, print the
     table."""
-    if source is not None and (study, calibration, limit, seed) != (None, None, None, None):
+    stated = (study, calibration, limit, window, windows, seed)
+    if source is not None and any(value is not None for value in stated):
         raise typer.BadParameter(
-            "the trace states the study, its calibration, limit and seed; give only --model, --task, "
-            "--out and --threads beside it",
+            "the trace states the study, its calibration, limit, windows and seed; give only --model, "
+            "--task, --out and --threads beside it",
             param_hint="--from",
         )
     from xbarsim import config
 
     overrides = {
         "model": {"name": model},
-        "task": {"name": task, "calibration": calibration, "limit": limit},
+        "task": {
+            "name": task,
+            "calibration": calibration,
+            "limit": limit,
+            "window": window,
+            "windows": windows,
+        },
     }
     overrides = {
         table: {key: value for key, value in values.items() if value is not None}
@@ -190,7 +204,7 @@ def _report(paths, directory, as_json, chips=(), batch=1):
             print_table(header, body)
             print("\n".join(remarks))
     if directory is not None:
-        names = files.FILES + accuracy_and_cost.FILES
+        names = (*files.FILES, files.POSITIONS, *accuracy_and_cost.FILES)
         refuse_overwriting([("--out", directory / name) for name in names], [*paths, *chips])
         written = [*files.write_files(summaries, directory)]
         if rows:

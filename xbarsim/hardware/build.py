@@ -21,7 +21,7 @@ from xbarsim.hardware.attention import CountedAttention, WrittenAttention
 from xbarsim.hardware.counting import Pool
 from xbarsim.hardware.matrices import CountedMatrix, InSituMatrix
 from xbarsim.hardware.steps import FunctionOnHardware, MatrixOnHardware, ProductOnHardware
-from xbarsim.models.graph import Graph, Step
+from xbarsim.models.graph import Graph, Role, Step
 from xbarsim.models.network import Network
 
 
@@ -130,12 +130,13 @@ class _Builder:
     def matrices(
         self, pool: Executor, progress: Progress, description: str
     ) -> dict[str, MatrixOnHardware]:
-        steps = [step for step in self.graph.matrices if self._lies_in_situ(step)]
+        on_hardware = [step for step in self.graph.matrices if self._lies_on(step) != "digital"]
+        steps = [step for step in on_hardware if self._lies_on(step) == "in_situ"]
         done = progress(description, sum(self._tiles(step) for step in steps))
         built = pool.map(self._in_situ, steps)
         found: dict[str, MatrixOnHardware] = {}
-        for step in self.graph.matrices:
-            if self._lies_in_situ(step):
+        for step in on_hardware:
+            if self._lies_on(step) == "in_situ":
                 matrix = next(built)
                 done(matrix.array.programmed.layout.tiles)
                 found[step.name] = matrix
@@ -143,8 +144,10 @@ class _Builder:
                 found[step.name] = self._counted(step)
         return found
 
-    def _lies_in_situ(self, step: Step) -> bool:
-        return self.design.settings[step.name].products.weights == "in_situ"
+    def _lies_on(self, step: Step) -> str:
+        """What multiplies with a matrix."""
+        products = self.design.settings[step.name].products
+        return products.lies_on(step.role is Role.LOGITS)
 
     def _tiles(self, step: Step) -> int:
         mapping = self.design.settings[step.name].mapping

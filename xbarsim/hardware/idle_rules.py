@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from xbarsim.config.arrays import Wires
 from xbarsim.devices.conditions import FOLLOWS
 from xbarsim.hardware.place import FunctionTable, Place
+from xbarsim.models.graph import Role
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ RULES = {
         lambda place: place.segment or (place.hardware != "digital" and place.study.effects.wires),
     ),
     "computation": Rule("products on computation crossbars", lambda place: place.counts),
+    "products.output_matrix": Rule(
+        "a model that predicts tokens", lambda place: place.step.role is Role.LOGITS
+    ),
     "memory": Rule('products.weights = "computation"', lambda place: place.stored),
     # Keys that need more than their table does.
     "device.time_s": Rule(

@@ -7,7 +7,7 @@ from xbarsim.config.functions import Gelu, LayerNorm, Softmax
 from xbarsim.config.study import Study
 from xbarsim.devices.conditions import Effect, effects_on
 from xbarsim.devices.model import DeviceModel
-from xbarsim.models.graph import Kind, Step
+from xbarsim.models.graph import Kind, Role, Step
 
 FunctionTable = Softmax | LayerNorm | Gelu
 
@@ -27,7 +27,7 @@ class Place:
     def hardware(self) -> str:
         """What multiplies: "in_situ", "computation" or "digital"."""
         if self.step.kind is Kind.MATRIX:
-            return self.study.products.weights
+            return self.study.products.lies_on(self.step.role is Role.LOGITS)
         if self.step.kind is Kind.PRODUCT:
             return self.study.products.attention
         return "digital"

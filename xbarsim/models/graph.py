@@ -97,6 +97,17 @@ class Step:
         return 0 if self.kind.is_function else self.copies * self.inputs * self.outputs
 
     @property
+    def causal(self) -> bool:
+        """Whether a token's product needs the second operand of itself and of earlier tokens only."""
+        return self.kind is Kind.PRODUCT and not self.after[-1].waits
+
+    @property
+    def second_copies(self) -> int:
+        """Heads of the second operand of a product, each shared by copies / second_copies heads."""
+        width = self.inputs if self.role is Role.ATTENTION_SCORES else self.outputs
+        return self.second // width
+
+    @property
     def values_in(self) -> int:
         return self.copies * self.inputs
 
@@ -130,6 +141,16 @@ class Graph:
     @cached_property
     def functions(self) -> tuple[Step, ...]:
         return tuple(step for step in self.steps if step.kind.is_function)
+
+    @cached_property
+    def after_forward(self) -> tuple[Step, ...]:
+        """Matrices that read the states which a forward pass returns: that of the logits."""
+        return tuple(step for step in self.matrices if step.role is Role.LOGITS)
+
+    @cached_property
+    def causal(self) -> bool:
+        """Whether a token sees those before it only, so that tokens may come one by one."""
+        return any(step.causal for step in self.products)
 
     @cached_property
     def _by_name(self) -> dict[str, Step]:

@@ -63,7 +63,9 @@ def input_ranges(
         return reference(*operands)
 
     def work(_: Integers, token_ids: Integers, mask: Booleans) -> None:
-        model.forward(token_ids, mask, record)
+        states = model.forward(token_ids, mask, record)
+        for step in model.graph.after_forward:
+            record(step, lambda x: x, states[mask.astype(bool)], rows=np.argwhere(mask))
 
     for_every_batch(work, token_lists, threads=threads)
     ranges = {}

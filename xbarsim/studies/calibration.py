@@ -54,7 +54,10 @@ def held_out(
 
     def capture(batch: slice) -> _Seen:
         seen = _Seen()
-        model.forward(*pad(examples.of(batch)), seen)
+        token_ids, mask = pad(examples.of(batch))
+        states = model.forward(token_ids, mask, seen)
+        for step in model.graph.after_forward:
+            seen.inputs[step.name] = states[mask]
         return seen
 
     found = list(pool.map(capture, examples.batches(batch_size)))
