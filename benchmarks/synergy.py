@@ -22,6 +22,7 @@ from xbarsim.base.workers import worker_threads
 from xbarsim.config.study import validate
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware.build import Design, HeldOut, build_chip
+from xbarsim.hardware.steps import Tokens
 from xbarsim.models import int8
 from xbarsim.models.batches import pad
 from xbarsim.models.bert import BertConfig, BertModel
@@ -118,7 +119,7 @@ def counted(model, ranges, study, mask):
             x, _, bias = operands
             return chip.matrices[step.name].multiply(x, rows, 0).output + bias
         if step.kind is Kind.PRODUCT:
-            return chip.products[step.name].multiply(*operands, mask, 0)[0]
+            return chip.products[step.name].multiply(*operands, Tokens(mask, 0))[0]
         return reference(*operands)
 
     return hook

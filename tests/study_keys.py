@@ -192,6 +192,7 @@ CHANGES = {
 }
 # Shared by all cases of a study, or of no effect on numbers: named, joined by the report, a policy.
 ELSEWHERE = {
+    "products.output_matrix",  # of decoders: tests/hardware/test_decoders_on_chips.py
     "name",
     "chip",
     "column",
@@ -213,7 +214,6 @@ ELSEWHERE = {
     "task.window",
     "task.stride",
     "task.windows",
-    "products.output_matrix",
     # one that is too narrow is refused, any other holds every sum
     "functions.softmax.accumulator_bits",
     "run.batch_examples",

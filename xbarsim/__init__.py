@@ -23,6 +23,7 @@ _EXPORTS = {
     "load_device": "xbarsim.devices.presets",
     "load_network": "xbarsim.models.architectures",
     "load_study": "xbarsim.config.study",
+    "open_study": "xbarsim.report.sweep_table",
     "read_trace": "xbarsim.studies.trace_reader",
     "run_study": "xbarsim.studies.run",
     "summarise": "xbarsim.report.summary",
@@ -39,6 +40,7 @@ __all__ = [
     "load_device",
     "load_network",
     "load_study",
+    "open_study",
     "read_trace",
     "run_study",
     "summarise",
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from xbarsim.devices.presets import device_names, load_device
     from xbarsim.models.architectures import load_network
     from xbarsim.report.summary import summarise
+    from xbarsim.report.sweep_table import open_study
     from xbarsim.studies.run import run_study
     from xbarsim.studies.trace_reader import read_trace
 

@@ -103,6 +103,18 @@ def test_a_prompt_takes_the_actions_of_its_tokens_one_after_the_other(chip):
         assert actions(prompt, role) == approx(sum(actions(token, role) for token in tokens)), role
 
 
+@pytest.mark.parametrize("context", [1, 7, 200])
+def test_actions_of_one_token_in_closed_form(context):
+    """multibit: 8 phases, 4 cells a weight on tiles of 128 lines, inputs of a byte."""
+    result = rolled("multibit", Phase.DECODE, context, 3, output_matrix=True)
+    outputs = 2 * (48 + 16 + 16 + 48 + 80 + 80 + 48) + 300  # all inputs fit on 128 lines
+    assert actions(result, "adc") == approx(8 * 4 * outputs)
+    assert actions(result, "mac") == approx(2 * 2 * 48 * context)
+    assert actions(result, "softmax") == approx(2 * 6 * context)
+    assert actions(result, "layer-norm") == approx((2 * 2 + 1) * 48)
+    assert actions(result, "gelu") == approx(2 * 80)
+
+
 def test_written_keys_take_the_actions_of_their_tokens():
     found = edited("multibit", operations={"attention": "written"})
     sequence = 140  # more than a tile's lines
@@ -352,3 +364,39 @@ def test_a_chip_that_is_too_small_brings_all_weights_for_every_step_of_a_batch()
         result = rolled(small, Phase.DECODE, 16, batch, output_matrix=True)
         assert result.chips == 1
         assert actions(result, "dram") * batch == approx(8 * (WEIGHTS + LOGITS))
+
+
+# ---------------------------------------------------------------- a processor by batch and length
+
+# BERT-Large in INT8: tokens, batch -> J and mm² s of a sequence, from the vendor's latencies, 400 W
+# and 826 mm².
+PUBLISHED = {
+    (128, 1): (0.50, 1.03),
+    (128, 128): (0.080, 0.164),
+    (384, 1): (1.12, 2.32),
+    (384, 4): (0.403, 0.83),
+    (384, 128): (0.278, 0.574),
+}
+
+
+@pytest.mark.parametrize(("sequence", "batch"), PUBLISHED)
+def test_energy_and_area_delay_of_an_a100_at_its_measured_points(sequence, batch):
+    result = roll_up(load_chip("a100"), "bert-large", sequence, batch)
+    energy, area_delay = PUBLISHED[sequence, batch]
+    assert result.notes[0] == "latency measured (int8)"
+    assert result.joules == pytest.approx(energy, rel=0.01)
+    assert result.area_delay * 1e6 == pytest.approx(area_delay, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("phase", "words", "unit"),
+    [
+        (Phase.PASS, "small, 9 tokens, batch 2", "sequence"),
+        (Phase.PREFILL, "small, prefill, 9 tokens, batch 2", "sequence"),
+        (Phase.DECODE, "small, decode, context 9, batch 2", "token"),
+    ],
+)
+def test_a_figure_says_what_it_is_of(phase, words, unit):
+    result = rolled("multibit", phase, 9, 2)
+    assert (result.asked, result.inference) == (words, unit)
+    assert result.energy_per_token == approx(result.joules / (9 if unit == "sequence" else 1))

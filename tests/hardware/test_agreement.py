@@ -15,6 +15,7 @@ from xbarsim.base.workers import worker_threads
 from xbarsim.config.study import load_study
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware.build import Design, build_chip, chip_seed
+from xbarsim.hardware.steps import Tokens
 from xbarsim.models.batches import pad
 from xbarsim.models.bert_checkpoint import load_bert
 from xbarsim.models.checkpoint import load_tokenizer
@@ -120,7 +121,7 @@ def errors(place, sentences):
                         keep(step.name, x @ weight.T, output)
                     elif step.kind is Kind.PRODUCT:
                         a, b = operands
-                        output, _ = chip.products[step.name].multiply(a, b, mask, 0)
+                        output, _ = chip.products[step.name].multiply(a, b, Tokens(mask, 0))
                         real = mask[:, None, :, None]
                         if step.role is Role.ATTENTION_SCORES:
                             real = real & mask[:, None, None, :]

@@ -176,3 +176,25 @@ def test_ids_that_do_not_fit(tmp_path):
         model.forward(np.zeros((1, 2), int), np.array([[0, 1]]))
     with pytest.raises(ShapeError, match="without padding"):
         model.forward(np.zeros((1, 2), int), np.array([[1, 0]]), cache=Cache())
+
+
+def test_a_bias_that_an_rms_norm_does_not_add_is_refused(tmp_path):
+    directory = make_tiny_decoder(tmp_path / "m", "llama")
+    path = directory / "model.safetensors"
+    tensors = load_file(path)
+    name = "model.layers.0.input_layernorm"
+    tensors[f"{name}.bias"] = np.zeros_like(tensors[f"{name}.weight"])
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=r"'layer.0.attention_norm.bias' .* has no place"):
+        load_decoder(directory)
+
+
+def test_hidden_states_that_overflow_name_their_step(tmp_path):
+    directory = make_tiny_decoder(tmp_path / "m", "gpt2")
+    model = load_decoder(directory)
+    model.weights["layer.1.output.weight"][:] = 1e38
+    with (
+        np.errstate(over="ignore", invalid="ignore"),
+        pytest.raises(OutOfRangeError, match="final_norm: the hidden states of"),
+    ):
+        model.forward(IDS, np.ones(IDS.shape))

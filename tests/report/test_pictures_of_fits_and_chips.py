@@ -181,12 +181,12 @@ class Chip(SimpleNamespace):
 
 
 FIRST = Chip(
-    chip="one", model="m", sequence=128, batch=4, joules=2e-3, area=3e-6,
+    chip="one", asked="m, 128 tokens, batch 4", inference="sequence", joules=2e-3, area=3e-6,
     components={"adc": 1.2e-3, "array": 0.77e-3, "odd": 0.03e-3}, steps={"query": 2e-3},
     area_by_role={"tile": 1e-6, "buffer": 2e-6},
 )  # fmt: skip
 SECOND = Chip(
-    chip="two", model="n", sequence=1, batch=1, joules=12.34567, area=1.0,
+    chip="two", asked="n, 1 tokens, batch 1", inference="sequence", joules=12.34567, area=1.0,
     components={"array": 11.0, "adc": 1.34567}, steps={"key": 6.172835, "query": 6.172835},
     area_by_role={"tile": 1.0},
 )  # fmt: skip

@@ -68,8 +68,9 @@ def test_the_chip_of_the_default_study_loses_little(tmp_path):
     summary = summarise(read_trace(run.run_study(study, tmp_path)))
     float32, int8 = summary.references
     ideal, chip = summary.cases
-    assert ideal.value == float32.value
+    assert ideal.metric.value == float32.metric.value
     assert min(layer.accumulated_snr_db for layer in ideal.layers) > 80
-    assert int8.low <= float32.value <= int8.high
-    assert chip.value > 0.5 and all(5 < layer.local_snr_db < 40 for layer in chip.layers)
-    assert sum(layer.tiles for layer in chip.layers) == 1296
+    assert int8.metric.low <= float32.metric.value <= int8.metric.high
+    assert chip.metric.value > 0.5
+    assert all(5 < layer.local_snr_db < 40 for layer in chip.layers)
+    assert sum(layer.programming.tiles for layer in chip.layers) == 1296

@@ -56,13 +56,14 @@ class Claims(Table):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim at one batch.
+    """A claim at one length of sequences and one batch.
 
     verdict : "inside" the interval, "above" it (more is claimed than any assumption gives) or
         "below" it
     """
 
     claim: Claim
+    sequence: int
     batch: int
     sweep: Sweep
 
@@ -71,7 +72,9 @@ class Verdict:
         low, high = self.claim.range
         if low > self.sweep.high:
             return "above"
-        return "below" if high < self.sweep.low else "inside"
+        if high < self.sweep.low:
+            return "below"
+        return "inside"
 
 
 def load_claims(path: str | Path | None = None) -> Claims:
@@ -133,7 +136,12 @@ def judge(
         for claim in claims.claim:
             chips = claim.chip, claims.subject
             of_batch.append(
-                Verdict(claim, batch, sweep(space, chips, Ratio(claim.figure), samples))
+                Verdict(
+                    claim,
+                    claims.sequence,
+                    batch,
+                    sweep(space, chips, Ratio(claim.figure), samples),
+                )
             )
             done(1)
         together.append(all_together(space, claims, of_batch))
@@ -187,6 +195,7 @@ def table(verdicts: Iterable[Verdict]) -> tuple[tuple[str, ...], list[tuple[str,
     """(header, rows) of strings, one row per claim and batch."""
     header = (
         "claim",
+        "tokens",
         "batch",
         "claimed",
         "nominal",
@@ -207,6 +216,7 @@ def _table_row(verdict: Verdict) -> tuple[str, ...]:
     hinges = ", ".join(swing.assumption.label for swing in found.swings[:2])
     return (
         verdict.claim.text,
+        str(verdict.sequence),
         str(verdict.batch),
         f"{low:g} .. {high:g}",
         f"{found.nominal:.3g}",
@@ -262,6 +272,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
         "chip": claim.chip,
         "figure": claim.figure,
         "claimed": claim.range,
+        "sequence": verdict.sequence,
         "batch": verdict.batch,
         "nominal": found.nominal,
         "low": found.low,
@@ -295,6 +306,7 @@ def write_files(
                 "ratio at from",
                 "ratio at to",
                 "why",
+                "sequence (tokens)",
             ]
         )
         for verdict in verdicts:
@@ -310,6 +322,7 @@ def write_files(
                         swing.low,
                         swing.high,
                         known.why,
+                        verdict.sequence,
                     ]
                 )
     return as_text, swings

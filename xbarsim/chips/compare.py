@@ -158,8 +158,8 @@ def as_json(result: RollUp) -> dict[str, Any]:
         "interval": result.interval,
         "tokens_per_second": result.tokens_per_second,
         "first_token": result.first_token,
-        "cache_bytes": None if result.cache is None else result.cache.size,
-        "cache_place": None if result.cache is None else result.cache.place,
+        "cache_bytes": result.cache_bytes,
+        "cache_place": result.cache_place,
         "chips": result.chips,
         "parts": result.copies,
         "utilisation": result.utilisation,
@@ -246,8 +246,8 @@ def _csv_row(result: RollUp) -> list[float | str]:
         result.phase,
         result.tokens_per_second,
         _or_empty(result.first_token),
-        "" if result.cache is None else result.cache.size,
-        "" if result.cache is None else result.cache.place,
+        _or_empty(result.cache_bytes),
+        result.cache_place or "",
     ]
 
 
@@ -293,15 +293,6 @@ def generation_table(results: Iterable[RollUp]) -> Grid:
 
 def _asked(result: RollUp) -> tuple[str, ...]:
     return result.chip, str(result.phase), str(result.sequence), str(result.batch)
-
-
-def asked_text(result: RollUp) -> str:
-    """What a RollUp is of, for headings."""
-    tokens = f"context {result.sequence}"
-    if result.phase is not Phase.DECODE:
-        tokens = f"{result.sequence} tokens"
-    phase = "" if result.phase is Phase.PASS else f"{result.phase}, "
-    return f"{result.model}, {phase}{tokens}, batch {result.batch}"
 
 
 def breakdown(results: Sequence[RollUp], by: str) -> Grid:

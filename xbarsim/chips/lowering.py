@@ -41,10 +41,10 @@ class Lowering(ABC, Generic[C]):
         if not self.workload.grows(step):
             return cost_of(step)
         if step.role not in self._means:  # all layers have the same
-            costs = []
-            for length in range(1, self.workload.sequence + 1):
-                costs.append(cost_of(self.workload.at_length(step, length)))
-            self._means[step.role] = mean(costs)
+            lengths = range(1, self.workload.sequence + 1)
+            self._means[step.role] = mean(
+                cost_of(self.workload.at_length(step, length)) for length in lengths
+            )
         return self._means[step.role]
 
     def cache(self, place: CachePlace, value_bits: int) -> Cache | None:
@@ -53,11 +53,17 @@ class Lowering(ABC, Generic[C]):
             return None
         return Cache(self.workload.cache_size(value_bits), place)
 
-    def beyond_the_buffer(self, value_bits: int, buffers: int) -> bool:
-        """Whether keys and values are more than so many buffers hold."""
+    def beyond_the_buffer(self, value_bits: int, copies: dict[str, int]) -> bool:
+        """Whether keys and values are more than the buffers hold.
+
+        copies : {level: how many of it on all chips}
+        """
         if not self.workload.caches:
             return False
-        capacity = self.chip.buffer_capacity * buffers / 8
+        capacity = 0.0
+        if "buffer" in self.chip.by_role:
+            level = self.chip.by_role["buffer"].part.level
+            capacity = self.chip.buffer_capacity * copies[level] / 8
         return self.workload.cache_size(value_bits) > capacity
 
     def buffered_values(self, step: Step) -> int:
@@ -115,9 +121,9 @@ class Lowering(ABC, Generic[C]):
         *,
         resource: str,
         tokens: int,
-        after: tuple[Link, ...] | None = None,
+        after: tuple[Link, ...],
     ) -> Stage:
-        """`after` : in place of that of the step."""
+        """The step as a stage that comes after these."""
         return Stage(
             name=step.name,
             layer=step.layer,
@@ -125,7 +131,7 @@ class Lowering(ABC, Generic[C]):
             service=cost.service,
             fill=max(cost.fill, cost.service),
             resource=resource,
-            after=step.after if after is None else after,
+            after=after,
             events=scaled(cost.events, tokens),
             step=label_of(step),
         )

@@ -145,9 +145,17 @@ class InSituLowering(Lowering[InSituFile]):
         self.written = chip.operations.attention == "written"
         self.room = self._room()
         self.size = self._size()
-        self.jobs = 1 if self.size.reload else workload.batch
-        self.sequences = workload.batch // self.jobs  # of a job
+        self.jobs = workload.batch
+        self.sequences = 1  # of a job
+        if self.size.reload:
+            self.jobs = 1
+            self.sequences = workload.batch
         self.tokens = workload.tokens * self.sequences
+        self.copies = {
+            "unit": self.size.tiles * chip.organisation.units_per_tile,
+            "tile": self.size.tiles,
+            "chip": self.size.chips,
+        }
         self.place = self._cache_place()
 
     def linear_cost(self, inputs: int, outputs: int, replication: int = 1) -> Cost:
@@ -162,17 +170,17 @@ class InSituLowering(Lowering[InSituFile]):
         size = self.size
         weights = self.workload.weights
         stages = self._stages()
-        units = size.tiles * chip.organisation.units_per_tile
         if self.room.dynamic:
             self.note("keys and values are written into arrays for every sequence")
         if size.reload:
+            share = self.room.needed / self.copies["unit"]
             self.note(
-                f"the model needs {self.room.needed / units:.2f} times the chip: its weights come "
-                "from off-chip DRAM and are programmed in every pass over a batch"
+                f"the model needs {share:.2f} times the chip: its weights come from off-chip DRAM "
+                "and are programmed in every pass over a batch"
             )
         held = (self.room.needed - self.room.dynamic) * chip.cells_per_unit
         return Plan(
-            copies={"unit": units, "tile": size.tiles, "chip": size.chips},
+            copies=self.copies,
             chips=size.chips,
             utilisation=weights * chip.planes / held,
             replication=size.replication,
@@ -190,13 +198,7 @@ class InSituLowering(Lowering[InSituFile]):
             return CachePlace.HOST
         if self.written:
             return CachePlace.CELLS
-        buffers = self.size.tiles
-        level = self.chip.by_role["buffer"].part.level if "buffer" in self.chip.by_role else "tile"
-        if level == "unit":
-            buffers *= self.chip.organisation.units_per_tile
-        if level == "chip":
-            buffers = self.size.chips
-        if self.beyond_the_buffer(self.chip.input_bits, buffers):
+        if self.beyond_the_buffer(self.chip.input_bits, self.copies):
             return CachePlace.OFF_CHIP
         return CachePlace.BUFFER
 
@@ -227,20 +229,25 @@ class InSituLowering(Lowering[InSituFile]):
         organisation = self.chip.organisation
         needed = self.room.needed
         if organisation.tiles == "fit":
-            replication = 1 if organisation.replicate == "fill" else organisation.replicate
+            replication = self._replication(filled=1)
             tiles = -(-needed * replication // organisation.units_per_tile)
             return Size(tiles, chips=1, replication=replication, reload=False)
         capacity = organisation.tiles * organisation.units_per_tile
         reload = self.chip.over_capacity == "reload" and needed > capacity
         chips = 1 if reload else -(-needed // capacity)
         fitting = max(1, capacity * chips // needed)
-        replication = fitting if organisation.replicate == "fill" else organisation.replicate
+        replication = self._replication(filled=fitting)
         if replication > fitting:
             raise ConfigError(
                 f"organisation.replicate = {organisation.replicate}, but {chips} chips have room "
                 f'for {fitting} copies of the model; use "fill" or fewer'
             )
         return Size(organisation.tiles * chips, chips, replication, reload)
+
+    def _replication(self, *, filled: int) -> int:
+        """Copies of the model; `filled` : how many where the chip is to be filled."""
+        asked = self.chip.organisation.replicate
+        return filled if asked == "fill" else asked
 
     def _stages(self) -> list[Stage]:
         stages: list[Stage] = []
@@ -254,7 +261,9 @@ class InSituLowering(Lowering[InSituFile]):
                 stages += self._written_product(step)
             elif self.chip.operations.place(step.kind) == "host":
                 cost = self.over_tokens(step, lambda step: self.host(step, self.chip.input_bits))
-                stages.append(self.stage(step, cost, resource=LINK, tokens=self.tokens))
+                stages.append(
+                    self.stage(step, cost, resource=LINK, tokens=self.tokens, after=step.after)
+                )
             elif step.kind is Kind.PRODUCT and self.place is CachePlace.OFF_CHIP:
                 cache = self.off_chip(step, self.chip.input_bits, self.tokens, self.size.chips)
                 after = (*step.after, Link(cache.name))
@@ -322,13 +331,9 @@ class InSituLowering(Lowering[InSituFile]):
         work = step.macs if step.kind is Kind.PRODUCT else step.values_out
         part, component = self.chip.by_role[role]
         each = self.chip.part_count(part)
-        if part.level == "chip":
-            workers = each * self.size.chips
-        else:
-            share = self.size.tiles
-            if part.level == "unit":
-                share *= self.chip.organisation.units_per_tile
-            workers = each * max(1.0, share / self.workload.shape.layers)
+        workers = each * self.copies[part.level]
+        if part.level != "chip":  # every layer has its own
+            workers = each * max(1.0, self.copies[part.level] / self.workload.shape.layers)
         time = work * component.pace / workers
         bits = self.chip.input_bits
         moved = self.chip.moved(buffer=self.buffered_values(step) * bits)

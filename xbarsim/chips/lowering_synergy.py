@@ -107,8 +107,7 @@ class SynergyLowering(Lowering[SynergyFile]):
         on_host = self.chip.operations.place(step.kind) == "host"
         size = step.kind, step.inputs, step.outputs, step.copies, step.second
         if size not in self.costs:  # all layers have the same
-            cost_of = self._on_host if on_host else self._on_pool
-            self.costs[size] = self.over_tokens(step, cost_of)
+            self.costs[size] = self.over_tokens(step, self._cost)
         return self.stage(
             step,
             self.costs[size],
@@ -117,10 +116,10 @@ class SynergyLowering(Lowering[SynergyFile]):
             after=after,
         )
 
-    def _on_host(self, step: Step) -> Cost:
-        return self.host(step, self.chip.computation.activation_bits)
-
-    def _on_pool(self, step: Step) -> Cost:
+    def _cost(self, step: Step) -> Cost:
+        """On the host or on the pool."""
+        if self.chip.operations.place(step.kind) == "host":
+            return self.host(step, self.chip.computation.activation_bits)
         if step.kind is Kind.MATRIX:
             return self.linear(step)
         if step.kind is Kind.PRODUCT:
@@ -136,9 +135,13 @@ class SynergyLowering(Lowering[SynergyFile]):
         if self.chip.operations.attention == "host":
             return CachePlace.HOST
         bits = self.chip.computation.activation_bits
-        if not self.beyond_the_buffer(bits, buffers=1):
+        if not self.beyond_the_buffer(
+            bits, {"chip": 1, "crossbar": self.chip.computation.crossbars}
+        ):
             return CachePlace.BUFFER
-        return CachePlace.CELLS if self.chip.dense.holds_cache else CachePlace.OFF_CHIP
+        if self.chip.dense.holds_cache:
+            return CachePlace.CELLS
+        return CachePlace.OFF_CHIP
 
     def _stored_bits(self) -> int:
         """Of the weights, and of keys and values where they lie in dense arrays."""

@@ -3,6 +3,7 @@
 Nothing is priced here.  Every action is one of the component that plays its role.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -166,14 +167,18 @@ class Cost:
     arrays: int = 0
 
 
-def mean(costs: list[Cost]) -> Cost:
+def mean(costs: Iterable[Cost]) -> Cost:
     """The mean of costs, that of a token among those of all lengths."""
-    number = len(costs)
-    return Cost(
-        events=shared(total([cost.events for cost in costs]), number),
-        service=sum(cost.service for cost in costs) / number,
-        fill=sum(cost.fill for cost in costs) / number,
-    )
+    number = 0
+    events: Actions = {}
+    service = 0.0
+    fill = 0.0
+    for cost in costs:
+        number += 1
+        events = total([events, cost.events])
+        service += cost.service
+        fill += cost.fill
+    return Cost(events=shared(events, number), service=service / number, fill=fill / number)
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,29 @@ class RollUp:
         return self.tokens * self.batch / self.latency
 
     @property
+    def asked(self) -> str:
+        """What it is of, for headings."""
+        tokens = {
+            Phase.PASS: f"{self.sequence} tokens",
+            Phase.PREFILL: f"prefill, {self.sequence} tokens",
+            Phase.DECODE: f"decode, context {self.sequence}",
+        }
+        return f"{self.model}, {tokens[self.phase]}, batch {self.batch}"
+
+    @property
+    def inference(self) -> str:
+        """What its energies are per."""
+        return "token" if self.phase is Phase.DECODE else "sequence"
+
+    @property
+    def cache_bytes(self) -> float | None:
+        return None if self.cache is None else self.cache.size
+
+    @property
+    def cache_place(self) -> str | None:
+        return None if self.cache is None else str(self.cache.place)
+
+    @property
     def area_delay(self) -> float:
         """m² s: area times the time of one sequence of the batch."""
         return self.area * self.time_per_sequence

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -38,7 +39,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="Of a text: windows from its start; all if absent.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-):
+) -> None:
     """Score a checkpoint on a task without any hardware: the digital reference."""
     from xbarsim.base import fetch
     from xbarsim.models.architectures import is_decoder
@@ -46,6 +47,7 @@ def evaluate(
     from xbarsim.studies.language_examples import Scope
 
     path = fetch.locate(model, "model", progress=progress)
+    result: language.LanguageScore | evaluation.Evaluation
     if is_decoder(path):
         _refuse({"--calibration": calibration}, "an encoder")
         if reference != "float32":
@@ -72,7 +74,7 @@ def evaluate(
     print_table(("metric", "value", "95 % interval", "n"), rows)
 
 
-def _refuse(options, needed):
+def _refuse(options: Mapping[str, object], needed: str) -> None:
     """Options of the other kind of model have no effect."""
     for option, value in options.items():
         if value is not None:
@@ -87,7 +89,7 @@ def generate(
         float, typer.Option(min=0.0, help="0 takes the likeliest token, above it tokens are drawn.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of drawn tokens.")] = 0,
-):
+) -> None:
     """Continue a prompt with a decoder, in float32."""
     from xbarsim.base import fetch
     from xbarsim.models.architectures import is_decoder, load_generator
@@ -103,7 +105,7 @@ def generate(
     network = load_generator(path)
     shown = 0
 
-    def show(text):
+    def show(text: str) -> None:
         nonlocal shown
         if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # the rest of a character is to come
             print(text[shown:], end="", flush=True)

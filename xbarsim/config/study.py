@@ -20,6 +20,7 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping, Wires
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
+from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
 
@@ -125,6 +126,7 @@ class Study(Table):
         None, description="chip, or chip file, whose energy, area and latency the report joins"
     )
     layer: tuple[LayerOverride, ...] = ()
+    sweep: Sweep | None = Field(None, description="keys that `xbarsim sweep` varies")
     case: tuple[dict[str, Any], ...] = ({"name": "chip"},)
 
     def to_toml(self) -> str:
@@ -140,7 +142,7 @@ class Study(Table):
         ------
         ConfigError : a case that cannot be run, or two that cannot be told apart
         """
-        base = self.model_dump(exclude={"case"}, exclude_unset=True)
+        base = self.model_dump(exclude={"case", "sweep"}, exclude_unset=True)
         overrides: dict[str, Content] = {}
         cases = []
         for number, stated in enumerate(self.case, 1):
@@ -200,7 +202,7 @@ def _case_name(name: object) -> str:
 
 def _check_shared_keys(name: str, override: Content) -> None:
     """Refuse a case that overrides what all cases of a study share."""
-    fixed = set(override) & {"model", "task", "run", "case"}
+    fixed = set(override) & {"model", "task", "run", "case", "sweep"}
     if fixed == {"run"} and isinstance(override["run"], dict):
         fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
     if fixed:

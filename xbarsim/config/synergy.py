@@ -19,14 +19,14 @@ class Products(Table):
         "digital",
         description="query · key and scores · value; in_situ writes keys and values for every sentence",
     )
-    output_matrix: Literal["digital", "hardware"] = Field(
-        "digital",
-        description="the matrix of a decoder's logits: float32, or where `weights` says",
+    output_matrix: Literal["digital", "hardware"] | None = Field(
+        None,
+        description="the matrix of a decoder's logits: digital (float32) if absent, or where `weights` says",
     )
 
     def lies_on(self, is_output: bool) -> Literal["in_situ", "computation", "digital"]:
         """What multiplies with a weight matrix;  is_output : that of the logits"""
-        if is_output and self.output_matrix == "digital":
+        if is_output and self.output_matrix != "hardware":
             return "digital"
         return self.weights
 

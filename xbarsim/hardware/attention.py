@@ -18,7 +18,7 @@ from xbarsim.config.arrays import Mapping
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware.counting import Codes, code_scale, keys_of, read_energy, to_codes
-from xbarsim.hardware.steps import ConverterBits, ProductCosts, ProductDescription
+from xbarsim.hardware.steps import ConverterBits, ProductCosts, ProductDescription, Tokens
 from xbarsim.models.graph import Role, Step
 
 COSTS = tuple(field.name for field in dataclasses.fields(ProductCosts))
@@ -82,11 +82,10 @@ class CountedAttention:
             self.step.kind, self.step.role, self.step.layer, adc_bits=bits.adc, dac_bits=bits.dac
         )
 
-    def multiply(
-        self, a: Singles, b: Singles, mask: Booleans, first_sentence: int
-    ) -> tuple[Singles, ProductCosts]:
+    def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
         """See `steps.ProductOnHardware`: sentences of similar length together, padded with zeros."""
-        lengths = mask.sum(axis=1)
+        mask = tokens.mask
+        lengths = tokens.lengths
         sizes = np.array([rounded(length) for length in lengths])
         total = _Sum.empty(a, b, mask)
         heads = slice(None)
@@ -97,7 +96,7 @@ class CountedAttention:
                 self.step, a[sentences, heads, :longest], b[sentences, heads], longest
             )
             output, costs = self._together(
-                left, right, lengths[sentences], first_sentence + sentences
+                left, right, lengths[sentences], tokens.first_sentence + sentences
             )
             total.add(sentences, heads, longest, output, costs)
         return total.output, total.of_tokens(mask)
@@ -187,11 +186,10 @@ class WrittenAttention:
             self.step.kind, self.step.role, self.step.layer, adc_bits=bits.adc, dac_bits=bits.dac
         )
 
-    def multiply(
-        self, a: Singles, b: Singles, mask: Booleans, first_sentence: int
-    ) -> tuple[Singles, ProductCosts]:
+    def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
         """See `steps.ProductOnHardware`."""
-        lengths = mask.sum(axis=1)
+        mask = tokens.mask
+        lengths = tokens.lengths
         total = _Sum.empty(a, b, mask)
         for sentence in range(len(a)):
             longest = lengths[sentence]
@@ -200,7 +198,7 @@ class WrittenAttention:
                 heads = slice(head, head + 1)
                 left, right = _cut(self.step, a[places, heads, :longest], b[places, heads], longest)
                 output, costs = self._one_head(
-                    left[0, 0], right[0, 0], first_sentence + sentence, head
+                    left[0, 0], right[0, 0], tokens.first_sentence + sentence, head
                 )
                 total.add(places, heads, longest, output, costs)
         return total.output, total.of_tokens(mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,9 +18,16 @@ from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware import functions
 from xbarsim.hardware.attention import CountedAttention, WrittenAttention
+from xbarsim.hardware.causal_counted import CausalCountedAttention
+from xbarsim.hardware.causal_written import CausalWrittenAttention
 from xbarsim.hardware.counting import Pool
 from xbarsim.hardware.matrices import CountedMatrix, InSituMatrix
-from xbarsim.hardware.steps import FunctionOnHardware, MatrixOnHardware, ProductOnHardware
+from xbarsim.hardware.steps import (
+    FunctionOnHardware,
+    MatrixOnHardware,
+    ProductOnHardware,
+    ProductSample,
+)
 from xbarsim.models.graph import Graph, Role, Step
 from xbarsim.models.network import Network
 
@@ -32,11 +39,13 @@ class HeldOut:
     inputs : {matrix: (samples, in)}
     ranges : {function: (largest |input|, largest |output|)}, {product: (largest |a|, largest |b|)}
     input_ranges : {matrix: full scale of its int8 inputs}, of `int8.input_ranges`
+    products : {causal product: of some held-out sequences}
     """
 
     inputs: dict[str, Singles]
     ranges: dict[str, tuple[float, float]]
     input_ranges: dict[str, float]
+    products: dict[str, tuple[ProductSample, ...]] = field(default_factory=dict)
 
 
 def settings_of(study: Study, graph: Graph) -> dict[str, Study]:
@@ -74,12 +83,16 @@ class Design:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What takes the place of the float32 steps on one chip, by their names."""
+    """What takes the place of the float32 steps on one chip, by their names.
+
+    causal : whether tokens see those before them only
+    """
 
     matrices: dict[str, MatrixOnHardware]
     products: dict[str, ProductOnHardware]
     functions: dict[str, FunctionOnHardware]
     seed: int
+    causal: bool = False
 
     def __contains__(self, name: str) -> bool:
         """Whether a step of this name is on hardware."""
@@ -110,6 +123,7 @@ def build_chip(
         products=builder.products(),
         functions=design.units,
         seed=seed,
+        causal=design.model.graph.causal,
     )
 
 
@@ -166,7 +180,8 @@ class _Builder:
             device=self.design.device.in_study(settings),
             seed=self.seed,
         )
-        return InSituMatrix(step, settings, with_ranges(programmed, samples))
+        array = with_ranges(programmed, samples, any_batch=self.graph.causal)
+        return InSituMatrix(step, settings, array)
 
     def _counted(self, step: Step) -> CountedMatrix:
         settings = self.design.settings[step.name]
@@ -179,6 +194,7 @@ class _Builder:
             settings=settings,
             pool=self.crossbars,
             read=self._memory(settings).read,
+            any_batch=self.graph.causal,
         )
 
     def _memory(self, settings: Study) -> Memory:
@@ -195,7 +211,11 @@ class _Builder:
         found: dict[str, ProductOnHardware] = {}
         for step in self.graph.products:
             settings = self.design.settings[step.name]
-            if settings.products.attention == "computation":
+            if step.causal:
+                product = self._causal(step, settings)
+                if product is not None:
+                    found[step.name] = product
+            elif settings.products.attention == "computation":
                 found[step.name] = CountedAttention(
                     step=step,
                     index=self.index[step.name],
@@ -213,3 +233,28 @@ class _Builder:
                     device=self.design.device.in_study(settings),
                 )
         return found
+
+    def _causal(self, step: Step, settings: Study) -> ProductOnHardware | None:
+        """A product of causal attention, None where it stays digital."""
+        if settings.products.attention == "digital":
+            return None
+        index = self.index[step.name]
+        if settings.products.attention == "computation":
+            return CausalCountedAttention(
+                step=step,
+                index=index,
+                settings=settings,
+                crossbars=self.crossbars.crossbars(settings),
+                largest=self.design.held_out.ranges[step.name],
+                seed=self.seed,
+                longest=self.graph.sequence,
+            )
+        return CausalWrittenAttention.prepare(
+            step,
+            index,
+            self.design.held_out.products[step.name],
+            longest=self.graph.sequence,
+            settings=settings,
+            seed=self.seed,
+            device=self.design.device.in_study(settings),
+        )

@@ -91,6 +91,7 @@ class CountedMatrix:
 
     index : of the matrix, names its random numbers
     input_scale, weight_scale (out,) : values of one code
+    any_batch : whether a row has the same bits in any batch, see `Crossbars.multiply`
     """
 
     step: Step
@@ -100,6 +101,7 @@ class CountedMatrix:
     operand: SwitchOperand
     input_scale: float
     weight_scale: Singles
+    any_batch: bool = False
 
     @classmethod
     def prepare(
@@ -112,6 +114,7 @@ class CountedMatrix:
         settings: Study,
         pool: Pool,
         read: Callable[[str, Singles], Singles] | None = None,
+        any_batch: bool = False,
     ) -> CountedMatrix:
         """weight (out, in);  largest_input : full scale of the inputs;  read : as of
         `int8.int8_hook`.
@@ -132,6 +135,7 @@ class CountedMatrix:
             operand=crossbars.prepare(stored.T, first, keep=True),
             input_scale=code_scale(largest_input),
             weight_scale=scale,
+            any_batch=any_batch,
         )
 
     @property
@@ -143,7 +147,9 @@ class CountedMatrix:
         """See `steps.MatrixOnHardware`."""
         inputs = to_codes(x, self.input_scale)
         keys = keys_of(seed, self.index, rows)
-        counted = self.crossbars.multiply(inputs.values, self.operand, keys)
+        counted = self.crossbars.multiply(
+            inputs.values, self.operand, keys, any_batch=self.any_batch
+        )
         output = counted.output * (self.weight_scale * self.input_scale).astype(np.float32)
         joules = read_energy(self.settings.computation, self.settings.dac.read_time_ns)
         return Product(

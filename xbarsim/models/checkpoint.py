@@ -17,8 +17,8 @@ FILES = (
     "1_Pooling/config.json",
     "modules.json",
     "sentence_bert_config.json",
+    "model.safetensors.index.json",
 )
-INDEX = "model.safetensors.index.json"  # of the shards
 
 
 def file_hashes(path: str | Path) -> dict[str, str]:
@@ -38,11 +38,9 @@ def file_hashes(path: str | Path) -> dict[str, str]:
 
 
 def _names_in(directory: Path) -> list[str]:
-    """Names of `FILES`, of the shards of a decoder, and of GGUF files where there is no config."""
+    """Names of `FILES`, of shards, and of GGUF files where there is no config."""
     names = list(FILES)
-    if (directory / INDEX).is_file():
-        stated = read_json(directory / INDEX).get("weight_map", {})
-        names += [INDEX, *sorted(set(stated.values()))]
+    names += sorted(found.name for found in directory.glob("model-*.safetensors"))
     if not (directory / "config.json").is_file():
         names += sorted(found.name for found in directory.glob("*.gguf"))
     return names

@@ -28,6 +28,9 @@ LEVELS = 127  # codes -127 ... 127
 EXACT = 2**24  # float32 holds every integer up to this
 
 
+Read = Callable[[str, Singles], Singles]  # (name of a matrix, codes) -> codes as a memory has them
+
+
 def input_ranges(
     model: Network,
     token_lists: Sequence[Integers],
@@ -104,7 +107,7 @@ class _Quantised:
 def int8_hook(
     model: Network,
     ranges: Mapping[str, float],
-    read: Callable[[str, Singles], Singles] | None = None,
+    read: Read | None = None,
 ) -> Hook:
     """The hook with which every weight product is in int8, with `ranges` of `input_ranges`.
 

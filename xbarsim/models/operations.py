@@ -78,6 +78,17 @@ def softmax(x: Singles, mask: Booleans) -> Singles:
     return x
 
 
+def softmax_in_order(x: Singles, mask: Booleans) -> Singles:
+    """`softmax` whose sum is added up one score after the other: masked scores at the end of a row,
+    however many, do not change a bit of it.
+    """
+    x = np.where(mask, x, np.float32(-np.inf))
+    x -= x.max(axis=-1, keepdims=True)
+    np.exp(x, out=x)
+    x /= np.cumsum(x, axis=-1)[..., -1:]
+    return x
+
+
 def layer_norm(x: Singles, weight: Singles, bias: Singles, epsilon: float) -> Singles:
     """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis."""
     x = x - x.mean(axis=-1, keepdims=True)

@@ -129,7 +129,9 @@ def _row(
 
 def differences(study: Study, chip: Any) -> tuple[str, ...]:
     """("key case/chip", ...) of what a simulated study and a chip do not share."""
-    kind = "synergy" if study.products.weights == "computation" else "in-situ"
+    kind = "in-situ"
+    if study.products.weights == "computation":
+        kind = "synergy"
     if chip.kind != kind:
         return (f"kind {kind}/{chip.kind}",)
     if kind == "synergy":
@@ -147,7 +149,9 @@ def _counting_pairs(study: Study, chip: Any) -> list[Pair]:
         for name in COUNTING
     ]
     bits = simulated.digit_bits
-    cells = 2**bits - 1 if simulated.digit_cells == "equal" else bits
+    cells = bits
+    if simulated.digit_cells == "equal":
+        cells = 2**bits - 1
     pairs.append(("computation cells per digit", cells, described.cells_per_digit))
     attention = study.products.attention.replace("digital", "host")
     pairs.append(("attention", attention, chip.operations.attention))

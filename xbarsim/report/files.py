@@ -74,7 +74,7 @@ def write_files(summaries: Sequence[Summary], directory: str | Path) -> tuple[Pa
     ]
     keys = ["trace", "case", *_MATRIX_KEYS]
     headings = [LAYER_UNITS.get(key, key) for key in keys]
-    write_table(layers, headings, [[row[key] for key in keys] for row in layer_rows])
+    write_table(layers, headings, [list(map(row.__getitem__, keys)) for row in layer_rows])
     positions = [row for summary in summaries for row in _position_rows(summary)]
     if not positions:
         return as_json, paths, layers
@@ -245,15 +245,19 @@ _MATRIX_KEYS = (
 
 def _figures_of_matrix(layer: MatrixSummary) -> Content:
     """The figures of `_MATRIX_KEYS`."""
-    drop = layer.ir_drop
+    attenuation = None
+    spread = None
+    if layer.ir_drop is not None:
+        attenuation = layer.ir_drop.attenuation
+        spread = layer.ir_drop.spread
     programming = layer.programming
     return {
         "matrix": layer.name,
         **_errors(layer),
         "adc_saturated": layer.adc_saturated,
         "dac_saturated": layer.dac_saturated,
-        "attenuation": None if drop is None else drop.attenuation,
-        "attenuation_spread": None if drop is None else drop.spread,
+        "attenuation": attenuation,
+        "attenuation_spread": spread,
         "clipped_weights": programming.clipped_weights,
         "stuck_cells": programming.stuck_cells,
         "bounded_cells": programming.bounded_cells,
@@ -268,11 +272,13 @@ def _figures_of_matrix(layer: MatrixSummary) -> Content:
 
 
 def _matrix(layer: MatrixSummary) -> Content:
-    codes = layer.saturated_codes
-    worst = None if layer.ir_drop is None else layer.ir_drop.worst
     found = _figures_of_matrix(layer) | _place(layer)
-    found["saturated_codes"] = None if codes is None else dataclasses.asdict(codes)
-    found["worst_tile"] = None if worst is None else dataclasses.asdict(worst)
+    found["saturated_codes"] = None
+    found["worst_tile"] = None
+    if layer.saturated_codes is not None:
+        found["saturated_codes"] = dataclasses.asdict(layer.saturated_codes)
+    if layer.ir_drop is not None and layer.ir_drop.worst is not None:
+        found["worst_tile"] = dataclasses.asdict(layer.ir_drop.worst)
     return found
 
 

@@ -155,6 +155,9 @@ class FunctionSummary(StepSummary):
 def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixSummary:
     rows = matrix.rows
     attributes = matrix.attributes
+    saturated = None
+    if matrix.codes is not None:
+        saturated = SaturatedCodes.of(matrix.codes)
     ir_drop = None
     if matrix.attenuation is not None:
         mean = float(matrix.attenuation.mean.mean())
@@ -174,7 +177,7 @@ def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixS
         ir_drop=ir_drop,
         programming=Programming.of(attributes),
         array_energy_per_token=float(rows.array_energy.sum() / tokens.sum()),
-        saturated_codes=None if matrix.codes is None else SaturatedCodes.of(matrix.codes),
+        saturated_codes=saturated,
     )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from xbarsim.base.array_types import Booleans, Integers, Singles
 from xbarsim.hardware.build import Hardware
+from xbarsim.hardware.hook import HardwareHook
 from xbarsim.models.batches import pad
 from xbarsim.models.graph import Kind, Role, Step
 from xbarsim.models.operations import Reference
@@ -83,10 +84,12 @@ class _Examples:
 
     def rows(self, step: Step, output: Singles) -> Singles:
         """Results (t, n) of the real tokens of a step, (t, n) or (b, heads, s, ...); scores of
-        padding are 0.
+        padding, and of later tokens in causal attention, are 0.
         """
         if step.role is Role.ATTENTION_SCORES:
             real = self.mask[:, None, :, None] & self.mask[:, None, None, :]
+            if step.causal:
+                real = np.tril(real)
             output = np.where(real, output, np.float32(0))
         return token_rows(output, self.mask)
 
@@ -131,9 +134,9 @@ class _Measured:
         first_sentence: int,
     ) -> None:
         self.hardware = hardware
+        self.steps = HardwareHook(hardware, first_sentence)
         self.examples = examples
         self.float32 = float32
-        self.first_sentence = first_sentence
         self.entries = Entries()
         self.calls: dict[str, list[MatrixRows]] = {}
 
@@ -145,20 +148,19 @@ class _Measured:
 
     def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
         if step.name not in self.hardware:
-            return reference(*operands)
+            return self.steps.digital(step, reference, *operands)
         exact = reference(*operands)
         if step.kind is Kind.MATRIX:
             return self.matrix(step, exact, rows, *operands)
         if step.kind is Kind.PRODUCT:
-            return self.product(step, exact, *operands)
+            return self.product(step, exact, rows, *operands)
         return self.function(step, exact, *operands)
 
     def matrix(
         self, step: Step, exact: Singles, rows: Integers, x: Singles, weight: Singles, bias: Singles
     ) -> Singles:
         array = self.hardware.matrices[step.name]
-        of_study = rows + np.array([self.first_sentence, 0])
-        product = array.multiply(x, of_study, self.hardware.seed)
+        product = self.steps.matrix(step, x, rows)
         output: Singles = product.output + bias
         examples = self.examples.alone(step, len(x))
         float32 = self.float32[_call(step, rows)]
@@ -189,11 +191,11 @@ class _Measured:
             found = CodeHistogram(earlier.counts + found.counts, earlier.beyond + found.beyond)
         self.entries.codes[name] = found
 
-    def product(self, step: Step, exact: Singles, a: Singles, b: Singles) -> Singles:
+    def product(
+        self, step: Step, exact: Singles, rows: Integers, a: Singles, b: Singles
+    ) -> Singles:
         output: Singles
-        output, costs = self.hardware.products[step.name].multiply(
-            a, b, self.examples.mask, self.first_sentence
-        )
+        output, costs = self.steps.product(step, a, b, rows)
         local, accumulated = self.errors(
             step, self.examples.rows(step, output), self.examples.rows(step, exact)
         )
@@ -214,7 +216,7 @@ class _Measured:
 
     def function(self, step: Step, exact: Singles, *operands: Any) -> Singles:
         output: Singles
-        output, saturations = self.hardware.functions[step.name](*operands)
+        output, saturations = self.steps.function(step, *operands)
         local, accumulated = self.errors(
             step, self.examples.rows(step, output), self.examples.rows(step, exact)
         )

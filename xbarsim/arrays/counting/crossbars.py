@@ -34,8 +34,12 @@ from xbarsim.base.errors import ShapeError
 class CountingProduct(Protocol):
     """One way to simulate a product."""
 
-    def multiply(self, codes: LineOperand, operand: SwitchOperand, keys: Keys) -> Sums:
-        """Sums of the product of two operands; keys (z, b) name the random numbers."""
+    def multiply(
+        self, codes: LineOperand, operand: SwitchOperand, keys: Keys, any_batch: bool
+    ) -> Sums:
+        """Sums of the product of two operands; keys (z, b) name the random numbers; any_batch : see
+        `Crossbars.multiply`.
+        """
         ...
 
 
@@ -99,10 +103,14 @@ class Crossbars:
             self.physics, codes, first=first, depths=depths, widths=widths, keep=keep
         )
 
-    def multiply(self, codes: ArrayLike, operand: SwitchOperand, keys: ArrayLike) -> Counted:
+    def multiply(
+        self, codes: ArrayLike, operand: SwitchOperand, keys: ArrayLike, any_batch: bool = False
+    ) -> Counted:
         """Product of integer codes (b, depth), or (z, b, depth), with a SwitchOperand.
 
         keys : (b,) or (z, b), name the random numbers of each row
+        any_batch : whether the output of a row must have the same bits wherever it stands among
+            whichever others, at the cost of rows that are filled up
 
         Raises
         ------
@@ -119,7 +127,7 @@ class Crossbars:
             )
         names = np.ascontiguousarray(keys, np.uint64).reshape(checked.shape[:2])
         driven = LineOperand.of(checked, operand, self.physics.coding)
-        sums = self.product.multiply(driven, operand, names)
+        sums = self.product.multiply(driven, operand, names, any_batch)
         output = sums.output
         offset = self.physics.coding.offset
         if offset:

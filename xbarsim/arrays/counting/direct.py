@@ -18,8 +18,12 @@ class DirectProduct:
 
     physics: Physics
 
-    def multiply(self, codes: LineOperand, operand: SwitchOperand, keys: Keys) -> Sums:
-        """Sums of the product of two operands; keys (z, b) name the random numbers."""
+    def multiply(
+        self, codes: LineOperand, operand: SwitchOperand, keys: Keys, any_batch: bool
+    ) -> Sums:
+        """Sums of the product of two operands; keys (z, b) name the random numbers.  A row's are the
+        same bits in any batch.
+        """
         physics = self.physics
         z, _, outputs = operand.codes.shape
         lines = operand.lines

@@ -1,6 +1,7 @@
 """Products by exact sums of the moments of conversions."""
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from xbarsim.arrays.counting.operands import LineOperand, Sums, SwitchOperand
 from xbarsim.arrays.counting.physics import Physics
 from xbarsim.arrays.counting.quantities import Quantity, Side, sums_of_fields
 from xbarsim.arrays.counting.sides import solved_side, typical_side
-from xbarsim.base.array_types import AnyFloats, Bytes, Floats, Keys
+from xbarsim.base.array_types import AnyFloats, Bytes, Floats, Keys, Singles
 from xbarsim.kernels.arrays.counting import add_noise
+from xbarsim.kernels.arrays.row_products import multiply_rows
 from xbarsim.models.int8 import EXACT, LEVELS, integer_product
 
 KEPT_BYTES = 2**30  # sides of products with weights that are kept, per chip
@@ -34,10 +36,15 @@ class StatisticalProduct:
         self._lock = threading.Lock()
         self._kept_bytes = 0
 
-    def multiply(self, codes: LineOperand, operand: SwitchOperand, keys: Keys) -> Sums:
-        """Sums of the product of two operands; keys (z, b) name the random numbers."""
+    def multiply(
+        self, codes: LineOperand, operand: SwitchOperand, keys: Keys, any_batch: bool
+    ) -> Sums:
+        """Sums of the product of two operands; keys (z, b) name the random numbers; any_batch : see
+        `Crossbars.multiply`.
+        """
         _, z, _, places, groups = operand.fields.shape
         saturations = np.zeros(keys.shape)
+        product = _rows_alike if any_batch else np.matmul
         results = []
         for matrices, blocks in blocks_of(z, keys.shape[1], 4 * groups * (2**places - 1)):
             side = self._side(operand, matrices)
@@ -53,6 +60,7 @@ class StatisticalProduct:
                         keys[matrices, rows],
                         output=result[:, rows],
                         saturations=saturations[matrices, rows],
+                        product=product,
                     )
             results.append(result)
         if len(results) == 1:
@@ -78,17 +86,23 @@ class StatisticalProduct:
         return values.astype(np.float64, copy=False) @ switched
 
     def _add(
-        self, side: Side, bits: Bytes, keys: Keys, output: AnyFloats, saturations: Floats
+        self,
+        side: Side,
+        bits: Bytes,
+        keys: Keys,
+        output: AnyFloats,
+        saturations: Floats,
+        product: Callable[[Singles, Singles], Singles],
     ) -> None:
         """Add the sums over sets of lines to output (z, b, n) and saturations (z, b), in place.
 
-        bits : (channels, z, b, r, groups), fields on lines;  keys : (z, b)
+        bits : (channels, z, b, r, groups), fields on lines;  keys : (z, b);  product : of matrices
         """
         subsets_of = {key: of_sets.subsets for key, of_sets in side.quantities.items()}
         sums = sums_of_fields(self.physics.coding, bits, subsets_of)
         outputs = output.shape[-1]
         for quantity, switched in side.quantities.items():
-            total = sums[quantity] @ switched.values.swapaxes(1, 2)
+            total = product(sums[quantity], switched.values.swapaxes(1, 2))
             if quantity is Quantity.SATURATION:
                 saturations += total[..., 0]
             elif quantity is Quantity.VARIANCE:  # after the mean
@@ -124,6 +138,12 @@ class StatisticalProduct:
             if operand.keep and self._kept_bytes + side.nbytes <= KEPT_BYTES:
                 self._kept_bytes += side.nbytes
                 operand.kept = side
+
+
+def _rows_alike(sums: Singles, values: Singles) -> Singles:
+    """(z, b, s) @ (z, s, n): a row's bits are the same in any batch."""
+    each = zip(sums, values, strict=True)
+    return np.stack([multiply_rows(rows, np.ascontiguousarray(matrix.T)) for rows, matrix in each])
 
 
 def blocks_of(z: int, rows: int, row_bytes: int) -> list[tuple[slice, list[slice]]]:

@@ -21,7 +21,15 @@ from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins, CodeCounter, CodeCounts
 from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
-from xbarsim.base.array_types import AnyArray, AnyFloats, Floats, Integers, Keys, Singles
+from xbarsim.base.array_types import (
+    AnyArray,
+    AnyFloats,
+    Booleans,
+    Floats,
+    Integers,
+    Keys,
+    Singles,
+)
 from xbarsim.kernels.arrays.converters import convert_accumulate
 from xbarsim.kernels.arrays.row_products import multiply_rows
 from xbarsim.kernels.devices.random import add_normal, row_keys
@@ -81,11 +89,14 @@ class Array(Protocol):
         """What one input row costs."""
         ...
 
-    def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
+    def multiply(
+        self, x: Singles, rows: Integers, seed: int, wanted: Booleans | None = None
+    ) -> Product:
         """Product of inputs x (b, inputs) with the matrix.
 
         rows : (b, 2), names of the rows (sentence, token position): with `seed` they alone
             determine read noise
+        wanted : (b, outputs), outputs that are converted, all if None; the others are 0
         """
         ...
 
@@ -97,6 +108,8 @@ class IdealArray:
     gain : (outputs,), digital gain, included in `folded`
     folded : (outputs, inputs), the matrix
     folded_variance : (outputs, inputs), of the read noise per square of an input, None without
+    any_batch : whether a row's result has the same bits in any batch, at the cost of rows that are
+        filled up
     """
 
     programmed: ProgrammedMatrix
@@ -104,6 +117,7 @@ class IdealArray:
     gain: Floats
     folded: Singles
     folded_variance: Singles | None
+    any_batch: bool = False
 
     @property
     def code_bins(self) -> None:
@@ -115,23 +129,32 @@ class IdealArray:
         """What one input row costs."""
         return _events_per_row(self.programmed, self.coder)
 
-    def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
+    def multiply(
+        self, x: Singles, rows: Integers, seed: int, wanted: Booleans | None = None
+    ) -> Product:
         """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
         held, dac_saturations = self.coder.hold(x)
         padded = _padded(held, self.coder)
         energy = np.zeros(len(padded))
         for drive in _drives(self.programmed, self.coder, padded):
             energy[drive.rows] += _energy(self.programmed, self.coder, drive)
-        output = held @ self.folded.T
+        output = self._product(held, self.folded)
         if self.folded_variance is not None:
             keys = _noise_keys(self.programmed.index, rows, seed, block=0, phase=0)
-            add_normal(output, held**2 @ self.folded_variance.T, keys)
+            add_normal(output, self._product(held**2, self.folded_variance), keys)
         return Product(
-            output=output,
+            output=_only(output, wanted),
             dac_saturations=dac_saturations,
             adc_saturations=np.zeros(len(x), np.int64),
             array_energy=energy[: len(x)],
         )
+
+    def _product(self, x: Singles, matrix: Singles) -> Singles:
+        """x (b, in) times matrix (out, in), transposed."""
+        if self.any_batch:
+            found: Singles = multiply_rows(x, matrix)
+            return found
+        return x @ matrix.T
 
 
 @dataclass(frozen=True)
@@ -163,12 +186,15 @@ class ConvertedArray:
         """What one input row costs."""
         return _events_per_row(self.programmed, self.coder)
 
-    def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
+    def multiply(
+        self, x: Singles, rows: Integers, seed: int, wanted: Booleans | None = None
+    ) -> Product:
         """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
         b = len(x)
         held, dac_saturations = self.coder.hold(x)
         padded = _padded(held, self.coder)
         padded_rows = _padded(rows, self.coder)
+        padded_wanted = None if wanted is None else _padded(wanted, self.coder)
         energy = np.zeros(len(padded))
         saturations = np.zeros(len(padded), np.int64)
         output = np.zeros((len(padded), self.programmed.layout.outputs), np.float32)
@@ -176,14 +202,21 @@ class ConvertedArray:
         for drive in _drives(self.programmed, self.coder, padded):
             part = drive.rows
             energy[part] += _energy(self.programmed, self.coder, drive)
+            converted = None if padded_wanted is None else padded_wanted[part]
             saturations[part] += self._convert(
-                drive, padded_rows[part], seed, output[part], counter, real=b - part.start
+                drive,
+                padded_rows[part],
+                seed,
+                output[part],
+                counter,
+                real=b - part.start,
+                wanted=converted,
             )
         # The sum of the inputs is known digitally; it carries the unsigned offset and the cells'
         # low state.
         sums = held.sum(axis=1, keepdims=True) + self._shift_sum
         return Product(
-            output=output[:b] + sums * self.input_sum_weight + self.constant,
+            output=_only(output[:b] + sums * self.input_sum_weight + self.constant, wanted),
             dac_saturations=dac_saturations,
             adc_saturations=saturations[:b],
             array_energy=energy[:b],
@@ -214,12 +247,14 @@ class ConvertedArray:
         output: Singles,
         counter: CodeCounter,
         real: int,
+        wanted: Booleans | None,
     ) -> Integers:
         """Convert the currents of one row block and add them to `output`; saturations (b,).
 
         real : rows that are no padding, whose codes are counted
         """
         b, phases, m = drive.volts.shape
+        conversions = len(self.programmed.value)
         volts = drive.volts.reshape(-1, m)
         transfer = self.programmed.transfer[drive.block]
         inverse_lsb = self._inverse_lsb[drive.block]
@@ -234,6 +269,9 @@ class ConvertedArray:
             current = multiply_rows(volts, transfer[columns])
             if noise is not None:
                 noise.add_to(current, columns)
+            if wanted is not None:  # a line that is not converted saturates nothing
+                of_lines = np.tile(wanted, (1, conversions))[:, columns]
+                current *= np.repeat(of_lines, phases, axis=0)
             if one_bit:
                 current, beyond = only_sign(current, np.float32(1) / inverse_lsb[columns])
                 saturations += beyond.reshape(b, phases).sum(axis=1)
@@ -250,6 +288,13 @@ class ConvertedArray:
             )
             counter.add(codes[:real])
         return saturations
+
+
+def _only(output: Singles, wanted: Booleans | None) -> Singles:
+    """0 where an output is not wanted."""
+    if wanted is None:
+        return output
+    return np.where(wanted, output, np.float32(0))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,12 @@ from xbarsim.kernels.arrays.converters import range_errors
 ADC_SAMPLES = 512  # sample inputs behind the ADC ranges
 
 
-def with_ranges(programmed: ProgrammedMatrix, samples: Singles, cross_terms: bool = True) -> Array:
+def with_ranges(
+    programmed: ProgrammedMatrix,
+    samples: Singles,
+    cross_terms: bool = True,
+    any_batch: bool = False,
+) -> Array:
     """A programmed matrix with input range, ADC ranges and digital gain from sample inputs.
 
     Parameters
@@ -24,6 +29,7 @@ def with_ranges(programmed: ProgrammedMatrix, samples: Singles, cross_terms: boo
     cross_terms : whether the gain is least squares on these very inputs, or on independent ones of
         their mean squares: where the samples are what will be multiplied, their products are not
         known beforehand
+    any_batch : whether a row must have the same bits in any batch with ideal converters too
 
     Raises
     ------
@@ -52,6 +58,7 @@ def with_ranges(programmed: ProgrammedMatrix, samples: Singles, cross_terms: boo
             gain=correction.gain,
             folded=corrected.astype(np.float32),
             folded_variance=_folded_variance(programmed, correction),
+            any_batch=any_batch,
         )
     analog = subtracts_currents(settings.mapping)
     codes = code_range(bits, signed=analog or coder.signed_voltages)

@@ -61,7 +61,7 @@ def breakdown(results: Sequence[RollUp], path: str | Path) -> Path:
         axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.6 / height))
     panels[0].invert_yaxis()
     first = results[0]
-    figure.suptitle(f"{first.model}, {first.sequence} tokens, batch {first.batch}; per sequence")
+    figure.suptitle(f"{first.asked}; per {first.inference}")
     return save(figure, path)
 
 

@@ -62,14 +62,18 @@ def _draw_errors(model: DeviceModel, conductance: NDArray[np.float64], axes: Axe
     moments: tuple[float | None, ...] = _common_times(model) or (None,)
     programming = model.file.programming
     write_depends_on_time = programming is not None and len(programming.sigma) > 1
-    of_write = moments if write_depends_on_time else moments[:1]
+    of_write = moments[:1]
+    if write_depends_on_time:
+        of_write = moments
     for time in dict.fromkeys(moments):
         then = model.at(time=time)
         after = "" if time is None else f", {time:.3g} s"
         write = then.write_sigma(conductance)
         whole = then.programming_sigma(conductance)
         if time in of_write and write.any():
-            label = f"write{after}" if len(of_write) > 1 else "write"
+            label = "write"
+            if len(of_write) > 1:
+                label += after
             axes.plot(conductance * 1e6, write * 1e6, label=label)
         if (whole != write).any():
             label = f"with spread, relaxation, drift{after}"

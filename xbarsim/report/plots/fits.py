@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from xbarsim.calibrate.result import Curve, FitResult
 
 MANY_POINTS = 500  # above which points are smaller and paler
+FEW: dict[str, Any] = {"markersize": 4, "alpha": 0.5}
+MANY: dict[str, Any] = {"markersize": 2, "alpha": 0.3}
 
 
 def draw(result: FitResult, path: str | Path) -> Path:
@@ -43,18 +45,20 @@ def _draw_curve(curve: Curve, axes: Axes) -> None:
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     for number, (label, (x, y)) in enumerate(curve.data.items()):
-        many = len(x) > MANY_POINTS
+        style = FEW
+        if len(x) > MANY_POINTS:
+            style = MANY
         axes.plot(
             np.asarray(x) / x_scale,
             np.asarray(y) / y_scale,
             "o",
-            markersize=2 if many else 4,
-            alpha=0.3 if many else 0.5,
             label=label,
             color=f"C{number}",
+            **style,
         )
-    paired = len(curve.data) == len(curve.fit) > 1  # a line in the colour of its points
-    first_colour = 0 if paired else len(curve.data)
+    first_colour = len(curve.data)
+    if len(curve.data) == len(curve.fit) > 1:
+        first_colour = 0  # a line has the colour of its points
     for number, (label, (x, y)) in enumerate(curve.fit.items(), first_colour):
         axes.plot(
             np.asarray(x) / x_scale,
@@ -63,8 +67,10 @@ def _draw_curve(curve: Curve, axes: Axes) -> None:
             label=label,
             color=f"C{number}",
         )
-    axes.set_xscale("log" if curve.log_x else "linear")
-    axes.set_yscale("log" if curve.log_y else "linear")
+    if curve.log_x:
+        axes.set_xscale("log")
+    if curve.log_y:
+        axes.set_yscale("log")
     axes.grid(alpha=0.3)
     if len(curve.data) < 5:
         axes.legend(fontsize=8, ncols=1)

@@ -26,7 +26,7 @@ def draw(report: Report, path: str | Path) -> Path:
 def _draw_rates(report: Report, axes: Axes) -> None:
     solved = [row for row in report.rows if row.columns]
     columns = [row.columns for row in solved]
-    drawn = {
+    drawn: dict[str, list[float | None]] = {
         "mean": [row.mean for row in solved],
         "worst place": [row.worst_place for row in solved],
         "worst place, 15 of 16 cells on": [row.worst_data for row in solved],

@@ -1,0 +1,114 @@
+"""Every matrix of every family of decoders on in-situ tiles and on counting crossbars."""
+
+import numpy as np
+import pytest
+from decoders_on_chips import IDEAL, chip_of, on_chip, prefill, sequences, study_of
+from tiny_decoders import CONFIGS, make_tiny_decoder
+
+from xbarsim.devices.presets import load_device
+from xbarsim.hardware import idle
+from xbarsim.hardware.build import settings_of
+from xbarsim.models.decoder_checkpoint import load_decoder
+from xbarsim.models.graph import Kind, Role, Transformer, graph_of
+from xbarsim.models.operations import float32
+
+OUTPUT = {"products": {"output_matrix": "hardware"}}
+COUNTING = {"products": {"weights": "computation"}}
+NOISY = {"dac": {"bits": 6}, "adc": {"bits": 6}}
+IDS = sequences(1, 20)[0]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("decoders")
+    return {name: load_decoder(make_tiny_decoder(directory / name, name)) for name in CONFIGS}
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_ideal_tiles_give_the_logits_of_float32(models, family):
+    model = models[family]
+    chip = chip_of(model, study_of(IDEAL, OUTPUT))
+    assert list(chip.matrices) == [step.name for step in model.graph.matrices]
+    _, found = prefill(model, on_chip(chip), IDS)
+    _, expected = prefill(model, float32, IDS)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * abs(expected).max())
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_counted_matrices_are_products_of_integers(models, family):
+    """Against integers in NumPy: int8 codes of every row of weights and of the inputs."""
+    model = models[family]
+    chip = chip_of(model, study_of(IDEAL, OUTPUT, COUNTING))
+    seen = []
+
+    def check(step, reference, *operands, rows):
+        if step.kind is not Kind.MATRIX:
+            return reference(*operands)
+        x, weight, bias = operands
+        matrix = chip.matrices[step.name]
+        of_row = np.abs(weight).max(axis=1) / 127
+        stored = np.rint(weight / of_row[:, None]).astype(np.int64)
+        codes = np.clip(np.rint(x * np.float32(1 / matrix.input_scale)), -127, 127)
+        expected = codes.astype(np.int64) @ stored.T * (of_row * matrix.input_scale)
+        found = matrix.multiply(x, rows, chip.seed).output
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * abs(expected).max())
+        seen.append(step.name)
+        return reference(*operands)
+
+    prefill(model, check, IDS)
+    assert seen == [step.name for step in model.graph.matrices]
+
+
+@pytest.mark.parametrize("weights", ["in_situ", "computation"])
+def test_the_output_matrix_stays_digital_unless_the_study_says_otherwise(models, weights):
+    model = models["qwen2"]  # tied to the embedding
+    products = {"products": {"weights": weights}}
+    digital = chip_of(model, study_of(products, NOISY))
+    assert Role.LOGITS not in {chip.description().role for chip in digital.matrices.values()}
+    hardware = chip_of(model, study_of(products, NOISY, OUTPUT))
+    assert set(hardware.matrices) - set(digital.matrices) == {"logits"}
+    assert hardware.matrices["logits"].description().outputs == 96
+    states, first = prefill(model, on_chip(digital), IDS)
+    same, second = prefill(model, on_chip(hardware), IDS)
+    np.testing.assert_array_equal(states, same)
+    np.testing.assert_allclose(first, states @ model.weights["embeddings.word"].T, atol=1e-4)
+    assert abs(first - second).max() > 1e-3 * abs(first).max()
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {},
+        NOISY,
+        IDEAL,
+        {"adc": {"bits": "ideal"}},
+        COUNTING,
+        COUNTING | {"computation": {"mode": "direct"}},
+        COUNTING | {"effects": {"wires": False}},
+        {"mapping": {"encoding": "slices"}, "dac": {"encoding": "bit_serial"}},
+    ],
+)
+def test_a_row_of_a_matrix_is_the_same_bits_alone_and_among_others(models, tables):
+    model = models["llama"]
+    chip = chip_of(model, study_of(tables, OUTPUT))
+    rng = np.random.default_rng(3)
+    for step in (*model.graph.matrices[:7], model.graph.matrices[-1]):
+        x = rng.standard_normal((21, step.inputs)).astype(np.float32)
+        rows = np.column_stack([np.zeros(21, int), np.arange(21)])
+        matrix = chip.matrices[step.name]
+        together = matrix.multiply(x, rows, chip.seed).output
+        for part in (slice(0, 1), slice(20, 21), slice(3, 12)):
+            alone = matrix.multiply(x[part], rows[part], chip.seed).output
+            np.testing.assert_array_equal(alone, together[part], step.name)
+
+
+def test_the_key_of_the_output_matrix_is_idle_without_one(models):
+    study = study_of(OUTPUT)
+    device = load_device(study.device.name)
+    encoder = graph_of(
+        Transformer(1, 16, 2, 2, 8, 32, block="post-norm", causal=False, embeddings_norm=True), 8
+    )
+    for graph, expected in ((models["gpt2"].graph, 0), (encoder, 1)):
+        places = idle.places(settings_of(study, graph), device, graph)
+        said = idle.idle_settings([idle.CasePlaces("c", study, places)])
+        assert sum(text.startswith("products.output_matrix") for text in said) == expected

@@ -1,0 +1,112 @@
+"""`xbarsim sweep`: many studies from one."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xbarsim.cli.console import print_table, progress, say
+
+
+def sweep(
+    study: Annotated[
+        str | None, typer.Argument(help="A study with a table [sweep]: a file, or an embedded one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A new directory, one trace per point.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Go on with the sweep in a directory; no STUDY then."),
+    ] = None,
+    status: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Show what is done, running, failed and waiting."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Points at the same time, a process each; changes no result.")
+    ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each worker; the cores divided by the workers if absent."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say points, tiles, memory and time, and run nothing."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run a study at every point of its table [sweep], in processes, resumable.
+
+    Example: xbarsim sweep mine.toml --out sweeps/mine --workers 2
+    """
+    given = [value is not None for value in (study, resume, status)]
+    if sum(given) != 1:
+        raise typer.BadParameter("give one of STUDY, --resume DIR and --status DIR")
+    if status is not None:
+        _show(status, as_json)
+    elif dry_run:
+        _plan(study, resume, workers)
+    else:
+        _run(study, resume, out, workers, threads, as_json)
+
+
+def _run(
+    study: str | None,
+    resume: Path | None,
+    out: Path | None,
+    workers: int,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    from xbarsim.config.study import load_study
+    from xbarsim.studies.sweep import run_sweep
+    from xbarsim.studies.sweep_directory import create, open_directory
+
+    if resume is not None:
+        directory = open_directory(resume)
+    elif out is not None:
+        directory = create(load_study(study or "default"), out)
+    else:
+        raise typer.BadParameter("name a new directory", param_hint="--out")
+    try:
+        outcome = run_sweep(directory, workers, threads, progress, say)
+    except KeyboardInterrupt as interrupt:
+        notes = getattr(interrupt, "__notes__", ())
+        print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)
+        raise typer.Exit(130) from None
+    _show(directory.path, as_json)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _plan(study: str | None, resume: Path | None, workers: int) -> None:
+    from xbarsim.base.units import GIGA, engineering
+    from xbarsim.config.study import load_study
+    from xbarsim.studies.points import points_of
+    from xbarsim.studies.sweep_directory import State, open_directory
+    from xbarsim.studies.sweep_plan import plan_sweep
+
+    if resume is not None:
+        directory = open_directory(resume)
+        points = [point for point in directory.points if directory.state(point) is not State.DONE]
+    else:
+        points = points_of(load_study(study or "default"))
+    plan = plan_sweep(points)
+    print(f"{len(points)} points, {plan.tiles:,} tiles")
+    print(f"memory about {workers * plan.bytes / GIGA:.1f} GB with {workers} workers")
+    print(f"time about {engineering(plan.seconds / workers, 's')} on {workers} idle cores")
+
+
+def _show(path: Path, as_json: bool) -> None:
+    from xbarsim.report import sweep_table
+
+    found = sweep_table.open_study(path)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1))
+        return
+    if found.rows:
+        print_table(*sweep_table.table(found))
+    print("\n".join(sweep_table.remarks(found)))

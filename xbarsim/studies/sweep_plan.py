@@ -1,0 +1,171 @@
+"""What a sweep will take, before it is run: points, tiles, memory and time.
+
+Time is measured here on one tile of each size and one product, and scaled by the number of tiles and
+of multiply-accumulates; it leaves out what a device's own programming takes, and is meant to tell minutes
+from hours.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarsim.arrays.in_situ.layout import Layout, layout_of
+from xbarsim.base import fetch
+from xbarsim.base.workers import one_blas_thread
+from xbarsim.circuit.wires import wire_segments
+from xbarsim.config.arrays import Wires
+from xbarsim.config.study import Study
+from xbarsim.kernels.circuit.transfer import transfer_matrix
+from xbarsim.models.architectures import LoadedDecoder, LoadedEncoder, load_network
+from xbarsim.models.graph import Graph
+from xbarsim.models.tokens import tokenize
+from xbarsim.studies.points import Point
+from xbarsim.tasks.files import load_task
+
+CELL_S = 20e-6  # a cell of the tile that is timed; its time does not depend on it
+TILE_FACTOR = 2.8  # mapping, writing and ranges of a tile, over its circuit alone
+FORWARD_FACTOR = 4.0  # a batch on hardware with its traces, over its bare products
+PROBE_ROWS = 256  # of the product that is timed
+
+
+@dataclass(frozen=True)
+class PointPlan:
+    """One point.  tiles, cells : of all cases and chips on in-situ arrays;  bytes : at its largest;
+    seconds : of one thread, without reading the model and the digital references"""
+
+    point: Point
+    tiles: int
+    cells: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """All points."""
+
+    points: tuple[PointPlan, ...]
+
+    @property
+    def tiles(self) -> int:
+        return sum(of_point.tiles for of_point in self.points)
+
+    @property
+    def bytes(self) -> int:
+        """Of the largest point; so many workers take so many times as much."""
+        return max(of_point.bytes for of_point in self.points)
+
+    @property
+    def seconds(self) -> float:
+        return sum(of_point.seconds for of_point in self.points)
+
+
+def plan_sweep(points: Sequence[Point]) -> SweepPlan:
+    """What points take.
+
+    Raises
+    ------
+    CheckpointError, TaskError, FetchError : a model or a task that cannot be read
+    """
+    meter = _Meter()
+    return SweepPlan(tuple(_of_point(point, meter) for point in points))
+
+
+def _of_point(point: Point, meter: "_Meter") -> PointPlan:
+    graph = meter.graph(point.study.model.name)
+    tokens = meter.tokens(point.study)
+    tiles = cells = largest = 0
+    seconds = 0.0
+    for _, case in point.study.cases():
+        layouts = _layouts(graph, case)
+        chips = case.run.chips
+        count = sum(layout.tiles for layout in layouts)
+        tiles += chips * count
+        cells += chips * sum(
+            layout.tiles * layout.word_lines * layout.bit_lines for layout in layouts
+        )
+        largest = max(largest, sum(map(_bytes, layouts)))
+        for layout in layouts:
+            seconds += chips * layout.tiles * meter.tile_seconds(layout, case)
+        macs = sum(step.macs for step in graph.matrices)
+        seconds += chips * tokens * macs * meter.seconds_per_mac()
+    return PointPlan(point, tiles, cells, largest + 4 * _weights(graph), seconds)
+
+
+def _layouts(graph: Graph, case: Study) -> list[Layout]:
+    """Of every matrix on in-situ arrays."""
+    layouts = []
+    for step in graph.matrices:
+        own = case.for_layer(step.name)
+        if own.products.weights == "in_situ":
+            layouts.append(layout_of(step.inputs, step.outputs, own.mapping))
+    return layouts
+
+
+def _bytes(layout: Layout) -> int:
+    """What a programmed matrix keeps: weight and targets in float64, transfer in float32."""
+    weights = layout.inputs * layout.outputs
+    return weights * (8 + 8 * layout.planes + 4 * layout.planes)
+
+
+def _weights(graph: Graph) -> int:
+    return sum(step.weights for step in graph.matrices)
+
+
+class _Meter:
+    """What this machine takes, measured once per size."""
+
+    def __init__(self) -> None:
+        self.networks: dict[str, LoadedEncoder | LoadedDecoder] = {}
+        self.counted: dict[tuple[str, str, int | None, int], int] = {}
+        self.tiles: dict[tuple[int, int, Wires | None], float] = {}
+        self.mac: float | None = None
+
+    def graph(self, model: str) -> Graph:
+        if model not in self.networks:
+            self.networks[model] = load_network(fetch.locate(model, "model"))
+        return self.networks[model].model.graph
+
+    def tokens(self, study: Study) -> int:
+        """Of the examples that a study evaluates, about: those of the whole task where it has no
+        split."""
+        task = study.task
+        key = (study.model.name, task.name, task.limit, study.model.max_length)
+        if key not in self.counted:
+            examples = load_task(task.name).held_out().limited(task.limit)
+            tokenizer = self.networks[study.model.name].tokenizer
+            found = tokenize(tokenizer, examples.texts(), study.model.max_length)
+            self.counted[key] = sum(map(len, found))
+        return self.counted[key]
+
+    def tile_seconds(self, layout: Layout, case: Study) -> float:
+        wires = case.wires if case.effects.wires else None
+        key = (layout.word_lines, layout.bit_lines, wires)
+        if key not in self.tiles:
+            self.tiles[key] = 0.0 if wires is None else _time_tile(layout, wires)
+        return TILE_FACTOR * self.tiles[key]
+
+    def seconds_per_mac(self) -> float:
+        if self.mac is None:
+            left = np.ones((PROBE_ROWS, PROBE_ROWS), np.float32)
+            with one_blas_thread():
+                taken = min(_timed(lambda: left @ left) for _ in range(5))
+            self.mac = FORWARD_FACTOR * taken / PROBE_ROWS**3
+        return self.mac
+
+
+def _time_tile(layout: Layout, wires: Wires) -> float:
+    shape = (layout.word_lines, layout.bit_lines)
+    r_word, r_bit = wire_segments(wires, *shape)
+    cells = np.full(shape, CELL_S)
+    with one_blas_thread():
+        transfer_matrix(cells, r_word, r_bit)  # compiles
+        return min(_timed(lambda: transfer_matrix(cells, r_word, r_bit)) for _ in range(3))
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
