@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
-from xbarsim.arrays.in_situ.programmed import program_matrix
+from xbarsim.arrays.in_situ.programmed import plan_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.memory.store import Memory
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Singles
 from xbarsim.base.progress import Progress, silent
+from xbarsim.base.units import GIGA
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware import functions
@@ -171,7 +173,7 @@ class _Builder:
         settings = self.design.settings[step.name]
         samples = self.design.held_out.inputs[step.name]
         weight, _ = self.design.model.matrix(step.name)
-        programmed = program_matrix(
+        plan = plan_matrix(
             name=step.name,
             index=self.index[step.name],
             weight=weight,
@@ -180,7 +182,8 @@ class _Builder:
             device=self.design.device.in_study(settings),
             seed=self.seed,
         )
-        array = with_ranges(programmed, samples, any_batch=self.graph.causal)
+        kept = KeptArrays(kept_directory(), limit=round(settings.run.cache_gb * GIGA))
+        array = with_ranges(kept.solve(plan), samples, any_batch=self.graph.causal)
         return InSituMatrix(step, settings, array)
 
     def _counted(self, step: Step) -> CountedMatrix:

@@ -172,17 +172,6 @@ class Tokens:
         return found
 
 
-class ProductOnHardware(Protocol):
-    """A product of two activations, head by head."""
-
-    def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
-        """a (b, heads, s, k) @ b (b, heads, k, n) of the real tokens -> (b, heads, s, n), 0 at
-        padding, and what it cost.
-        """
-
-    def description(self) -> ProductDescription: ...
-
-
 @dataclass(frozen=True)
 class ProductSample:
     """A causal product of a held-out sequence of n tokens.
@@ -210,6 +199,20 @@ class CachePerToken:
 
     def __add__(self, other: CachePerToken) -> CachePerToken:
         return CachePerToken(self.cells + other.cells, self.bytes + other.bytes)
+
+
+class ProductOnHardware(Protocol):
+    """A product of two activations, head by head."""
+
+    def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
+        """a (b, heads, s, k) @ b (b, heads, k, n) of the real tokens -> (b, heads, s, n), 0 at
+        padding, and what it cost.
+        """
+
+    def description(self) -> ProductDescription: ...
+
+    def cache_per_token(self) -> CachePerToken:
+        """What its second operand takes between tokens: nothing where sentences come at once."""
 
 
 class FunctionOnHardware(Protocol):

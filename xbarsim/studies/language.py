@@ -1,7 +1,5 @@
-"""Decoders without any hardware: perplexity of a text, minimal pairs, questions with choices, and
-generation."""
+"""Decoders without any hardware: perplexity of a text, minimal pairs, questions with choices."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from xbarsim.base import fetch
-from xbarsim.base.array_types import Integers, Singles
 from xbarsim.base.errors import TaskError
 from xbarsim.base.progress import Progress, silent
 from xbarsim.base.workers import worker_threads
 from xbarsim.models.architectures import load_generator
-from xbarsim.models.attention import Cache
 from xbarsim.models.network import Decoder
 from xbarsim.models.operations import Hook, float32
 from xbarsim.studies.examples import Examples
@@ -152,75 +148,6 @@ def _groups(
             right, pairs = found.get(group, (0, 0))
             found[group] = (right + int(is_right), pairs + 1)
     return found
-
-
-# ---------------------------------------------------------------- generation
-
-
-def generate(
-    model: Decoder,
-    tokenizer: Any,
-    prompt: str,
-    *,
-    tokens: int = 40,
-    temperature: float = 0.0,
-    seed: int = 0,
-    forward: Forward = Forward(),
-    every: Callable[[str], object] | None = None,
-) -> str:
-    """Continue a prompt, token by token, with a key-value cache.
-
-    Parameters
-    ----------
-    tokenizer : tokenizers.Tokenizer
-    tokens : at most so many new ones; it ends earlier at a token that ends a text
-    temperature : 0 takes the likeliest token, else tokens are drawn with logits / temperature
-    seed : of the draws
-    every : function (text so far), called after every token
-
-    Returns
-    -------
-    the continuation
-
-    Raises
-    ------
-    TaskError : a prompt without tokens, or longer with its continuation than the model's context
-    """
-    ids = tokenizer.encode(prompt, add_special_tokens=False).ids
-    if not ids:
-        raise TaskError("the prompt has no tokens; write a word at least")
-    if len(ids) + tokens > model.config.max_tokens:
-        raise TaskError(
-            f"the prompt has {len(ids)} tokens, {tokens} more are asked for; the model's context is "
-            f"{model.config.max_tokens}"
-        )
-    rng = np.random.default_rng(seed)
-    cache = Cache()
-    step: Integers = np.array([ids])
-    made: list[int] = []
-    text = ""
-    while len(made) < tokens:
-        mask = np.ones(step.shape, bool)
-        states = model.forward(step, mask, forward.hook, cache)
-        rows = np.array([[0, cache.length - 1]])
-        scores = model.logits(states[0, -1:], rows, forward.hook)[0]
-        token = _next_token(scores, temperature, rng)
-        if token in model.config.ends:
-            break
-        made.append(token)
-        step = np.array([[token]])
-        text = tokenizer.decode(made)
-        if every is not None:
-            every(text)
-    return text
-
-
-def _next_token(scores: Singles, temperature: float, rng: np.random.Generator) -> int:
-    if temperature == 0:
-        return int(scores.argmax())
-    scaled = scores.astype(np.float64) / temperature
-    weights = np.exp(scaled - scaled.max())
-    return int(rng.choice(len(weights), p=weights / weights.sum()))
 
 
 def evaluate_files(
