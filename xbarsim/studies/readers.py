@@ -21,7 +21,7 @@ class TokenScores:
     whether no other token is likelier.
     """
 
-    log_probability: Singles
+    log_probability: Floats
     likeliest: Booleans
 
 
@@ -98,7 +98,7 @@ class DecoderReader:
             values.append(found[0])
             likeliest.append(found[1])
         sums = np.array([[of_one.sum()] for of_one in values], np.float32)
-        scores = TokenScores(np.concatenate(values).astype(np.float32), np.concatenate(likeliest))
+        scores = TokenScores(np.concatenate(values), np.concatenate(likeliest))
         return Reading(sums, scores)
 
 
