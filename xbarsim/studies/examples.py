@@ -42,19 +42,23 @@ class Examples:
         """Slices of at most `size` examples, in order."""
         found = []
         start = 0
-        while start < len(self):
-            stop = min(start + size, len(self))
-            while stop > start + 1 and self._is_too_large(slice(start, stop)):
-                stop -= 1
-            found.append(slice(start, stop))
-            start = stop
+        longest = 0
+        for number in range(len(self)):
+            longest = max([longest, *map(len, self.of(slice(number, number + 1)))])
+            count = number + 1 - start
+            if number > start and (count > size or self._is_too_large(count, longest)):
+                found.append(slice(start, number))
+                start = number
+                longest = max(map(len, self.of(slice(number, number + 1))))
+        if len(self):
+            found.append(slice(start, len(self)))
         return found
 
-    def _is_too_large(self, batch: slice) -> bool:
+    def _is_too_large(self, examples: int, longest: int) -> bool:
+        """Whether so many examples of sentences up to a length are too many tokens."""
         if self.tokens_per_batch is None:
             return False
-        sentences = self.of(batch)
-        return len(sentences) * max(map(len, sentences)) > self.tokens_per_batch
+        return examples * self.parts * longest > self.tokens_per_batch
 
     def of(self, batch: slice) -> Sequence[Integers]:
         """Token lists of a slice of examples."""

@@ -16,7 +16,7 @@ from xbarsim.models.operations import Hook, float32
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.language_examples import WHOLE, LanguageExamples, Lm, Scope, language_examples
 from xbarsim.studies.prepare_language import load_text_or_questions
-from xbarsim.studies.readers import DecoderReader
+from xbarsim.studies.readers import DecoderReader, TokenScores
 from xbarsim.studies.references import digital_readings
 from xbarsim.tasks.language_files import LanguageTask, MinimalPairs, Text
 from xbarsim.tasks.language_metrics import (
@@ -29,7 +29,6 @@ from xbarsim.tasks.language_metrics import (
 from xbarsim.tasks.metrics import Metric
 
 TOKENS_PER_BATCH = 1024
-SEQUENCES_PER_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -115,25 +114,35 @@ def predict(
     forward: Forward = Forward(),
     progress: Progress = silent,
 ) -> Predicted:
-    """What a model makes of the predicted tokens of sequences."""
-    reader = DecoderReader(model, examples.predicted)
-    batches = Examples(examples.tokens, tokens_per_batch=TOKENS_PER_BATCH)
-    values = []
-    likeliest = []
+    """What a model makes of the predicted tokens of sequences; those of similar length travel
+    together.
+    """
+    lengths = [len(tokens) for tokens in examples.tokens]
+    order = np.argsort(lengths, kind="stable")
+    counts = examples.predicted[order]
+    reader = DecoderReader(model, counts)
+    sequences = [examples.tokens[place] for place in order]
+    batches = Examples(sequences, tokens_per_batch=TOKENS_PER_BATCH)
+    parts: list[TokenScores] = []
     with worker_threads(forward.threads) as pool:
         for _, reading in digital_readings(
             reader,
             batches,
-            SEQUENCES_PER_BATCH,
+            len(batches),
             pool,
             hook=forward.hook,
             progress=progress,
             description="sequences",
         ):
             if reading.tokens is not None:
-                values.append(reading.tokens.log_probability)
-                likeliest.append(reading.tokens.likeliest)
-    return Predicted(np.concatenate(values), np.concatenate(likeliest))
+                parts.append(reading.tokens)
+    ends = np.cumsum(examples.predicted)
+    starts = ends - examples.predicted
+    places = [np.arange(starts[place], ends[place]) for place in order]
+    back = np.argsort(np.concatenate(places))
+    log_probability = np.concatenate([part.log_probability for part in parts])
+    likeliest = np.concatenate([part.likeliest for part in parts])
+    return Predicted(log_probability[back], likeliest[back])
 
 
 def _groups(
