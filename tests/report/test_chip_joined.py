@@ -28,8 +28,8 @@ from xbarsim.config.study import validate
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report import accuracy_and_cost, summary, text
 from xbarsim.report.energy import Cost, cost_of
+from xbarsim.report.scores import Estimate
 from xbarsim.report.steps import IrDrop, MatrixSummary, ProductSummary, Programming, product_summary
-from xbarsim.report.summary import Estimate
 from xbarsim.studies import trace_reader
 from xbarsim.studies.errors import ErrorStatistics
 from xbarsim.studies.trace import TracedProduct
@@ -253,6 +253,16 @@ def test_all_keys_that_differ_are_listed():
         "  * the accuracy is of another organisation (case/chip): dac.encoding amplitude/bit_serial, "
         "dac.read_time_ns 50.0/100.0, adc.bits 6/8"
     )
+
+
+def test_the_run_of_a_decoder_is_not_priced_as_an_encoder():
+    """Matrices of a GPT-2 are those of a BERT; its task says that it predicts tokens."""
+    found = small_summary(chip="multibit")
+    decoder = dataclasses.replace(found, run=dataclasses.replace(found.run, task_kind="text"))
+    assert accuracy_and_cost.not_joined([found]) == []
+    assert accuracy_and_cost.join([decoder]) == []
+    (note,) = accuracy_and_cost.not_joined([decoder])
+    assert note.startswith("chip multibit: not joined, the run of a model that predicts tokens")
 
 
 def test_which_chip_joins_which_case():

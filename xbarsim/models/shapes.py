@@ -274,6 +274,10 @@ def shape_of_matrices(sizes: dict[str, tuple[int, int]], heads: int) -> Shape:
     return shape
 
 
+OF_A_DECODER = (
+    "the run of a model that predicts tokens is not priced; `xbarsim chip compare --model` prices "
+    "the model itself"
+)
 NAMED = 8  # matrices that a message names
 
 

@@ -10,15 +10,17 @@ from typing import Any
 from xbarsim import config
 from xbarsim.base.errors import ConfigError, TraceError
 from xbarsim.base.files import replacing
-from xbarsim.base.units import interval_x100
 from xbarsim.chips.compare import FIGURES, UNITS, figures, headings, printed
 from xbarsim.chips.load import Description, load_chip, parse_chip
 from xbarsim.chips.result import RollUp
 from xbarsim.chips.rollup import roll_up
 from xbarsim.config.study import Study
-from xbarsim.models.shapes import Shape, shape_of_matrices
+from xbarsim.models.shapes import OF_A_DECODER, Shape, shape_of_matrices
 from xbarsim.report.files import write_table
-from xbarsim.report.summary import CaseSummary, Estimate, Summary
+from xbarsim.report.metric_form import form_of
+from xbarsim.report.scores import Estimate
+from xbarsim.report.summary import CaseSummary, Summary
+from xbarsim.tasks.language_files import LanguageKind
 
 # what a trace and an in-situ chip must agree on for the accuracy to be that of the chip
 SHARED = {
@@ -119,6 +121,8 @@ def _shape(summary: Summary, case: CaseSummary) -> Shape:
             f"{summary.path} does not state the attention heads of its model, which "
             "the cost of a chip depends on: an older xbarsim wrote it; run the study again"
         )
+    if summary.run.task_kind in tuple(LanguageKind):
+        raise ConfigError(OF_A_DECODER)
     sizes = {layer.name: (layer.inputs, layer.outputs) for layer in case.layers}
     return shape_of_matrices(sizes, heads)
 
@@ -229,7 +233,7 @@ def table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]], 
     header = (
         "case",
         "chip",
-        f"{rows[0].metric} x 100",
+        form_of(rows[0].metric).heading,
         "95 % interval",
         *(figure.heading for figure in FIGURES.values()),
     )
@@ -251,11 +255,12 @@ def table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]], 
 
 def _table_row(row: Row) -> tuple[str, ...]:
     star = "*" if row.differs else ""
+    form = form_of(row.metric)
     return (
         row.case,
         row.result.chip + star,
-        f"{100 * row.estimate.value:.2f}",
-        interval_x100(row.estimate.low, row.estimate.high),
+        form.value(row.estimate.value),
+        form.interval(row.estimate.low, row.estimate.high),
         *printed(row.result),
     )
 
