@@ -17,7 +17,10 @@ from xbarsim.models.operations import float32, product
 
 IN_SITU = {"products": {"attention": "in_situ", "output_matrix": "hardware"}}
 COUNTED = {"products": {"attention": "computation", "output_matrix": "hardware"}}
-ALL_COUNTED = {"products": COUNTED["products"] | {"weights": "computation"}}
+ALL_COUNTED = {
+    "products": COUNTED["products"] | {"weights": "computation"},
+    "computation": {"telegraph_amplitude": 0.6, "resistor_spread": 0.2},  # conversions do err
+}
 NO_WIRES = {"effects": {"wires": False}}
 WRITTEN = {
     "effects": {

@@ -4,13 +4,12 @@ J, m²).
 
 import math
 
+GIGA = 1e9
 MEGA = 1e6
-KILO = 1e3
 MILLI = 1e-3
 MICRO = 1e-6
 NANO = 1e-9
 PICO = 1e-12
-FEMTO = 1e-15
 MICROSIEMENS = 1e-6
 SQUARE_MICROMETRE = 1e-12
 SQUARE_MILLIMETRE = 1e-6

@@ -18,7 +18,13 @@ from xbarsim.config.arrays import Mapping
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware.counting import Codes, code_scale, keys_of, read_energy, to_codes
-from xbarsim.hardware.steps import ConverterBits, ProductCosts, ProductDescription, Tokens
+from xbarsim.hardware.steps import (
+    CachePerToken,
+    ConverterBits,
+    ProductCosts,
+    ProductDescription,
+    Tokens,
+)
 from xbarsim.models.graph import Role, Step
 
 COSTS = tuple(field.name for field in dataclasses.fields(ProductCosts))
@@ -81,6 +87,9 @@ class CountedAttention:
         return ProductDescription(
             self.step.kind, self.step.role, self.step.layer, adc_bits=bits.adc, dac_bits=bits.dac
         )
+
+    def cache_per_token(self) -> CachePerToken:
+        return CachePerToken()
 
     def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
         """See `steps.ProductOnHardware`: sentences of similar length together, padded with zeros."""
@@ -185,6 +194,9 @@ class WrittenAttention:
         return ProductDescription(
             self.step.kind, self.step.role, self.step.layer, adc_bits=bits.adc, dac_bits=bits.dac
         )
+
+    def cache_per_token(self) -> CachePerToken:
+        return CachePerToken()
 
     def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
         """See `steps.ProductOnHardware`."""

@@ -7,7 +7,7 @@ import numpy as np
 from xbarsim.arrays.in_situ.matrix import Product
 from xbarsim.base.array_types import Integers, Singles
 from xbarsim.hardware.build import Hardware
-from xbarsim.hardware.steps import ProductCosts, Tokens
+from xbarsim.hardware.steps import CachePerToken, ProductCosts, Tokens
 from xbarsim.models.graph import Kind, Step
 from xbarsim.models.operations import Reference, softmax_in_order
 
@@ -48,6 +48,12 @@ class HardwareHook:
         else:
             output, _ = self.function(step, *operands)
         return output
+
+    @property
+    def cache_per_token(self) -> CachePerToken:
+        """Cells and bytes that hold keys and values of one token, where attention is on hardware."""
+        products = self.hardware.products.values()
+        return sum((product.cache_per_token() for product in products), CachePerToken())
 
     def digital(self, step: Step, reference: Reference, *operands: Any) -> Singles:
         """A step that is not on hardware."""

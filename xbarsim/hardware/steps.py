@@ -38,12 +38,10 @@ class Description:
 
     def attributes(self) -> dict[str, Attribute]:
         """{name: value} for a trace, beside kind, role and layer; without what is None."""
-        found = {}
-        for field in dataclasses.fields(self)[len(dataclasses.fields(Description)) :]:
-            value = getattr(self, field.name)
-            if value is not None:
-                found[field.name] = value
-        return found
+        stated = dict(vars(self))
+        for of_every_step in dataclasses.fields(Description):
+            del stated[of_every_step.name]
+        return {name: value for name, value in stated.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,7 @@ class MatrixDescription(Description):
     lowest_code, codes_per_bin : of the histogram of codes, None where none are counted
     worst_tile_... : the place of the tile where least of the current arrives, see
         `layout.TilePlace`, and the share of it that does; None on computation crossbars
+    shares : the matrix whose tiles it uses; then its tiles, cells and writing are counted there
     """
 
     adc_bits: int
@@ -84,6 +83,26 @@ class MatrixDescription(Description):
     worst_tile_column_block: int | None = None
     worst_tile_plane: int | None = None
     worst_tile_attenuation: float | None = None
+    shares: str | None = None
+
+    def counted_once(self, step: Step) -> MatrixDescription:
+        """The description of a step; of one that shares its tiles, without what was programmed."""
+        if step.shares is None:
+            return self
+        return dataclasses.replace(
+            self,
+            tiles=0,
+            cells=0,
+            stuck_on=0,
+            stuck_off=0,
+            clipped_weights=0,
+            bounded_cells=0,
+            rounded_cells=0,
+            unverified_cells=0,
+            write_pulses=0,
+            write_energy=None,
+            shares=step.shares,
+        )
 
 
 @dataclass(frozen=True)
@@ -172,17 +191,6 @@ class Tokens:
         return found
 
 
-class ProductOnHardware(Protocol):
-    """A product of two activations, head by head."""
-
-    def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
-        """a (b, heads, s, k) @ b (b, heads, k, n) of the real tokens -> (b, heads, s, n), 0 at
-        padding, and what it cost.
-        """
-
-    def description(self) -> ProductDescription: ...
-
-
 @dataclass(frozen=True)
 class ProductSample:
     """A causal product of a held-out sequence of n tokens.
@@ -210,6 +218,20 @@ class CachePerToken:
 
     def __add__(self, other: CachePerToken) -> CachePerToken:
         return CachePerToken(self.cells + other.cells, self.bytes + other.bytes)
+
+
+class ProductOnHardware(Protocol):
+    """A product of two activations, head by head."""
+
+    def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
+        """a (b, heads, s, k) @ b (b, heads, k, n) of the real tokens -> (b, heads, s, n), 0 at
+        padding, and what it cost.
+        """
+
+    def description(self) -> ProductDescription: ...
+
+    def cache_per_token(self) -> CachePerToken:
+        """What its second operand takes between tokens: nothing where sentences come at once."""
 
 
 class FunctionOnHardware(Protocol):
