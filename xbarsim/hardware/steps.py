@@ -38,12 +38,10 @@ class Description:
 
     def attributes(self) -> dict[str, Attribute]:
         """{name: value} for a trace, beside kind, role and layer; without what is None."""
-        found = {}
-        for field in dataclasses.fields(self)[len(dataclasses.fields(Description)) :]:
-            value = getattr(self, field.name)
-            if value is not None:
-                found[field.name] = value
-        return found
+        stated = dict(vars(self))
+        for of_every_step in dataclasses.fields(Description):
+            del stated[of_every_step.name]
+        return {name: value for name, value in stated.items() if value is not None}
 
 
 @dataclass(frozen=True)

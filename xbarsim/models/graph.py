@@ -382,9 +382,19 @@ class _Builder:
     ) -> str:
         name = self.name_of(role, self.layer)
         shares = self.shared(role) if kind in (Kind.MATRIX, Kind.NORM) else None
-        self.steps.append(
-            Step(name, kind, role, self.layer, inputs, outputs, copies, second, after, shares)
+        step = Step(
+            name=name,
+            kind=kind,
+            role=role,
+            layer=self.layer,
+            inputs=inputs,
+            outputs=outputs,
+            copies=copies,
+            second=second,
+            after=after,
+            shares=shares,
         )
+        self.steps.append(step)
         return name
 
     def shared(self, role: Role) -> str | None:

@@ -317,11 +317,6 @@ class MatrixAttributes(ProductAttributes):
     worst_tile_attenuation: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class FunctionAttributes:
-    """Of a function on hardware nothing more is stated."""
-
-
 Attribute = str | int | float | bool
 
 
