@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,7 +45,7 @@ class InSituMatrix:
         bins = self.code_bins
         worst = int(np.argmin(programmed.attenuation_mean))
         place = layout.place_of(worst)
-        return MatrixDescription(
+        description = MatrixDescription(
             kind=self.step.kind,
             role=self.step.role,
             layer=self.step.layer,
@@ -69,6 +70,7 @@ class InSituMatrix:
             worst_tile_plane=place.plane,
             worst_tile_attenuation=float(programmed.attenuation_mean[worst]),
         )
+        return description.counted_once(self.step)
 
     @property
     def code_bins(self) -> CodeBins | None:
@@ -138,6 +140,11 @@ class CountedMatrix:
             any_batch=any_batch,
         )
 
+    def used_by(self, step: Step, index: int, largest_input: float) -> CountedMatrix:
+        """The same weights for the inputs of another step."""
+        scale = code_scale(largest_input)
+        return dataclasses.replace(self, step=step, index=index, input_scale=scale)
+
     @property
     def events_per_row(self) -> Events:
         events: Events = self.crossbars.events(self.step.inputs, self.step.outputs)
@@ -164,7 +171,7 @@ class CountedMatrix:
         tiles = self.crossbars.tiles(self.step.inputs, self.step.outputs)
         stuck_on, stuck_off = self.crossbars.stuck_cells(self.operand)
         bits = ConverterBits.counting(self.settings)
-        return MatrixDescription(
+        description = MatrixDescription(
             kind=self.step.kind,
             role=self.step.role,
             layer=self.step.layer,
@@ -177,6 +184,7 @@ class CountedMatrix:
             stuck_on=stuck_on,
             stuck_off=stuck_off,
         )
+        return description.counted_once(self.step)
 
     @property
     def code_bins(self) -> None:

@@ -60,6 +60,7 @@ class MatrixDescription(Description):
     lowest_code, codes_per_bin : of the histogram of codes, None where none are counted
     worst_tile_... : the place of the tile where least of the current arrives, see
         `layout.TilePlace`, and the share of it that does; None on computation crossbars
+    shares : the matrix whose tiles it uses; then its tiles, cells and writing are counted there
     """
 
     adc_bits: int
@@ -82,6 +83,26 @@ class MatrixDescription(Description):
     worst_tile_column_block: int | None = None
     worst_tile_plane: int | None = None
     worst_tile_attenuation: float | None = None
+    shares: str | None = None
+
+    def counted_once(self, step: Step) -> MatrixDescription:
+        """The description of a step; of one that shares its tiles, without what was programmed."""
+        if step.shares is None:
+            return self
+        return dataclasses.replace(
+            self,
+            tiles=0,
+            cells=0,
+            stuck_on=0,
+            stuck_off=0,
+            clipped_weights=0,
+            bounded_cells=0,
+            rounded_cells=0,
+            unverified_cells=0,
+            write_pulses=0,
+            write_energy=None,
+            shares=step.shares,
+        )
 
 
 @dataclass(frozen=True)

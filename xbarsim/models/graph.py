@@ -150,6 +150,10 @@ class Graph:
     def functions(self) -> tuple[Step, ...]:
         return tuple(step for step in self.steps if step.kind.is_function)
 
+    def uses(self, step: Step) -> tuple[Step, ...]:
+        """The matrices whose weights are those of a step, itself first."""
+        return tuple(other for other in self.matrices if other.owner == step.name)
+
     @cached_property
     def after_forward(self) -> tuple[Step, ...]:
         """Matrices that read the states which a forward pass returns: that of the logits."""

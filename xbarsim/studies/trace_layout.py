@@ -295,6 +295,7 @@ class MatrixAttributes(ProductAttributes):
     worst_tile_... : the tile where least of the current arrives: its place (plane: None where all
         planes lie on one tile), and the share that does; None on computation crossbars and in
         older traces
+    shares : the matrix whose tiles it uses and that counts them, None of tiles of its own
     """
 
     inputs: int
@@ -315,6 +316,7 @@ class MatrixAttributes(ProductAttributes):
     worst_tile_column_block: int | None = None
     worst_tile_plane: int | None = None
     worst_tile_attenuation: float | None = None
+    shares: str | None = None
 
 
 Attribute = str | int | float | bool
