@@ -115,8 +115,11 @@ class Solved:
     def printed(self) -> list[str]:
         """Lines of the first result, numbers separated by commas."""
         first, _ = next(iter(self.results.values()))
-        rows = np.atleast_2d(np.asarray(first))
-        return [",".join(f"{value:.17g}" for value in row) for row in rows]
+        return [_line_of(row) for row in np.atleast_2d(np.asarray(first))]
+
+
+def _line_of(row: Floats) -> str:
+    return ",".join(f"{value:.17g}" for value in row)
 
 
 def names_of(files: CrossbarFiles, asked: Asked) -> list[str]:

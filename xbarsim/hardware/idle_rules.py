@@ -148,7 +148,7 @@ RULES = {
     ),
     "adc.per": Rule(
         'an adc.range other than "unit"',
-        lambda place: place.has_adc and place.study.adc.range != "unit",
+        lambda place: place.has_adc and place.study.adc.range != "unit" and not place.step.causal,
     ),
     "adc.range": ADC,
     "adc.quantile": Rule(
