@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.arrays import Wires
 from xbarsim.devices.conditions import FOLLOWS
 from xbarsim.hardware.place import FunctionTable, Place
-from xbarsim.models.graph import Role
+from xbarsim.models.graph import Kind, Role
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,18 @@ def _solves_rows(place: Place) -> bool:
     return place.segment and place.study.memory.access != "transistor"
 
 
+def _has_weights_behind_wires(place: Place) -> bool:
+    wired = place.study.effects.wires and have_resistance(place.study.wires)
+    return place.in_situ and place.step.kind is Kind.MATRIX and wired
+
+
 IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
 DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
 ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
+BEHIND_WIRES = Rule(
+    "weights on in-situ arrays, and effects.wires with wires that have resistance",
+    _has_weights_behind_wires,
+)
 SEGMENT = Rule('memory.errors = "segment"', lambda place: place.segment)
 TRANSISTOR = Rule(
     'memory.errors = "segment" and memory.access = "transistor"',
@@ -105,6 +115,13 @@ RULES = {
     "mapping.clip_quantile": Rule(
         'mapping.clip = "quantile"', lambda place: place.study.mapping.clip == "quantile"
     ),
+    "mapping.compensation": BEHIND_WIRES,
+    "mapping.compensation_solves": Rule(
+        'mapping.compensation = "wires"',
+        lambda place: (
+            place.study.mapping.compensation == "wires" and _has_weights_behind_wires(place)
+        ),
+    ),
     "wires.node": Rule(
         "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
     ),
@@ -131,7 +148,7 @@ RULES = {
     ),
     "adc.per": Rule(
         'an adc.range other than "unit"',
-        lambda place: place.has_adc and place.study.adc.range != "unit",
+        lambda place: place.has_adc and place.study.adc.range != "unit" and not place.step.causal,
     ),
     "adc.range": ADC,
     "adc.quantile": Rule(
