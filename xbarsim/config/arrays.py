@@ -69,6 +69,13 @@ class Mapping(Table):
         description="digital gain from the transfer matrices; of an "
         "unsigned weight also the weight of the inputs' sum",
     )
+    compensation: Literal["none", "wires"] = Field(
+        "none",
+        description="targets of weights as they are, or such that the weights arrive through the wires",
+    )
+    compensation_solves: int = Field(
+        2, ge=1, le=20, description="solves of every tile before it is written, with `compensation`"
+    )
 
 
 class Wires(Table):
