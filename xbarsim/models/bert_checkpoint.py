@@ -17,7 +17,7 @@ import numpy as np
 from xbarsim.base.array_types import AnyArray, Singles
 from xbarsim.base.errors import CheckpointError
 from xbarsim.models.bert import BertConfig, BertModel, transformer_of
-from xbarsim.models.checkpoint import model_type, read_json
+from xbarsim.models.checkpoint import class_names, model_type, read_json
 from xbarsim.models.config_reader import Reader
 from xbarsim.models.encoder_families import ENCODER_FAMILIES, EncoderFamily
 from xbarsim.models.graph import Kind, Role, Step, Transformer, graph_of
@@ -262,7 +262,7 @@ def _config(reader: Reader, tensors: _Tensors) -> BertConfig:
         pooling=sentences.pooling,
         normalize=sentences.normalize,
         max_tokens=_max_tokens(path.parent, positions - offset),
-        labels=_labels(path, raw) if tensors.classifies else (),
+        labels=class_names(path, raw) if tensors.classifies else (),
         pooler_function=family.classifier.function if tensors.classifies else "tanh",
         embedding_width=None if keys.embedding is None else reader.whole(keys.embedding),
         layer_sets=None
@@ -323,16 +323,3 @@ def _max_tokens(directory: Path, longest: int) -> int:
     stated = (sentences.get("max_seq_length"), tokenizer.get("model_max_length"))
     lengths: list[int] = [length for length in stated if length]
     return min([longest, *lengths])
-
-
-def _labels(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
-    """Names of the classes of the checkpoint's classifier."""
-    kind = raw.get("problem_type")
-    if kind not in (None, "single_label_classification"):
-        raise CheckpointError(
-            f"{path}: problem_type is {kind!r}; supported are classifiers that give a sentence one "
-            "class (single_label_classification)"
-        )
-    names = raw.get("id2label") or {}
-    count = len(names) or raw.get("num_labels", 2)
-    return tuple(str(names.get(str(number), number)) for number in range(count))
