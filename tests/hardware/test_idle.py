@@ -174,6 +174,8 @@ IDLE = {
         "mapping.bits_per_cell",
         "dac.digit_bits",
         "dac.quantile",
+        "dac.scaling_quantile",
+        "dac.scaling_blocks",
         "adc.quantile",
         "computation.adc_bits",
         "memory.errors",

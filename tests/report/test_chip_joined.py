@@ -312,6 +312,7 @@ def traced(**stated):
     names = ("tile_reads", "adc_conversions", "dac_drives", "shift_adds", "cells_set")
     names += ("adc_saturations", "dac_saturations", "array_energy", "write_energy")
     ones = {name: np.ones(2) for name in names}
+    ones |= {"comparisons": np.zeros(2), "multiplications": np.zeros(2)}
     return TracedProduct(
         Place(kind=Kind.PRODUCT, role=Role.ATTENTION_SCORES, layer=0),
         ProductAttributes(adc_bits=8, dac_bits=1),

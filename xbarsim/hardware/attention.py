@@ -18,7 +18,13 @@ from xbarsim.config.arrays import Mapping
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware.counting import Codes, code_scale, keys_of, read_energy, to_codes
-from xbarsim.hardware.steps import ConverterBits, ProductCosts, ProductDescription, Tokens
+from xbarsim.hardware.steps import (
+    ConverterBits,
+    ProductCosts,
+    ProductDescription,
+    Tokens,
+    input_scaling,
+)
 from xbarsim.models.graph import Role, Step
 
 COSTS = tuple(field.name for field in dataclasses.fields(ProductCosts))
@@ -134,6 +140,8 @@ class CountedAttention:
             adc_conversions=_column([one.adc_conversions for one in events]),
             dac_drives=_column([one.dac_drives for one in events]),
             shift_adds=_column([one.shift_adds for one in events]),
+            comparisons=_column([one.comparisons for one in events]),
+            multiplications=_column([one.multiplications for one in events]),
             dac_saturations=_outside(left, right, lengths),
             adc_saturations=saturations,
             array_energy=conducting * joules,
@@ -183,7 +191,12 @@ class WrittenAttention:
     def description(self) -> ProductDescription:
         bits = ConverterBits.in_situ(self.settings)
         return ProductDescription(
-            self.step.kind, self.step.role, self.step.layer, adc_bits=bits.adc, dac_bits=bits.dac
+            self.step.kind,
+            self.step.role,
+            self.step.layer,
+            adc_bits=bits.adc,
+            dac_bits=bits.dac,
+            input_scaling=input_scaling(self.settings),
         )
 
     def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
@@ -228,6 +241,8 @@ class WrittenAttention:
             adc_conversions=np.array(events.adc_conversions),
             dac_drives=np.array(events.dac_drives),
             shift_adds=np.array(events.shift_adds),
+            comparisons=np.array(events.comparisons),
+            multiplications=np.array(events.multiplications),
             dac_saturations=product.dac_saturations,
             adc_saturations=product.adc_saturations,
             array_energy=product.array_energy,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.programmed import program_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
@@ -170,6 +171,7 @@ class _Builder:
             settings=InSituSettings.of(settings),
             device=self.design.device.in_study(settings),
             seed=self.seed,
+            shift=ScaleShift.of(weight, samples, settings.mapping.scale_shift),
         )
         array = with_ranges(programmed, samples, any_batch=self.graph.causal)
         return InSituMatrix(step, settings, array)
@@ -182,6 +184,7 @@ class _Builder:
             self.index[step.name],
             weight,
             largest_input=self.design.held_out.input_ranges[step.name],
+            samples=self.design.held_out.inputs[step.name],
             settings=settings,
             pool=self.crossbars,
             read=self._memory(settings).read,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from xbarsim.config.arrays import Wires
 from xbarsim.devices.conditions import FOLLOWS
 from xbarsim.hardware.place import FunctionTable, Place
-from xbarsim.models.graph import Role
+from xbarsim.models.graph import Kind, Role
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,12 @@ def _multiplies_telegraph_noise(place: Place) -> bool:
     return place.table("telegraph") is not None
 
 
+def _follows_inputs(place: Place) -> bool:
+    """Whether inputs become codes whose full scale may follow them."""
+    counted = place.counts and place.step.kind is Kind.MATRIX
+    return place.in_situ or counted
+
+
 def _solves_rows(place: Place) -> bool:
     return place.segment and place.study.memory.access != "transistor"
 
@@ -60,6 +66,7 @@ def _solves_rows(place: Place) -> bool:
 IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
 DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
 ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
+SCALES = Rule("products on in-situ arrays, or weights on crossbars", _follows_inputs)
 SEGMENT = Rule('memory.errors = "segment"', lambda place: place.segment)
 TRANSISTOR = Rule(
     'memory.errors = "segment" and memory.access = "transistor"',
@@ -105,6 +112,10 @@ RULES = {
     "mapping.clip_quantile": Rule(
         'mapping.clip = "quantile"', lambda place: place.study.mapping.clip == "quantile"
     ),
+    "mapping.scale_shift": Rule(
+        "weight matrices on arrays or crossbars",
+        lambda place: place.step.kind is Kind.MATRIX and place.hardware != "digital",
+    ),
     "wires.node": Rule(
         "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
     ),
@@ -125,6 +136,15 @@ RULES = {
     "dac.quantile": Rule(
         'dac.range = "quantile"',
         lambda place: place.in_situ and place.study.dac.range == "quantile",
+    ),
+    "dac.scaling": SCALES,
+    "dac.scaling_quantile": Rule(
+        'dac.scaling other than "static"',
+        lambda place: SCALES.holds(place) and place.study.dac.scaling != "static",
+    ),
+    "dac.scaling_blocks": Rule(
+        'dac.scaling = "block"',
+        lambda place: SCALES.holds(place) and place.study.dac.scaling == "block",
     ),
     "dac.read_time_ns": Rule(
         "products on arrays or crossbars", lambda place: place.hardware != "digital"
@@ -177,6 +197,9 @@ RULES = {
         (lambda place: place.study.task.head in ("auto", "probe")),
     ),
 }
+# Keys that matter where the rest of their table does not.
+BEYOND_THEIR_TABLE = ("mapping.scale_shift",)
+
 RULES |= {
     f"memory.{key}": SEGMENT
     for key in (
@@ -232,4 +255,7 @@ def rules_of(path: str) -> list[Rule]:
     """Rules of a key such as `adc.bits`: its table's and its own; all must hold."""
     if path.startswith("functions."):
         return [_rule_of_function(path)]
-    return [RULES[name] for name in (path.partition(".")[0], path) if name in RULES]
+    names = [path.partition(".")[0], path]
+    if path in BEYOND_THEIR_TABLE:
+        names = [path]
+    return [RULES[name] for name in names if name in RULES]
