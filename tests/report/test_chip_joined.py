@@ -338,6 +338,18 @@ def test_energy_of_a_report_prices_every_event():
     assert library["shift-and-add-32nm"].energy > 0
 
 
+def test_scales_of_inputs_are_priced_where_there_are_any():
+    plain = counted(adc_conversions=(3, 5))
+    scaled = counted(comparisons=(10, 20), multiplications=(100, 300))
+    without = cost_of([plain], 2)
+    assert "scales of inputs" not in without.energy and "comparisons" not in without.events
+    cost = cost_of([plain, scaled], 2)
+    assert (cost.events["comparisons"], cost.events["multiplications"]) == (15, 200)
+    # pJ of 16 bits at 40 nm, both assumed
+    assert cost.energy["scales of inputs"] == approx(15 * 0.105e-12 + 200 * 3.17e-12)
+    assert "scales of inputs" in cost.assumed
+
+
 def test_write_energy_is_not_known_where_nothing_states_it():
     def product(joules):
         found = traced(write_energy=np.array(joules))
