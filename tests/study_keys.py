@@ -221,5 +221,7 @@ ELSEWHERE = {
     # one that is too narrow is refused, any other holds every sum
     "functions.softmax.accumulator_bits",
     "run.batch_examples",
+    "run.cache_gb",
     "run.chips",
+    "sweep",
 }

@@ -5,9 +5,6 @@ milliseconds.
 import json
 
 import numpy as np
-import tomli_w
-
-from xbarsim.config.study import load_study
 
 SENTENCES = [
     "the film was good .",
@@ -182,6 +179,10 @@ def make_tiny_place(directory):
 
 def tiny_study(place, **tables):
     """A study of 16 x 16 tiles in place/study.toml; `tables` replace those of the file."""
+    import tomli_w
+
+    from xbarsim.config.study import load_study
+
     content = {
         "name": "tiny",
         "model": {"name": str(place / "model")},

@@ -97,8 +97,8 @@ def test_one_file_for_two_outputs_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("command", "option"),
     [
-        (("sweep", "TRACE", "adc.bits"), "--out"),
-        (("sweep", "TRACE", "adc.bits"), "--picture"),
+        (("report", "TRACE", "--against", "adc.bits"), "--out"),
+        (("report", "TRACE", "--against", "adc.bits"), "--picture"),
         (("report", "TRACE"), "--picture"),
         (("memory", "STUDY"), "--picture"),
     ],
@@ -111,6 +111,25 @@ def test_commands_refuse_to_overwrite_their_input(place, command, option):
     result = CliRunner().invoke(app, [*words, option, words[1]])
     assert isinstance(result.exception, ConfigError) and "is an input" in str(result.exception)
     assert trace.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("TRACE",), "allowed: one, whose cases vary the key"),
+        (("--json",), "--json has no effect beside it"),
+        (("--chip", "multibit"), "--chip has no effect beside it"),
+        (("--batch", "1"), "--batch has no effect beside it"),
+        (("--out", "DIRECTORY"), "with --against it names one file that ends in .csv"),
+    ],
+)
+def test_a_curve_refuses_options_of_tables(place, tmp_path, words, message):
+    trace = str(place / "runs" / "tiny.h5")
+    given = {"TRACE": trace, "DIRECTORY": "."}
+    words = [given.get(word, word) for word in words]
+    done = CliRunner().invoke(app, ["report", trace, "--against", "adc.bits", *words])
+    said = " ".join(done.output.replace("│", " ").split())
+    assert done.exit_code == 2 and message in said
 
 
 def test_a_report_beside_a_trace_of_the_same_name_is_refused(place, tmp_path):

@@ -107,7 +107,7 @@ def test_nothing_else_reads_toml_files():
         "repeat.py",
         "case_places.py",
         "curves.py",
-        "trace.py",
+        "trace_reader.py",
     }
     using = {
         path.name for path in root.rglob("*.py") if "tomllib" in path.read_text(encoding="utf-8")

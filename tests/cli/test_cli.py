@@ -10,7 +10,7 @@ import pytest
 from tiny import make_tiny_bert
 from typer.testing import CliRunner
 
-from xbarsim import Crossbar
+from xbarsim import Crossbar, __version__, load_device
 from xbarsim.base.errors import XbarsimError
 from xbarsim.circuit import cells
 from xbarsim.cli import app as cli
@@ -242,15 +242,34 @@ def test_solve_reaches_every_arrangement(tmp_path):
 def test_devices(tmp_path, monkeypatch):
     listing = xbarsim("devices").stdout
     assert "rram-wan2022" in listing and "programming, drift, read_noise" in listing
+    assert xbarsim("devices", "list").stdout == listing
     monkeypatch.chdir(tmp_path)
+    picture = tmp_path / "drawn.svg"
+    done = xbarsim("devices", "show", "rram-binary", "--picture", picture)
+    assert done.exit_code == 0 and "telegraph" in picture.read_text()
+    late = xbarsim("devices", "show", "pcm", "--time", 100)
+    assert late.exit_code == 2 and "it needs --picture" in late.output
+
+
+def test_what_a_device_prints_is_a_device_file(tmp_path, monkeypatch):
+    """`xbarsim devices show NAME > mine.toml` without the extra `plot`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = xbarsim("devices", "show", "pcm")
-    assert "polynomial_us" in done.stdout and "source" in done.stdout
-    assert (tmp_path / "pcm.png").stat().st_size > 20000
-    assert (
-        xbarsim("devices", "show", "rram-binary", "--picture", tmp_path / "other.svg").exit_code
-        == 0
-    )
-    assert "telegraph" in (tmp_path / "other.svg").read_text()
+    assert done.exit_code == 0 and not list(tmp_path.iterdir())
+    (tmp_path / "mine.toml").write_text(done.stdout)
+    assert load_device("mine.toml").file == load_device("pcm").file
+
+
+def test_a_module_is_run_like_the_command():
+    command = [sys.executable, "-m", "xbarsim", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.split() == ["xbarsim", __version__]
+
+
+@pytest.mark.parametrize("words", [(), ("report",), ("chip", "compare")])
+def test_h_is_help(words):
+    assert xbarsim(*words, "-h").stdout == xbarsim(*words, "--help").stdout
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from xbarsim.cli.app import app
 from xbarsim.models.decoder_checkpoint import load_decoder
-from xbarsim.studies import language
+from xbarsim.studies import generation, language
 from xbarsim.tasks.language_files import Text
 
 TEXT = "every weight lies in the crossbar and every token reads it. " * 3
@@ -84,7 +84,7 @@ def test_options_of_the_other_kind_are_refused(place, words, message):
 def test_generate_prints_the_prompt_and_what_follows(place):
     done = invoke("generate", place / "decoder", "the cell ", "--tokens", 12)
     model = load_decoder(place / "decoder")
-    text = language.generate(model, character_tokenizer(), "the cell ", tokens=12)
+    text = generation.generate(model, character_tokenizer(), "the cell ", tokens=12)
     assert done.exit_code == 0 and done.stdout.rstrip("\n") == ("the cell " + text).rstrip("\n")
     refused = invoke("generate", place / "model", "the")
     assert refused.exit_code != 0 and "does not predict" in unwrapped(refused.output)

@@ -5,6 +5,7 @@ import pytest
 from decoders_on_chips import IDEAL, chip_of, on_chip, prefill, sequences, study_of
 from tiny_decoders import CONFIGS, make_tiny_decoder
 
+from xbarsim.base.errors import ConfigError
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware import idle
 from xbarsim.hardware.build import settings_of
@@ -15,6 +16,7 @@ from xbarsim.models.operations import float32
 OUTPUT = {"products": {"output_matrix": "hardware"}}
 COUNTING = {"products": {"weights": "computation"}}
 NOISY = {"dac": {"bits": 6}, "adc": {"bits": 6}}
+LOUD = {"telegraph_amplitude": 0.6, "resistor_spread": 0.2}  # conversions do err
 IDS = sequences(1, 20)[0]
 
 
@@ -133,9 +135,9 @@ def test_the_output_matrix_stays_digital_unless_the_study_says_otherwise(models,
         NOISY,
         IDEAL,
         {"adc": {"bits": "ideal"}},
-        COUNTING,
-        COUNTING | {"computation": {"mode": "direct"}},
-        COUNTING | {"effects": {"wires": False}},
+        COUNTING | {"computation": LOUD},
+        COUNTING | {"computation": LOUD | {"mode": "direct"}},
+        COUNTING | {"effects": {"wires": False}, "computation": LOUD},
         {"mapping": {"encoding": "slices"}, "dac": {"encoding": "bit_serial"}},
     ],
 )
@@ -151,6 +153,13 @@ def test_a_row_of_a_matrix_is_the_same_bits_alone_and_among_others(models, table
         for part in (slice(0, 1), slice(20, 21), slice(3, 12)):
             alone = matrix.multiply(x[part], rows[part], chip.seed).output
             np.testing.assert_array_equal(alone, together[part], step.name)
+
+
+def test_an_integer_layer_norm_does_not_stand_in_for_an_rms_norm(models):
+    study = study_of({"functions": {"layer_norm": {"unit": "table"}}})
+    with pytest.raises(ConfigError, match="is an RMS norm"):
+        chip_of(models["llama"], study)
+    assert len(chip_of(models["gpt2"], study).functions) == 5
 
 
 def test_the_key_of_the_output_matrix_is_idle_without_one(models):

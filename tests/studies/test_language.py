@@ -8,7 +8,7 @@ from tiny_decoders import character_tokenizer, make_tiny_decoder
 
 from xbarsim.base.errors import OutOfRangeError, TaskError
 from xbarsim.models.decoder_checkpoint import load_decoder
-from xbarsim.studies import language
+from xbarsim.studies import generation, language
 from xbarsim.tasks.language_files import MinimalPairs, Question, Questions, Text, load_language_task
 
 TEXT = "the crossbar holds every weight and reads it where it lies, token by token."
@@ -212,7 +212,7 @@ def test_files_that_are_no_language_task(tmp_path, case):
 
 
 def test_greedy_generation_takes_the_likeliest_token_each_time(model):
-    text = language.generate(model, TOKENIZER, "the ", tokens=9)
+    text = generation.generate(model, TOKENIZER, "the ", tokens=9)
     weight, _ = model.matrix("logits")
     ids = ids_of("the ")
     for _ in range(9):
@@ -227,15 +227,15 @@ def test_greedy_generation_takes_the_likeliest_token_each_time(model):
 def test_drawn_tokens_have_the_models_probabilities():
     scores = np.log(np.array([0.5, 0.3, 0.2]))
     rng = np.random.default_rng(0)
-    drawn = [language._next_token(scores, 1.0, rng) for _ in range(4000)]
+    drawn = [generation.next_token(scores, 1.0, rng) for _ in range(4000)]
     np.testing.assert_allclose(np.bincount(drawn) / 4000, [0.5, 0.3, 0.2], atol=0.03)
-    cold = [language._next_token(scores, 0.5, rng) for _ in range(4000)]
+    cold = [generation.next_token(scores, 0.5, rng) for _ in range(4000)]
     expected = np.array([0.25, 0.09, 0.04]) / 0.38
     np.testing.assert_allclose(np.bincount(cold) / 4000, expected, atol=0.03)
 
 
 def test_prompts_that_cannot_be_continued(model):
     with pytest.raises(TaskError, match="no tokens"):
-        language.generate(model, TOKENIZER, "")
+        generation.generate(model, TOKENIZER, "")
     with pytest.raises(TaskError, match="the model's context is 64"):
-        language.generate(model, TOKENIZER, "a" * 60, tokens=9)
+        generation.generate(model, TOKENIZER, "a" * 60, tokens=9)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tiny import make_tiny_place, tiny_study
 
-from xbarsim.base.errors import ConfigError
+from xbarsim.base.errors import ConfigError, IdleSettingWarning
 from xbarsim.base.locks import is_locked
 from xbarsim.config.study import validate
 from xbarsim.studies import sweep, sweep_directory
@@ -332,3 +332,8 @@ def test_a_killed_sweep_goes_on(study, undisturbed, tmp_path, moment):
 def test_sweeps_killed_at_random_moments_go_on(study, undisturbed, tmp_path, seed):
     moment = random.Random(seed).uniform(0.5, 9.0)
     kill_and_resume(study, undisturbed, tmp_path / "sweep", moment)
+
+
+def test_a_plain_run_says_that_it_leaves_the_sweep_aside(study, tmp_path):
+    with pytest.warns(IdleSettingWarning, match=r"\[sweep\] has no effect in a single run"):
+        run_study(study, tmp_path, threads=1)

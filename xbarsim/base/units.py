@@ -4,6 +4,7 @@ J, m²).
 
 import math
 
+GIGA = 1e9
 MEGA = 1e6
 KILO = 1e3
 MILLI = 1e-3

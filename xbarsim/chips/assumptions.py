@@ -10,6 +10,7 @@ from xbarsim.chips.components import KEYS, SCALE
 from xbarsim.chips.files.parts import resolve
 from xbarsim.chips.load import Description, Edit, stated_value
 
+Grid = tuple[tuple[str, ...], list[tuple[str, ...]]]  # header and rows of a table
 PRICES = tuple(KEYS[quantity] for quantity in ("energy", "area", "leakage"))
 
 
@@ -90,3 +91,30 @@ def with_assumptions(
             value = round(value)
         edits.append((path, value))
     return description.changed(*edits)
+
+
+def overview(descriptions: Iterable[Description]) -> Grid:
+    """(header, rows) of strings: one row a chip, with how many of its values are assumed."""
+    rows: list[tuple[str, ...]] = []
+    for description in descriptions:
+        chip = description.chip
+        count = str(len(assumptions(description)))
+        node = f"{chip.node_nm:g} nm"
+        rows.append((description.name, chip.kind, node, count, chip.description))
+    return ("name", "kind", "node", "assumed values", "what"), rows
+
+
+def table(description: Description) -> Grid:
+    """(header, rows) of strings: one row an assumption behind a chip."""
+    rows: list[tuple[str, ...]] = []
+    for found in assumptions(description):
+        low, high = map(_printed, found.ends)
+        rows.append((found.label, _printed(found.value), low, high, found.why))
+    return ("assumed", "value", "from", "to", "why"), rows
+
+
+def _printed(value: str | float) -> str:
+    """A choice as it is, a number with four figures."""
+    if isinstance(value, str):
+        return value
+    return f"{value:.4g}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Presets, validated
-from xbarsim.base.units import MILLI, SQUARE_MILLIMETRE
+from xbarsim.base.units import GIGA, MILLI, SQUARE_MILLIMETRE
 from xbarsim.chips.files.chip import ReadEnergy
 from xbarsim.chips.files.processor import Measured, ProcessorFile
 from xbarsim.chips.lowering import label_of
@@ -16,7 +16,6 @@ from xbarsim.chips.schedule import Stage
 from xbarsim.models.graph import Step
 from xbarsim.models.shapes import load_shape
 
-GIGA = 1e9
 TERA = 1e12
 ROLE = "processor"  # that all its work is of
 CHIPS = Presets("chip", "chips")

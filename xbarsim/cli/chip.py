@@ -1,13 +1,16 @@
 """`xbarsim chip ...`: commands that parse, call one function of the library and print."""
 
 import json
-import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xbarsim.cli.console import print_table, progress
+from xbarsim.cli.console import print_table, print_written, progress
+
+if TYPE_CHECKING:
+    from xbarsim.chips.result import RollUp
 
 app = typer.Typer(
     name="chip", help="Energy, area and latency of whole architectures.", no_args_is_help=True
@@ -20,25 +23,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the unit 
 
 
 @app.command("list")
-def _list():
+def _list() -> None:
     """Chips that come with xbarsim."""
-    from xbarsim.chips.assumptions import assumptions
+    from xbarsim.chips import assumptions
     from xbarsim.chips.load import chip_names, load_chip
 
-    found = [load_chip(name) for name in chip_names()]
-    print_table(
-        ("name", "kind", "node", "assumed values", "what"),
-        [
-            (
-                d.name,
-                d.chip.kind,
-                f"{d.chip.node_nm:g} nm",
-                str(len(assumptions(d))),
-                d.chip.description,
-            )
-            for d in found
-        ],
-    )
+    print_table(*assumptions.overview(map(load_chip, chip_names())))
 
 
 @app.command("show")
@@ -50,8 +40,9 @@ def _show(
     assumed: Annotated[
         bool, typer.Option(help="What is assumed about it, instead of its file.")
     ] = False,
-):
+) -> None:
     """Print the file of a chip, to be copied and changed; or what follows from it."""
+    from xbarsim.chips import assumptions, compare
     from xbarsim.chips.load import chip_text, load_chip
 
     if not (peak or assumed):
@@ -59,25 +50,11 @@ def _show(
         return
     description = load_chip(name)
     if assumed:
-        from xbarsim.chips.assumptions import assumptions
-
-        print_table(
-            ("assumed", "value", "from", "to", "why"),
-            [
-                (a.label, _short(a.value), _short(a.ends[0]), _short(a.ends[1]), a.why)
-                for a in assumptions(description)
-            ],
-        )
+        print_table(*assumptions.table(description))
     if peak:
-        from xbarsim.chips import compare
-
         header, rows, lines = compare.peak_table(description.chip.peak(description.name))
         print_table(header, rows)
         print("\n".join(lines))
-
-
-def _short(value):
-    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 @app.command("compare")
@@ -116,7 +93,7 @@ def _compare(
     ] = None,
     picture: Picture = None,
     as_json: AsJson = False,
-):
+) -> None:
     """One model on several chips: area, latency, energy, and what they are made of.  Energies are
     per sequence.
     """
@@ -125,28 +102,33 @@ def _compare(
     _keep_inputs(names, picture, out, ("chips.json", "chips.csv", "breakdown.csv"))
     results = compare.compare(names, model, sequence, batch, phase, output_matrix)
     if as_json:
-        print(
-            json.dumps(
-                [compare.as_json(result) for result in results], indent=1, ensure_ascii=False
-            )
-        )
+        content = [compare.as_json(result) for result in results]
+        print(json.dumps(content, indent=1, ensure_ascii=False))
     else:
-        asked = results[0].asked
-        unit = results[0].inference
-        print(f"{asked}; energy per {unit}, latency of the batch")
-        print_table(*compare.table(results))
-        if phase != "pass":
-            print("\ngeneration; first token: after the prompt, of the whole batch")
-            print_table(*compare.generation_table(results))
-        for kind in by or ("component", "step"):
-            print(f"\nenergy by {kind} (mJ per {unit}): {asked}")
-            print_table(*compare.breakdown(results, kind))
-        print("\n" + "\n".join(compare.remarks(results)))
-    _write(compare.write_files(results, out) if out else ())
+        _print_comparison(results, by or ("component", "step"), generates=phase != "pass")
+    if out is not None:
+        print_written(*compare.write_files(results, out))
     if picture is not None:
         from xbarsim.report.plots import chips
 
-        _write([chips.breakdown(results, picture)])
+        print_written(chips.breakdown(results, picture))
+
+
+def _print_comparison(results: Sequence["RollUp"], kinds: Iterable[str], generates: bool) -> None:
+    """Tables of what `compare` found: figures, generation, energy by every kind of part."""
+    from xbarsim.chips import compare
+
+    asked = results[0].asked
+    unit = results[0].inference
+    print(f"{asked}; energy per {unit}, latency of the batch")
+    print_table(*compare.table(results))
+    if generates:
+        print("\ngeneration; first token: after the prompt, of the whole batch")
+        print_table(*compare.generation_table(results))
+    for kind in kinds:
+        print(f"\nenergy by {kind} (mJ per {unit}): {asked}")
+        print_table(*compare.breakdown(results, kind))
+    print("\n" + "\n".join(compare.remarks(results)))
 
 
 @app.command("claims")
@@ -171,11 +153,11 @@ def _claims(
         Path | None, typer.Option(metavar="DIR", help="Write claims.json and swings.csv.")
     ] = None,
     picture: Picture = None,
-):
+) -> None:
     """The paper's claims against what follows when every unknown takes every value of its range."""
     from xbarsim.chips import claims
 
-    _keep_inputs([file] if file else [], picture, out, ("claims.json", "swings.csv"))
+    _keep_inputs([file], picture, out, ("claims.json", "swings.csv"))
     known = claims.load_claims(file)
     print_table(("storage", "computed", "published"), claims.storage_rows())
     verdicts, together = claims.judge(
@@ -184,14 +166,20 @@ def _claims(
     print(f"\n{known.model}, {known.sequence} tokens; ratio of the other chip to {known.subject}")
     print_table(*claims.table(verdicts))
     print("\n".join(claims.together_lines(together)))
-    _write(claims.write_files(verdicts, together, out) if out else ())
+    if out is not None:
+        print_written(*claims.write_files(verdicts, together, out))
     if picture is not None:
         from xbarsim.report.plots import chips
 
-        _write([chips.tornado(verdicts, picture)])
+        print_written(chips.tornado(verdicts, picture))
 
 
-def _keep_inputs(inputs, picture, directory, names):
+def _keep_inputs(
+    inputs: Sequence[str | Path | None],
+    picture: Path | None,
+    directory: Path | None,
+    names: Iterable[str],
+) -> None:
     """Refuse a picture, or files of the names in a directory, that would replace an input."""
     from xbarsim.base.files import refuse_overwriting
 
@@ -199,8 +187,3 @@ def _keep_inputs(inputs, picture, directory, names):
     if directory is not None:
         written += [("--out", directory / name) for name in names]
     refuse_overwriting(written, inputs)
-
-
-def _write(paths):
-    if paths:
-        print("written: " + ", ".join(map(str, paths)), file=sys.stderr)

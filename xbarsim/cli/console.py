@@ -2,24 +2,32 @@
 
 import os
 import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from xbarsim.base.progress import Done
 
 
-def print_table(header, rows):
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns as wide as their widest cell; all cells are strings."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+        print("  ".join(cells).rstrip())
+
+
+def print_written(*paths: Path) -> None:
+    """A line on standard error that names the files written; none without files."""
+    if paths:
+        print("written: " + ", ".join(map(str, paths)), file=sys.stderr)
 
 
 def progress(description: str, total: int) -> Done:
     """A progress bar on a terminal; returns its `update`."""
     from tqdm import tqdm
 
-    return tqdm(
+    update: Done = tqdm(
         total=total,
         desc=description,
         unit="",
@@ -27,9 +35,10 @@ def progress(description: str, total: int) -> Done:
         disable=None,
         leave=False,
     ).update
+    return update
 
 
-def say(text):
+def say(text: str) -> None:
     """A line on standard error; written past Python's buffers, so that a signal handler may say it
     at any moment."""
     os.write(sys.stderr.fileno(), f"xbarsim: {text}\n".encode())

@@ -1,12 +1,16 @@
-"""`xbarsim evaluate` and `generate`: models without any hardware."""
+"""`xbarsim evaluate`, without any hardware, and `xbarsim generate`."""
 
 import json
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xbarsim.cli.console import print_table, progress
+
+if TYPE_CHECKING:
+    from xbarsim.hardware.hook import HardwareHook
 
 MODEL_HELP = "A known model, a checkpoint directory, a GGUF file, or owner/name on the hub."
 TASK_HELP = (
@@ -38,7 +42,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="Of a text: windows from its start; all if absent.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-):
+) -> None:
     """Score a checkpoint on a task without any hardware: the digital reference."""
     from xbarsim.base import fetch
     from xbarsim.models.architectures import is_decoder
@@ -78,7 +82,7 @@ def evaluate(
     print_table(("metric", "value", "95 % interval", "n"), rows)
 
 
-def _refuse(options, needed):
+def _refuse(options: Mapping[str, object], needed: str) -> None:
     """Options of the other kind of model have no effect."""
     for option, value in options.items():
         if value is not None:
@@ -93,12 +97,19 @@ def generate(
         float, typer.Option(min=0.0, help="0 takes the likeliest token, above it tokens are drawn.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of drawn tokens.")] = 0,
-):
-    """Continue a prompt with a decoder, in float32."""
+    study: Annotated[
+        str | None,
+        typer.Option(help="A study: what the chips of its cases write, beside float32."),
+    ] = None,
+) -> None:
+    """Continue a prompt with a decoder, in float32 or on the chips of a study beside it."""
     from xbarsim.base import fetch
+    from xbarsim.config.study import load_study
     from xbarsim.models.architectures import is_decoder, load_generator
-    from xbarsim.studies import language
+    from xbarsim.models.operations import Hook, float32
+    from xbarsim.studies import generation
 
+    cases = [] if study is None else load_study(study).cases()
     path = fetch.locate(model, "model", progress=progress)
     if not is_decoder(path):
         raise typer.BadParameter(
@@ -107,23 +118,66 @@ def generate(
             param_hint="MODEL",
         )
     network = load_generator(path)
-    shown = 0
+    sampling = generation.Sampling(temperature, seed)
 
-    def show(text):
-        nonlocal shown
+    def write(hook: Hook) -> None:
+        printed = _Printed(prompt)
+        text = generation.generate(
+            network.model,
+            network.tokenizer,
+            prompt,
+            tokens=tokens,
+            sampling=sampling,
+            hook=hook,
+            every=printed.show,
+        )
+        printed.end(text)
+
+    if not cases:
+        write(float32)
+        return
+    print("float32:")
+    write(float32)
+    for name, case in cases:
+        hook = generation.chip_that_generates(network, case, progress=progress)
+        print(f"\n{name}:")
+        write(hook)
+        print(_cache_line(hook))
+
+
+class _Printed:
+    """A text that is printed as it grows."""
+
+    def __init__(self, prompt: str) -> None:
+        self.shown = 0
+        print(prompt, end="", flush=True)
+
+    def show(self, text: str) -> None:
         if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # the rest of a character is to come
-            print(text[shown:], end="", flush=True)
-            shown = len(text)
+            print(text[self.shown :], end="", flush=True)
+            self.shown = len(text)
 
-    print(prompt, end="", flush=True)
-    text = language.generate(
-        network.model,
-        network.tokenizer,
-        prompt,
-        tokens=tokens,
-        temperature=temperature,
-        seed=seed,
-        every=show,
-    )
-    print(text[shown:])
-    sys.stdout.flush()
+    def end(self, text: str) -> None:
+        print(text[self.shown :])
+        sys.stdout.flush()
+
+
+def _cache_line(hook: "HardwareHook") -> str:
+    """Where keys and values were on a chip, and what writing them took."""
+    from xbarsim.base.units import engineering
+
+    cache = hook.cache_per_token
+    if cache.cells:
+        energy = ""
+        if hook.write_energy:
+            energy = f", {engineering(hook.write_energy, 'J')} for writing"
+        return (
+            f"key-value cache: {cache.cells:,} cells a token, each written once; "
+            f"{hook.cells_set:,.0f} cells written{energy}"
+        )
+    if cache.bytes:
+        return (
+            f"key-value cache: {cache.bytes:,} bytes of codes a token; "
+            f"{hook.cells_set:,.0f} switches set"
+        )
+    return "key-value cache: float32, attention is digital"

@@ -135,7 +135,7 @@ def _solve(
         ),
     ] = None,
     shown: Annotated[str, typer.Option("--map", help="ir-drop, voltage or current.")] = "ir-drop",
-):
+) -> None:
     """Solve one crossbar: output currents for input voltages, or the transfer matrix."""
     from xbarsim.base import array_files
     from xbarsim.base.files import refuse_overwriting

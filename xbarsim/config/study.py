@@ -66,6 +66,9 @@ class Run(Table):
     chips: int = Field(
         1, ge=1, le=1000, description="simulated chips per case, each with seeds of its own"
     )
+    cache_gb: float = Field(
+        0.0, ge=0.0, description="programmed arrays kept on disk for later runs, GB; 0: none"
+    )
 
 
 class LayerOverride(Table):

@@ -19,6 +19,7 @@ from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware.counting import Codes, code_scale, keys_of, read_energy, to_codes
 from xbarsim.hardware.steps import (
+    CachePerToken,
     ConverterBits,
     ProductCosts,
     ProductDescription,
@@ -87,6 +88,9 @@ class CountedAttention:
         return ProductDescription(
             self.step.kind, self.step.role, self.step.layer, adc_bits=bits.adc, dac_bits=bits.dac
         )
+
+    def cache_per_token(self) -> CachePerToken:
+        return CachePerToken()
 
     def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
         """See `steps.ProductOnHardware`: sentences of similar length together, padded with zeros."""
@@ -198,6 +202,9 @@ class WrittenAttention:
             dac_bits=bits.dac,
             input_scaling=input_scaling(self.settings),
         )
+
+    def cache_per_token(self) -> CachePerToken:
+        return CachePerToken()
 
     def multiply(self, a: Singles, b: Singles, tokens: Tokens) -> tuple[Singles, ProductCosts]:
         """See `steps.ProductOnHardware`."""

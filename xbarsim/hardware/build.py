@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
+from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
-from xbarsim.arrays.in_situ.programmed import program_matrix
+from xbarsim.arrays.in_situ.programmed import plan_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.memory.store import Memory
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Singles
 from xbarsim.base.progress import Progress, silent
+from xbarsim.base.units import GIGA
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware import functions
 from xbarsim.hardware.attention import CountedAttention, WrittenAttention
+from xbarsim.hardware.causal_counted import CausalCountedAttention
+from xbarsim.hardware.causal_written import CausalWrittenAttention
 from xbarsim.hardware.counting import Pool
 from xbarsim.hardware.matrices import CountedMatrix, InSituMatrix
-from xbarsim.hardware.steps import FunctionOnHardware, MatrixOnHardware, ProductOnHardware
+from xbarsim.hardware.steps import (
+    FunctionOnHardware,
+    MatrixOnHardware,
+    ProductOnHardware,
+    ProductSample,
+)
 from xbarsim.models.graph import Graph, Role, Step
 from xbarsim.models.network import Network
 
@@ -33,11 +42,13 @@ class HeldOut:
     inputs : {matrix: (samples, in)}
     ranges : {function: (largest |input|, largest |output|)}, {product: (largest |a|, largest |b|)}
     input_ranges : {matrix: full scale of its int8 inputs}, of `int8.input_ranges`
+    products : {causal product: of some held-out sequences}
     """
 
     inputs: dict[str, Singles]
     ranges: dict[str, tuple[float, float]]
     input_ranges: dict[str, float]
+    products: dict[str, tuple[ProductSample, ...]] = field(default_factory=dict)
 
 
 def settings_of(study: Study, graph: Graph) -> dict[str, Study]:
@@ -163,7 +174,7 @@ class _Builder:
         settings = self.design.settings[step.name]
         samples = self.design.held_out.inputs[step.name]
         weight, _ = self.design.model.matrix(step.name)
-        programmed = program_matrix(
+        plan = plan_matrix(
             name=step.name,
             index=self.index[step.name],
             weight=weight,
@@ -173,7 +184,8 @@ class _Builder:
             seed=self.seed,
             shift=ScaleShift.of(weight, samples, settings.mapping.scale_shift),
         )
-        array = with_ranges(programmed, samples, any_batch=self.graph.causal)
+        kept = KeptArrays(kept_directory(), limit=round(settings.run.cache_gb * GIGA))
+        array = with_ranges(kept.solve(plan), samples, any_batch=self.graph.causal)
         return InSituMatrix(step, settings, array)
 
     def _counted(self, step: Step) -> CountedMatrix:
@@ -205,7 +217,11 @@ class _Builder:
         found: dict[str, ProductOnHardware] = {}
         for step in self.graph.products:
             settings = self.design.settings[step.name]
-            if settings.products.attention == "computation":
+            if step.causal:
+                product = self._causal(step, settings)
+                if product is not None:
+                    found[step.name] = product
+            elif settings.products.attention == "computation":
                 found[step.name] = CountedAttention(
                     step=step,
                     index=self.index[step.name],
@@ -223,3 +239,28 @@ class _Builder:
                     device=self.design.device.in_study(settings),
                 )
         return found
+
+    def _causal(self, step: Step, settings: Study) -> ProductOnHardware | None:
+        """A product of causal attention, None where it stays digital."""
+        if settings.products.attention == "digital":
+            return None
+        index = self.index[step.name]
+        if settings.products.attention == "computation":
+            return CausalCountedAttention(
+                step=step,
+                index=index,
+                settings=settings,
+                crossbars=self.crossbars.crossbars(settings),
+                largest=self.design.held_out.ranges[step.name],
+                seed=self.seed,
+                longest=self.graph.sequence,
+            )
+        return CausalWrittenAttention.prepare(
+            step,
+            index,
+            self.design.held_out.products[step.name],
+            longest=self.graph.sequence,
+            settings=settings,
+            seed=self.seed,
+            device=self.design.device.in_study(settings),
+        )

@@ -12,7 +12,7 @@ from xbarsim.hardware.function_units import GeluUnit, LayerNormUnit, SoftmaxUnit
 from xbarsim.hardware.steps import FunctionOnHardware
 from xbarsim.models.graph import Kind, Step
 from xbarsim.models.network import Network
-from xbarsim.models.operations import ACTIVATIONS
+from xbarsim.models.operations import ACTIVATIONS, Norm
 
 
 def largest(step: Step, operands: tuple[Any, ...], output: Singles) -> tuple[float, float]:
@@ -74,6 +74,11 @@ def _unit(
         full_scale = tables.gelu.range * largest_input
         return GeluUnit.design(tables.gelu, full_scale, ACTIVATIONS[model.config.activation])
     if step.kind is Kind.NORM and tables.layer_norm.unit != "float":
+        if model.config.norm is not Norm.LAYER:
+            raise ConfigError(
+                f'functions.layer_norm.unit = "{tables.layer_norm.unit}": {step.name} is an RMS '
+                'norm, for which there is no integer unit; leave it at "float"'
+            )
         scale = tables.layer_norm.range
         return LayerNormUnit.design(
             tables.layer_norm, scale * largest_input, scale * largest_output

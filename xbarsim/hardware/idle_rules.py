@@ -55,8 +55,9 @@ def _multiplies_telegraph_noise(place: Place) -> bool:
 
 def _follows_inputs(place: Place) -> bool:
     """Whether inputs become codes whose full scale may follow them."""
-    counted = place.counts and place.step.kind is Kind.MATRIX
-    return place.in_situ or counted
+    if place.step.kind is Kind.MATRIX:
+        return place.hardware != "digital"
+    return place.in_situ and not place.step.causal
 
 
 def _solves_rows(place: Place) -> bool:
@@ -66,7 +67,10 @@ def _solves_rows(place: Place) -> bool:
 IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
 DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
 ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
-SCALES = Rule("products on in-situ arrays, or weights on crossbars", _follows_inputs)
+SCALES = Rule(
+    "weights on arrays or crossbars, or attention that is not causal on in-situ arrays",
+    _follows_inputs,
+)
 SEGMENT = Rule('memory.errors = "segment"', lambda place: place.segment)
 TRANSISTOR = Rule(
     'memory.errors = "segment" and memory.access = "transistor"',

@@ -159,25 +159,63 @@ class Tokens:
     mask : (b, s), real ones
     first_sentence : number of the batch's first sentence: it names random numbers and cells
     past : tokens of every sentence that stand before these
+    written : where cells that are written for a sentence are kept for its next tokens, if anywhere:
+        what is not kept is written again, by the same random numbers
     """
 
     mask: Booleans
     first_sentence: int
     past: int = 0
+    written: dict[tuple[str, int, int], Any] | None = None
 
     @classmethod
-    def of(cls, rows: Integers, shape: tuple[int, int], first_sentence: int) -> Tokens:
+    def of(
+        cls,
+        rows: Integers,
+        shape: tuple[int, int],
+        first_sentence: int,
+        written: dict[tuple[str, int, int], Any] | None = None,
+    ) -> Tokens:
         """rows (t, 2) : see `models.operations`;  shape : (b, s)"""
         past = int(rows[0, 1])
         mask = np.zeros(shape, bool)
         mask[rows[:, 0], rows[:, 1] - past] = True
-        return cls(mask, first_sentence, past)
+        return cls(mask, first_sentence, past, written)
 
     @property
     def lengths(self) -> Integers:
         """(b,) real tokens of each sentence."""
         found: Integers = self.mask.sum(axis=1)
         return found
+
+
+@dataclass(frozen=True)
+class ProductSample:
+    """A causal product of a held-out sequence of n tokens.
+
+    inputs : (query heads, r, k) of some of its tokens, at positions (r,)
+    values : (heads of keys or values, n, width)
+    """
+
+    inputs: Singles
+    values: Singles
+    positions: Integers
+
+    @property
+    def width(self) -> int:
+        width: int = self.values.shape[2]
+        return width
+
+
+@dataclass(frozen=True)
+class CachePerToken:
+    """What keys and values of one token take: cells that are written, bytes of a memory."""
+
+    cells: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: CachePerToken) -> CachePerToken:
+        return CachePerToken(self.cells + other.cells, self.bytes + other.bytes)
 
 
 class ProductOnHardware(Protocol):
@@ -189,6 +227,9 @@ class ProductOnHardware(Protocol):
         """
 
     def description(self) -> ProductDescription: ...
+
+    def cache_per_token(self) -> CachePerToken:
+        """What its second operand takes between tokens: nothing where sentences come at once."""
 
 
 class FunctionOnHardware(Protocol):

@@ -51,7 +51,7 @@ def load_network(path: str | Path) -> LoadedEncoder | LoadedDecoder:
 
     Parameters
     ----------
-    path : of a BERT or MPNet encoder, or of a decoder of the families of docs/decoders.md
+    path : of an encoder of `ENCODERS`, or of a decoder of the families of docs/decoders.md
 
     Returns
     -------
@@ -72,13 +72,8 @@ def load_encoder(path: str | Path) -> LoadedEncoder:
     CheckpointError : of another architecture, or what its reader says
     """
     directory = Path(path)
-    architecture = _model_type(directory)
-    if architecture is not None and architecture not in ENCODERS:
-        raise CheckpointError(
-            f"{directory / 'config.json'}: model_type is {architecture!r}, supported are "
-            f"{' and '.join(ENCODERS)} encoders; choose a checkpoint of one of these"
-        )
-    return ENCODERS.get(architecture or "", _bert)(directory)
+    read = ENCODERS.get(_model_type(directory) or "", _bert)
+    return read(directory)
 
 
 def load_generator(path: str | Path) -> LoadedDecoder:

@@ -1,10 +1,11 @@
-"""BERT and MPNet in NumPy float32: weights under our names, and the forward pass.
+"""BERT and its kin in NumPy float32: weights under our names, and the forward pass.
 
 Nothing here knows a crossbar: every step goes through a hook, see `operations`.  Shapes: b
 sentences, s positions of the longest, t real tokens of all sentences, h hidden width, a heads.
 
 Source: Devlin et al., "BERT", NAACL 2019; Song et al., "MPNet", NeurIPS 2020 (relative position
-bias as in T5).
+bias as in T5); Liu et al., "RoBERTa", arXiv 1907.11692; Sanh et al., "DistilBERT", arXiv 1910.01108;
+Lan et al., "ALBERT", ICLR 2020 (embeddings narrower than the layers, layers that share weights).
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class BertConfig:
     relative_buckets : of MPNet's relative position bias, 0 without one
     max_tokens : the longest token list that the model was made for
     labels : of the checkpoint's classifier, () without one
+    pooler_function : of the pooler, one of `pooling.FUNCTIONS`
+    embedding_width, layer_sets : of `graph.Transformer`
     """
 
     architecture: str
@@ -51,6 +54,9 @@ class BertConfig:
     normalize: bool
     max_tokens: int
     labels: tuple[str, ...]
+    pooler_function: str = "tanh"
+    embedding_width: int | None = None
+    layer_sets: int | None = None
 
     @property
     def norm(self) -> Norm:
@@ -65,9 +71,9 @@ class BertConfig:
         return self.hidden // self.heads
 
 
-def graph_of_bert(config: BertConfig) -> Graph:
-    """The list of a model's steps; sizes are for its longest sentences."""
-    encoder = Transformer(
+def transformer_of(config: BertConfig) -> Transformer:
+    """What decides the steps of a model."""
+    return Transformer(
         layers=config.layers,
         hidden=config.hidden,
         heads=config.heads,
@@ -78,8 +84,9 @@ def graph_of_bert(config: BertConfig) -> Graph:
         causal=False,
         embeddings_norm=True,
         activation_name="gelu",
+        embedding_width=config.embedding_width,
+        layer_sets=config.layer_sets,
     )
-    return graph_of(encoder, config.max_tokens)
 
 
 @dataclass(frozen=True)
@@ -100,12 +107,18 @@ class BertModel:
 
     @cached_property
     def graph(self) -> Graph:
-        return graph_of_bert(self.config)
+        """The list of its steps; sizes are for its longest sentences."""
+        return graph_of(transformer_of(self.config), self.config.max_tokens)
+
+    @cached_property
+    def _owners(self) -> dict[str, str]:
+        return {step.name: step.owner for step in self.graph.steps}
 
     def matrix(self, name: str) -> Dense:
         """(weight (out, in), bias (out,)) of a matrix or norm of the graph, or of the `pooler`."""
+        owner = self._owners.get(name, name)
         try:
-            return self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+            return self.weights[f"{owner}.weight"], self.weights[f"{owner}.bias"]
         except KeyError:
             raise CheckpointError(
                 f"{self.path}: the checkpoint has no matrix {name!r}; layers are numbered from 0 to "
@@ -145,7 +158,7 @@ class BertModel:
         """
         chosen = self.config.pooling if pooling == "auto" else pooling
         pooler = self.matrix("pooler") if chosen == "pooler" else None
-        features = pool(hidden, mask, chosen, pooler)
+        features = pool(hidden, mask, chosen, pooler, self.config.pooler_function)
         return unit_length(features) if self.config.normalize else features
 
 
@@ -158,13 +171,19 @@ class _BertForward(Forward):
         self.bias = _relative_bias(model, places.mask.shape[1])
 
     def embed(self, ids: Integers) -> Singles:
-        """Normalised sum of the embeddings of tokens (t,) -> (t, h); every token is of type 0."""
+        """Normalised sum of the embeddings of tokens (t,) -> (t, h), of the width of the layers;
+        every token is of type 0.
+        """
         weights = self.bert.weights
         positions = self.places.rows[:, 1] + self.bert.config.position_offset
         x = weights["embeddings.word"][ids] + weights["embeddings.position"][positions]
         if self.bert.config.token_types:
             x = x + weights["embeddings.token_type"][0]
-        return self.norm(self.bert.graph.of_layer(None)[Role.EMBEDDINGS_NORM], x)
+        steps = self.bert.graph.of_layer(None)
+        x = self.norm(steps[Role.EMBEDDINGS_NORM], x)
+        if Role.EMBEDDINGS_PROJECTION in steps:
+            x = self.dense(steps[Role.EMBEDDINGS_PROJECTION], x)
+        return x
 
     def layer(self, number: int, x: Singles) -> Singles:
         """One layer: (t, h) -> (t, h)."""
@@ -207,7 +226,7 @@ def _checked(
 
 def _relative_bias(model: BertModel, positions: int) -> Singles | np.float32:
     """MPNet's bias on the attention scores, (a, s, s): one value per head and bucket of distance; 0
-    for BERT.
+    for others.
 
     Half of the buckets are for keys to the right; in each half the first half are single distances,
     the rest are spaced logarithmically up to a distance of `FARTHEST`.

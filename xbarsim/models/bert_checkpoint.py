@@ -1,7 +1,7 @@
-"""BERT and MPNet checkpoints: a Hugging Face directory becomes a `BertModel`.
+"""Checkpoints of BERT and its kin: a Hugging Face directory becomes a `BertModel`.
 
-A directory holds `config.json`, `model.safetensors` (float32, float16 or bfloat16) and
-`tokenizer.json` or `vocab.txt`.  What sentence-transformers adds (`1_Pooling/config.json`,
+A directory holds `config.json`, `model.safetensors` or its shards (float32, float16 or bfloat16)
+and `tokenizer.json` or `vocab.txt`.  What sentence-transformers adds (`1_Pooling/config.json`,
 `modules.json`, `sentence_bert_config.json`) is honoured, and so is a key `"pooling"` ("mean", "cls"
 or "pooler") in `config.json`.  What is not understood (a further module, a head of another kind, a
 tensor without a place) is refused, never left out.
@@ -16,58 +16,22 @@ import numpy as np
 
 from xbarsim.base.array_types import AnyArray, Singles
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.bert import BertConfig, BertModel, graph_of_bert
+from xbarsim.models.bert import BertConfig, BertModel, transformer_of
 from xbarsim.models.checkpoint import read_json
-from xbarsim.models.graph import Kind, Role
+from xbarsim.models.config_reader import Reader
+from xbarsim.models.encoder_families import ENCODER_FAMILIES, EncoderFamily
+from xbarsim.models.graph import Kind, Role, Step, Transformer, graph_of
 from xbarsim.models.pooling import Dense
 from xbarsim.models.sentence_modules import sentences_of
-from xbarsim.models.tensor_files import read_single_file
+from xbarsim.models.tensor_files import read_all_tensors
 
-SUPPORTED = ("bert", "mpnet")
+SUPPORTED = tuple(ENCODER_FAMILIES)
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 DEFAULT_EPSILON = 1e-12
-DEFAULT_BUCKETS = 32  # of MPNet's relative position bias
-
-# What pretraining leaves in a file and no sentence needs: heads that predict words, and counters.
-LEFT_OUT = ("cls.predictions.", "cls.seq_relationship.", "lm_head.", "embeddings.position_ids")
-
-# our name -> name in the file, per architecture
-EMBEDDINGS = {
-    "embeddings.word": "embeddings.word_embeddings.weight",
-    "embeddings.position": "embeddings.position_embeddings.weight",
-    "embeddings.norm.weight": "embeddings.LayerNorm.weight",
-    "embeddings.norm.bias": "embeddings.LayerNorm.bias",
-}
-EXTRA_EMBEDDINGS = {
-    "bert": {"embeddings.token_type": "embeddings.token_type_embeddings.weight"},
-    "mpnet": {"relative_attention_bias": "encoder.relative_attention_bias.weight"},
-}
-LAYER = {
-    "bert": {
-        Role.QUERY: "attention.self.query",
-        Role.KEY: "attention.self.key",
-        Role.VALUE: "attention.self.value",
-        Role.ATTENTION_OUTPUT: "attention.output.dense",
-        Role.ATTENTION_NORM: "attention.output.LayerNorm",
-        Role.INTERMEDIATE: "intermediate.dense",
-        Role.OUTPUT: "output.dense",
-        Role.OUTPUT_NORM: "output.LayerNorm",
-    },
-    "mpnet": {
-        Role.QUERY: "attention.attn.q",
-        Role.KEY: "attention.attn.k",
-        Role.VALUE: "attention.attn.v",
-        Role.ATTENTION_OUTPUT: "attention.attn.o",
-        Role.ATTENTION_NORM: "attention.LayerNorm",
-        Role.INTERMEDIATE: "intermediate.dense",
-        Role.OUTPUT: "output.dense",
-        Role.OUTPUT_NORM: "output.LayerNorm",
-    },
-}
 
 
 def load_bert(directory: str | Path) -> BertModel:
-    """Read a Hugging Face BERT or MPNet directory into a `BertModel`.
+    """Read a Hugging Face directory of one of `SUPPORTED` into a `BertModel`.
 
     Raises
     ------
@@ -80,36 +44,33 @@ def load_bert(directory: str | Path) -> BertModel:
             f"{directory}: not a directory; give a Hugging Face directory with config.json and "
             "model.safetensors, or a name that `xbarsim fetch --list` shows"
         )
-    raw = read_json(directory / "config.json")
-    architecture = _architecture(directory / "config.json", raw)
-    in_file, sha256 = read_single_file(directory)
-    path = directory / "model.safetensors"
-    tensors = _Tensors(path, architecture, _without_prefix(path, architecture, in_file))
-    config = _config(directory, raw, tensors)
+    config_file = directory / "config.json"
+    raw = read_json(config_file)
+    architecture = _architecture(config_file, raw)
+    family = ENCODER_FAMILIES[architecture]
+    reader = Reader(config_file, raw)
+    for key, form in family.only.items():
+        reader.only(key, form)
+    in_file, sha256 = read_all_tensors(directory)
+    tensors = _Tensors(directory, architecture, _without_prefix(directory, family, in_file))
+    config = _config(reader, tensors)
     weights = {
         place.name: tensors.take(place.name_in_file, place.shape, config.layers)
-        for place in _places(config, has_pooler=tensors.has_pooler)
+        for place in _places(config, tensors.pooler)
     }
     head = _head(tensors, config)
-    tensors.refuse_unused(config.layers)
+    tensors.refuse_unused(config)
     return BertModel(config, weights, head, sha256, directory)
 
 
-def _architecture(path: Path, raw: Any) -> str:
+def _architecture(path: Path, raw: object) -> str:
     architecture = raw.get("model_type") if isinstance(raw, dict) else None
     if architecture not in SUPPORTED:
         raise CheckpointError(
-            f"{path}: model_type is {architecture!r}, supported are {' and '.join(SUPPORTED)} "
-            "encoders; choose a checkpoint of one of these"
+            f"{path}: model_type is {architecture!r}, supported are "
+            f"{', '.join(SUPPORTED[:-1])} and {SUPPORTED[-1]} encoders; choose a checkpoint of one "
+            "of these"
         )
-    only = {
-        "position_embedding_type": "absolute",
-        "is_decoder": False,
-        "add_cross_attention": False,
-    }
-    for key, value in only.items():
-        if raw.get(key, value) != value:
-            raise CheckpointError(f"{path}: {key} is {raw[key]!r}, only {value!r} is supported")
     return str(architecture)
 
 
@@ -117,13 +78,13 @@ def _architecture(path: Path, raw: Any) -> str:
 
 
 def _without_prefix(
-    path: Path, architecture: str, in_file: dict[str, AnyArray]
+    path: Path, family: EncoderFamily, in_file: dict[str, AnyArray]
 ) -> dict[str, AnyArray]:
     """Tensors by names without the architecture's prefix, norms as they are called today."""
     renamed: dict[str, AnyArray] = {}
     origin: dict[str, str] = {}
     for name_in_file, tensor in in_file.items():
-        name = name_in_file.removeprefix(f"{architecture}.")
+        name = name_in_file.removeprefix(family.prefix)
         name = name.replace("LayerNorm.gamma", "LayerNorm.weight")
         name = name.replace("LayerNorm.beta", "LayerNorm.bias")
         if name in origin:
@@ -137,21 +98,25 @@ def _without_prefix(
 
 
 class _Tensors:
-    """Tensors of a file, each taken once."""
+    """Tensors of a checkpoint, each taken once."""
 
     def __init__(self, path: Path, architecture: str, tensors: dict[str, AnyArray]) -> None:
         self.path = path
         self.architecture = architecture
+        self.family = ENCODER_FAMILIES[architecture]
         self.tensors = tensors
         self.used: set[str] = set()
 
     @property
-    def has_pooler(self) -> bool:
-        return "pooler.dense.weight" in self.tensors
+    def classifies(self) -> bool:
+        last = self.family.classifier.last
+        return {f"{last}.weight", f"{last}.bias"} <= set(self.tensors)
 
     @property
-    def classifies(self) -> bool:
-        return {"classifier.weight", "classifier.bias"} <= set(self.tensors)
+    def pooler(self) -> str | None:
+        """Name of the matrix that pools: the classifier's, else the model's; None without one."""
+        name = self.family.classifier.pooler if self.classifies else self.family.pooler
+        return name if f"{name}.weight" in self.tensors else None
 
     def take(self, name: str, shape: tuple[int, ...], layers: int) -> Singles:
         """The float32 tensor of a name in the file.
@@ -164,7 +129,7 @@ class _Tensors:
         if tensor is None:
             raise CheckpointError(
                 f"{self.path}: tensor {name!r} is missing, which {self.architecture} with {layers} "
-                "layers needs; the file is incomplete or belongs to another config.json"
+                "layers needs; the weights are incomplete or belong to another config.json"
             )
         if tensor.shape != shape:
             raise CheckpointError(
@@ -185,17 +150,23 @@ class _Tensors:
         self.used.add(name)
         return tensor
 
-    def refuse_unused(self, layers: int) -> None:
-        """CheckpointError if a tensor of the file has no place in the model."""
+    def refuse_unused(self, config: BertConfig) -> None:
+        """CheckpointError if a tensor of the checkpoint has no place in the model."""
+        left_out = self.family.left_out
+        if self.classifies and self.family.pooler != self.pooler:
+            left_out = (*left_out, f"{self.family.pooler}.")  # which the classifier does not read
         left = set(self.tensors) - self.used
-        names = sorted(name for name in left if not name.startswith(LEFT_OUT))
+        names = sorted(name for name in left if not name.startswith(left_out))
         if not names:
             return
-        in_file = 1 + max(_layer_of(name) for name in names)
+        keys = self.family.keys
+        layers = config.layer_sets or config.layers
+        in_file = 1 + max(self._layer_of(name) for name in names)
         if in_file > layers:
             raise CheckpointError(
-                f"{self.path} holds {in_file} layers, config.json says num_hidden_layers = "
-                f"{layers}; correct it, or save the model with as many layers as are meant"
+                f"{self.path} holds {in_file} layers, config.json says "
+                f"{keys.layer_sets or keys.layers} = {layers}; correct it, or save the model with "
+                "as many layers as are meant"
             )
         raise CheckpointError(
             f"{self.path}: {len(names)} tensors have no place in a {self.architecture} encoder "
@@ -203,20 +174,23 @@ class _Tensors:
             "them: save it without, or choose another checkpoint"
         )
 
-
-def _layer_of(name: str) -> int:
-    """Number of the layer that a tensor of a file belongs to; -1 of none."""
-    number = name.removeprefix("encoder.layer.").partition(".")[0]
-    return int(number) if number.isdigit() else -1
+    def _layer_of(self, name: str) -> int:
+        """Number of the layer that a tensor of a file belongs to; -1 of none."""
+        before = self.family.layers.partition("{i}")[0]
+        if not name.startswith(before):
+            return -1
+        number = name.removeprefix(before).partition(".")[0]
+        return int(number) if number.isdigit() else -1
 
 
 def _head(tensors: _Tensors, config: BertConfig) -> Dense | None:
-    """The checkpoint's classifier."""
+    """The last matrix of the checkpoint's classifier."""
     if not tensors.classifies:
         return None
     labels = len(config.labels)
-    weight = tensors.take("classifier.weight", (labels, config.hidden), config.layers)
-    bias = tensors.take("classifier.bias", (labels,), config.layers)
+    name = tensors.family.classifier.last
+    weight = tensors.take(f"{name}.weight", (labels, config.hidden), config.layers)
+    bias = tensors.take(f"{name}.bias", (labels,), config.layers)
     return weight, bias
 
 
@@ -229,80 +203,123 @@ class _Place:
     shape: tuple[int, ...]
 
 
-def _places(config: BertConfig, *, has_pooler: bool) -> Iterator[_Place]:
-    hidden = config.hidden
+def _places(config: BertConfig, pooler: str | None) -> Iterator[_Place]:
+    """pooler : its name in the file, None without one"""
+    family = ENCODER_FAMILIES[config.architecture]
+    width = config.embedding_width or config.hidden
     shapes = {
-        "embeddings.word": (config.vocabulary, hidden),
-        "embeddings.position": (config.positions, hidden),
-        "embeddings.token_type": (config.token_types, hidden),
-        "embeddings.norm.weight": (hidden,),
-        "embeddings.norm.bias": (hidden,),
+        "embeddings.word": (config.vocabulary, width),
+        "embeddings.position": (config.positions, width),
+        "embeddings.token_type": (config.token_types, width),
+        "embeddings.norm.weight": (width,),
+        "embeddings.norm.bias": (width,),
         "relative_attention_bias": (config.relative_buckets, config.heads),
     }
-    embeddings = EMBEDDINGS | EXTRA_EMBEDDINGS[config.architecture]
-    for name, name_in_file in embeddings.items():
+    for name, name_in_file in family.embeddings.items():
         yield _Place(name, name_in_file, shapes[name])
-    for step in graph_of_bert(config).steps:
-        if step.layer is None or step.role not in LAYER[config.architecture]:
+    transformer = transformer_of(config)
+    for step in graph_of(transformer, config.max_tokens).steps:
+        theirs = _name_in_file(family, transformer, step)
+        if theirs is None or step.shares is not None:
             continue
-        theirs = f"encoder.layer.{step.layer}.{LAYER[config.architecture][step.role]}"
-        weight = (step.outputs, step.inputs) if step.kind is Kind.MATRIX else (hidden,)
+        weight = (step.outputs, step.inputs) if step.kind is Kind.MATRIX else (step.outputs,)
         yield _Place(f"{step.name}.weight", f"{theirs}.weight", weight)
         yield _Place(f"{step.name}.bias", f"{theirs}.bias", weight[:1])
-    if has_pooler:
-        yield _Place("pooler.weight", "pooler.dense.weight", (hidden, hidden))
-        yield _Place("pooler.bias", "pooler.dense.bias", (hidden,))
+    if pooler is not None:
+        yield _Place("pooler.weight", f"{pooler}.weight", (config.hidden, config.hidden))
+        yield _Place("pooler.bias", f"{pooler}.bias", (config.hidden,))
+
+
+def _name_in_file(family: EncoderFamily, transformer: Transformer, step: Step) -> str | None:
+    """Of the weights of a step after the embeddings; None of a step without any."""
+    if step.role is Role.EMBEDDINGS_PROJECTION:
+        return family.projection
+    if step.layer is None or step.role not in family.layer:
+        return None
+    start = family.layers.format(i=transformer.set_of(step.layer))
+    return f"{start}.{family.layer[step.role]}"
 
 
 # ---------------------------------------------------------------- config.json
 
 
-def _config(directory: Path, raw: dict[str, Any], tensors: _Tensors) -> BertConfig:
-    path = directory / "config.json"
-
-    def need(key: str) -> int:
-        value = raw.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise CheckpointError(f"{path}: {key} is {value!r}, a positive integer is needed")
-        return value
-
-    hidden = need("hidden_size")
-    heads = need("num_attention_heads")
-    positions = need("max_position_embeddings")
+def _config(reader: Reader, tensors: _Tensors) -> BertConfig:
+    path = reader.path
+    raw = reader.raw
+    family = tensors.family
+    keys = family.keys
+    hidden = reader.whole(keys.hidden)
+    heads = reader.whole(keys.heads)
+    positions = reader.whole("max_position_embeddings")
     if hidden % heads:
         raise CheckpointError(
-            f"{path}: hidden_size {hidden} is not a multiple of num_attention_heads {heads}"
+            f"{path}: {keys.hidden} {hidden} is not a multiple of {keys.heads} {heads}"
         )
-    is_mpnet = tensors.architecture == "mpnet"
-    offset = 2 if is_mpnet else 0  # MPNet keeps ids 0 and 1 for padding
+    offset = _position_offset(reader, family, positions)
     sentences = sentences_of(
-        directory, raw, classifies=tensors.classifies, has_pooler=tensors.has_pooler
+        path.parent,
+        raw,
+        classifies=tensors.classifies,
+        has_pooler=tensors.pooler is not None,
     )
+    layers = reader.whole(keys.layers)
     return BertConfig(
         architecture=tensors.architecture,
-        layers=need("num_hidden_layers"),
+        layers=layers,
         hidden=hidden,
         heads=heads,
-        intermediate=need("intermediate_size"),
-        vocabulary=need("vocab_size"),
+        intermediate=reader.whole(keys.intermediate),
+        vocabulary=reader.whole("vocab_size"),
         positions=positions,
-        token_types=0 if is_mpnet else need("type_vocab_size"),
-        activation=_activation(path, raw),
-        norm_epsilon=_epsilon(path, raw.get("layer_norm_eps", DEFAULT_EPSILON)),
+        token_types=0 if keys.token_types is None else reader.whole(keys.token_types),
+        activation=_activation(path, keys.activation, raw.get(keys.activation, family.activation)),
+        norm_epsilon=_epsilon(path, _stated(raw, keys.epsilon, DEFAULT_EPSILON)),
         position_offset=offset,
-        relative_buckets=_relative_buckets(raw) if is_mpnet else 0,
+        relative_buckets=family.relative_buckets,
         pooling=sentences.pooling,
         normalize=sentences.normalize,
-        max_tokens=_max_tokens(directory, positions - offset),
+        max_tokens=_max_tokens(path.parent, positions - offset),
         labels=_labels(path, raw) if tensors.classifies else (),
+        pooler_function=family.classifier.function if tensors.classifies else "tanh",
+        embedding_width=None if keys.embedding is None else reader.whole(keys.embedding),
+        layer_sets=None
+        if keys.layer_sets is None
+        else _layer_sets(reader, keys.layer_sets, layers),
     )
 
 
-def _activation(path: Path, raw: dict[str, Any]) -> str:
-    activation = raw.get("hidden_act", "gelu")
+def _stated(raw: dict[str, Any], key: str | None, default: float) -> object:
+    """The value of a key, where the architecture has it."""
+    return default if key is None else raw.get(key, default)
+
+
+def _position_offset(reader: Reader, family: EncoderFamily, positions: int) -> int:
+    """Position id of the first token: the one after that of padding, where padding has one."""
+    padding = family.padding
+    if padding is None:
+        return 0
+    if family.states_padding:
+        padding = reader.raw.get("pad_token_id", padding)
+    is_whole = isinstance(padding, int) and not isinstance(padding, bool)
+    if not is_whole or not 0 <= padding < positions - 2:
+        raise CheckpointError(
+            f"{reader.path}: pad_token_id is {padding!r}, from which positions are counted; allowed "
+            f"are 0 to {positions - 3}, so that two of the {positions} positions are left"
+        )
+    return int(padding) + 1
+
+
+def _layer_sets(reader: Reader, key: str, layers: int) -> int:
+    sets = reader.whole(key, 1)
+    if sets > layers:
+        raise CheckpointError(f"{reader.path}: {key} is {sets}; allowed are 1 to {layers} layers")
+    return sets
+
+
+def _activation(path: Path, key: str, activation: object) -> str:
     if activation not in ACTIVATIONS:
         raise CheckpointError(
-            f"{path}: hidden_act is {activation!r}, supported are {', '.join(ACTIVATIONS)}"
+            f"{path}: {key} is {activation!r}, supported are {', '.join(ACTIVATIONS)}"
         )
     return str(activation)
 
@@ -314,10 +331,6 @@ def _epsilon(path: Path, value: object) -> float:
             "1e-12"
         )
     return float(value)
-
-
-def _relative_buckets(raw: dict[str, Any]) -> int:
-    return int(raw.get("relative_attention_num_buckets", DEFAULT_BUCKETS))
 
 
 def _max_tokens(directory: Path, longest: int) -> int:

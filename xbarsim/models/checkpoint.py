@@ -17,14 +17,17 @@ FILES = (
     "1_Pooling/config.json",
     "modules.json",
     "sentence_bert_config.json",
+    "model.safetensors.index.json",
 )
 
 
 def file_hashes(directory: str | Path) -> dict[str, str]:
     """{file: sha256} of the files of a checkpoint directory that decide what is computed."""
+    directory = Path(directory)
+    shards = sorted(path.name for path in directory.glob("model-*.safetensors"))
     hashes = {}
-    for name in FILES:
-        path = Path(directory) / name
+    for name in (*FILES, *shards):
+        path = directory / name
         if path.is_file():
             with path.open("rb") as file:
                 hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()

@@ -34,6 +34,7 @@ class Role(StrEnum):
     """What a step is to its layer, or to the model."""
 
     EMBEDDINGS_NORM = "embeddings_norm"
+    EMBEDDINGS_PROJECTION = "embeddings_projection"
     ATTENTION_NORM = "attention_norm"
     QUERY = "query"
     KEY = "key"
@@ -74,6 +75,7 @@ class Step:
         are shared by its tokens, so each token pays for one), residuals of a norm, what a gate
         multiplies, else 0
     after : what it reads, of a product the second operand last; `INPUT` enters the first step
+    shares : an earlier step whose weights these are, None of weights of its own
     """
 
     name: str
@@ -85,6 +87,12 @@ class Step:
     copies: int
     second: int
     after: tuple[Link, ...]
+    shares: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """Name of the step whose weights these are."""
+        return self.shares or self.name
 
     @property
     def weights(self) -> int:
@@ -202,6 +210,8 @@ class Transformer:
     embeddings_norm, final_norm : whether there is one before the first, after the last layer
     vocabulary : outputs of the logits' matrix; None without one
     activation_name : of the step; BERT's is called gelu, whatever the checkpoint states
+    embedding_width : of embeddings that a matrix makes hidden states of; None without one
+    layer_sets : how many layers have weights of their own, which those after them share; None: all
     """
 
     layers: int
@@ -217,6 +227,19 @@ class Transformer:
     final_norm: bool = False
     vocabulary: int | None = None
     activation_name: str = "activation"
+    embedding_width: int | None = None
+    layer_sets: int | None = None
+
+    def set_of(self, layer: int) -> int:
+        """Number of the set of weights that a layer uses."""
+        if self.layer_sets is None:
+            return layer
+        return int(layer / (self.layers / self.layer_sets))
+
+    def first_with_weights_of(self, layer: int) -> int:
+        """The first layer that uses the same set of weights."""
+        wanted = self.set_of(layer)
+        return next(first for first in range(layer + 1) if self.set_of(first) == wanted)
 
 
 def graph_of(model: Transformer, sequence: int) -> Graph:
@@ -244,7 +267,11 @@ class _Builder:
         model = self.model
         hidden: tuple[str, ...] = (INPUT,)
         if model.embeddings_norm:
-            hidden = (self.norm(Role.EMBEDDINGS_NORM, hidden, residual=False),)
+            hidden = (self.embeddings_norm(),)
+        if model.embedding_width is not None:
+            width = model.embedding_width
+            role = Role.EMBEDDINGS_PROJECTION
+            hidden = (self.matrix(role, width, model.hidden, hidden),)
         for self.layer in range(model.layers):
             if model.block is Block.POST_NORM:
                 hidden = self.post_norm_layer(hidden)
@@ -328,6 +355,11 @@ class _Builder:
             after=(Link(first), Link(second, waits=not self.model.causal)),
         )
 
+    def embeddings_norm(self) -> str:
+        width = self.model.embedding_width or self.model.hidden
+        after = (Link(INPUT),)
+        return self.add(Role.EMBEDDINGS_NORM, Kind.NORM, inputs=width, outputs=width, after=after)
+
     def norm(self, role: Role, read: tuple[str, ...], *, residual: bool = True) -> str:
         """A norm of the sum of what it reads and, with `residual`, of the hidden states before."""
         width = self.model.hidden
@@ -348,17 +380,27 @@ class _Builder:
         copies: int = 1,
         second: int = 0,
     ) -> str:
-        name = self.name_of(role)
+        name = self.name_of(role, self.layer)
+        shares = self.shared(role) if kind in (Kind.MATRIX, Kind.NORM) else None
         self.steps.append(
-            Step(name, kind, role, self.layer, inputs, outputs, copies, second, after)
+            Step(name, kind, role, self.layer, inputs, outputs, copies, second, after, shares)
         )
         return name
 
-    def name_of(self, role: Role) -> str:
+    def shared(self, role: Role) -> str | None:
+        """The step of an earlier layer whose weights those of this layer are."""
+        if self.layer is None:
+            return None
+        first = self.model.first_with_weights_of(self.layer)
+        return None if first == self.layer else self.name_of(role, first)
+
+    def name_of(self, role: Role, layer: int | None) -> str:
         """The name of a step in traces and in `[[layer]] match`."""
         if role is Role.EMBEDDINGS_NORM:
             return "embeddings.norm"
-        if self.layer is None:
+        if role is Role.EMBEDDINGS_PROJECTION:
+            return "embeddings.projection"
+        if layer is None:
             return role.value
         own = self.model.activation_name if role is Role.ACTIVATION else role.value
-        return f"layer.{self.layer}.{own}"
+        return f"layer.{layer}.{own}"

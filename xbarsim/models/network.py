@@ -11,7 +11,7 @@ from xbarsim.base.progress import Progress, silent
 from xbarsim.models.attention import Cache
 from xbarsim.models.batches import TOKENS_PER_BATCH, for_every_batch
 from xbarsim.models.graph import Graph
-from xbarsim.models.operations import Hook, float32
+from xbarsim.models.operations import Hook, Norm, float32
 
 
 class Config(Protocol):
@@ -23,6 +23,8 @@ class Config(Protocol):
     def heads(self) -> int: ...
     @property
     def activation(self) -> str: ...
+    @property
+    def norm(self) -> Norm: ...
     @property
     def max_tokens(self) -> int: ...
 

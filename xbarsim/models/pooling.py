@@ -1,18 +1,35 @@
 """One vector per sentence of its hidden states."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from xbarsim.base.array_types import Booleans, Singles
 from xbarsim.base.errors import OutOfRangeError
+from xbarsim.models.operations import relu
 
 Dense = tuple[Singles, Singles]  # weight (out, in), bias (out,)
 
 
-def pool(hidden: Singles, mask: Booleans, pooling: str, pooler: Dense | None = None) -> Singles:
+def _tanh(x: Singles) -> Singles:
+    return np.tanh(x)
+
+
+# of poolers, by name
+FUNCTIONS: dict[str, Callable[[Singles], Singles]] = {"tanh": _tanh, "relu": relu}
+
+
+def pool(
+    hidden: Singles,
+    mask: Booleans,
+    pooling: str,
+    pooler: Dense | None = None,
+    function: str = "tanh",
+) -> Singles:
     """One vector per sentence: hidden (b, s, h), mask (b, s) -> (b, h).
 
-    "mean" over the real tokens, "cls": the first token, "pooler": tanh(W x_first + b) with `pooler`
-    = (W, b).
+    "mean" over the real tokens, "cls": the first token, "pooler": f(W x_first + b) with `pooler` =
+    (W, b) and f one of `FUNCTIONS`.
     """
     if pooling == "mean":
         counted = np.asarray(mask, dtype=np.float32)[:, :, None]
@@ -23,8 +40,7 @@ def pool(hidden: Singles, mask: Booleans, pooling: str, pooler: Dense | None = N
         return first
     if pooling == "pooler" and pooler is not None:
         weight, bias = pooler
-        pooled: Singles = np.tanh(hidden[:, 0] @ weight.T + bias)
-        return pooled
+        return FUNCTIONS[function](hidden[:, 0] @ weight.T + bias)
     raise OutOfRangeError(
         f"pooling is {pooling!r}; allowed are 'mean', 'cls' and, with the pooler's weights, 'pooler'"
     )

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import describe, packaged
 from xbarsim.config.tables import Table
+from xbarsim.models.encoder_families import ENCODER_FAMILIES, Keys
 from xbarsim.models.families import FAMILIES
 from xbarsim.models.graph import Block, Role, Step, Transformer, graph_of
 from xbarsim.models.operations import Norm
@@ -174,11 +175,14 @@ def load_shape(name_or_directory: str | Path) -> Shape:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if raw.get("model_type") in FAMILIES:
             return _of_decoder(path, raw)
+        keys = Keys()
+        if raw.get("model_type") in ENCODER_FAMILIES:
+            keys = ENCODER_FAMILIES[raw["model_type"]].keys
         return Shape(
-            layers=raw["num_hidden_layers"],
-            hidden=raw["hidden_size"],
-            heads=raw["num_attention_heads"],
-            intermediate=raw["intermediate_size"],
+            layers=raw[keys.layers],
+            hidden=raw[keys.hidden],
+            heads=raw[keys.heads],
+            intermediate=raw[keys.intermediate],
             positions=raw.get("max_position_embeddings"),
             source=str(path),
         )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +14,32 @@ FLOATS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 WITHOUT_EXTRA = "weights of models need safetensors: pip install 'xbarsim[bert]'"
 
 
-def read_single_file(directory: Path) -> tuple[dict[str, AnyArray], str]:
-    """All tensors of `model.safetensors`, and its sha256.
+def read_all_tensors(directory: Path) -> tuple[dict[str, AnyArray], str]:
+    """All tensors of `model.safetensors`, or of the shards that `model.safetensors.index.json`
+    names.
 
     Returns
     -------
-    {name in the file: float32 array, or int64 as it is}, sha256
+    {name in the file: float32 array, or int64 as it is}, sha256 of the file (of the digests of
+    several)
 
     Raises
     ------
-    CheckpointError : the file is missing, cut, there is a second copy in shards, or a tensor is of
-        another type
+    CheckpointError : a file is missing or cut, weights are there twice, or a tensor is of another
+        type
     """
-    path = directory / "model.safetensors"
-    _check_single_file(directory, path)
+    _refuse_second_copy(directory)
+    tensors: dict[str, AnyArray] = {}
+    paths = weight_files(directory)
+    for path in paths:
+        of_file = _all_of(path)
+        _refuse_twice(path, tensors, of_file)
+        tensors |= of_file
+    return tensors, _sha256_of_all([_sha256(path) for path in paths])
+
+
+def _all_of(path: Path) -> dict[str, AnyArray]:
+    """{name: float32 array, or int64 as it is} of one file."""
     try:
         from safetensors import SafetensorError, deserialize, safe_open
     except ImportError:
@@ -47,7 +59,7 @@ def read_single_file(directory: Path) -> tuple[dict[str, AnyArray], str]:
         raise CheckpointError(
             f"{path}: not a complete safetensors file ({error}); fetch it again"
         ) from error
-    return tensors, _sha256(path)
+    return tensors
 
 
 def _check_kinds(path: Path, kinds: set[str]) -> None:
@@ -63,26 +75,21 @@ def _single(tensor: AnyArray) -> AnyArray:
     return np.ascontiguousarray(tensor, np.float32) if tensor.dtype.kind == "f" else tensor
 
 
-def _check_single_file(directory: Path, path: Path) -> None:
-    if path.is_file() and (directory / "model.safetensors.index.json").is_file():
+def _refuse_second_copy(directory: Path) -> None:
+    single = directory / "model.safetensors"
+    if single.is_file() and (directory / "model.safetensors.index.json").is_file():
         raise CheckpointError(
             f"{directory} holds its weights twice, in model.safetensors and in the shards of "
             "model.safetensors.index.json; remove one of them"
         )
-    if path.is_file():
-        return
-    if any(directory.glob("*.bin")):
+
+
+def _refuse_twice(path: Path, tensors: Iterable[str], of_file: Iterable[str]) -> None:
+    twice = sorted(set(tensors) & set(of_file))
+    if twice:
         raise CheckpointError(
-            f"{directory}: only pytorch_model.bin is there, a pickle, which is not loaded; write "
-            "model.safetensors once with transformers: "
-            "model.save_pretrained(directory, safe_serialization=True)"
+            f"{path}: tensor {twice[0]!r} also stands in another file of the checkpoint"
         )
-    sharded = ""
-    if any(directory.glob("model-*.safetensors")):
-        sharded = " (this one is sharded: save it again with max_shard_size='10GB')"
-    raise CheckpointError(
-        f"{path}: file is missing; weights are read from one model.safetensors{sharded}"
-    )
 
 
 def read_safetensors(directory: str | Path) -> tuple[dict[str, Singles], str]:
@@ -102,32 +109,30 @@ def read_safetensors(directory: str | Path) -> tuple[dict[str, Singles], str]:
     CheckpointError : a file is missing, cut or of another format; a tensor stands in two files, is
         not finite, or is of a type that is no float
     """
-    paths = _files(Path(directory))
-    tensors = {}
+    paths = weight_files(Path(directory))
+    tensors: dict[str, Singles] = {}
     digests = []
     for path in paths:
         digests.append(_sha256(path))
-        for name, tensor in _tensors(path):
-            if name in tensors:
-                raise CheckpointError(
-                    f"{path}: tensor {name!r} also stands in another file of the checkpoint"
-                )
-            tensors[name] = tensor
-    if len(digests) == 1:
-        return tensors, digests[0]
-    return tensors, hashlib.sha256("".join(digests).encode()).hexdigest()
+        of_file = dict(_tensors(path))
+        _refuse_twice(path, tensors, of_file)
+        tensors |= of_file
+    return tensors, _sha256_of_all(digests)
 
 
-def _files(directory: Path) -> list[Path]:
+def weight_files(directory: Path) -> list[Path]:
+    """The safetensors files of a checkpoint: one, or the shards of its index.
+
+    Raises
+    ------
+    CheckpointError : a file is missing, or only a pickle is there
+    """
     single = directory / "model.safetensors"
     index = directory / "model.safetensors.index.json"
     if single.is_file():
         return [single]
     if not index.is_file():
-        raise CheckpointError(
-            f"{directory}: neither model.safetensors nor model.safetensors.index.json is there; weights "
-            "are read from safetensors (write them once with transformers: model.save_pretrained)"
-        )
+        raise CheckpointError(_nothing_to_read(directory))
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -138,6 +143,27 @@ def _files(directory: Path) -> list[Path]:
             f"{index}: {missing[0]} is missing; copy all shards of the checkpoint"
         )
     return [directory / name for name in names]
+
+
+def _nothing_to_read(directory: Path) -> str:
+    """Why a directory without model.safetensors and without an index holds no weights."""
+    if any(directory.glob("*.bin")):
+        return (
+            f"{directory}: only pytorch_model.bin is there, a pickle, which is not loaded; write "
+            "model.safetensors once with transformers: "
+            "model.save_pretrained(directory, safe_serialization=True)"
+        )
+    return (
+        f"{directory}: neither model.safetensors nor model.safetensors.index.json is there; weights "
+        "are read from safetensors (write them once with transformers: model.save_pretrained)"
+    )
+
+
+def _sha256_of_all(digests: list[str]) -> str:
+    """The digest of one file, or that of the digests of several."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

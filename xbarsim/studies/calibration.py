@@ -9,14 +9,17 @@ import numpy as np
 from xbarsim.base.array_types import Integers, Singles
 from xbarsim.hardware import functions
 from xbarsim.hardware.build import HeldOut
+from xbarsim.hardware.steps import ProductSample
 from xbarsim.models import int8
 from xbarsim.models.batches import pad
-from xbarsim.models.graph import Kind, Step
+from xbarsim.models.graph import Kind, Role, Step
 from xbarsim.models.network import Network
 from xbarsim.models.operations import Reference
 from xbarsim.studies.examples import Examples
 
 CALIBRATION_TOKENS = 2048  # token vectors per matrix behind ranges and gains
+SAMPLE_SEQUENCES = 4  # behind the ranges of causal products, and tokens of each
+SAMPLE_TOKENS = 16
 
 
 @dataclass
@@ -28,6 +31,7 @@ class _Seen:
 
     inputs: dict[str, Singles] = field(default_factory=dict)
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    products: dict[str, ProductSample] = field(default_factory=dict)
 
     def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
         output = reference(*operands)
@@ -36,9 +40,25 @@ class _Seen:
         elif step.kind is Kind.PRODUCT:
             a, b = operands
             self.ranges[step.name] = float(np.abs(a).max()), float(np.abs(b).max())
+            if step.causal:
+                self.products[step.name] = _sample(step, a, b, rows)
         else:
             self.ranges[step.name] = functions.largest(step, operands, output)
         return output
+
+
+def _sample(step: Step, a: Singles, b: Singles, rows: Integers) -> ProductSample:
+    """Some tokens of the first sequence of a batch."""
+    length = int(np.count_nonzero(rows[:, 0] == rows[0, 0]))
+    positions = np.unique(np.linspace(0, length - 1, SAMPLE_TOKENS).astype(int))
+    group = step.copies // step.second_copies
+    inputs = a[0][:, positions]
+    values = b[0][::group]
+    if step.role is Role.ATTENTION_SCORES:
+        values = values.swapaxes(1, 2)
+    else:
+        inputs = inputs[..., :length]
+    return ProductSample(np.array(inputs), np.array(values[:, :length]), positions)
 
 
 def held_out(
@@ -66,8 +86,11 @@ def held_out(
         name: np.concatenate([seen.inputs[name] for seen in found])[::stride]
         for name in found[0].inputs
     }
+    spread = found[:: -(-len(found) // SAMPLE_SEQUENCES)]
+    products = {name: tuple(seen.products[name] for seen in spread) for name in found[0].products}
     return HeldOut(
         inputs=inputs,
         ranges=functions.widest([seen.ranges for seen in found]),
         input_ranges=int8.input_ranges(model, examples.tokens, threads=threads),
+        products=products,
     )

@@ -1,4 +1,4 @@
-"""Scores of decoders: perplexity of a text, minimal pairs, questions with choices; generation."""
+"""Scores of decoders: perplexity of a text, minimal pairs, questions with choices."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,6 @@ from xbarsim.base import fetch, sources
 from xbarsim.base.errors import OutOfRangeError, TaskError
 from xbarsim.base.progress import silent
 from xbarsim.models.architectures import load_generator
-from xbarsim.models.attention import Cache
 from xbarsim.models.batches import for_every_batch
 from xbarsim.models.operations import Hook, float32
 from xbarsim.tasks.files import load_task
@@ -339,66 +338,7 @@ def _accuracy(name, right):
     return Metric(name, count / len(right), low, high, len(right))
 
 
-# ---------------------------------------------------------------- generation
-
-
-def generate(
-    model, tokenizer, prompt, *, tokens=40, temperature=0.0, seed=0, forward=Forward(), every=None
-):
-    """Continue a prompt, token by token, with a key-value cache.
-
-    Parameters
-    ----------
-    model : network.Decoder
-    tokenizer : tokenizers.Tokenizer
-    prompt : str
-    tokens : int, at most so many new ones; it ends earlier at a token that ends a text
-    temperature : 0 takes the likeliest token, else tokens are drawn with logits / temperature
-    seed : int, of the draws
-    forward : Forward
-    every : function (text so far), called after every token
-
-    Returns
-    -------
-    str, the continuation
-
-    Raises
-    ------
-    TaskError : a prompt without tokens, or longer with its continuation than the model's context
-    """
-    ids = tokenizer.encode(prompt, add_special_tokens=False).ids
-    if not ids:
-        raise TaskError("the prompt has no tokens; write a word at least")
-    if len(ids) + tokens > model.config.max_tokens:
-        raise TaskError(
-            f"the prompt has {len(ids)} tokens, {tokens} more are asked for; the model's context is "
-            f"{model.config.max_tokens}"
-        )
-    rng = np.random.default_rng(seed)
-    cache = Cache()
-    step = np.array([ids])
-    made = []
-    while len(made) < tokens:
-        mask = np.ones(step.shape, bool)
-        states = model.forward(step, mask, forward.hook, cache)
-        rows = np.array([[0, cache.length - 1]])
-        scores = model.logits(states[0, -1:], rows, forward.hook)[0]
-        token = _next_token(scores, temperature, rng)
-        if token in model.config.ends:
-            break
-        made.append(token)
-        step = np.array([[token]])
-        if every is not None:
-            every(tokenizer.decode(made))
-    return tokenizer.decode(made)
-
-
-def _next_token(scores, temperature, rng):
-    if temperature == 0:
-        return int(scores.argmax())
-    scaled = scores.astype(np.float64) / temperature
-    weights = np.exp(scaled - scaled.max())
-    return int(rng.choice(len(weights), p=weights / weights.sum()))
+# ---------------------------------------------------------------- files
 
 
 def load_text_or_questions(path_or_name, progress=silent):

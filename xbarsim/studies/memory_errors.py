@@ -27,6 +27,8 @@ from xbarsim.models.operations import Hook
 from xbarsim.studies.prepare import Prepared, prepare
 from xbarsim.tasks.metrics import over_chips, value_of
 
+LENGTHS = (64, 128, 256, 512, 1024, 2048)  # of the segments that are usually compared
+
 
 @dataclass(frozen=True)
 class Row:

@@ -30,6 +30,8 @@ from xbarsim.studies.prepare import Prepared, prepare
 from xbarsim.studies.trace_layout import ExampleTable, RunAttributes, Sources
 from xbarsim.studies.trace_writer import TraceWriter
 
+SWEEP_IS_IDLE = "[sweep] has no effect in a single run: `xbarsim sweep` runs its points"
+
 
 def sources_of(study: Study) -> Sources:
     """trace_layout.Sources of a study: the texts of its device and chip files as they are now."""
@@ -85,6 +87,8 @@ def run_study(
         progress = interrupts.watch(progress)
         prepared = prepare(study, threads, progress)
         idle_settings = find_idle_settings(cases, prepared.model.graph)
+        if study.sweep is not None:
+            idle_settings = [*idle_settings, SWEEP_IS_IDLE]
         for sentence in idle_settings:
             warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
         hashes = checkpoint.file_hashes(prepared.directory)

@@ -6,6 +6,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -119,6 +120,29 @@ class ProgrammedMatrix:
     conductance_counts: Integers
     shift: ScaleShift | None = None
 
+    @classmethod
+    def of_plan(cls, plan: MatrixPlan, **solved: Any) -> Self:
+        """The matrix of a plan, with the fields from `transfer` to `conductance_counts` that its
+        solved tiles give.
+        """
+        encoded = plan.encoded
+        value = encoded.value.reshape(-1, plan.layout.outputs)
+        if subtracts_currents(plan.settings.mapping):
+            value = encoded.value[:, 0]
+        return cls(
+            name=plan.name,
+            index=plan.index,
+            settings=plan.settings,
+            weight=plan.weight,
+            encoded=encoded,
+            layout=plan.layout,
+            value=value,
+            input_sum=encoded.offset + plan.reference * encoded.value.sum(axis=(0, 1)),
+            read_voltage=plan.device.read_voltage,
+            shift=plan.shift,
+            **solved,
+        )
+
     @property
     def achieved_weight(self) -> Floats:
         """(outputs, inputs): what the programmed tiles, wires included, stand for."""
@@ -214,35 +238,22 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     """ProgrammedMatrix of a MatrixPlan and the Programmed cells of its row blocks, one after the
     other: their wires solved, their planes joined to conversions.
     """
-    encoded = plan.encoded
     rows = [plan.solve(block, of_block) for block, of_block in enumerate(cells)]
-    value = encoded.value.reshape(-1, plan.layout.outputs)
-    if subtracts_currents(plan.settings.mapping):
-        value = encoded.value[:, 0]
     variance = None
     if any(row.variance is not None for row in rows):
         variance = tuple(_conversions(plan, row.variance_or_zero, np.add) for row in rows)
-    return ProgrammedMatrix(
-        name=plan.name,
-        index=plan.index,
-        settings=plan.settings,
-        weight=plan.weight,
-        encoded=encoded,
-        layout=plan.layout,
-        value=value,
+    return ProgrammedMatrix.of_plan(
+        plan,
         transfer=tuple(
             _conversions(plan, row.transfer - plan.reference, np.subtract) for row in rows
         ),
         variance=variance,
         power=tuple(row.power.astype(np.float32) for row in rows),
-        input_sum=encoded.offset + plan.reference * encoded.value.sum(axis=(0, 1)),
-        read_voltage=plan.device.read_voltage,
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
         counts=sum((row.counts for row in rows), Counts()),
         conductance_edges=conductance_edges(plan.device),
         conductance_counts=np.sum([row.conductances for row in rows], axis=0),
-        shift=plan.shift,
     )
 
 

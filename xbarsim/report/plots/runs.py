@@ -51,6 +51,17 @@ def layer_snr(summary: Summary, path: str | Path) -> Path:
     return save(figure, path)
 
 
+def layer_snr_of_each(summaries: Sequence[Summary], path: str | Path) -> list[Path]:
+    """`layer_snr` of every summary; of several the files are numbered, NAME-1.png and so on."""
+    path = Path(path)
+    if len(summaries) == 1:
+        return [layer_snr(summaries[0], path)]
+    return [
+        layer_snr(summary, path.with_stem(f"{path.stem}-{number}"))
+        for number, summary in enumerate(summaries, start=1)
+    ]
+
+
 def _draw_snr(values: list[float], label: str, axes: Axes) -> None:
     finite = np.where(np.isfinite(values), values, np.nan)
     axes.plot(finite, marker="o", markersize=3, linewidth=1, label=label)

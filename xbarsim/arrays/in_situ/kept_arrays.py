@@ -1,0 +1,195 @@
+"""Programmed arrays kept on disk under the hash of everything that determines them.
+
+A second run with other converters, another task or another digital correction programs the same cells
+and meets the same wires; it takes them from here.  An entry is one matrix: an HDF5 file, written beside and
+renamed, whose data sets carry checksums.  What is damaged or of another version is computed again.  Entries
+that were not used for longest make room for new ones.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.resources
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from xbarsim import __version__
+from xbarsim.arrays.in_situ.programmed import MatrixPlan, ProgrammedMatrix, solve_matrix
+from xbarsim.arrays.settings import InSituSettings
+from xbarsim.base.array_types import AnyArray, Singles
+from xbarsim.base.cache import cache_directory, write_atomically
+from xbarsim.devices.programmed import Counts
+
+FORMAT = 1
+BLOCKS = ("transfer", "variance", "power")  # one matrix per row block
+VECTORS = ("attenuation_mean", "attenuation_std", "conductance_edges", "conductance_counts")
+
+
+def kept_directory() -> Path:
+    """Where arrays are kept."""
+    return cache_directory() / "arrays"
+
+
+@dataclass(frozen=True)
+class KeptArrays:
+    """Programmed arrays of earlier runs.
+
+    limit : bytes of all entries together; 0 keeps none
+    """
+
+    directory: Path
+    limit: int
+
+    def solve(self, plan: MatrixPlan) -> ProgrammedMatrix:
+        """The programmed matrix of a plan: as it was kept, or programmed and solved now.
+
+        A write that may warn of values outside the device's range is done each time.
+        """
+        if not self.limit or plan.device.outside_range == "warn":
+            return program(plan)
+        path = self.directory / f"{key_of(plan)}.h5"
+        kept = _read(path, plan)
+        if kept is not None:
+            return kept
+        programmed = program(plan)
+        with contextlib.suppress(OSError):  # a full disk costs the next run time, not this one
+            write_atomically(path, lambda file: _write(file, programmed))
+            self._make_room()
+        return programmed
+
+    def _make_room(self) -> None:
+        """Remove what was not used for longest until all entries fit."""
+        entries = sorted(self.directory.glob("*.h5"), key=lambda path: path.stat().st_mtime)
+        total = sum(path.stat().st_size for path in entries)
+        for path in entries:
+            if total <= self.limit:
+                return
+            total -= path.stat().st_size
+            path.unlink(missing_ok=True)
+
+
+def program(plan: MatrixPlan) -> ProgrammedMatrix:
+    """The programmed matrix of a plan."""
+    return solve_matrix(plan, map(plan.program, range(plan.layout.row_blocks)))
+
+
+def key_of(plan: MatrixPlan) -> str:
+    """Hex digest of what determines a programmed matrix: targets, layout, device and conditions,
+    wires, random streams, and the code that solves.
+    """
+    digest = hashlib.sha256()
+    facts = [
+        FORMAT,
+        __version__,
+        code_digest(),
+        plan.index,
+        plan.seed,
+        plan.reference,
+        plan.layout,
+        *_circuit(plan.settings),
+        _conditions(plan),
+        plan.encoded.target.shape,
+    ]
+    digest.update(repr(facts).encode())
+    digest.update(np.ascontiguousarray(plan.encoded.target).tobytes())
+    return digest.hexdigest()
+
+
+def _circuit(settings: InSituSettings) -> list[Any]:
+    """What the cells and their wires depend on; a digital gain comes after them."""
+    wires = settings.solved_wires
+    facts: list[Any] = [settings.mapping.model_dump(exclude={"gain"}), settings.dac.read_time_ns]
+    if wires is None:
+        return facts
+    ends = (wires.source_resistance_ohm, wires.sense_resistance_ohm)
+    return [*facts, wires.resistances(), ends]
+
+
+def _conditions(plan: MatrixPlan) -> list[tuple[str, Any]]:
+    """Fields of the device under its conditions; sets in order."""
+    found = []
+    for field in dataclasses.fields(plan.device):
+        value = getattr(plan.device, field.name)
+        if isinstance(value, frozenset):
+            value = sorted(map(str, value))
+        found.append((field.name, repr(value)))
+    return found
+
+
+@cache
+def code_digest() -> str:
+    """Hex digest of the sources that make a programmed matrix."""
+    digest = hashlib.sha256()
+    for package in (
+        "xbarsim.kernels",
+        "xbarsim.devices",
+        "xbarsim.arrays.in_situ",
+        "xbarsim.circuit",
+    ):
+        root = importlib.resources.files(package)
+        with importlib.resources.as_file(root) as directory:
+            for path in sorted(directory.rglob("*.py")):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+# ---------------------------------------------------------------- one entry
+
+
+def _write(file: Any, programmed: ProgrammedMatrix) -> None:
+    with h5py.File(file, "w") as target:
+        for name in BLOCKS:
+            blocks = getattr(programmed, name)
+            for number, block in enumerate(blocks or ()):
+                _put(target, f"{name}/{number}", block)
+        for name in VECTORS:
+            _put(target, name, getattr(programmed, name))
+        for name, value in vars(programmed.counts).items():
+            if value is not None:
+                target.attrs[name] = value
+
+
+def _put(target: Any, name: str, values: AnyArray) -> None:
+    target.create_dataset(
+        name, data=values, chunks=values.shape, fletcher32=True, track_times=False
+    )
+
+
+def _read(path: Path, plan: MatrixPlan) -> ProgrammedMatrix | None:
+    """The entry of a plan; None where there is none, or a damaged one, which is removed."""
+    if not path.exists():
+        return None
+    try:
+        with h5py.File(path, "r") as source:
+            found = _programmed(source, plan)
+        os.utime(path)
+    except Exception:  # h5py raises many kinds for a damaged file
+        path.unlink(missing_ok=True)
+        return None
+    return found
+
+
+def _programmed(source: Any, plan: MatrixPlan) -> ProgrammedMatrix:
+    vectors = {name: source[name][:] for name in VECTORS}
+    names = {field.name for field in dataclasses.fields(Counts)}
+    counts = {name: value.item() for name, value in source.attrs.items() if name in names}
+    transfer = _blocks(source, "transfer", plan)
+    variance = _blocks(source, "variance", plan) if "variance" in source else None
+    return ProgrammedMatrix.of_plan(
+        plan,
+        transfer=transfer,
+        variance=variance,
+        power=_blocks(source, "power", plan),
+        counts=Counts(**counts),
+        **vectors,
+    )
+
+
+def _blocks(source: Any, name: str, plan: MatrixPlan) -> tuple[Singles, ...]:
+    return tuple(source[f"{name}/{block}"][:] for block in range(plan.layout.row_blocks))

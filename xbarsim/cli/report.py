@@ -1,0 +1,160 @@
+"""`xbarsim report`: traces as tables, files and pictures."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xbarsim.cli.console import print_table, print_written
+
+if TYPE_CHECKING:
+    from xbarsim.report.accuracy_and_cost import Row
+    from xbarsim.report.summary import Summary
+
+
+def report(
+    traces: Annotated[list[Path], typer.Argument(help="Traces of `xbarsim run`.")],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Show the metric of one trace's cases against the key of the study that they "
+            "vary, such as computation.rows_per_conversion.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write report.json, paths.csv, layers.csv, and joined.json and joined.csv with "
+            "chips. With --against a file: FILE.csv.",
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the SNR per layer, with --against the metric (.png, .pdf, .svg).",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON.")] = False,
+    chip: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Join energy, area and latency of this chip; repeat it. The chip "
+            "that a case names itself if absent."
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Sequences at once on the chips; 1 if absent.")
+    ] = None,
+) -> None:
+    """Print the tables of one or several traces again, and write them as CSV, JSON or a picture."""
+    from xbarsim.base.files import refuse_overwriting
+    from xbarsim.report import accuracy_and_cost
+
+    if against is not None:
+        other = {"--json": as_json, "--chip": chip, "--batch": batch}
+        _check_against(traces, [option for option, given in other.items() if given])
+        _report_against(traces[0], against, out, picture)
+        return
+    chips = tuple(chip or ())
+    refuse_overwriting([("--picture", picture)], [*traces, *chips])
+    summaries = summaries_of(traces)
+    rows = accuracy_and_cost.join(summaries, chips, batch or 1)
+    print_summaries(summaries, rows, as_json)
+    if out is not None:
+        _write_files(summaries, rows, out, inputs=[*traces, *chips])
+    if picture is not None:
+        from xbarsim.report.plots import runs
+
+        for path in runs.layer_snr_of_each(summaries, picture):
+            print_written(path)
+
+
+# ---------------------------------------------------------------- one key
+
+
+def _check_against(traces: Sequence[Path], other: Sequence[str]) -> None:
+    """Refuse what a curve cannot show."""
+    if len(traces) > 1:
+        raise typer.BadParameter(
+            f"{len(traces)} traces; allowed: one, whose cases vary the key", param_hint="--against"
+        )
+    if other:
+        raise typer.BadParameter(
+            f"{other[0]} has no effect beside it; leave one of them away", param_hint="--against"
+        )
+
+
+def _report_against(trace: Path, key: str, out: Path | None, picture: Path | None) -> None:
+    """Print, write and draw the metric of a trace's cases against the key that they vary."""
+    from xbarsim.base.files import refuse_overwriting
+    from xbarsim.report import curves
+
+    refuse_overwriting([("--out", out), ("--picture", picture)], [trace])
+    if out is not None and out.suffix != ".csv":
+        raise typer.BadParameter(
+            f"{out}; with --against it names one file that ends in .csv", param_hint="--out"
+        )
+    summary = summaries_of([trace])[0]
+    metric = summary.run.metric
+    found = curves.against(summary, key)
+    header, rows = curves.table(found, key, metric)
+    print_table(header, rows)
+    if out is not None:
+        print_written(curves.write(found, key, metric, out))
+    if picture is not None:
+        from xbarsim.report.plots import runs
+
+        print_written(runs.against_key(summary, found, key, picture))
+
+
+# ---------------------------------------------------------------- whole traces
+
+
+def summaries_of(traces: Sequence[Path]) -> list["Summary"]:
+    """The figures of traces."""
+    from xbarsim.report.summary import summarise
+    from xbarsim.studies.trace_reader import read_trace
+
+    return [summarise(read_trace(path)) for path in traces]
+
+
+def print_summaries(summaries: Sequence["Summary"], rows: Sequence["Row"], as_json: bool) -> None:
+    """Summaries, and their cases on chips, as text or JSON."""
+    from xbarsim.report import accuracy_and_cost, files
+    from xbarsim.report.text import render
+
+    if as_json:
+        content = [
+            files.to_json(summary) | accuracy_and_cost.to_json(rows, summary.path)
+            for summary in summaries
+        ]
+        print(json.dumps(content, indent=1))
+        return
+    print("\n\n".join(render(summary) for summary in summaries))
+    if rows:
+        header, body, remarks = accuracy_and_cost.table(rows)
+        print()
+        print_table(header, body)
+        print("\n".join(remarks))
+
+
+def _write_files(
+    summaries: Sequence["Summary"],
+    rows: Sequence["Row"],
+    directory: Path,
+    inputs: Sequence[Path | str],
+) -> None:
+    from xbarsim.base.files import refuse_overwriting
+    from xbarsim.report import accuracy_and_cost, files
+
+    names = files.FILES + accuracy_and_cost.FILES
+    refuse_overwriting([("--out", directory / name) for name in names], inputs)
+    written = [*files.write_files(summaries, directory)]
+    if rows:
+        written += accuracy_and_cost.write_files(rows, directory)
+    print_written(*written)
