@@ -1,10 +1,10 @@
 """xbarsim: device-level simulation of memristor crossbars that runs real language models.
 
 The names below are all that is promised; docs/api.md has an example of each.  `Crossbar` is one
-array as a circuit person sees it, `AnalogMatrix` a weight matrix on tiles, `run_study` the whole
-chain from a BERT checkpoint to accuracy and energy, `calibrate` what makes device files of
-measurements, `compare` a model on whole chips.  Names are imported on first use, so that
-`import xbarsim` costs nothing.
+array as a circuit person sees it, `cells` what it may be made of, `AnalogMatrix` a weight matrix on
+tiles, `run_study` the whole chain from a BERT checkpoint to accuracy and energy, `calibrate` what
+makes device files of measurements, `compare` a model on whole chips.  Names are imported on first
+use, so that `import xbarsim` costs nothing.
 """
 
 import importlib
@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# public name -> module that holds it; `calibrate` is a module itself
+# public module -> where it is
+_MODULES = {
+    "calibrate": "xbarsim.calibrate",
+    "cells": "xbarsim.circuit.cells",
+}
+# public name -> module that holds it
 _EXPORTS = {
     "AnalogMatrix": "xbarsim.arrays.analog_matrix",
     "Crossbar": "xbarsim.circuit.crossbar",
@@ -34,6 +39,7 @@ __all__ = [
     "Solution",
     "__version__",
     "calibrate",
+    "cells",
     "compare",
     "device_names",
     "load_chip",
@@ -51,6 +57,7 @@ if TYPE_CHECKING:
     from xbarsim.arrays.analog_matrix import AnalogMatrix
     from xbarsim.chips.compare import compare
     from xbarsim.chips.load import load_chip
+    from xbarsim.circuit import cells
     from xbarsim.circuit.crossbar import Crossbar
     from xbarsim.circuit.solution import Solution
     from xbarsim.config.study import load_study
@@ -63,8 +70,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "calibrate":
-        return importlib.import_module("xbarsim.calibrate")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name in _EXPORTS:
         return getattr(importlib.import_module(_EXPORTS[name]), name)
     raise AttributeError(f"module 'xbarsim' has no attribute {name!r}")

@@ -13,7 +13,7 @@ import numpy as np
 from xbarsim.kernels._jit import jit
 from xbarsim.kernels.devices.random import mix, normal_pair
 
-FREE = 0
+# States of a cell that is stuck; 0: it is not.
 ON = 1
 OFF = 2
 

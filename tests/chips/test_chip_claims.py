@@ -26,7 +26,7 @@ def test_a_sweep_of_a_closed_form(tmp_path):
         area_mm2=(100.0, (50.0, 300.0)),
     )
     space = uncertainty.Space({"p": found}, "bert-base", 128, 1)
-    result = uncertainty.sweep(space, ["p"], lambda p: p["energy"])
+    result = uncertainty.extent_of(space, ["p"], lambda p: p["energy"])
     assert (result.nominal, result.low, result.high) == approx((5e-3, 1.25e-3, 40e-3))
     assert [s.assumption.label for s in result.swings] == [
         "p: power_w",
@@ -37,9 +37,9 @@ def test_a_sweep_of_a_closed_form(tmp_path):
     assert result.low < result.quantiles[0] < result.quantiles[2] < result.high
     assert result.high_at["p: power_w"] == 40.0 and result.low_at["p: power_fraction"] == 0.25
     fewer = uncertainty.Space({"p": found}, "bert-base", 128, 1, ["p: power_w"])
-    held = uncertainty.sweep(fewer, ["p"], lambda p: p["energy"])
+    held = uncertainty.extent_of(fewer, ["p"], lambda p: p["energy"])
     assert (held.low, held.high) == approx((2.5e-3, 10e-3))
-    turning = uncertainty.sweep(
+    turning = uncertainty.extent_of(
         space, ["p"], lambda p: abs(math.log(p["energy"] / 10e-3)) + 1, samples=0
     )
     assert turning.low < 1.2  # the least value lies inside the ranges, not at an end
@@ -183,7 +183,7 @@ def test_ends_of_the_claims_at_batch_one(chip, figure, low, high):
     space = uncertainty.Space(
         {name: load_chip(name) for name in (chip, "synergy")}, "bert-large", 128, 1
     )
-    result = uncertainty.sweep(space, (chip, "synergy"), uncertainty.Ratio(figure))
+    result = uncertainty.extent_of(space, (chip, "synergy"), uncertainty.Ratio(figure))
     assert result.low <= low * 1.006 and result.high >= high * 0.999
     known = space.assumptions([chip, "synergy"])
     grid = {label: assumption.ends for label, assumption in known.items()}
@@ -240,8 +240,8 @@ def test_claims_are_judged_by_their_interval(tmp_path):
     small = known.model_copy(update={"model": "all-MiniLM-L6-v2", "sequence": 16, "claim": (easy,)})
     verdicts, together = claims.judge(small, (1,), samples=4)
     verdict = verdicts[0]
-    low, high = verdict.sweep.low, verdict.sweep.high
-    assert low < verdict.sweep.nominal < high
+    low, high = verdict.extent.low, verdict.extent.high
+    assert low < verdict.extent.nominal < high
     for claimed, expected in (
         ((high * 1.1, high * 2), "above"),
         ((low / 3, low / 2), "below"),
@@ -254,13 +254,13 @@ def test_claims_are_judged_by_their_interval(tmp_path):
             == expected
         )
     header, rows = claims.table([verdict])
-    assert f"{verdict.sweep.nominal:.3g}" in rows[0]
+    assert f"{verdict.extent.nominal:.3g}" in rows[0]
     content = json.loads(claims.write_files([verdict], together, tmp_path)[0].read_text())[
         "claims"
     ][0]
     assert content["low"] == low and content["verdict"] == verdict.verdict
     swings = list(csv.DictReader((tmp_path / "swings.csv").open()))
-    assert len(swings) == len(verdict.sweep.swings)
+    assert len(swings) == len(verdict.extent.swings)
     assert (
         together[0].shortfall == 1
         and "reached by at least one setting" in claims.together_lines(together)[0]

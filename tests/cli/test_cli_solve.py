@@ -11,6 +11,7 @@ from xbarsim import Crossbar
 from xbarsim.base import array_files
 from xbarsim.base.errors import ConfigError, OutputError, ShapeError
 from xbarsim.circuit import cells
+from xbarsim.circuit.files import Asked, CrossbarFiles, solve_files
 from xbarsim.cli import app as cli
 
 G = np.array([[1e-5, 2.5e-5], [3e-5, 4e-5], [5e-5, 6.5e-5]])
@@ -66,6 +67,22 @@ def test_one_row_is_one_input(place):
     )
 
 
+def test_a_notebook_solves_files_with_one_call(place):
+    """Its result against a Crossbar of the same numbers, and against what the command prints."""
+    wired = CrossbarFiles("g.csv", word_line_resistance="2", sense_resistance="5", cell="sinh:0.3")
+    solved = solve_files(wired, Asked(voltage="v.csv", bias="0.05"))
+    twin = Crossbar(G, 2.0, 1.0, 0.0, 5.0, cell=cells.Sinh(0.3)).solve(V, 0.05)
+    np.testing.assert_array_equal(solved.solution.output_current, twin.output_current)
+    found = printed(
+        *("g.csv", "--input", "v.csv", "--word-line", 2, "--sense", 5),
+        *("--cell", "sinh:0.3", "--bias", 0.05),
+    )
+    np.testing.assert_array_equal(found, [twin.output_current])
+    for wrong in ({"cell": "selector:1e-5,0.1"}, {"access": "sinh:0.3"}):
+        with pytest.raises(ConfigError, match="is no (memristor|access device); allowed"):
+            solve_files(CrossbarFiles("g.csv", **wrong), Asked())
+
+
 def test_one_column_is_one_bit_line(place):
     np.savetxt("column.csv", G[:, 0])
     expected = Crossbar(G[:, :1]).solve(V).output_current
@@ -111,7 +128,7 @@ def test_units(place):
         [Crossbar(g).solve(V).output_current],
         rtol=1e-9,
     )
-    assert "allowed: S, mS" in solve("g.csv", "--unit", "furlong").output
+    assert "allowed: S, mS" in str(solve("g.csv", "--unit", "furlong").exception)
 
 
 def test_siemens_that_look_like_ohms_get_a_remark(place):

@@ -578,7 +578,7 @@ def test_presets_work_and_say_where_they_come_from(name):
 
 
 def test_published_numbers_of_presets():
-    """Of constants.md, computed apart from the files."""
+    """Of the publications that the files name, computed apart from the files."""
     pcm, g = load_device("pcm"), np.array([2.5e-6, 12.5e-6, 25e-6])
     x = g / 25e-6
     np.testing.assert_allclose(pcm.write_sigma(g) * 1e6, 0.26348 + 1.965 * x - 1.1731 * x**2)

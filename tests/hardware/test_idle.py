@@ -51,12 +51,14 @@ ENCODER = graph_of(
     ),
     sequence=8,
 )
-# Every model has functions, and every array a read time; an offset without slices is refused.
+# Every model has functions, every array a read time, every matrix a scale of its inputs; an offset without slices is refused.
 NEVER_IDLE = {
     "functions.softmax.unit",
     "functions.layer_norm.unit",
     "functions.gelu.unit",
     "dac.read_time_ns",
+    "dac.scaling",
+    "mapping.scale_shift",
     "mapping.sign",
 }
 RULED = [path for path in CHANGES if rules_of(path) and path not in NEVER_IDLE]

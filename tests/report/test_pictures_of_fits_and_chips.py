@@ -270,10 +270,10 @@ def swing(label, ends, low, high):
 
 def verdict(batch, *swings):
     claim = SimpleNamespace(range=(1.5, 2.5), text="half the energy")
-    sweep = SimpleNamespace(
+    extent = SimpleNamespace(
         nominal=2.0, low=1.0, high=8.0, quantiles=(1.25, 2.0, 4.0), swings=swings
     )
-    return SimpleNamespace(batch=batch, claim=claim, verdict="inside", sweep=sweep)
+    return SimpleNamespace(batch=batch, claim=claim, verdict="inside", extent=extent)
 
 
 def test_what_a_claim_hinges_on(drawn):

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from xbarsim import config
 from xbarsim.base.errors import TraceError
 from xbarsim.chips.components import adc, dac, load_component
+from xbarsim.cli.app import app
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report import curves
 from xbarsim.report.energy import cost_of
@@ -515,3 +517,23 @@ def test_error_statistics_by_hand():
     np.testing.assert_allclose(found.maximum, [0.5, 1])
     np.testing.assert_allclose(found.signal_rms, [math.sqrt(50 / 4), math.sqrt(1 / 2)])
     np.testing.assert_allclose(found.error_rms, [math.sqrt(0.5 / 4), 1])
+
+
+def test_report_prints_and_writes_the_curve_of_a_key(tmp_path, monkeypatch):
+    """`xbarsim report TRACE --against KEY --out FILE`: the metric falls from 1 to a half."""
+
+    def case(bits, *classes):
+        study = config.validate({"adc": {"bits": bits}}, "s").to_toml()
+        return Case(study, (chip(*classes), chip(*classes, seed=6)))
+
+    summary = summarise(trace(four=case(4, 0, 1, 0), eight=case(8, 1, 1, 0)))
+    monkeypatch.setattr("xbarsim.cli.report.summaries_of", lambda traces: [summary])
+    table = tmp_path / "curve.csv"
+    words = ["report", "x.h5", "--against", "adc.bits", "--out", str(table)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    rows = [line.split()[0:3:2] for line in done.stdout.splitlines()[1:]]
+    assert rows == [["4", "100.00"], ["8", "50.00"]]
+    with table.open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [(row["adc.bits"], row["case"]) for row in written] == [("4", "four"), ("8", "eight")]

@@ -50,6 +50,3 @@ class Events:
     def by_name(self) -> dict[str, int]:
         """{name: count} for the data sets of a trace, which have these names."""
         return dataclasses.asdict(self)
-
-
-EVENTS = tuple(field.name for field in dataclasses.fields(Events))

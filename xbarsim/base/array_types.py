@@ -15,7 +15,6 @@ Integers: TypeAlias = NDArray[np.int64]  # counts, indices, token ids
 Codes: TypeAlias = NDArray[np.int32]  # integer codes of converters and function units
 Bytes: TypeAlias = NDArray[np.uint8]
 Keys: TypeAlias = NDArray[np.uint64]  # of counter-based random streams
-AnyIntegers: TypeAlias = NDArray[np.integer[Any]]  # of any width
 Booleans: TypeAlias = NDArray[np.bool_]
 AnyArray: TypeAlias = NDArray[Any]  # numbers of any kind
 Vectors: TypeAlias = Sequence[ArrayLike] | AnyArray  # one vector, or several of any lengths

@@ -118,15 +118,15 @@ def _climb(joined: _Joined, guess: Hidden, tolerance: float, limit: int) -> Hidd
     high = np.empty(len(joined.samples))
     log_likelihood, step, sigma, fall, rise, transitions, _ = telegraph.expectation_maximisation(
         joined.samples,
-        joined.start,
-        offset,
-        guess.step,
-        guess.sigma,
-        guess.fall,
-        guess.rise,
-        high,
-        tolerance,
-        limit,
+        start=joined.start,
+        m=offset,
+        d=guess.step,
+        s=guess.sigma,
+        p=guess.fall,
+        q=guess.rise,
+        high=high,
+        tolerance=tolerance,
+        limit=limit,
     )
     return Hidden(
         offset=offset,

@@ -209,10 +209,10 @@ def fit_yield(devices: Sequence[Devices], inputs: Sequence[str] = ()) -> FitResu
 
 def _by_size(devices: Sequence[Devices]) -> dict[str, list[Devices]]:
     """Devices of every size, in the order of sizes."""
-    found: dict[str, list[Devices]] = {size: [] for size in sorted({d.size for d in devices})}
+    found: dict[str, list[Devices]] = {}
     for entry in devices:
-        found[entry.size].append(entry)
-    return found
+        found.setdefault(entry.size, []).append(entry)
+    return dict(sorted(found.items()))
 
 
 def _count(devices: Sequence[Devices]) -> int:

@@ -22,15 +22,15 @@ from xbarsim.chips.components import load_component, storage_area
 from xbarsim.chips.in_situ import InSitu
 from xbarsim.chips.load import load_chip
 from xbarsim.chips.uncertainty import (
+    Extent,
     Ratio,
     Setting,
     Space,
-    Sweep,
     all_candidates,
     climb,
     climb_by_pairs,
+    extent_of,
     nominal_setting,
-    sweep,
     that_matter,
 )
 from xbarsim.config.tables import Table
@@ -65,14 +65,14 @@ class Verdict:
     claim: Claim
     sequence: int
     batch: int
-    sweep: Sweep
+    extent: Extent
 
     @property
     def verdict(self) -> str:
         low, high = self.claim.range
-        if low > self.sweep.high:
+        if low > self.extent.high:
             return "above"
-        if high < self.sweep.low:
+        if high < self.extent.low:
             return "below"
         return "inside"
 
@@ -127,7 +127,7 @@ def judge(
     names = dict.fromkeys([claims.subject, *(claim.chip for claim in claims.claim)])
     descriptions = {name: load_chip(name) for name in names}
     steps = len(batches) * (len(claims.claim) + 1)
-    done = progress("sweeps", steps)
+    done = progress("claims tried", steps)
     verdicts: list[Verdict] = []
     together = []
     for batch in batches:
@@ -140,7 +140,7 @@ def judge(
                     claim,
                     claims.sequence,
                     batch,
-                    sweep(space, chips, Ratio(claim.figure), samples),
+                    extent_of(space, chips, Ratio(claim.figure), samples),
                 )
             )
             done(1)
@@ -162,7 +162,7 @@ def all_together(space: Space, claims: Claims, verdicts: Iterable[Verdict]) -> T
 
     climbs = []
     for verdict in verdicts:
-        start = nominal_setting(known) | verdict.sweep.high_at
+        start = nominal_setting(known) | verdict.extent.high_at
         climbs.append(climb(start, candidates, reached, 1))
     best, setting = max(climbs, key=lambda pair: pair[0])
     if best < 1:
@@ -208,7 +208,7 @@ def table(verdicts: Iterable[Verdict]) -> tuple[tuple[str, ...], list[tuple[str,
 
 
 def _table_row(verdict: Verdict) -> tuple[str, ...]:
-    found = verdict.sweep
+    found = verdict.extent
     low, high = verdict.claim.range
     draws = f"{found.quantiles[0]:.2g} .. {found.quantiles[2]:.2g}"
     if math.isnan(found.quantiles[0]):
@@ -265,7 +265,7 @@ def _together_json(found: Together) -> dict[str, Any]:
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     claim = verdict.claim
-    found = verdict.sweep
+    found = verdict.extent
     quantiles = [None if math.isnan(value) else value for value in found.quantiles]
     return {
         "claim": claim.text,
@@ -310,7 +310,7 @@ def write_files(
             ]
         )
         for verdict in verdicts:
-            for swing in verdict.sweep.swings:
+            for swing in verdict.extent.swings:
                 known = swing.assumption
                 writer.writerow(
                     [

@@ -40,7 +40,9 @@ def bill(
     static = _static_power(chip, plan.copies)
     if static:
         joules = static * lowered.latency / workload.batch
-        lines.append(Line("leakage", STATIC, None, STATIC, None, joules))
+        lines.append(
+            Line(role="leakage", stage=STATIC, layer=None, step=STATIC, actions=None, joules=joules)
+        )
     programming = None
     if plan.programming_pulses is not None:
         programming = plan.programming_pulses * prices["cell-write"]
@@ -60,7 +62,14 @@ def _lines(
         if role in ARRAY_READS and solved is not None:
             joules = solved
         lines.append(
-            Line(role, stage.name, stage.layer, stage.label, count * share, joules * share)
+            Line(
+                role=role,
+                stage=stage.name,
+                layer=stage.layer,
+                step=stage.label,
+                actions=count * share,
+                joules=joules * share,
+            )
         )
     return lines
 

@@ -69,7 +69,16 @@ class Processor(ProcessorFile):
         for stage in lowered.stages:
             macs = stage.events[ROLE]
             joules = energy * (macs / workload.tokens) / per_token
-            lines.append(Line(ROLE, stage.name, stage.layer, stage.label, macs, joules))
+            lines.append(
+                Line(
+                    role=ROLE,
+                    stage=stage.name,
+                    layer=stage.layer,
+                    step=stage.label,
+                    actions=macs,
+                    joules=joules,
+                )
+            )
         return Bill(
             lines=tuple(lines),
             area_by_role={ROLE: chips * self.area_mm2 * SQUARE_MILLIMETRE},

@@ -50,7 +50,7 @@ class Swing:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Extent:
     """A figure over everything assumed: nominal value, the interval between the worst and the best
     case, swings from the widest to the narrowest, and the quantiles 5, 50 and 95 % of independent
     draws from the ranges.
@@ -172,14 +172,14 @@ class Space:
         return self.figures(name, setting)[figure]
 
 
-def sweep(
+def extent_of(
     space: Space,
     names: Sequence[str],
     figure: Callable[..., float],
     samples: int = 64,
     seed: int = 0,
-) -> Sweep:
-    """Sweep of figure(*figures of the chips `names`) -> float over the assumptions of these chips.
+) -> Extent:
+    """Extent of figure(*figures of the chips `names`) -> float over the assumptions of these chips.
 
     Every assumption goes to both ends alone (swings).  The interval's ends come from `furthest`;
     of a `Ratio` of chips that share no assumption that matters they are those of either chip apart.
@@ -191,7 +191,9 @@ def sweep(
     """
     known = space.assumptions(names)
     if not known:
-        raise ConfigError(f"nothing is assumed about {', '.join(names)}: there is nothing to sweep")
+        raise ConfigError(
+            f"nothing is assumed about {', '.join(names)}: nothing to try other values of"
+        )
 
     def value(setting: Setting) -> float:
         return figure(*(space.figures(name, setting) for name in names))
@@ -212,7 +214,7 @@ def sweep(
     lowest, low_at = _end(space, names, figure, value=value, sign=-1, draws=draws)
     highest, high_at = _end(space, names, figure, value=value, sign=1, draws=draws)
     swings.sort(key=lambda swing: -swing.width)
-    return Sweep(
+    return Extent(
         nominal=value(nominal),
         low=lowest,
         high=highest,
@@ -237,7 +239,7 @@ def _end(
     sign: int,
     draws: list[Setting],
 ) -> tuple[float, Setting]:
-    """(value, setting) of one end of a sweep."""
+    """(value, setting) of one end of an extent."""
     known = space.assumptions(names)
     if not isinstance(figure, Ratio):
         return furthest(known, value, sign, draws)

@@ -1,46 +1,70 @@
 """Arguments of a crossbar: checked once, as arrays of stated shapes."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xbarsim.base.array_files import numbers
+from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 
+Shapes = Mapping[tuple[int, ...], str]  # {shape: what an array of it states}
 
-def not_negative(name, value, unit, shapes, remedy="", infinite=False):
+
+def not_negative(
+    name: str,
+    value: ArrayLike,
+    unit: str,
+    shapes: Shapes,
+    *,
+    remedy: str = "",
+    infinite: bool = False,
+) -> Floats:
     """`value` as a float64 array of one of `shapes` ({shape: meaning}), finite and not negative."""
     array = numbers(name, value, unit)
     if array.shape not in shapes:
-        allowed = ", ".join(f"{shape} {meaning}" for shape, meaning in shapes.items())
-        raise ShapeError(f"{name} has shape {array.shape}; allowed: {allowed}")
+        raise ShapeError(f"{name} has shape {array.shape}; allowed: {_listed(shapes)}")
     wrong = np.isnan(array) | (array < 0) | (np.isinf(array) & (not infinite))
     if wrong.any():
         where = np.argwhere(wrong)[0]
-        at = f" at {tuple(int(k) for k in where)}" if array.ndim else ""
-        allowed = f"0 {unit} to infinity" if infinite else f"0 {unit} or more, finite"
+        at = ""
+        if array.ndim:
+            at = f" at {tuple(int(k) for k in where)}"
+        allowed = f"0 {unit} or more, finite"
+        if infinite:
+            allowed = f"0 {unit} to infinity"
         raise OutOfRangeError(
             f"{name} is {array[tuple(where)]:g} {unit}{at}; allowed: {allowed}{remedy}"
         )
     return array
 
 
-def positive(name, value, unit, below=np.inf):
+def _listed(shapes: Shapes) -> str:
+    return ", ".join(f"{shape} {meaning}" for shape, meaning in shapes.items())
+
+
+def positive(name: str, value: float, unit: str, below: float = np.inf) -> float:
     """A number above 0 and below a limit."""
     number = numbers(name, value, unit)
     if number.ndim or not 0 < number < below:
-        limit = "finite" if below == np.inf else f"below {below:g}"
+        limit = "finite"
+        if below != np.inf:
+            limit = f"below {below:g}"
         raise OutOfRangeError(
             f"{name} is {value!r} {unit}".rstrip() + f"; allowed: above 0, {limit}"
         )
     return float(number)
 
 
-def choice(name, value, allowed):
+def choice(name: str, value: str, allowed: Sequence[str]) -> str:
+    """`value`, where it is one of those allowed."""
     if value not in allowed:
         raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
     return value
 
 
-def line_mask(name, value, count):
+def line_mask(name: str, value: ArrayLike, count: int) -> Booleans:
     """A mask of lines from a mask or a list of indices."""
     array = np.asarray(value)
     if np.ma.isMaskedArray(value):
@@ -61,20 +85,21 @@ def line_mask(name, value, count):
                 f"{name} must be a mask ({count},) or a list of line numbers, not {value!r}"
             )
         if array.min() < 0 or array.max() >= count:
-            wrong = array.min() if array.min() < 0 else array.max()
+            wrong = array.max()
+            if array.min() < 0:
+                wrong = array.min()
             raise OutOfRangeError(f"{name} names line {wrong}; allowed: 0 to {count - 1}")
         mask[array] = True
     return mask
 
 
-def voltages(name, value, shapes, lines):
+def voltages(name: str, value: ArrayLike, shapes: Shapes, lines: int) -> Floats:
     """`value` as float64 of one of `shapes`, or a batch (b, lines), finite."""
     array = numbers(name, value, "V")
     batch = array.ndim == 2 and array.shape[1] == lines and len(array) > 0
     if array.shape not in shapes and not batch:
-        allowed = ", ".join(f"{shape} {meaning}" for shape, meaning in shapes.items())
         raise ShapeError(
-            f"{name} has shape {array.shape}; allowed: {allowed}, (b, {lines}) a batch"
+            f"{name} has shape {array.shape}; allowed: {_listed(shapes)}, (b, {lines}) a batch"
         )
     if not np.isfinite(array).all():
         where = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
@@ -82,58 +107,104 @@ def voltages(name, value, shapes, lines):
     return array
 
 
-def capacitances(shape, word_line, bit_line, cell):
+def capacitances(
+    shape: tuple[int, int], word_line: ArrayLike, bit_line: ArrayLike, cell: ArrayLike
+) -> tuple[Floats, Floats, Floats]:
     """(m, n) F each, above 0 at every node."""
-    shapes = {(): "for all", shape: "per cell"}
-    names = "word_line_capacitance", "bit_line_capacitance", "cell_capacitance"
-    values = zip(names, (word_line, bit_line, cell), strict=True)
-    word_line, bit_line, cell = (
-        np.broadcast_to(not_negative(name, value, "F", shapes), shape) for name, value in values
-    )
-    if not (word_line > 0).all() or not (bit_line > 0).all():
+    word = _per_cell("word_line_capacitance", word_line, shape)
+    bit = _per_cell("bit_line_capacitance", bit_line, shape)
+    across = _per_cell("cell_capacitance", cell, shape)
+    if not (word > 0).all() or not (bit > 0).all():
         raise OutOfRangeError(
             "word_line_capacitance or bit_line_capacitance is 0 F; allowed: above 0 F at every node"
         )
-    return word_line, bit_line, cell
+    return word, bit, across
 
 
-def word_segments(resistance, source_resistance, drive, floating, shape):
+def _per_cell(name: str, value: ArrayLike, shape: tuple[int, int]) -> Floats:
+    checked = not_negative(name, value, "F", {(): "for all", shape: "per cell"})
+    return np.broadcast_to(checked, shape)
+
+
+def word_segments(
+    resistance: ArrayLike,
+    source_resistance: ArrayLike,
+    *,
+    drive: str,
+    floating: Booleans,
+    shape: tuple[int, int],
+) -> Floats:
     """(m, n + 1) ohm from left to right, infinite at ends that are not connected."""
-    names = "word_line_resistance", "source_resistance"
-    connected = drive != "right", drive != "left"
-    return _segments(names, (resistance, source_resistance), connected, floating, shape)
+    first = drive != "right"
+    last = drive != "left"
+    per_segment = _resistances("word_line_resistance", resistance, shape, first and not last)
+    at_end = _end_resistances("source_resistance", source_resistance, shape[0])
+    segments = _between_terminals(per_segment, shape)
+    _connect(segments[:, 0], at_end, first, floating)
+    _connect(segments[:, -1], at_end, last, floating)
+    return segments
 
 
-def bit_segments(resistance, sense_resistance, sense, floating, shape):
+def bit_segments(
+    resistance: ArrayLike,
+    sense_resistance: ArrayLike,
+    *,
+    sense: str,
+    floating: Booleans,
+    shape: tuple[int, int],
+) -> Floats:
     """(m + 1, n) ohm from top to bottom: as word lines from bottom to top, seen upside down."""
     value = numbers("bit_line_resistance", resistance, "ohm")
-    flipped = value[::-1].T if value.ndim == 2 else value
-    names = "bit_line_resistance", "sense_resistance"
-    connected = sense != "top", sense != "bottom"
-    segments = _segments(names, (flipped, sense_resistance), connected, floating, shape[::-1])
+    if value.ndim == 2:
+        value = value[::-1].T
+    first = sense != "top"
+    last = sense != "bottom"
+    m, n = shape
+    per_segment = _resistances("bit_line_resistance", value, (n, m), first and not last)
+    at_end = _end_resistances("sense_resistance", sense_resistance, n)
+    segments = _between_terminals(per_segment, (n, m))
+    _connect(segments[:, 0], at_end, first, floating)
+    _connect(segments[:, -1], at_end, last, floating)
     return np.ascontiguousarray(segments.T[::-1])
 
 
-def _segments(names, resistances, connected, floating, shape):
-    """(lines, cells + 1) resistances from terminal to terminal of lines whose usual end is the
-    first.
-    """
+_REMEDY = "; declare a line that is not connected as floating"
+
+
+def _resistances(
+    name: str, value: ArrayLike, shape: tuple[int, int], only_first_end: bool
+) -> Floats:
+    """Checked ohm of the segments of (lines, cells), in one of the forms that are allowed."""
     lines, cells = shape
-    first, last = connected
-    shapes = {(): "for all", (lines,): "per line"}
+    shapes: dict[tuple[int, ...], str] = {(): "for all", (lines,): "per line"}
     shapes[lines, cells + 1] = "per segment from terminal to terminal"
-    if first and not last:
+    if only_first_end:
         shapes[lines, cells] = "per segment, one on the terminal's side of each cell"
-    remedy = "; declare a line that is not connected as floating"
-    resistance = not_negative(names[0], resistances[0], "ohm", shapes, remedy)
-    end_shapes = {(): "for all", (lines,): "per line"}
-    end_resistance = not_negative(names[1], resistances[1], "ohm", end_shapes, remedy)
+    return not_negative(name, value, "ohm", shapes, remedy=_REMEDY)
+
+
+def _end_resistances(name: str, value: ArrayLike, lines: int) -> Floats:
+    shapes: dict[tuple[int, ...], str] = {(): "for all", (lines,): "per line"}
+    return not_negative(name, value, "ohm", shapes, remedy=_REMEDY)
+
+
+def _between_terminals(resistance: Floats, shape: tuple[int, int]) -> Floats:
+    """(lines, cells + 1) ohm from terminal to terminal of lines whose usual end is the first."""
+    lines, cells = shape
     segments = np.empty((lines, cells + 1))
     if resistance.shape == (lines, cells):
         segments[:, :cells] = resistance
+    elif resistance.ndim == 1:
+        segments[:] = resistance[:, None]
     else:
-        segments[:] = resistance[:, None] if resistance.ndim == 1 else resistance
-    for end, wired in ((0, first), (cells, last)):
-        behind = segments[:, end] + end_resistance
-        segments[:, end] = np.where(floating, np.inf, behind) if wired else np.inf
+        segments[:] = resistance
     return segments
+
+
+def _connect(end: Floats, resistance: Floats, wired: bool, floating: Booleans) -> None:
+    """Add what lies between the last segment of every line and its terminal, in place; infinite
+    where they are not connected."""
+    if wired:
+        end[:] = np.where(floating, np.inf, end + resistance)
+    else:
+        end[:] = np.inf

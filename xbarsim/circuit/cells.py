@@ -6,46 +6,65 @@ memristors at 0 V, `cell` the shape of their curve, `access` what each shares it
 equations are written into netlists (`Crossbar.to_spice`).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from xbarsim.base.array_files import numbers
+from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.kernels.circuit import cells as kernel
 
+Curve = tuple[int, Floats]  # kind of a curve, its parameters
+Evaluator = Callable[[Floats], tuple[Floats, Floats]]
+
 _SMALLEST = 1e-6  # V, of the range of a curve in a netlist whose terminals are all at one voltage
+_LARGEST_EXPONENT = 700  # of an exponential that stays within the floating-point range
 
 
-def _positive(name, value, unit, zero=False):
+def _positive(name: str, value: float, unit: str) -> float:
+    """A finite number above 0."""
     number = numbers(name, value, unit)
-    enough = number.ndim == 0 and np.isfinite(number) and (number > 0 or zero and number == 0)
-    if not enough:
-        raise OutOfRangeError(
-            f"{name} is {value!r} {unit}; allowed: {'0 or more' if zero else 'above 0'}, finite"
-        )
+    if number.ndim or not 0 < number < np.inf:
+        raise OutOfRangeError(f"{name} is {value!r} {unit}; allowed: above 0, finite")
     return float(number)
 
 
-def _number(value):
-    return f"({value!r})" if value < 0 else repr(value)
+def _not_negative(name: str, value: float, unit: str) -> float:
+    """A finite number, 0 or more."""
+    number = numbers(name, value, unit)
+    if number.ndim or not 0 <= number < np.inf:
+        raise OutOfRangeError(f"{name} is {value!r} {unit}; allowed: 0 or more, finite")
+    return float(number)
 
 
-def _within(voltage, limit):
+def _store(part: object, **values: object) -> None:
+    """Set checked fields of a frozen dataclass."""
+    for name, value in values.items():
+        object.__setattr__(part, name, value)
+
+
+def _number(value: float) -> str:
+    if value < 0:
+        return f"({value!r})"
+    return repr(value)
+
+
+def _within(voltage: str, limit: float) -> str:
     """The voltage expression, kept within +-limit in V."""
     return f"min(max({voltage},{_number(-limit)}),{limit!r})"
 
 
-def _limit(part, limit):
+def _limit(maximum_voltage: float, limit: float | None) -> float:
     """V up to which a curve is followed: `limit`, within what the part allows."""
-    return (
-        part.maximum_voltage
-        if limit is None
-        else min(max(float(limit), _SMALLEST), part.maximum_voltage)
-    )
+    if limit is None:
+        return maximum_voltage
+    return min(max(float(limit), _SMALLEST), maximum_voltage)
 
 
-def _powers(coefficients, voltage):
+def _powers(coefficients: Sequence[float], voltage: str) -> str:
     """Horner's form of sum(coefficients[k] voltage**k) as an expression."""
     text = _number(coefficients[-1])
     for coefficient in coefficients[-2::-1]:
@@ -63,31 +82,30 @@ class Sinh:
     voltage_scale: float
     valid_voltage: float = np.inf
 
-    def __post_init__(self):
-        object.__setattr__(
-            self, "voltage_scale", _positive("voltage_scale", self.voltage_scale, "V")
-        )
+    def __post_init__(self) -> None:
+        _store(self, voltage_scale=_positive("voltage_scale", self.voltage_scale, "V"))
         if self.valid_voltage != np.inf:
-            object.__setattr__(
-                self, "valid_voltage", _positive("valid_voltage", self.valid_voltage, "V")
-            )
+            _store(self, valid_voltage=_positive("valid_voltage", self.valid_voltage, "V"))
 
     @property
-    def maximum_voltage(self):
+    def maximum_voltage(self) -> float:
         """V: where the curve was measured up to, or where the exponential leaves the floating-point
         range.
         """
-        return min(self.valid_voltage, 700 * self.voltage_scale)
+        return min(self.valid_voltage, _LARGEST_EXPONENT * self.voltage_scale)
 
-    def curve(self):
+    def curve(self) -> Curve:
+        """Kind and parameters of f(V)."""
         return kernel.SINH, np.array([self.voltage_scale])
 
-    def spice(self, conductance, voltage, limit=None, table="pwl"):
+    def spice(
+        self, conductance: float, voltage: str, limit: float | None = None, table: str = "pwl"
+    ) -> str:
         """Current in ampere as an expression of the voltage expression; along the tangent beyond
         +-limit in V.
         """
-        limit = _limit(self, limit)
-        v0, inside = self.voltage_scale, _within(voltage, limit)
+        v0 = self.voltage_scale
+        inside = _within(voltage, _limit(self.maximum_voltage, limit))
         curve = f"{conductance * v0!r}*sinh({inside}/{v0!r})"
         return f"{curve}+{conductance!r}*cosh({inside}/{v0!r})*({voltage}-{inside})"
 
@@ -99,10 +117,10 @@ class Polynomial:
     coefficients : (c2, c3, ...) in 1/V, 1/V², ...; maximum_voltage : V
     """
 
-    coefficients: tuple
+    coefficients: tuple[float, ...]
     maximum_voltage: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         c = numbers("coefficients", self.coefficients)
         if c.ndim != 1 or not c.size or not np.isfinite(c).all():
             raise ShapeError(
@@ -111,28 +129,30 @@ class Polynomial:
         top = _positive("maximum_voltage", self.maximum_voltage, "V")
         slope = np.polynomial.Polynomial([1.0, *(c * np.arange(2, c.size + 2))])
         turning = slope.deriv().roots()
-        where = np.array(
-            [-top, top, *turning.real[(abs(turning.imag) < 1e-9) & (abs(turning.real) < top)]]
-        )
+        inside = (abs(turning.imag) < 1e-9) & (abs(turning.real) < top)
+        where = np.array([-top, top, *turning.real[inside]])
         if slope(where).min() < 0:
             raise OutOfRangeError(
                 f"the polynomial falls at {where[slope(where).argmin()]:.3g} V, within "
                 f"maximum_voltage {top:g} V; allowed: a curve that does not fall: lower the range"
             )
-        object.__setattr__(self, "coefficients", tuple(c.tolist()))
-        object.__setattr__(self, "maximum_voltage", top)
+        _store(self, coefficients=tuple(c.tolist()), maximum_voltage=top)
 
-    def curve(self):
+    def curve(self) -> Curve:
+        """Kind and parameters of f(V)."""
         return kernel.POLYNOMIAL, np.array(self.coefficients)
 
-    def spice(self, conductance, voltage, limit=None, table="pwl"):
+    def spice(
+        self, conductance: float, voltage: str, limit: float | None = None, table: str = "pwl"
+    ) -> str:
         """Current in ampere as an expression of the voltage expression; along the tangent beyond
         +-limit in V.
         """
-        inside = _within(voltage, _limit(self, limit))
+        inside = _within(voltage, _limit(self.maximum_voltage, limit))
         curve = [0.0, 1.0, *self.coefficients]
         slope = [k * factor for k, factor in enumerate(curve)][1:]
-        return f"{conductance!r}*({_powers(curve, inside)}+{_powers(slope, inside)}*({voltage}-{inside}))"
+        beyond = f"{_powers(slope, inside)}*({voltage}-{inside})"
+        return f"{conductance!r}*({_powers(curve, inside)}+{beyond})"
 
 
 @dataclass(frozen=True)
@@ -142,52 +162,57 @@ class Table:
     voltage : (k,) V, increasing, on both sides of 0; current : (k,) A, not falling, 0 at 0 V
     """
 
-    voltage: tuple
-    current: tuple
+    voltage: tuple[float, ...]
+    current: tuple[float, ...]
 
-    def __post_init__(self):
-        v, i = numbers("voltage", self.voltage, "V"), numbers("current", self.current, "A")
-        if (
-            v.ndim != 1
-            or v.shape != i.shape
-            or v.size < 2
-            or not (np.isfinite(v).all() and np.isfinite(i).all())
-        ):
+    def __post_init__(self) -> None:
+        v = numbers("voltage", self.voltage, "V")
+        i = numbers("current", self.current, "A")
+        finite = bool(np.isfinite(v).all() and np.isfinite(i).all())
+        if v.ndim != 1 or v.shape != i.shape or v.size < 2 or not finite:
             raise ShapeError(
-                f"voltage {v.shape} and current {i.shape} of a table; allowed: two or more finite points each"
+                f"voltage {v.shape} and current {i.shape} of a table; "
+                "allowed: two or more finite points each"
             )
-        if not (np.all(np.diff(v) > 0) and np.all(np.diff(i) >= 0) and v[0] < 0 < v[-1]):
+        rises = np.all(np.diff(v) > 0) and np.all(np.diff(i) >= 0)
+        if not (rises and v[0] < 0 < v[-1]):
             raise OutOfRangeError(
-                "table: allowed are voltages that increase from below 0 V to above it, and currents that "
-                "do not fall"
+                "table: allowed are voltages that increase from below 0 V to above it, and "
+                "currents that do not fall"
             )
-        if np.interp(0.0, v, i) != 0:
+        at_zero = np.interp(0.0, v, i)
+        if at_zero != 0:
             raise OutOfRangeError(
-                f"table: current {np.interp(0.0, v, i):g} A at 0 V; allowed: 0 A, add the point (0, 0)"
+                f"table: current {at_zero:g} A at 0 V; allowed: 0 A, add the point (0, 0)"
             )
         if self._slope(v, i) == 0:
             raise OutOfRangeError(
-                "table: no current next to 0 V, where its slope is the conductance; allowed: above 0"
+                "table: no current next to 0 V, where its slope is the conductance; "
+                "allowed: above 0"
             )
-        object.__setattr__(self, "voltage", tuple(v.tolist()))
-        object.__setattr__(self, "current", tuple(i.tolist()))
+        _store(self, voltage=tuple(v.tolist()), current=tuple(i.tolist()))
 
     @staticmethod
-    def _slope(v, i):
+    def _slope(v: Floats, i: Floats) -> float:
         """Slope at 0 V, S: of the piece above where 0 V is a point."""
         k = np.searchsorted(v, 0.0, side="right")
-        return (i[k] - i[k - 1]) / (v[k] - v[k - 1])
+        slope: float = (i[k] - i[k - 1]) / (v[k] - v[k - 1])
+        return slope
 
     @property
-    def maximum_voltage(self):
+    def maximum_voltage(self) -> float:
         """V: the nearer end of the table."""
         return min(-self.voltage[0], self.voltage[-1])
 
-    def curve(self):
-        v, i = np.array(self.voltage), np.array(self.current)
+    def curve(self) -> Curve:
+        """Kind and parameters of f(V)."""
+        v = np.array(self.voltage)
+        i = np.array(self.current)
         return kernel.TABLE, np.concatenate((v, i / self._slope(v, i)))
 
-    def spice(self, conductance, voltage, limit=None, table="pwl"):
+    def spice(
+        self, conductance: float, voltage: str, limit: float | None = None, table: str = "pwl"
+    ) -> str:
         """Current in ampere as an expression of the voltage expression, by a function `table` of
         pairs of points.
         """
@@ -205,23 +230,23 @@ class Selector:
     conductance: float
     voltage_scale: float
 
-    def __post_init__(self):
-        object.__setattr__(
-            self, "conductance", _positive("conductance of the selector", self.conductance, "S")
-        )
-        object.__setattr__(
-            self, "voltage_scale", _positive("voltage_scale", self.voltage_scale, "V")
+    def __post_init__(self) -> None:
+        _store(
+            self,
+            conductance=_positive("conductance of the selector", self.conductance, "S"),
+            voltage_scale=_positive("voltage_scale", self.voltage_scale, "V"),
         )
 
-    def curve(self):
+    def curve(self) -> tuple[int, Floats, float]:
+        """Kind and parameters of its curve, and its conductance at 0 V in S."""
         return *Sinh(self.voltage_scale).curve(), self.conductance
 
     @property
-    def maximum_voltage(self):
+    def maximum_voltage(self) -> float:
         """V: where the exponential leaves the floating-point range."""
-        return 700 * self.voltage_scale
+        return _LARGEST_EXPONENT * self.voltage_scale
 
-    def spice(self, voltage, limit=None):
+    def spice(self, voltage: str, limit: float | None = None) -> str:
         """Current in ampere as an expression of the voltage expression; along the tangent beyond
         +-limit in V.
         """
@@ -246,79 +271,97 @@ class Transistor:
 
     maximum_voltage = np.inf
 
-    def __post_init__(self):
-        object.__setattr__(
-            self, "on_resistance", _positive("on_resistance", self.on_resistance, "ohm")
-        )
-        object.__setattr__(
-            self, "overdrive_voltage", _positive("overdrive_voltage", self.overdrive_voltage, "V")
-        )
-        object.__setattr__(
+    def __post_init__(self) -> None:
+        modulation = self.channel_length_modulation
+        _store(
             self,
-            "channel_length_modulation",
-            _positive(
-                "channel_length_modulation", self.channel_length_modulation, "1/V", zero=True
-            ),
+            on_resistance=_positive("on_resistance", self.on_resistance, "ohm"),
+            overdrive_voltage=_positive("overdrive_voltage", self.overdrive_voltage, "V"),
+            channel_length_modulation=_not_negative("channel_length_modulation", modulation, "1/V"),
         )
 
-    def curve(self):
+    def curve(self) -> tuple[int, Floats, float]:
+        """Kind and parameters of its curve, and its conductance at 0 V in S."""
         return (
             kernel.TRANSISTOR,
             np.array([self.overdrive_voltage, self.channel_length_modulation]),
             1 / self.on_resistance,
         )
 
-    def spice(self, voltage, limit=None):
+    def spice(self, voltage: str, limit: float | None = None) -> str:
         """Current in ampere as an expression of the voltage expression."""
-        on, over, factor = (
-            1 / self.on_resistance,
-            self.overdrive_voltage,
-            self.channel_length_modulation,
-        )
+        on = 1 / self.on_resistance
+        over = self.overdrive_voltage
         triode = f"min(abs({voltage}),{over!r})"
-        return f"{on!r}*sgn({voltage})*({triode}-{triode}*{triode}/{2 * over!r})*(1+{factor!r}*abs({voltage}))"
+        square = f"({triode}-{triode}*{triode}/{2 * over!r})"
+        rise = f"(1+{self.channel_length_modulation!r}*abs({voltage}))"
+        return f"{on!r}*sgn({voltage})*{square}*{rise}"
 
 
-MEMRISTORS, ACCESS = (Sinh, Polynomial, Table), (Selector, Transistor)
+MEMRISTORS = (Sinh, Polynomial, Table)
+ACCESS = (Selector, Transistor)
+Memristor: TypeAlias = Sinh | Polynomial | Table
+Access: TypeAlias = Selector | Transistor
+
+_ALLOWED = (
+    "sinh:V0, polynomial:VMAX,C2,C3..., table:FILE, selector:G,V0, transistor:R,OVERDRIVE,LAMBDA"
+)
 
 
-def from_text(text):
+def _polynomial(maximum_voltage: float, *coefficients: float) -> Polynomial:
+    return Polynomial(coefficients, maximum_voltage)
+
+
+_KINDS: dict[str, Callable[..., Memristor | Access]] = {
+    "sinh": Sinh,
+    "polynomial": _polynomial,
+    "selector": Selector,
+    "transistor": Transistor,
+}
+
+
+def from_text(text: str) -> Memristor | Access:
     """A cell or an access device from NAME:NUMBER,NUMBER..., the fields of its class in order.
 
     `sinh:0.3`, `selector:1e-5,0.1`, `transistor:2000,0.8,0.05`; `polynomial:2,0.1,1.5`, the maximum
     voltage first.
+
+    Raises
+    ------
+    ConfigError : no such kind, no numbers, too few or too many
     """
     name, _, values = text.partition(":")
-    kind = {k.__name__.lower(): k for k in (Sinh, Polynomial, Selector, Transistor)}.get(name)
     try:
-        numbers = [float(value) for value in values.split(",")]
-        if kind is Polynomial:
-            return Polynomial(tuple(numbers[1:]), numbers[0])
-        return kind(*numbers)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, (OutOfRangeError, ShapeError)):
-            raise
-        raise ConfigError(
-            f"{text!r} is no cell or access device; allowed: sinh:V0, polynomial:VMAX,C2,C3..., table:FILE, "
-            "selector:G,V0, transistor:R,OVERDRIVE,LAMBDA"
-        ) from None
+        return _KINDS[name](*(float(value) for value in values.split(",")))
+    except (OutOfRangeError, ShapeError):
+        raise
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(f"{text!r} is no cell or access device; allowed: {_ALLOWED}") from None
 
 
-def evaluator(cell, access, conductance, limit):
+def evaluator(
+    cell: Memristor | None, access: Access | None, conductance: Floats, limit: float
+) -> Evaluator:
     """The function of cell voltages (m, n) V to currents (m, n) A and slopes (m, n) S that
     `newton.solve_cells` wants.
-    """
-    kind, p = (kernel.OHMIC, np.empty(0)) if cell is None else cell.curve()
-    access_kind, access_p, access_c = (
-        (kernel.OHMIC, np.empty(0), np.inf) if access is None else access.curve()
-    )
-    c = np.ascontiguousarray(conductance).ravel()
 
-    def currents(v):
-        current, slope = np.empty(c.size), np.empty(c.size)
-        cells = kernel.Cells(
-            kernel.Curve(kind, p), c, kernel.Curve(access_kind, access_p), access_c, float(limit)
-        )
+    conductance : (m, n) S of the memristors at 0 V
+    limit : V that no cell exceeds
+    """
+    c = np.ascontiguousarray(conductance).ravel()
+    memristor = kernel.Curve(kernel.OHMIC, np.empty(0))
+    if cell is not None:
+        memristor = kernel.Curve(*cell.curve())
+    in_series = kernel.Curve(kernel.OHMIC, np.empty(0))
+    access_conductance = np.inf
+    if access is not None:
+        kind, parameters, access_conductance = access.curve()
+        in_series = kernel.Curve(kind, parameters)
+    cells = kernel.Cells(memristor, c, in_series, access_conductance, float(limit))
+
+    def currents(v: Floats) -> tuple[Floats, Floats]:
+        current = np.empty(c.size)
+        slope = np.empty(c.size)
         kernel.cell_currents(cells, np.ascontiguousarray(v).ravel(), current, slope)
         return current.reshape(v.shape), slope.reshape(v.shape)
 

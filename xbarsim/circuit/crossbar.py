@@ -1,22 +1,17 @@
 """`Crossbar`: one memristor array as a circuit person sees it.
 
-V0 --[Rs]--[Rw]--w00----[Rw]--w01-- (open)      Rw, Rb  resistance of a word-line, bit-line segment
-                  |            |                Rs, Rx  source resistance, sense resistance
-                [G00]        [G01]              w, u    word-line nodes, bit-line nodes
+V0 --[Rs]--[Rw]--w00----[Rw]--w01-- (open)    Rw, Rb  resistance of a word-line, bit-line segment
+                  |            |              Rs, Rx  source resistance, sense resistance
+                [G00]        [G01]            w, u    word-line nodes, bit-line nodes
                   |            |
-                 u00          u01               The first cell is one segment away from the source,
-                 the last
-                  :            :                cell of a bit line one segment away from its sense
-                  amplifier,
-                 [Rb]         [Rb]              which holds the terminal at 0 V or at a given bias.
-                 The bit
-                  :            :                lines (:) pass under the word lines.
+                 u00          u01             The first cell is one segment away from the source,
+                  :            :              the last cell of a bit line one segment away from its
+                 [Rb]         [Rb]            sense amplifier, which holds the terminal at 0 V or at
+                  :            :              a given bias. Bit lines (:) pass under the word lines.
 V1 --[Rs]--[Rw]--w10----[Rw]--w11-- (open)
-                  |            |                Word line i is row i of the conductances, bit line j
-                  column j;
-                [G10]        [G11]              word lines end at "left" and "right" terminals, bit
-                lines at
-                  |            |                "top" and "bottom" ones.
+                  |            |              Word line i is row i of the conductances, bit line j
+                [G10]        [G11]            column j; word lines end at "left" and "right"
+                  |            |              terminals, bit lines at "top" and "bottom" ones.
                  u10          u11
                   :            :
                [Rb + Rx]    [Rb + Rx]
@@ -26,12 +21,14 @@ V1 --[Rs]--[Rw]--w10----[Rw]--w11-- (open)
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from xbarsim.base.array_files import numbers
-from xbarsim.base.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
+from xbarsim.base.array_types import Booleans, Floats
+from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.files import replacing
 from xbarsim.circuit import adjoint, cells, settling, spice
 from xbarsim.circuit.arguments import (
@@ -40,11 +37,12 @@ from xbarsim.circuit.arguments import (
     line_mask,
     not_negative,
     positive,
-    voltages,
     word_segments,
 )
 from xbarsim.circuit.solution import Solution
-from xbarsim.kernels.circuit import newton, nodal
+from xbarsim.circuit.solving import require_solved, solution_of, solve_cells
+from xbarsim.circuit.terminals import end_voltages, span_of, terminal_voltages
+from xbarsim.kernels.circuit import nodal
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 
 
@@ -92,73 +90,75 @@ class Crossbar:
         floating_word_lines: ArrayLike = (),
         floating_bit_lines: ArrayLike = (),
         transposed: bool = False,
-        cell: cells.Sinh | cells.Polynomial | cells.Table | None = None,
-        access: cells.Selector | cells.Transistor | None = None,
+        cell: cells.Memristor | None = None,
+        access: cells.Access | None = None,
     ) -> None:
-        conductance = numbers("conductance", conductance, "S")
-        shape = conductance.shape
-        if len(shape) != 2 or 0 in shape:
-            raise ShapeError(
-                f"conductance has shape {shape}; "
-                "allowed: (m, n) word lines by bit lines, at least 1 each"
+        self.conductance = _checked_conductance(conductance)
+        self.transposed = bool(transposed)
+        self.cell = cell
+        self.access = access
+        m, n = self.shape
+        self.floating_word_lines: Booleans = line_mask(
+            "floating_word_lines", floating_word_lines, m
+        )
+        self.floating_bit_lines: Booleans = line_mask("floating_bit_lines", floating_bit_lines, n)
+        self.word_segments: Floats = word_segments(
+            word_line_resistance,
+            source_resistance,
+            drive=choice("drive", drive, ("left", "right", "both")),
+            floating=self.floating_word_lines,
+            shape=(m, n),
+        )
+        self.bit_segments: Floats = bit_segments(
+            bit_line_resistance,
+            sense_resistance,
+            sense=choice("sense", sense, ("bottom", "top", "both")),
+            floating=self.floating_bit_lines,
+            shape=(m, n),
+        )
+        self._check_shorts()
+        _check_kind("cell", cell, cells.MEMRISTORS)
+        _check_kind("access", access, cells.ACCESS)
+        if not self.ohmic and np.isinf(self.conductance).any():
+            raise OutOfRangeError(
+                "conductance is inf S where cells are not ohmic; allowed: 0 S or more, finite"
             )
-        g = not_negative(
-            "conductance", conductance, "S", {shape: ""}, " (inf for a short)", infinite=True
-        )
-        drive = choice("drive", drive, ("left", "right", "both"))
-        sense = choice("sense", sense, ("bottom", "top", "both"))
-        self.floating_word_lines = line_mask("floating_word_lines", floating_word_lines, shape[0])
-        self.floating_bit_lines = line_mask("floating_bit_lines", floating_bit_lines, shape[1])
-        word = word_segments(
-            word_line_resistance, source_resistance, drive, self.floating_word_lines, shape
-        )
-        bit = bit_segments(
-            bit_line_resistance, sense_resistance, sense, self.floating_bit_lines, shape
-        )
+        for array in (
+            self.conductance,
+            self.word_segments,
+            self.bit_segments,
+            self.floating_word_lines,
+            self.floating_bit_lines,
+        ):
+            array.setflags(write=False)
+
+    def _check_shorts(self) -> None:
+        """Refuse a shorted cell between two lines without resistance."""
+        word = self.word_segments
+        bit = self.bit_segments
         ideal_word = np.minimum(word[:, :-1], word[:, 1:]) == 0
         ideal_bit = np.minimum(bit[:-1], bit[1:]) == 0
-        bad = np.argwhere(np.isinf(g) & ideal_word & ideal_bit)
+        bad = np.argwhere(np.isinf(self.conductance) & ideal_word & ideal_bit)
         if bad.size:
             raise OutOfRangeError(
                 f"conductance is inf S at {tuple(map(int, bad[0]))}, between a word line and a bit "
                 "line without resistance; allowed where one of them has resistance on both sides "
                 "of the cell: give the wires a resistance or the short a conductance"
             )
-        self.conductance, self.word_segments, self.bit_segments = g.copy(), word, bit
-        self.transposed, self.cell, self.access = bool(transposed), cell, access
-        if cell is not None and not isinstance(cell, cells.MEMRISTORS):
-            raise ConfigError(
-                f"cell is {cell!r}; "
-                f"allowed: None, {', '.join(k.__name__ for k in cells.MEMRISTORS)}"
-            )
-        if access is not None and not isinstance(access, cells.ACCESS):
-            raise ConfigError(
-                f"access is {access!r}; "
-                f"allowed: None, {', '.join(k.__name__ for k in cells.ACCESS)}"
-            )
-        if not self.ohmic and np.isinf(g).any():
-            raise OutOfRangeError(
-                "conductance is inf S where cells are not ohmic; allowed: 0 S or more, finite"
-            )
-        for array in (
-            self.conductance,
-            word,
-            bit,
-            self.floating_word_lines,
-            self.floating_bit_lines,
-        ):
-            array.setflags(write=False)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(m, n): word lines, bit lines."""
-        return self.conductance.shape
+        m, n = self.conductance.shape
+        return m, n
 
     @property
     def terminals(self) -> tuple[int, int]:
         """(inputs, outputs): lines that are driven, lines that are sensed."""
         m, n = self.shape
-        return (n, m) if self.transposed else (m, n)
+        if self.transposed:
+            return n, m
+        return m, n
 
     @property
     def ohmic(self) -> bool:
@@ -166,44 +166,8 @@ class Crossbar:
         return self.cell is None and self.access is None
 
     @cached_property
-    def _network(self):
+    def _network(self) -> Any:
         return nodal.factor(self.conductance, self.word_segments, self.bit_segments)
-
-    def _terminal_voltages(self, input_voltage, bias_voltage):
-        """(b, m) word-line and (b, n) bit-line terminal voltages, 0 at floating lines; True for
-        one input.
-        """
-        inputs, outputs = self.terminals
-        v = voltages("input_voltage", input_voltage, {(inputs,): "one input"}, inputs)
-        per_line = {(): "for all", (outputs,): "per sensed line"}
-        bias = voltages("bias_voltage", bias_voltage, per_line, outputs)
-        single = v.ndim == 1 and bias.ndim < 2
-        v, bias = np.atleast_2d(v), np.atleast_1d(bias)
-        if bias.ndim == 2 and len(v) > 1 and len(bias) > 1 and len(v) != len(bias):
-            raise ShapeError(
-                f"bias_voltage is a batch of {len(bias)}, input_voltage one of {len(v)}; "
-                "they must agree"
-            )
-        batch = max(len(v), len(bias) if bias.ndim == 2 else 1)
-        v, bias = np.broadcast_to(v, (batch, inputs)), np.broadcast_to(bias, (batch, outputs))
-        word, bit = (bias, v) if self.transposed else (v, bias)
-        return (
-            np.where(self.floating_word_lines, 0.0, word),
-            np.where(self.floating_bit_lines, 0.0, bit),
-            single,
-        )
-
-    def _ends(self, word, bit):
-        """Terminal voltages at the (left, right, top, bottom) ends, 0 at ends that are not
-        connected.
-        """
-        ends = (
-            (self.word_segments[:, 0], word),
-            (self.word_segments[:, -1], word),
-            (self.bit_segments[0], bit),
-            (self.bit_segments[-1], bit),
-        )
-        return tuple(np.where(np.isfinite(segment), voltage, 0.0) for segment, voltage in ends)
 
     def solve(
         self,
@@ -241,62 +205,22 @@ class Crossbar:
         tolerance = positive("tolerance", tolerance, "")
         if not isinstance(steps, (int, np.integer)) or steps < 0:
             raise OutOfRangeError(f"steps is {steps!r}; allowed: a whole number, 0 or more")
-        word, bit, single = self._terminal_voltages(input_voltage, bias_voltage)
+        terminals = terminal_voltages(self, input_voltage, bias_voltage)
         if self.ohmic:
-            state = nodal.node_voltages(self._network, self._ends(word, bit), tolerance=tolerance)
+            ends = end_voltages(self, terminals)
+            state = nodal.node_voltages(self._network, ends, tolerance=tolerance)
         else:
-            state = self._newton(word, bit, tolerance, steps)
-        solution = self._solution(state, word, bit, single)
-        worst = float(np.max(solution.residual))
-        if not worst <= tolerance:
-            raise ConvergenceError(
-                f"node voltages reached a KCL residual of {worst:.1e} of the largest cell current "
-                f"in {np.max(solution.iterations)} iterations; wanted {tolerance:.1e}: "
-                "raise the tolerance, or check "
-                "resistances and conductances for values many orders of magnitude apart",
-                iterate=solution,
-                residual=worst,
-                iterations=int(np.max(solution.iterations)),
-            )
+            state = solve_cells(self, terminals, tolerance, steps)
+        solution = solution_of(self, state, terminals)
+        require_solved(solution, tolerance)
         return solution
-
-    def _newton(self, word, bit, tolerance, steps):
-        """As `nodal.node_voltages`, one input after the other."""
-        ends, solved = self._ends(word, bit), []
-        for k in range(len(word)):
-            span = self._span(word[k], bit[k])
-            currents = cells.evaluator(self.cell, self.access, self.conductance, span)
-            start = word[k][:, None] - bit[k]
-            solved.append(
-                newton.solve_cells(
-                    currents,
-                    start,
-                    newton.Wires(
-                        self.word_segments, self.bit_segments, tuple(end[k : k + 1] for end in ends)
-                    ),
-                    tolerance,
-                    steps,
-                )
-            )
-        return nodal.State(*(np.array(part) for part in zip(*solved, strict=True)))
-
-    def _span(self, word, bit):
-        """V between the highest and the lowest terminal, ground included: no cell can see more."""
-        span = max(word.max(), bit.max(), 0.0) - min(word.min(), bit.min(), 0.0)
-        for part in (self.cell, self.access):
-            if part is not None and span > part.maximum_voltage:
-                raise OutOfRangeError(
-                    f"terminals are {span:.3g} V apart; allowed for {part!r}: up to "
-                    f"{part.maximum_voltage:.3g} V"
-                )
-        return span
 
     def sensitivity(
         self,
         input_voltage: ArrayLike,
         output_weight: ArrayLike | None = None,
         bias_voltage: ArrayLike = 0.0,
-    ) -> NDArray[np.float64]:
+    ) -> Floats:
         """Derivative of the outputs with respect to every conductance.
 
         Parameters
@@ -322,7 +246,7 @@ class Crossbar:
         input_voltage: ArrayLike,
         conductance_sigma: ArrayLike,
         bias_voltage: ArrayLike = 0.0,
-    ) -> NDArray[np.float64]:
+    ) -> Floats:
         """(outputs,) A: standard deviation of the outputs for independent small fluctuations of
         the cells.
 
@@ -373,9 +297,13 @@ class Crossbar:
         than if its sense resistance took all of it.
         """
         self._require_ohmic()
-        capacitance = word_line_capacitance, bit_line_capacitance, cell_capacitance
         return settling.settle(
-            self, input_voltage, *capacitance, within=within, lsb=lsb, accuracy=accuracy
+            self,
+            input_voltage,
+            (word_line_capacitance, bit_line_capacitance, cell_capacitance),
+            within=within,
+            lsb=lsb,
+            accuracy=accuracy,
         )
 
     def to_spice(
@@ -392,60 +320,81 @@ class Crossbar:
         dialect : "ngspice" (`ngspice -b path` runs it as it is), "ltspice" or "xyce", which are
             written by their published syntax and were not run
         """
-        word, bit, single = self._terminal_voltages(input_voltage, bias_voltage)
-        if not single:
-            raise ShapeError(f"a netlist holds one input vector, got a batch of {len(word)}")
+        terminals = terminal_voltages(self, input_voltage, bias_voltage)
+        if not terminals.single:
+            batch = len(terminals.word)
+            raise ShapeError(f"a netlist holds one input vector, got a batch of {batch}")
         choice("dialect", dialect, tuple(spice.DIALECTS))
-        span = self._span(word[0], bit[0])
-        text = spice.netlist(self, word[0], bit[0], span, spice.DIALECTS[dialect])
+        word = terminals.word[0]
+        bit = terminals.bit[0]
+        span = span_of(self, word, bit)
+        text = spice.netlist(self, word, bit, span, spice.DIALECTS[dialect])
         with replacing(path, encoding="ascii") as file:
             file.write(text)
         return Path(path)
 
-    def _solution(self, state, word, bit, single):
-        from_word = np.where(self.floating_word_lines, 0.0, state.from_word)
-        into_bit = np.where(self.floating_bit_lines, 0.0, state.into_bit)
-        output, drawn = (-from_word, -into_bit) if self.transposed else (into_bit, from_word)
-        arrays = (
-            output,
-            drawn,
-            state.w,
-            state.u,
-            state.across,
-            state.current,
-            state.residual,
-            state.iterations,
-        )
-        terminals = word, bit
-        if single:
-            arrays, terminals = tuple(a[0] for a in arrays), tuple(a[0] for a in terminals)
-        return Solution(*arrays, self, terminals)
-
-    def transfer_matrix(self) -> NDArray[np.float64]:
+    def transfer_matrix(self) -> Floats:
         """(n, m) S: current into each sensed line per volt on each driven line (transposed: (m,
         n)).
 
         In any arrangement by joining blocks of cells (`kernels/circuit/transfer.py`).
         """
-        transfer, _ = self._joined(self.conductance, self.word_segments, self.bit_segments)
-        return np.ascontiguousarray(transfer.T if self.transposed else transfer)  # reciprocity
+        self._require_ohmic()
+        transfer, _ = _joined(self.conductance, self.word_segments, self.bit_segments)
+        if self.transposed:
+            transfer = transfer.T  # reciprocity
+        return np.ascontiguousarray(transfer)
 
-    def power_matrix(self) -> NDArray[np.float64]:
+    def power_matrix(self) -> Floats:
         """(m, m) S, symmetric (transposed: (n, n)): v @ power_matrix @ v watts are drawn, sensing
         at 0 V.
         """
-        arrays = self.conductance, self.word_segments, self.bit_segments
-        if self.transposed:
-            arrays = self.conductance.T, self.bit_segments.T, self.word_segments.T
-        return np.ascontiguousarray(self._joined(*arrays)[1])
-
-    def _joined(self, conductance, word, bit):
         self._require_ohmic()
-        right, top = (None if np.isinf(ends).all() else ends for ends in (word[:, -1], bit[0]))
-        return transfer_matrix(conductance, word[:, :-1], bit[1:], right, top)
+        if self.transposed:
+            _, power = _joined(self.conductance.T, self.bit_segments.T, self.word_segments.T)
+        else:
+            _, power = _joined(self.conductance, self.word_segments, self.bit_segments)
+        return np.ascontiguousarray(power)
 
-    def _require_ohmic(self):
+    def _require_ohmic(self) -> None:
         if not self.ohmic:
             raise ConfigError(
                 "an array of nonlinear cells has no transfer matrix: use solve(input_voltage)"
             )
+
+
+def _checked_conductance(conductance: ArrayLike) -> Floats:
+    """(m, n) S, 0 to infinity."""
+    array = numbers("conductance", conductance, "S")
+    shape = array.shape
+    if len(shape) != 2 or 0 in shape:
+        raise ShapeError(
+            f"conductance has shape {shape}; "
+            "allowed: (m, n) word lines by bit lines, at least 1 each"
+        )
+    checked = not_negative(
+        "conductance", array, "S", {shape: ""}, remedy=" (inf for a short)", infinite=True
+    )
+    return checked.copy()
+
+
+def _check_kind(name: str, value: object, kinds: tuple[type, ...]) -> None:
+    """Refuse what is neither None nor of one of the kinds."""
+    if value is not None and not isinstance(value, kinds):
+        allowed = ", ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(f"{name} is {value!r}; allowed: None, {allowed}")
+
+
+def _joined(conductance: Floats, word: Floats, bit: Floats) -> tuple[Floats, Floats]:
+    """(transfer matrix, power matrix) of cells and segments, see `transfer.transfer_matrix`."""
+    right = _connected(word[:, -1])
+    top = _connected(bit[0])
+    transfer, power = transfer_matrix(conductance, word[:, :-1], bit[1:], right, top)
+    return transfer, power
+
+
+def _connected(ends: Floats) -> Floats | None:
+    """Resistances of the ends at one edge; None where none is connected."""
+    if np.isinf(ends).all():
+        return None
+    return ends

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.circuit.arguments import capacitances, positive
+from xbarsim.circuit.array import Array
+from xbarsim.circuit.solution import Solution
 from xbarsim.kernels.circuit import transient
 
 SAMPLES = 32  # of the curve between two steps, where the last way out of the band is looked for
@@ -23,11 +27,11 @@ class Settling:
     elmore_delay : (n,) s, first moment of the response (nan where the final current is 0)
     """
 
-    time: np.ndarray
-    output_current: np.ndarray
-    final_current: np.ndarray
-    settling_time: np.ndarray
-    elmore_delay: np.ndarray
+    time: Floats
+    output_current: Floats
+    final_current: Floats
+    settling_time: Floats
+    elmore_delay: Floats
 
 
 @dataclass(frozen=True)
@@ -40,38 +44,82 @@ class Senses:
     transposed : whether the word lines are sensed
     """
 
-    ends: np.ndarray
+    ends: Floats
     transposed: bool
 
-    def currents(self, w, u):
+    def currents(self, w: Floats, u: Floats) -> Floats:
         """(outputs,) A into sense amplifiers at 0 V from node voltages, (m, n) V each."""
-        nodes = w[:, [0, -1]] if self.transposed else u[[0, -1]].T
-        return (nodes / self.ends).sum(axis=1)
+        nodes = u[[0, -1]].T
+        if self.transposed:
+            nodes = w[:, [0, -1]]
+        currents: Floats = (nodes / self.ends).sum(axis=1)
+        return currents
 
-    def most(self, power):
+    def most(self, power: float) -> Floats:
         """(outputs,) A that node voltages can cause at most if they dissipate `power` in W
         altogether.
 
         By Cauchy and Schwarz: what flows out through the resistances at the ends of a line
         dissipates its share there.
         """
-        return np.sqrt(power * (1 / self.ends).sum(axis=1))
+        most: Floats = np.sqrt(power * (1 / self.ends).sum(axis=1))
+        return most
 
 
-def settle(crossbar, input_voltage, *capacitance, within, lsb, accuracy):
-    """See `Crossbar.settle`."""
-    senses = _senses(crossbar)
-    capacitance = capacitances(crossbar.shape, *capacitance)
-    steady = crossbar.solve(input_voltage)
+Nodes = tuple[Floats, Floats]  # (m, n) V of the word-line nodes, of the bit-line nodes
+
+
+@dataclass(frozen=True)
+class Goal:
+    """When the outputs are settled, and how exact a step is.
+
+    tolerance : A within which an output is settled
+    accuracy : error of a step as a share of what is missing
+    """
+
+    tolerance: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the outputs lack at the times of the steps.
+
+    time : (t,) s;  current, slope : (t, n) A, A/s
+    """
+
+    time: Floats
+    current: Floats
+    slope: Floats
+
+
+def settle(
+    array: Array,
+    input_voltage: ArrayLike,
+    capacitance: tuple[ArrayLike, ArrayLike, ArrayLike],
+    *,
+    within: float,
+    lsb: float | None,
+    accuracy: float,
+) -> Settling:
+    """See `Crossbar.settle`.
+
+    capacitance : F of word-line nodes, bit-line nodes and cells
+    """
+    senses = _senses(array)
+    word, bit, across = capacitances(array.shape, *capacitance)
+    steady = array.solve(input_voltage)
     if steady.residual.ndim:
         batch = len(steady.residual)
         raise ShapeError(f"settling is that of one input vector, got a batch of {batch}")
     final = steady.output_current
-    tolerance = _tolerance(final, within, lsb, steady)
-    accuracy = positive("accuracy", accuracy, "", below=1)
-    missing = -steady.word_line_voltage, -steady.bit_line_voltage
+    goal = Goal(
+        tolerance=_tolerance(final, within, lsb, steady),
+        accuracy=positive("accuracy", accuracy, "", below=1),
+    )
+    missing = (-steady.word_line_voltage, -steady.bit_line_voltage)
     circuit = transient.Circuit(
-        crossbar.conductance, crossbar.word_segments, crossbar.bit_segments, *capacitance
+        array.conductance, array.word_segments, array.bit_segments, word, bit, across
     )
     moment = transient.first_moments(circuit, missing)
     delay = -senses.currents(*moment)
@@ -80,54 +128,78 @@ def settle(crossbar, input_voltage, *capacitance, within, lsb, accuracy):
     if longest == 0:
         nothing = np.zeros_like(final)
         return Settling(np.zeros(1), nothing[None], final, nothing, elmore)
+    first_step = 1e-3 * longest / max(abs(part).max() for part in missing)
+    response = _response(circuit, senses, missing, -final, goal, first_step)
+    return Settling(
+        time=response.time,
+        output_current=final + response.current,
+        final_current=final,
+        settling_time=_last_exits(response, goal.tolerance),
+        elmore_delay=elmore,
+    )
 
-    def dissipated(x):
-        return transient.power(circuit, *x)
 
-    def too_large(error, x):
+def _response(
+    circuit: transient.Circuit,
+    senses: Senses,
+    missing: Nodes,
+    at_start: Floats,
+    goal: Goal,
+    first_step: float,
+) -> Response:
+    """Steps of what the nodes lack, until no output can leave the tolerance again.
+
+    missing : V that the nodes lack at time 0;  at_start : (n,) A that the outputs lack then
+    """
+
+    def too_large(error: Nodes, x: Nodes) -> float:
         """Both as all the power that they dissipate, and in every output, errors are a share of
         what is missing.
         """
-        lacking = np.maximum(abs(senses.currents(*x)), tolerance)
-        at_outputs = (abs(senses.currents(*error)) / lacking).max()
-        whole = dissipated(x)
-        everywhere = np.sqrt(dissipated(error) / whole) if whole > 0 else 0.0
-        return max(at_outputs, everywhere) / accuracy
+        lacking = np.maximum(abs(senses.currents(*x)), goal.tolerance)
+        at_outputs: float = (abs(senses.currents(*error)) / lacking).max()
+        whole = transient.power(circuit, *x)
+        everywhere = 0.0
+        if whole > 0:
+            everywhere = np.sqrt(transient.power(circuit, *error) / whole)
+        return max(at_outputs, everywhere) / goal.accuracy
 
-    time, current, slope = [0.0], [-final], [np.zeros_like(final)]
-    first_step = 1e-3 * longest / max(abs(part).max() for part in missing)
+    times = [0.0]
+    currents = [at_start]
+    slopes = [np.zeros_like(at_start)]
     for now, x, rate in transient.steps(circuit, missing, too_large, first_step):
-        time.append(now)
-        current.append(senses.currents(*x))
-        slope.append(senses.currents(*rate))
-        if (senses.most(dissipated(x)) <= tolerance).all():  # a power that never grows again
+        times.append(now)
+        currents.append(senses.currents(*x))
+        slopes.append(senses.currents(*rate))
+        power = transient.power(circuit, *x)  # which never grows again
+        if (senses.most(power) <= goal.tolerance).all():
             break
-    time, current, slope = np.array(time), np.array(current), np.array(slope)
-    slope[0] = (current[1] - current[0]) / time[1]
-    settled = _last_exits(time, current, slope, tolerance)
-    return Settling(time, final + current, final, settled, elmore)
+    response = Response(np.array(times), np.array(currents), np.array(slopes))
+    response.slope[0] = (response.current[1] - response.current[0]) / response.time[1]
+    return response
 
 
-def _senses(crossbar):
+def _senses(array: Array) -> Senses:
     """`Senses` of a crossbar that can settle."""
-    word_ends = crossbar.word_segments[:, [0, -1]]
-    bit_ends = crossbar.bit_segments.T[:, [0, -1]]
-    shorted = np.isinf(crossbar.conductance).any()
+    word_ends = array.word_segments[:, [0, -1]]
+    bit_ends = array.bit_segments.T[:, [0, -1]]
+    shorted = np.isinf(array.conductance).any()
     if shorted or (word_ends == 0).any() or (bit_ends == 0).any():
         raise ConfigError(
             "settling needs cells without shorts, and resistances above 0 ohm between every line "
-            "and "
-            "its terminals: give the wires, the sources or the sense amplifiers one"
+            "and its terminals: give the wires, the sources or the sense amplifiers one"
         )
-    return Senses(word_ends if crossbar.transposed else bit_ends, crossbar.transposed)
+    if array.transposed:
+        return Senses(word_ends, transposed=True)
+    return Senses(bit_ends, transposed=False)
 
 
-def _tolerance(final, within, lsb, steady):
+def _tolerance(final: Floats, within: float, lsb: float | None, steady: Solution) -> float:
     """A within which an output is settled."""
     share = positive("within", within, "", below=1)
     if lsb is not None:
         return share * positive("lsb", lsb, "A")
-    largest = abs(final).max()
+    largest: float = abs(final).max()
     moving = abs(steady.word_line_voltage).max() > 0
     if largest == 0 and moving:
         raise OutOfRangeError(
@@ -136,11 +208,14 @@ def _tolerance(final, within, lsb, steady):
     return share * largest
 
 
-def _last_exits(time, value, slope, tolerance):
-    """(n,) s after which each column of value (t, n) A stays within the tolerance.
+def _last_exits(response: Response, tolerance: float) -> Floats:
+    """(n,) s after which each output stays within the tolerance.
 
-    Between steps the values are cubics through the values and slopes (t, n) A/s at `time`.
+    Between steps the currents are cubics through those of the steps and their slopes.
     """
+    time = response.time
+    value = response.current
+    slope = response.slope
     result = np.zeros(value.shape[1])
     left = np.arange(value.shape[1])  # columns that no step has been outside of yet
     part = np.linspace(0, 1, SAMPLES + 1)[:, None]
@@ -158,10 +233,11 @@ def _last_exits(time, value, slope, tolerance):
     return result
 
 
-def _cubic(part, step, value, slope):
+def _cubic(part: Floats, step: float, value: Floats, slope: Floats) -> Floats:
     """Hermite's cubic at shares `part` (s, 1) of a step; value, slope : (2, n) at its ends."""
     rise = part**2 * (3 - 2 * part)
     leave = part * (1 - part) ** 2
     arrive = part**2 * (part - 1)
     change = (value[1] - value[0]) * rise
-    return value[0] + change + step * (slope[0] * leave + slope[1] * arrive)
+    curve: Floats = value[0] + change + step * (slope[0] * leave + slope[1] * arrive)
+    return curve

@@ -1,25 +1,34 @@
 """`Solution`: voltages and currents of a solved crossbar."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from xbarsim.base.array_types import Floats, Integers
 
 
-def _line_currents(segments, injected):
+class Segments(NamedTuple):
+    """Resistances from terminal to terminal, infinite at ends that are not connected."""
+
+    word: Floats  # (m, n + 1) ohm
+    bit: Floats  # (m + 1, n) ohm
+
+
+def _line_currents(segments: Floats, injected: Floats) -> Floats:
     """Current in every segment of the lines, in the direction of growing index.
 
     segments : (lines, cells + 1) ohm; injected : (b, lines, cells) A, flowing into the nodes from
         the cells.
     Terminals of one line are at the same voltage.  Returns (b, lines, cells + 1) A.
     """
-    first, last = np.isfinite(segments[:, 0]), np.isfinite(segments[:, -1])
+    first = np.isfinite(segments[:, 0])
+    last = np.isfinite(segments[:, -1])
     behind = np.cumsum(segments[:, :-1], axis=1)  # from the first terminal to each node
-    total = segments.sum(axis=1)
+    total = segments.sum(axis=1)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(
-            total[:, None] > 0, 1 - behind / total[:, None], 0.5
-        )  # leaving through the first terminal
+        # what leaves through the first terminal
+        share = np.where(total > 0, 1 - behind / total, 0.5)
     share = np.where((first & last)[:, None], share, (first & ~last)[:, None].astype(float))
     current = np.empty((*injected.shape[:2], segments.shape[1]))
     current[..., 0] = -(share * injected).sum(axis=2)
@@ -48,63 +57,75 @@ class Solution:
     iterations : (b,) iterations of the linear solver; Newton steps where cells are not ohmic
     """
 
-    output_current: NDArray[np.float64]
-    input_current: NDArray[np.float64]
-    word_line_voltage: NDArray[np.float64]
-    bit_line_voltage: NDArray[np.float64]
-    cell_voltage: NDArray[np.float64]
-    cell_current: NDArray[np.float64]
-    residual: NDArray[np.float64]
-    iterations: NDArray[np.int64]
-    _crossbar: object = field(repr=False)
-    _terminals: tuple = field(repr=False)  # (b, m) word-line and (b, n) bit-line voltages
+    output_current: Floats
+    input_current: Floats
+    word_line_voltage: Floats
+    bit_line_voltage: Floats
+    cell_voltage: Floats
+    cell_current: Floats
+    residual: Floats
+    iterations: Integers
+    _segments: Segments = field(repr=False)
+    # (b, m) word-line and (b, n) bit-line voltages
+    _terminals: tuple[Floats, Floats] = field(repr=False)
 
     @property
-    def terminal_voltage(self) -> NDArray[np.float64]:
+    def terminal_voltage(self) -> Floats:
         """(b, m, n) V between the terminals of a cell's word line and bit line: its voltage if
         wires were ideal.
         """
         word, bit = self._terminals
-        return word[..., :, None] - bit[..., None, :]
+        ideal: Floats = word[..., :, None] - bit[..., None, :]
+        return ideal
 
-    def _lines(self):
-        xb = self._crossbar
-        cell = self.cell_current.reshape(-1, *xb.conductance.shape)
-        return (
-            _line_currents(xb.word_segments, -cell),
-            _line_currents(xb.bit_segments.T, cell.transpose(0, 2, 1)).transpose(0, 2, 1),
+    def _line_currents(self) -> Segments:
+        """(b, m, n + 1) and (b, m + 1, n) A, with the axis b also for one input."""
+        segments = self._segments
+        m, n = self.cell_current.shape[-2:]
+        cell = self.cell_current.reshape(-1, m, n)
+        into_bit_lines = cell.transpose(0, 2, 1)
+        return Segments(
+            word=_line_currents(segments.word, -cell),
+            bit=_line_currents(segments.bit.T, into_bit_lines).transpose(0, 2, 1),
         )
 
     @property
-    def word_line_current(self) -> NDArray[np.float64]:
+    def word_line_current(self) -> Floats:
         """(b, m, n + 1) A in the word-line segments, from left to right."""
-        return self._lines()[0].reshape(*self.residual.shape, *self._crossbar.word_segments.shape)
+        return self._line_currents().word.reshape(*self.residual.shape, *self._segments.word.shape)
 
     @property
-    def bit_line_current(self) -> NDArray[np.float64]:
+    def bit_line_current(self) -> Floats:
         """(b, m + 1, n) A in the bit-line segments, from top to bottom."""
-        return self._lines()[1].reshape(*self.residual.shape, *self._crossbar.bit_segments.shape)
+        return self._line_currents().bit.reshape(*self.residual.shape, *self._segments.bit.shape)
 
     @property
-    def cell_power(self) -> NDArray[np.float64]:
+    def cell_power(self) -> Floats:
         """(b,) W dissipated in the cells."""
-        return (self.cell_voltage * self.cell_current).sum(axis=(-2, -1))
+        power: Floats = (self.cell_voltage * self.cell_current).sum(axis=(-2, -1))
+        return power
 
     @property
-    def wire_power(self) -> NDArray[np.float64]:
+    def wire_power(self) -> Floats:
         """(b,) W dissipated in wires, source and sense resistances."""
-        xb = self._crossbar
-        total = sum(
-            (np.where(np.isfinite(r), r, 0) * i**2).sum(axis=(1, 2))
-            for r, i in zip((xb.word_segments, xb.bit_segments), self._lines(), strict=True)
-        )
-        return total.reshape(self.residual.shape)
+        current = self._line_currents()
+        word = _dissipated(self._segments.word, current.word)
+        bit = _dissipated(self._segments.bit, current.bit)
+        return (word + bit).reshape(self.residual.shape)
 
     @property
-    def power(self) -> NDArray[np.float64]:
+    def power(self) -> Floats:
         """(b,) W delivered by all terminals: cell_power + wire_power, from the terminal currents
         alone.
         """
         word, bit = self._terminals
-        into_word, out_of_bit = self.cell_current.sum(axis=-1), self.cell_current.sum(axis=-2)
-        return (word * into_word).sum(axis=-1) - (bit * out_of_bit).sum(axis=-1)
+        into_word = self.cell_current.sum(axis=-1)
+        out_of_bit = self.cell_current.sum(axis=-2)
+        power: Floats = (word * into_word).sum(axis=-1) - (bit * out_of_bit).sum(axis=-1)
+        return power
+
+
+def _dissipated(segments: Floats, current: Floats) -> Floats:
+    """(b,) W in segments that are connected."""
+    power: Floats = (np.where(np.isfinite(segments), segments, 0) * current**2).sum(axis=(1, 2))
+    return power

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-EPSILON = np.finfo(float).eps
+from xbarsim.base.array_types import Booleans, Floats
+from xbarsim.circuit.array import Array
+
+EPSILON = float(np.finfo(float).eps)
 NOT_RUN = "written by the published syntax of {name}; not run by those who wrote it"
 
 
@@ -26,14 +29,14 @@ class Dialect:
     """
 
     remark: str
-    options: tuple
+    options: tuple[str, ...]
     current: str
     table: str
     analysis: str
     terminal: str
     one_line: str = ""
-    before: tuple = ()
-    after: tuple = (".end",)
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = (".end",)
 
 
 DIALECTS = {
@@ -75,7 +78,9 @@ DIALECTS = {
 }
 
 
-def netlist(crossbar, word_voltage, bit_voltage, span, dialect):
+def netlist(
+    array: Array, word_voltage: Floats, bit_voltage: Floats, span: float, dialect: Dialect
+) -> str:
     """Text of a netlist that prints the current into every bit-line and word-line terminal.
 
     Nodes: w<i>_<j> and u<i>_<j> are the word-line and bit-line node of cell (i, j); sources are
@@ -85,33 +90,33 @@ def netlist(crossbar, word_voltage, bit_voltage, span, dialect):
 
     Parameters
     ----------
-    crossbar : circuit.Crossbar;  word_voltage : (m,) V;  bit_voltage : (n,) V of the terminals
+    array : a array;  word_voltage : (m,) V;  bit_voltage : (n,) V of the terminals
     span : V between the highest and the lowest terminal;  dialect : Dialect
     """
-    m, n = crossbar.shape
+    m, n = array.shape
     lines = [f"* crossbar of {m} word lines by {n} bit lines", f"* {dialect.remark}"]
-    tolerances = _tolerances(crossbar, span)
+    tolerances = _tolerances(array, span)
     lines += [option.format(**tolerances) for option in dialect.options]
-    sources = _sources("word", word_voltage, crossbar.floating_word_lines)
-    sources |= _sources("bit", bit_voltage, crossbar.floating_bit_lines)
+    sources = _sources("word", word_voltage, array.floating_word_lines)
+    sources |= _sources("bit", bit_voltage, array.floating_bit_lines)
     lines += [f"V{name} {name} 0 {value!r}" for name, value in sources.items()]
     for i in range(m):
         nodes = [f"word{i}", *(f"w{i}_{j}" for j in range(n)), f"word{i}"]
-        lines += _line(f"w{i}_", nodes, crossbar.word_segments[i])
+        lines += _line(f"w{i}_", nodes, array.word_segments[i])
     for j in range(n):
         nodes = [f"bit{j}", *(f"u{i}_{j}" for i in range(m)), f"bit{j}"]
-        lines += _line(f"b{j}_", nodes, crossbar.bit_segments[:, j])
+        lines += _line(f"b{j}_", nodes, array.bit_segments[:, j])
     for i in range(m):
         for j in range(n):
-            lines += _cell(crossbar, float(crossbar.conductance[i, j]), f"{i}_{j}", span, dialect)
+            lines += _cell(array, float(array.conductance[i, j]), f"{i}_{j}", span, dialect)
     return "\n".join([*lines, *_analysis(sources, dialect)]) + "\n"
 
 
-def _tolerances(crossbar, span):
+def _tolerances(array: Array, span: float) -> dict[str, float]:
     """Tolerances that the rounding of node voltages allows: a simulator that is asked for more
     never ends.
     """
-    wires = np.concatenate((crossbar.word_segments.ravel(), crossbar.bit_segments.ravel()))
+    wires = np.concatenate((array.word_segments.ravel(), array.bit_segments.ravel()))
     best = 1 / wires[wires > 0].min(initial=np.inf)
     return {
         "abstol": max(1e-20, 16 * EPSILON * span * best),
@@ -119,12 +124,12 @@ def _tolerances(crossbar, span):
     }
 
 
-def _sources(kind, voltages, floating):
+def _sources(kind: str, voltages: Floats, floating: Booleans) -> dict[str, float]:
     """{name: V} of the terminals of the lines that do not float."""
     return {f"{kind}{line}": float(voltages[line]) for line in np.flatnonzero(~floating)}
 
 
-def _line(name, nodes, segments):
+def _line(name: str, nodes: list[str], segments: Floats) -> list[str]:
     """Segments of one line between neighbouring nodes; infinite ones are none."""
     lines = []
     for k, resistance in enumerate(segments.tolist()):
@@ -135,7 +140,7 @@ def _line(name, nodes, segments):
     return lines
 
 
-def _analysis(sources, dialect):
+def _analysis(sources: dict[str, float], dialect: Dialect) -> list[str]:
     """Lines that ask for the operating point and for the current of every source."""
     first = next(iter(sources), "")
     analysis = dialect.analysis.format(source=f"V{first}", value=repr(sources.get(first, 0.0)))
@@ -145,22 +150,27 @@ def _analysis(sources, dialect):
     return [*dialect.before, analysis, *printed, *dialect.after]
 
 
-def _cell(crossbar, g, name, span, dialect):
-    word, bit, middle = f"w{name}", f"u{name}", f"x{name}"
+def _cell(array: Array, g: float, name: str, span: float, dialect: Dialect) -> list[str]:
+    """Lines of one cell of g in S between its two nodes."""
+    word = f"w{name}"
+    bit = f"u{name}"
+    middle = f"x{name}"
     if g == 0:
         return []
     if np.isinf(g):
         return [f"Vg{name} {word} {bit} 0"]
-    if crossbar.ohmic:
+    if array.ohmic:
         return [f"Rg{name} {word} {bit} {1 / g!r}"]
-    end = bit if crossbar.access is None else middle
+    end = middle
+    if array.access is None:
+        end = bit
     voltage = f"v({word},{end})"
-    if crossbar.cell is None:
+    if array.cell is None:
         lines = [f"Rg{name} {word} {end} {1 / g!r}"]
     else:
-        expression = crossbar.cell.spice(g, voltage, span, dialect.table)
+        expression = array.cell.spice(g, voltage, span, dialect.table)
         lines = [f"Bg{name} {word} {end} {dialect.current.format(expression=expression)}"]
-    if crossbar.access is not None:
-        expression = crossbar.access.spice(f"v({middle},{bit})", span)
+    if array.access is not None:
+        expression = array.access.spice(f"v({middle},{bit})", span)
         lines.append(f"Ba{name} {middle} {bit} {dialect.current.format(expression=expression)}")
     return lines

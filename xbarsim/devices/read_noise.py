@@ -244,12 +244,12 @@ def _add_telegraph(
     share = np.empty(out.shape[2])
     for t, c in zip(*np.nonzero(has), strict=True):
         variability.telegraph_reads(
-            table.dwell_high_s,
-            table.dwell_low_s,
-            interval,
-            read_time,
-            keys[t],
-            np.uint64(2 * c),
-            share,
+            dwell_high=table.dwell_high_s,
+            dwell_low=table.dwell_low_s,
+            interval=interval,
+            read_time=read_time,
+            key=keys[t],
+            cell=np.uint64(2 * c),
+            state=share,
         )
         out[t, c] += step[t, c] * (share - p_high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.memory.store import Memory
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Singles
+from xbarsim.base.errors import ConfigError
 from xbarsim.base.progress import Progress, silent
 from xbarsim.base.units import GIGA
 from xbarsim.config.study import Study
@@ -77,11 +79,35 @@ class Design:
 
         Raises
         ------
-        ConfigError : bit widths that cannot represent a function
+        ConfigError : bit widths that cannot represent a function, matrices that share tiles and
+            not their settings
         """
         settings = settings_of(study, model.graph)
+        _check_shared(settings, model.graph)
         units = functions.build(settings, model, held_out.ranges)
         return cls(model, settings, device, held_out, units)
+
+
+def _check_shared(settings: dict[str, Study], graph: Graph) -> None:
+    """Refuse `[[layer]]` tables that would want the same tiles in two ways."""
+    for step in graph.matrices:
+        if _of_tiles(settings[step.name]) != _of_tiles(settings[step.owner]):
+            raise ConfigError(
+                f"[[layer]] tables set {step.name} in another way than {step.owner}, whose weights "
+                "and tiles it shares; let their match name both, '*."
+                f"{step.role}' for example"
+            )
+
+
+def _of_tiles(study: Study) -> tuple[object, ...]:
+    """The settings that cannot differ between uses of the same weights."""
+    return (
+        InSituSettings.of(study),
+        study.products.weights,
+        study.computation,
+        study.memory,
+        study.device,
+    )
 
 
 @dataclass(frozen=True)
@@ -148,18 +174,18 @@ class _Builder:
         self, pool: Executor, progress: Progress, description: str
     ) -> dict[str, MatrixOnHardware]:
         on_hardware = [step for step in self.graph.matrices if self._lies_on(step) != "digital"]
-        steps = [step for step in on_hardware if self._lies_on(step) == "in_situ"]
+        owners = [step for step in on_hardware if step.shares is None]
+        steps = [step for step in owners if self._lies_on(step) == "in_situ"]
         done = progress(description, sum(self._tiles(step) for step in steps))
         built = pool.map(self._in_situ, steps)
         found: dict[str, MatrixOnHardware] = {}
-        for step in on_hardware:
+        for step in owners:
             if self._lies_on(step) == "in_situ":
-                matrix = next(built)
-                done(matrix.array.programmed.layout.tiles)
-                found[step.name] = matrix
+                found |= next(built)
+                done(self._tiles(step))
             else:
-                found[step.name] = self._counted(step)
-        return found
+                found |= self._counted(step)
+        return {step.name: found[step.name] for step in on_hardware}
 
     def _lies_on(self, step: Step) -> str:
         """What multiplies with a matrix."""
@@ -170,9 +196,14 @@ class _Builder:
         mapping = self.design.settings[step.name].mapping
         return layout_of(step.inputs, step.outputs, mapping).tiles
 
-    def _in_situ(self, step: Step) -> InSituMatrix:
+    def _in_situ(self, step: Step) -> dict[str, InSituMatrix]:
+        """A matrix, programmed once, in all its uses: each has converter ranges and a digital
+        correction of its own, and reads of its own.
+        """
         settings = self.design.settings[step.name]
-        samples = self.design.held_out.inputs[step.name]
+        inputs = self.design.held_out.inputs
+        uses = self.graph.uses(step)
+        samples = np.concatenate([inputs[use.name] for use in uses])
         weight, _ = self.design.model.matrix(step.name)
         plan = plan_matrix(
             name=step.name,
@@ -185,23 +216,36 @@ class _Builder:
             shift=ScaleShift.of(weight, samples, settings.mapping.scale_shift),
         )
         kept = KeptArrays(kept_directory(), limit=round(settings.run.cache_gb * GIGA))
-        array = with_ranges(kept.solve(plan), samples, any_batch=self.graph.causal)
-        return InSituMatrix(step, settings, array)
+        programmed = kept.solve(plan)
+        found = {}
+        for use in uses:
+            of_use = dataclasses.replace(programmed, index=self.index[use.name])
+            array = with_ranges(of_use, inputs[use.name], any_batch=self.graph.causal)
+            found[use.name] = InSituMatrix(use, settings, array)
+        return found
 
-    def _counted(self, step: Step) -> CountedMatrix:
+    def _counted(self, step: Step) -> dict[str, CountedMatrix]:
+        """A matrix on computation crossbars, in all its uses."""
         settings = self.design.settings[step.name]
         weight, _ = self.design.model.matrix(step.name)
-        return CountedMatrix.prepare(
+        inputs = self.design.held_out.inputs
+        uses = self.graph.uses(step)
+        largest = self.design.held_out.input_ranges
+        matrix = CountedMatrix.prepare(
             step,
             self.index[step.name],
             weight,
-            largest_input=self.design.held_out.input_ranges[step.name],
-            samples=self.design.held_out.inputs[step.name],
+            largest_input=largest[step.name],
+            samples=np.concatenate([inputs[use.name] for use in uses]),
             settings=settings,
             pool=self.crossbars,
             read=self._memory(settings).read,
             any_batch=self.graph.causal,
         )
+        return {
+            use.name: matrix.used_by(use, self.index[use.name], largest[use.name], inputs[use.name])
+            for use in uses
+        }
 
     def _memory(self, settings: Study) -> Memory:
         """The dense memory of a matrix: one for all matrices of the same settings."""

@@ -166,20 +166,20 @@ class SoftmaxUnit:
         largest = 2**config.output_bits - 1
         allowed = np.ascontiguousarray(np.broadcast_to(mask, x.shape)).reshape(-1, x.shape[-1])
         saturations = kernel.softmax(
-            _rows(x),
-            allowed,
-            1 / self.lsb,
-            self.highest,
-            self.fraction_bits,
-            self.table,
-            self.width,
-            2**self.accumulator_bits - 1,
-            self.seed,
-            self.seed_width,
-            config.reciprocal_bits,
-            config.newton_steps,
-            largest,
-            _rows(out),
+            x=_rows(x),
+            mask=allowed,
+            inverse_lsb=1 / self.lsb,
+            highest=self.highest,
+            fraction_bits=self.fraction_bits,
+            table=self.table,
+            width=self.width,
+            accumulator=2**self.accumulator_bits - 1,
+            seed=self.seed,
+            seed_width=self.seed_width,
+            bits=config.reciprocal_bits,
+            steps=config.newton_steps,
+            largest=largest,
+            out=_rows(out),
         )
         out *= np.float32(1 / largest)
         return out, saturations.reshape(x.shape[:-1])
@@ -221,9 +221,13 @@ class LayerNormUnit:
         """(log2 of the unit of the scale codes, shift to the output's LSB): powers of two, no
         multiplier is needed.
         """
-        largest = np.abs(weight).max() / (2 ** (self.config.scale_bits - 1) - 1)
-        unit = int(np.ceil(np.log2(largest))) if largest > 0 else 0
-        lsb = int(np.ceil(np.log2(self.full_scale / (2 ** (self.config.output_bits - 1) - 1))))
+        highest_scale = 2 ** (self.config.scale_bits - 1) - 1
+        highest_output = 2 ** (self.config.output_bits - 1) - 1
+        largest = np.abs(weight).max() / highest_scale
+        unit = 0
+        if largest > 0:
+            unit = int(np.ceil(np.log2(largest)))
+        lsb = int(np.ceil(np.log2(self.full_scale / highest_output)))
         return unit, max(0, lsb - (unit - self.config.reciprocal_bits))
 
     def output_lsb(self, weight: Singles) -> float:
@@ -248,22 +252,23 @@ class LayerNormUnit:
                 "sums; choose fewer input_bits"
             )
         unit, shift = self.scales(weight)
+        epsilon_of_sums = round(min(epsilon * (width / self.lsb) ** 2, 2.0**61))
         gamma = np.rint(weight.astype(np.float64) / 2.0**unit)
         beta = np.rint(bias.astype(np.float64) / 2.0 ** (unit - config.reciprocal_bits))
         saturations = kernel.layer_norm(
-            _rows(x),
-            1 / self.lsb,
-            self.highest,
-            round(min(epsilon * (width / self.lsb) ** 2, 2.0**61)),
-            gamma.astype(np.int64),
-            beta.astype(np.int64),
-            self.seed,
-            self.seed_width,
-            config.reciprocal_bits,
-            config.newton_steps,
-            shift,
-            2 ** (config.output_bits - 1) - 1,
-            _rows(out),
+            x=_rows(x),
+            inverse_lsb=1 / self.lsb,
+            highest=self.highest,
+            epsilon=epsilon_of_sums,
+            gamma=gamma.astype(np.int64),
+            beta=beta.astype(np.int64),
+            seed=self.seed,
+            seed_width=self.seed_width,
+            bits=config.reciprocal_bits,
+            steps=config.newton_steps,
+            shift=shift,
+            largest=2 ** (config.output_bits - 1) - 1,
+            out=_rows(out),
         )
         out *= np.float32(self.output_lsb(weight))
         return out, saturations.reshape(x.shape[:-1])
@@ -337,16 +342,16 @@ class GeluUnit:
         out = np.empty(x.shape, np.float32)
         shift = self.guard + self.config.input_bits - self.config.output_bits
         saturations = kernel.gelu(
-            _rows(x),
-            1 / self.lsb,
-            self.highest,
-            self.table,
-            self.width,
-            self.covered,
-            self.guard,
-            shift,
-            self.largest,
-            _rows(out),
+            x=_rows(x),
+            inverse_lsb=1 / self.lsb,
+            highest=self.highest,
+            table=self.table,
+            width=self.width,
+            covered=self.covered,
+            guard=self.guard,
+            shift=shift,
+            largest=self.largest,
+            out=_rows(out),
         )
         out *= np.float32(self.output_lsb)
         return out, saturations.reshape(x.shape[:-1])

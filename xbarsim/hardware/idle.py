@@ -13,7 +13,7 @@ from typing import Any
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
-from xbarsim.hardware.idle_rules import rules_of
+from xbarsim.hardware.idle_rules import Rule, rules_of
 from xbarsim.hardware.place import Place
 from xbarsim.models.graph import Graph
 
@@ -123,8 +123,12 @@ def _look_at(found: dict[str, _Key], stated: _Stated, path: str, value: Any) -> 
     rules = rules_of(path)
     needs = " and ".join(dict.fromkeys(rule.needs for rule in rules))
     key = found.setdefault(stated.prefix + path, _Key(value, needs))
-    if not rules or any(all(rule.holds(place) for rule in rules) for place in stated.places):
+    if not rules or any(_hold(rules, place) for place in stated.places):
         key.matters = True
+
+
+def _hold(rules: Sequence[Rule], place: Place) -> bool:
+    return all(rule.holds(place) for rule in rules)
 
 
 def _stated(case: CasePlaces) -> Iterator[_Stated]:

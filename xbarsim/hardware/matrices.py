@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class InSituMatrix:
         worst = int(np.argmin(programmed.attenuation_mean))
         place = layout.place_of(worst)
         shift = programmed.shift
-        return MatrixDescription(
+        description = MatrixDescription(
             kind=self.step.kind,
             role=self.step.role,
             layer=self.step.layer,
@@ -76,6 +77,7 @@ class InSituMatrix:
             scale_shift=None if shift is None else shift.exponent,
             unshifted_inputs=None if shift is None else shift.unshifted,
         )
+        return description.counted_once(self.step)
 
     @property
     def code_bins(self) -> CodeBins | None:
@@ -135,9 +137,6 @@ class CountedMatrix:
         scale = DigitalScale.of(settings.dac, step.inputs, crossbars.elements_per_tile, shift)
         if shift is not None:
             weight = weight * shift.divisor
-            largest_input = float(np.abs(samples / shift.divisor).max())
-        if scale.groups:
-            largest_input = 1.0
         weight_scale = np.abs(weight).max(axis=1) / LEVELS
         weight_scale[weight_scale == 0] = 1
         stored = codes(weight, weight_scale[:, None])
@@ -155,10 +154,17 @@ class CountedMatrix:
             crossbars=crossbars,
             operands=tuple(operands),
             scale=scale,
-            input_scale=code_scale(largest_input),
+            input_scale=code_scale(_largest(scale, largest_input, samples)),
             weight_scale=weight_scale,
             any_batch=any_batch,
         )
+
+    def used_by(
+        self, step: Step, index: int, largest_input: float, samples: Singles
+    ) -> CountedMatrix:
+        """The same weights for the inputs of another step; see `prepare`."""
+        scale = code_scale(_largest(self.scale, largest_input, samples))
+        return dataclasses.replace(self, step=step, index=index, input_scale=scale)
 
     @property
     def events_per_row(self) -> Events:
@@ -215,7 +221,7 @@ class CountedMatrix:
         stuck = [self.crossbars.stuck_cells(operand) for operand in self.operands]
         shift = self.scale.shift
         bits = ConverterBits.counting(self.settings)
-        return MatrixDescription(
+        description = MatrixDescription(
             kind=self.step.kind,
             role=self.step.role,
             layer=self.step.layer,
@@ -231,6 +237,7 @@ class CountedMatrix:
             scale_shift=None if shift is None else shift.exponent,
             unshifted_inputs=None if shift is None else shift.unshifted,
         )
+        return description.counted_once(self.step)
 
     @property
     def code_bins(self) -> None:
@@ -238,3 +245,12 @@ class CountedMatrix:
 
     def tile_data(self) -> dict[str, AnyArray]:
         return {}
+
+
+def _largest(scale: DigitalScale, static: float, samples: Singles) -> float:
+    """Full scale of what becomes codes: of inputs on their own scales, of divided ones, or static."""
+    if scale.groups:
+        return 1.0
+    if scale.shift is None:
+        return static
+    return float(np.abs(samples / scale.shift.divisor).max())

@@ -38,12 +38,10 @@ class Description:
 
     def attributes(self) -> dict[str, Attribute]:
         """{name: value} for a trace, beside kind, role and layer; without what is None."""
-        found = {}
-        for field in dataclasses.fields(self)[len(dataclasses.fields(Description)) :]:
-            value = getattr(self, field.name)
-            if value is not None:
-                found[field.name] = value
-        return found
+        stated = dict(vars(self))
+        for of_every_step in dataclasses.fields(Description):
+            del stated[of_every_step.name]
+        return {name: value for name, value in stated.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,7 @@ class MatrixDescription(Description):
     input_scaling : what the full scale of the inputs follows, None where it is static
     scale_shift : exponent of the scale that was shifted from inputs into weights, None without
     unshifted_inputs : of these, inputs that stayed as they are: they or their weights are all 0
+    shares : the matrix whose tiles it uses; then its tiles, cells and writing are counted there
     """
 
     adc_bits: int
@@ -94,6 +93,26 @@ class MatrixDescription(Description):
     input_scaling: str | None = None
     scale_shift: float | None = None
     unshifted_inputs: int | None = None
+    shares: str | None = None
+
+    def counted_once(self, step: Step) -> MatrixDescription:
+        """The description of a step; of one that shares its tiles, without what was programmed."""
+        if step.shares is None:
+            return self
+        return dataclasses.replace(
+            self,
+            tiles=0,
+            cells=0,
+            stuck_on=0,
+            stuck_off=0,
+            clipped_weights=0,
+            bounded_cells=0,
+            rounded_cells=0,
+            unverified_cells=0,
+            write_pulses=0,
+            write_energy=None,
+            shares=step.shares,
+        )
 
 
 @dataclass(frozen=True)

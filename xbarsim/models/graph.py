@@ -150,6 +150,10 @@ class Graph:
     def functions(self) -> tuple[Step, ...]:
         return tuple(step for step in self.steps if step.kind.is_function)
 
+    def uses(self, step: Step) -> tuple[Step, ...]:
+        """The matrices whose weights are those of a step, itself first."""
+        return tuple(other for other in self.matrices if other.owner == step.name)
+
     @cached_property
     def after_forward(self) -> tuple[Step, ...]:
         """Matrices that read the states which a forward pass returns: that of the logits."""
@@ -382,9 +386,19 @@ class _Builder:
     ) -> str:
         name = self.name_of(role, self.layer)
         shares = self.shared(role) if kind in (Kind.MATRIX, Kind.NORM) else None
-        self.steps.append(
-            Step(name, kind, role, self.layer, inputs, outputs, copies, second, after, shares)
+        step = Step(
+            name=name,
+            kind=kind,
+            role=role,
+            layer=self.layer,
+            inputs=inputs,
+            outputs=outputs,
+            copies=copies,
+            second=second,
+            after=after,
+            shares=shares,
         )
+        self.steps.append(step)
         return name
 
     def shared(self, role: Role) -> str | None:

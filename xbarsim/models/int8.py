@@ -114,8 +114,11 @@ def int8_hook(
     read : function (name, codes) -> codes as a memory returns them (`store.Memory.read`); without
         errors if None
     """
-    quantised = {}
+    quantised: dict[str, _Quantised] = {}
     for step in model.graph.matrices:
+        if step.shares is not None:
+            quantised[step.name] = quantised[step.shares]
+            continue
         weight, _ = model.matrix(step.name)
         scale = np.abs(weight).max(axis=1) / LEVELS
         scale[scale == 0] = 1  # a channel of zeros

@@ -27,6 +27,9 @@ class Shape(Table):
     )
     head_width: int | None = Field(None, ge=1, description="hidden over heads if absent")
     intermediate: int = Field(ge=1)
+    embedding_width: int | None = Field(
+        None, ge=1, description="of embeddings that a matrix makes hidden states of"
+    )
     gated: bool = Field(
         False, description="a second product multiplies the activation of the first"
     )
@@ -144,6 +147,7 @@ def operations(shape: Shape, sequence: int, output_matrix: bool = False) -> tupl
         final_norm=shape.block != "post-norm",
         vocabulary=shape.vocabulary if output_matrix else None,
         activation_name="gelu" if shape.block == "post-norm" else "activation",
+        embedding_width=shape.embedding_width,
     )
     return graph_of(model, sequence).steps
 
@@ -183,6 +187,7 @@ def load_shape(name_or_directory: str | Path) -> Shape:
             hidden=raw[keys.hidden],
             heads=raw[keys.heads],
             intermediate=raw[keys.intermediate],
+            embedding_width=None if keys.embedding is None else raw[keys.embedding],
             positions=raw.get("max_position_embeddings"),
             source=str(path),
         )
@@ -244,6 +249,7 @@ def shape_of_matrices(sizes: dict[str, tuple[int, int]], heads: int) -> Shape:
         raise ConfigError(
             "the trace lacks layer.0.intermediate: its matrices are not those of a BERT"
         ) from None
+    projection = sizes.get("embeddings.projection")
 
     def with_layers(layers: int) -> Shape:
         return Shape(
@@ -251,11 +257,13 @@ def shape_of_matrices(sizes: dict[str, tuple[int, int]], heads: int) -> Shape:
             hidden=hidden,
             heads=heads,
             intermediate=intermediate,
+            embedding_width=None if projection is None else projection[0],
             source="matrices of the trace",
         )
 
-    per_layer = len(_matrix_sizes(with_layers(1)))
-    shape = with_layers(max(1, len(sizes) // per_layer))
+    outside = 0 if projection is None else 1
+    per_layer = len(_matrix_sizes(with_layers(1))) - outside
+    shape = with_layers(max(1, (len(sizes) - outside) // per_layer))
     expected = _matrix_sizes(shape)
     if sizes != expected:
         other = sorted(sizes.items() ^ expected.items())

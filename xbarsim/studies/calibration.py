@@ -82,12 +82,13 @@ def held_out(
 
     found = list(pool.map(capture, examples.batches(batch_size)))
     stride = -(-int(examples.token_counts.sum()) // CALIBRATION_TOKENS)
-    inputs = {
-        name: np.concatenate([seen.inputs[name] for seen in found])[::stride]
-        for name in found[0].inputs
-    }
+    inputs = {}
+    for name in found[0].inputs:
+        inputs[name] = np.concatenate([seen.inputs[name] for seen in found])[::stride]
     spread = found[:: -(-len(found) // SAMPLE_SEQUENCES)]
-    products = {name: tuple(seen.products[name] for seen in spread) for name in found[0].products}
+    products = {}
+    for name in found[0].products:
+        products[name] = tuple(seen.products[name] for seen in spread)
     return HeldOut(
         inputs=inputs,
         ranges=functions.widest([seen.ranges for seen in found]),

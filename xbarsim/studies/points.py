@@ -66,10 +66,11 @@ def chosen_values(sweep: Sweep, seed: int) -> list[dict[str, Any]]:
         together = itertools.product if sweep.design is Design.GRID else zip
         return [dict(zip(names, values, strict=True)) for values in together(*lists)]
     uniform = _uniform(sweep.design, sweep.points or 0, len(names), seed)
-    return [
-        {name: _at(sweep.axes[name], share) for name, share in zip(names, row, strict=True)}
-        for row in uniform.tolist()
-    ]
+    points = []
+    for shares in uniform.tolist():
+        values = map(_at, sweep.axes.values(), shares)
+        points.append(dict(zip(names, values, strict=True)))
+    return points
 
 
 def _uniform(design: Design, count: int, axes: int, seed: int) -> Floats:

@@ -302,6 +302,7 @@ class MatrixAttributes(ProductAttributes):
         older traces
     scale_shift, unshifted_inputs : exponent of the scale that was shifted from inputs into weights,
         and inputs that stayed as they are; None without
+    shares : the matrix whose tiles it uses and that counts them, None of tiles of its own
     """
 
     inputs: int
@@ -324,11 +325,7 @@ class MatrixAttributes(ProductAttributes):
     worst_tile_attenuation: float | None = None
     scale_shift: float | None = None
     unshifted_inputs: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class FunctionAttributes:
-    """Of a function on hardware nothing more is stated."""
+    shares: str | None = None
 
 
 Attribute = str | int | float | bool

@@ -36,17 +36,17 @@ class DirectProduct:
             for plane in physics.planes(operand, matrix, row_block):
                 part = np.zeros((len(volts), len(plane.transfer)))
                 count_products(
-                    volts,
-                    weight,
-                    plane.transfer,
-                    plane.weight,
-                    physics.computation.rows_per_conversion,
-                    physics.half_swing,
-                    physics.top,
-                    keys[matrix],
-                    plane.number * len(weight),
-                    part,
-                    saturations[matrix],
+                    driven=volts,
+                    driven_weight=weight,
+                    transfer=plane.transfer,
+                    switch_weight=plane.weight,
+                    rows=physics.computation.rows_per_conversion,
+                    half_swing=physics.half_swing,
+                    top=physics.top,
+                    keys=keys[matrix],
+                    first=plane.number * len(weight),
+                    out=part,
+                    saturated=saturations[matrix],
                 )
                 output[matrix][:, plane.columns] += part
         return Sums(output, saturations.astype(np.float64))

@@ -307,13 +307,13 @@ class ConvertedArray:
             codes = current.reshape(b, phases, -1)
             saturations += convert_accumulate(
                 codes,
-                first,
-                inverse_lsb[columns],
-                value[columns],
-                phase_weight,
-                lowest,
-                highest,
-                output,
+                first=first,
+                inverse_lsb=inverse_lsb[columns],
+                weight=value[columns],
+                phase_weight=phase_weight,
+                lowest=lowest,
+                highest=highest,
+                out=output,
             )
             counter.add(codes[:real])
         return saturations

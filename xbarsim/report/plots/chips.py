@@ -124,20 +124,20 @@ def tornado(verdicts: Sequence[Verdict], path: str | Path) -> Path:
 
 
 def _draw_verdict(verdict: Verdict, axes: Axes) -> None:
-    sweep = verdict.sweep
+    extent = verdict.extent
     axes.axvspan(*verdict.claim.range, color="tab:green", alpha=0.5, label="claimed")
-    axes.barh(["everything"], [sweep.high - sweep.low], left=[sweep.low], color="0.8")
+    axes.barh(["everything"], [extent.high - extent.low], left=[extent.low], color="0.8")
     axes.plot(
-        [sweep.quantiles[0], sweep.quantiles[2]],
+        [extent.quantiles[0], extent.quantiles[2]],
         ["everything", "everything"],
         color="0.4",
         linewidth=4,
         solid_capstyle="butt",
     )
-    for swing in sweep.swings[:MOST_SWINGS]:
+    for swing in extent.swings[:MOST_SWINGS]:
         if swing.width > 1.01:
-            _draw_swing(swing, sweep.nominal, axes)
-    axes.axvline(sweep.nominal, color="black", linewidth=0.8)
+            _draw_swing(swing, extent.nominal, axes)
+    axes.axvline(extent.nominal, color="black", linewidth=0.8)
     axes.set_xscale("log")
     title = f"batch {verdict.batch}: {verdict.claim.text} — {verdict.verdict}"
     axes.set_title(title, fontsize=9, loc="left")
