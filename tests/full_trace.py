@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from tiny import make_tiny_place, tiny_study
 
@@ -9,6 +10,7 @@ from xbarsim.chips.load import chip_text
 from xbarsim.devices.presets import device_text
 from xbarsim.studies import run
 
+PAGE = Path(__file__).parents[1] / "docs" / "trace.md"
 EVERYTHING = {
     "products": {"attention": "in_situ"},
     "functions": {"softmax": {"unit": "table"}},
@@ -53,3 +55,20 @@ def command(*arguments):
         [sys.executable, "-P", "-c", code, *map(str, arguments)], capture_output=True, text=True
     )
     return done.returncode, done.stdout + done.stderr
+
+
+def tables_of_page():
+    """[[{heading: cell}]] of the tables of the page."""
+    tables, heading = [], None
+    for line in PAGE.read_text().splitlines():
+        cells = (
+            [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else None
+        )
+        if cells is None:
+            heading = None
+        elif heading is None:
+            heading = cells
+            tables.append([])
+        elif not set("".join(cells)) <= set("-"):
+            tables[-1].append(dict(zip(heading, cells, strict=True)))
+    return tables

@@ -218,6 +218,10 @@ ELSEWHERE = {
     "task.probe_examples",
     "task.calibration",
     "task.calibration_examples",
+    "task.calibration_tokens",
+    "task.window",
+    "task.stride",
+    "task.windows",
     # one that is too narrow is refused, any other holds every sum
     "functions.softmax.accumulator_bits",
     "run.batch_examples",

@@ -3,13 +3,8 @@
 from dataclasses import replace
 
 from xbarsim.report.energy import Cost
-from xbarsim.report.summary import (
-    CaseSummary,
-    Estimate,
-    OverChips,
-    PathSummary,
-    Summary,
-)
+from xbarsim.report.scores import Estimate
+from xbarsim.report.summary import CaseSummary, OverChips, PathSummary, Summary
 from xbarsim.studies.trace_layout import RunAttributes
 
 RUN = RunAttributes(

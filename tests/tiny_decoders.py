@@ -273,3 +273,22 @@ def make_tiny_decoder(directory, family, *, shards=1, seed=0, **changes):
     index = {"metadata": {}, "weight_map": weight_map}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
     return directory
+
+
+TOKENIZER = character_tokenizer()
+
+
+def slow_log_probabilities(model, ids):
+    """One prefix at a time, in float64 from the hidden state on."""
+    weight, _ = model.matrix("logits")
+    found = []
+    for stop in range(1, len(ids)):
+        prefix = np.array([ids[:stop]])
+        state = model.forward(prefix, np.ones(prefix.shape))[0, -1].astype(float)
+        scores = weight.astype(float) @ state
+        found.append(scores[ids[stop]] - np.log(np.exp(scores).sum()))
+    return np.array(found)
+
+
+def ids_of(text):
+    return TOKENIZER.encode(text, add_special_tokens=False).ids

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from xbarsim.cli.app import app
 from xbarsim.models.decoder_checkpoint import load_decoder
 from xbarsim.studies import generation, language
+from xbarsim.studies.language_examples import Scope
 from xbarsim.tasks.language_files import Text
 
 TEXT = "every weight lies in the crossbar and every token reads it. " * 3
@@ -41,7 +42,7 @@ def test_a_text_is_scored_by_windows(place):
     content = json.loads(done.stdout)
     model = load_decoder(place / "decoder")
     expected = language.evaluate_language(
-        model, character_tokenizer(), Text("t", TEXT, ""), window=16, windows=3
+        model, character_tokenizer(), Text("t", TEXT, ""), Scope(window=16, windows=3)
     )
     assert (content["metric"], content["n"]) == ("perplexity", 45)
     assert content["value"] == pytest.approx(expected.metrics[0].value, rel=1e-12)

@@ -51,7 +51,8 @@ ENCODER = graph_of(
     ),
     sequence=8,
 )
-# Every model has functions, every array a read time, every matrix a scale of its inputs; an offset without slices is refused.
+# Every model has functions, every array a read time, every matrix a scale of its inputs; an offset
+# without slices is refused.
 NEVER_IDLE = {
     "functions.softmax.unit",
     "functions.layer_norm.unit",

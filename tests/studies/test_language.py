@@ -4,15 +4,19 @@ import json
 
 import numpy as np
 import pytest
-from tiny_decoders import character_tokenizer, make_tiny_decoder
+from tiny_decoders import TOKENIZER, ids_of, make_tiny_decoder, slow_log_probabilities
 
 from xbarsim.base.errors import OutOfRangeError, TaskError
 from xbarsim.models.decoder_checkpoint import load_decoder
+from xbarsim.models.operations import float32
 from xbarsim.studies import generation, language
+from xbarsim.studies.examples import Examples
+from xbarsim.studies.language_examples import Scope, windows_of
+from xbarsim.studies.readers import DecoderReader
 from xbarsim.tasks.language_files import MinimalPairs, Question, Questions, Text, load_language_task
+from xbarsim.tasks.language_metrics import loss_interval
 
 TEXT = "the crossbar holds every weight and reads it where it lies, token by token."
-TOKENIZER = character_tokenizer()
 
 
 @pytest.fixture(scope="module")
@@ -20,32 +24,23 @@ def model(tmp_path_factory):
     return load_decoder(make_tiny_decoder(tmp_path_factory.mktemp("decoder"), "llama"))
 
 
-def slow_log_probabilities(model, ids):
-    """One prefix at a time, in float64 from the hidden state on."""
-    weight, _ = model.matrix("logits")
-    found = []
-    for stop in range(1, len(ids)):
-        prefix = np.array([ids[:stop]])
-        state = model.forward(prefix, np.ones(prefix.shape))[0, -1].astype(float)
-        scores = weight.astype(float) @ state
-        found.append(scores[ids[stop]] - np.log(np.exp(scores).sum()))
-    return np.array(found)
-
-
-def ids_of(text):
-    return TOKENIZER.encode(text, add_special_tokens=False).ids
-
-
 # ---------------------------------------------------------------- log-probabilities, perplexity
 
 
 def test_log_probabilities_are_those_of_every_prefix(model):
     sequences = [np.array(ids_of(text)) for text in (TEXT[:40], TEXT[5:9], "ab")]
-    found = language.log_probabilities(model, sequences, language.Forward(threads=2))
-    for (values, likeliest), ids in zip(found, sequences, strict=True):
-        expected = slow_log_probabilities(model, ids)
-        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-4)
-        assert likeliest.shape == values.shape
+    reader = DecoderReader(model, np.array([39, 2, 1]))
+    examples = Examples(sequences, tokens_per_batch=64)
+    expected = [
+        slow_log_probabilities(model, ids)[-count:]
+        for ids, count in zip(sequences, (39, 2, 1), strict=True)
+    ]
+    for rows in (1, 7, None):
+        read = [reader.read(examples, batch, float32, rows) for batch in examples.batches(3)]
+        found = np.concatenate([reading.tokens.log_probability for reading in read])
+        np.testing.assert_allclose(found, np.concatenate(expected), rtol=0, atol=1e-4)
+        sums = np.concatenate([reading.output for reading in read])[:, 0]
+        np.testing.assert_allclose(sums, [values.sum() for values in expected], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -59,14 +54,15 @@ def test_log_probabilities_are_those_of_every_prefix(model):
     ],
 )
 def test_windows(tokens, window, stride, windows, expected):
-    assert language._windows(tokens, window, stride, windows) == expected
+    found = windows_of(tokens, window, stride, windows)
+    assert [(one.start, one.stop, one.new) for one in found] == expected
 
 
 @pytest.mark.parametrize("stride", [16, 5])
 def test_perplexity_and_bits_per_byte(model, stride):
     """One character is one token is one byte here."""
     score = language.evaluate_language(
-        model, TOKENIZER, Text("t", TEXT, ""), window=16, stride=stride
+        model, TOKENIZER, Text("t", TEXT, ""), Scope(window=16, stride=stride)
     )
     ids = ids_of(TEXT)
     losses = []
@@ -96,18 +92,18 @@ def test_the_interval_of_a_perplexity_holds(correlated):
             smooth = np.convolve(steps, 0.9 ** np.arange(60), "valid")[: 40 * 256]
         else:
             smooth = steps[: 40 * 256]
-        low, high = language._loss_interval(np.split(-(3 + 0.4 * smooth), 40))
+        low, high = loss_interval(3 + 0.4 * smooth, np.repeat(np.arange(40), 256))
         hits += low <= 3 <= high
     assert 0.9 <= hits / 200 <= 0.99
 
 
 def test_texts_and_windows_that_cannot_be_scored(model):
     with pytest.raises(TaskError, match="1 tokens; a perplexity needs two"):
-        language.evaluate_language(model, TOKENIZER, Text("t", "a", ""), window=16)
+        language.evaluate_language(model, TOKENIZER, Text("t", "a", ""), Scope(window=16))
     with pytest.raises(OutOfRangeError, match="window is 65 tokens; allowed are 2 to 64"):
-        language.evaluate_language(model, TOKENIZER, Text("t", TEXT, ""), window=65)
+        language.evaluate_language(model, TOKENIZER, Text("t", TEXT, ""), Scope(window=65))
     with pytest.raises(OutOfRangeError, match="stride is 9 tokens"):
-        language.evaluate_language(model, TOKENIZER, Text("t", TEXT, ""), window=8, stride=9)
+        language.evaluate_language(model, TOKENIZER, Text("t", TEXT, ""), Scope(window=8, stride=9))
 
 
 # ---------------------------------------------------------------- pairs and choices

@@ -325,7 +325,7 @@ def test_files_that_are_no_trace_of_ours(trace_path, tmp_path):
     (tmp_path / "old.h5").write_bytes(trace_path.read_bytes())
     with h5py.File(tmp_path / "old.h5", "a") as file:
         file.attrs["version"] = 0
-    with pytest.raises(TraceError, match="version 0; this xbarsim reads versions 2 to 4"):
+    with pytest.raises(TraceError, match="version 0; this xbarsim reads versions 2 to 5"):
         read_trace(tmp_path / "old.h5")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from full_trace import command, full_study, make_full_place
+from full_trace import command, full_study, make_full_place, tables_of_page
 from tiny import tiny_study
 from typer.testing import CliRunner
 
@@ -27,7 +27,6 @@ from xbarsim.studies.trace_writer import TraceWriter
 from xbarsim.tasks.task import Task
 
 SOURCES = Sources()
-PAGE = Path(__file__).parents[2] / "docs" / "trace.md"
 KINDS = {"L": "layers/<matrix>", "P": "products/<product>", "O": "operations/<operation>"}
 
 
@@ -44,23 +43,6 @@ def copied(place, tmp_path):
 
 
 # ---------------------------------------------------------------- the specification
-
-
-def tables_of_page():
-    """[[{heading: cell}]] of the tables of the page."""
-    tables, heading = [], None
-    for line in PAGE.read_text().splitlines():
-        cells = (
-            [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else None
-        )
-        if cells is None:
-            heading = None
-        elif heading is None:
-            heading = cells
-            tables.append([])
-        elif not set("".join(cells)) <= set("-"):
-            tables[-1].append(dict(zip(heading, cells, strict=True)))
-    return tables
 
 
 def names_of(cell):

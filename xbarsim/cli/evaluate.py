@@ -47,23 +47,18 @@ def evaluate(
     from xbarsim.base import fetch
     from xbarsim.models.architectures import is_decoder
     from xbarsim.studies import evaluation, language
+    from xbarsim.studies.language_examples import Scope
 
     path = fetch.locate(model, "model", progress=progress)
+    result: language.LanguageScore | evaluation.Evaluation
     if is_decoder(path):
         _refuse({"--calibration": calibration}, "an encoder")
         if reference != "float32":
             raise typer.BadParameter(
                 f"{reference!r}; of a decoder float32 is the only one", param_hint="--reference"
             )
-        result = language.evaluate_files(
-            path,
-            task,
-            window=window,
-            stride=stride,
-            windows=windows,
-            limit=limit,
-            progress=progress,
-        )
+        scope = Scope(window=window, stride=stride, windows=windows, limit=limit)
+        result = language.evaluate_files(path, task, scope, progress=progress)
     else:
         _refuse({"--window": window, "--stride": stride, "--windows": windows}, "a decoder")
         result = evaluation.evaluate_files(

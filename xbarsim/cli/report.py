@@ -152,7 +152,7 @@ def _write_files(
     from xbarsim.base.files import refuse_overwriting
     from xbarsim.report import accuracy_and_cost, files
 
-    names = files.FILES + accuracy_and_cost.FILES
+    names = (*files.FILES, files.POSITIONS, *accuracy_and_cost.FILES)
     refuse_overwriting([("--out", directory / name) for name in names], inputs)
     written = [*files.write_files(summaries, directory)]
     if rows:

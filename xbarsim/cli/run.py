@@ -26,13 +26,20 @@ def run(
         str | None, typer.Option(help="A known model, a checkpoint directory, or owner/name.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="A known task, or a CSV, TSV or JSONL file.")
+        str | None,
+        typer.Option(help="A known task, or a CSV, TSV or JSONL file; of a decoder also a text."),
     ] = None,
     calibration: Annotated[
         str | None, typer.Option(help="Another task whose sentences set converter ranges.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=2, help="Examples to evaluate, evenly spread; all if absent.")
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(min=2, help="Of a text: tokens of a window; 512 if absent.")
+    ] = None,
+    windows: Annotated[
+        int | None, typer.Option(min=1, help="Of a text: windows from its start; all if absent.")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of programming, noise and intervals.")
@@ -47,17 +54,24 @@ def run(
 ) -> None:
     """Run a study: program the arrays, push the task through them, write a trace, print the
     table."""
-    if source is not None and (study, calibration, limit, seed) != (None, None, None, None):
+    stated = (study, calibration, limit, window, windows, seed)
+    if source is not None and any(value is not None for value in stated):
         raise typer.BadParameter(
-            "the trace states the study, its calibration, limit and seed; give only --model, --task, "
-            "--out and --threads beside it",
+            "the trace states the study, its calibration, limit, windows and seed; give only --model, "
+            "--task, --out and --threads beside it",
             param_hint="--from",
         )
     try:
         if source is None:
             tables = {
                 "model": _given(name=model),
-                "task": _given(name=task, calibration=calibration, limit=limit),
+                "task": _given(
+                    name=task,
+                    calibration=calibration,
+                    limit=limit,
+                    window=window,
+                    windows=windows,
+                ),
             }
             path = _run(study or "default", tables | _given(seed=seed), out, threads)
             compared = ""

@@ -38,17 +38,31 @@ class Model(Table):
 
 class Task(Table):
     name: str = Field(
-        "vader-movie", description="name of a known task, or a TSV, CSV or JSONL file"
+        "vader-movie",
+        description="name of a known task, or a TSV, CSV or JSONL file; of a decoder also a text",
     )
     head: Literal["auto", "cosine", "classifier", "probe"] = "auto"
     pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"
     metric: str = Field(
-        "auto", description="spearman, pearson, accuracy, f1, matthews; auto: spearman or accuracy"
+        "auto",
+        description="spearman, pearson, accuracy, f1, matthews, perplexity, accuracy_normalised; auto: "
+        "the first that the task has",
     )
     limit: int | None = Field(
         None,
         ge=2,
         description="examples evaluated, evenly spread over the test split; all if absent",
+    )
+    window: int | None = Field(
+        None,
+        ge=2,
+        description="tokens of a window of a text; 512, or the model's context, if absent",
+    )
+    stride: int | None = Field(
+        None, ge=1, description="tokens from one window to the next; a window if absent"
+    )
+    windows: int | None = Field(
+        None, ge=1, description="windows evaluated, from the start of a text; all if absent"
     )
     probe_examples: int = Field(2000, ge=2, description="training examples behind a logistic head")
     calibration_examples: int = Field(
@@ -56,6 +70,9 @@ class Task(Table):
     )
     calibration: str | None = Field(
         None, description="another task whose sentences set them; of the same task if absent"
+    )
+    calibration_tokens: int = Field(
+        1024, ge=2, description="tokens that set converter ranges of a decoder and are not scored"
     )
 
 

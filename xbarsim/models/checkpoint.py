@@ -21,17 +21,29 @@ FILES = (
 )
 
 
-def file_hashes(directory: str | Path) -> dict[str, str]:
-    """{file: sha256} of the files of a checkpoint directory that decide what is computed."""
-    directory = Path(directory)
-    shards = sorted(path.name for path in directory.glob("model-*.safetensors"))
+def file_hashes(path: str | Path) -> dict[str, str]:
+    """{file: sha256} of the files of a checkpoint that decide what is computed: of a directory, or
+    of one file and the tokenizer beside it.
+    """
+    path = Path(path)
+    directory = path.parent if path.is_file() else path
+    names = [path.name, "tokenizer.json"] if path.is_file() else _names_in(path)
     hashes = {}
-    for name in (*FILES, *shards):
-        path = directory / name
-        if path.is_file():
-            with path.open("rb") as file:
+    for name in names:
+        file_path = directory / name
+        if file_path.is_file():
+            with file_path.open("rb") as file:
                 hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return hashes
+
+
+def _names_in(directory: Path) -> list[str]:
+    """Names of `FILES`, of shards, and of GGUF files where there is no config."""
+    names = list(FILES)
+    names += sorted(found.name for found in directory.glob("model-*.safetensors"))
+    if not (directory / "config.json").is_file():
+        names += sorted(found.name for found in directory.glob("*.gguf"))
+    return names
 
 
 def read_json(path: Path, *, optional: bool = False) -> Any:

@@ -10,7 +10,6 @@ from typing import Any
 from xbarsim import config
 from xbarsim.base.errors import TraceError
 from xbarsim.base.files import replacing
-from xbarsim.base.units import interval_x100
 from xbarsim.chips.compare import FIGURES, UNITS, figures, headings, printed
 from xbarsim.chips.load import Description, load_chip, parse_chip
 from xbarsim.chips.result import RollUp
@@ -18,7 +17,9 @@ from xbarsim.chips.rollup import roll_up
 from xbarsim.config.study import Study
 from xbarsim.models.shapes import shape_of_matrices
 from xbarsim.report.files import write_table
-from xbarsim.report.summary import CaseSummary, Estimate, Summary
+from xbarsim.report.metric_form import form_of
+from xbarsim.report.scores import Estimate
+from xbarsim.report.summary import CaseSummary, Summary
 
 # what a trace and an in-situ chip must agree on for the accuracy to be that of the chip
 SHARED = {
@@ -192,7 +193,7 @@ def table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]], 
     header = (
         "case",
         "chip",
-        f"{rows[0].metric} x 100",
+        form_of(rows[0].metric).heading,
         "95 % interval",
         *(figure.heading for figure in FIGURES.values()),
     )
@@ -214,11 +215,12 @@ def table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]], 
 
 def _table_row(row: Row) -> tuple[str, ...]:
     star = "*" if row.differs else ""
+    form = form_of(row.metric)
     return (
         row.case,
         row.result.chip + star,
-        f"{100 * row.estimate.value:.2f}",
-        interval_x100(row.estimate.low, row.estimate.high),
+        form.value(row.estimate.value),
+        form.interval(row.estimate.low, row.estimate.high),
         *printed(row.result),
     )
 

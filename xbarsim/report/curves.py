@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim.base.errors import ConfigError
-from xbarsim.base.units import change_x100, interval_x100
 from xbarsim.report.case_places import place_of
 from xbarsim.report.files import estimate_cells, write_table
+from xbarsim.report.metric_form import MetricForm, form_of
 from xbarsim.report.summary import CaseSummary, Summary
 
 Point = tuple[float, CaseSummary]  # value of the key, and the case
@@ -87,33 +87,36 @@ def table(
     curves: Sequence[Curve], key: str, metric: str
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(header, rows) of strings."""
+    form = form_of(metric)
     header = (
         key,
         "series",
-        f"{metric} x 100",
+        form.heading,
         "95 % interval",
-        "minus float32, paired",
+        form.change,
         "95 % over chips",
         "chips",
     )
     rows = [
-        _table_row(curve.series, value, case) for curve in curves for value, case in curve.points
+        _table_row(form, curve.series, value, case)
+        for curve in curves
+        for value, case in curve.points
     ]
     return header, rows
 
 
-def _table_row(series: str, value: float, case: CaseSummary) -> tuple[str, ...]:
+def _table_row(form: MetricForm, series: str, value: float, case: CaseSummary) -> tuple[str, ...]:
     change = "-"
     if case.change is not None:
-        change = change_x100(case.change.value, case.change.low, case.change.high)
+        change = form.changed(case.change)
     over_chips = "-"
     if case.chips.low is not None and case.chips.high is not None:
-        over_chips = interval_x100(case.chips.low, case.chips.high)
+        over_chips = form.interval(case.chips.low, case.chips.high)
     return (
         f"{value:g}",
         series or "-",
-        f"{100 * case.metric.value:.2f}",
-        interval_x100(case.metric.low, case.metric.high),
+        form.value(case.metric.value),
+        form.interval(case.metric.low, case.metric.high),
         change,
         over_chips,
         str(len(case.chips.values)),

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim.base.files import replacing
+from xbarsim.report.scores import Estimate, TokenFigures
 from xbarsim.report.steps import FunctionSummary, MatrixSummary, ProductSummary, StepSummary
-from xbarsim.report.summary import CaseSummary, Estimate, PathSummary, Summary
+from xbarsim.report.summary import CaseSummary, PathSummary, Summary
 
 FILES = ("report.json", "paths.csv", "layers.csv")
+POSITIONS = "positions.csv"
 PATH_FIELDS = (
     "trace",
     "study",
@@ -31,7 +33,13 @@ PATH_FIELDS = (
     "change",
     "change_low",
     "change_high",
+    "predictions",
+    "bits_per_byte",
+    "normalised",
+    "normalised_low",
+    "normalised_high",
 )
+POSITION_FIELDS = ("trace", "path", "first", "last", "predictions", "perplexity")
 # as a column of a table, where that says more than the key of the JSON
 LAYER_UNITS = {
     "write_energy": "write_energy_j",
@@ -41,8 +49,9 @@ LAYER_UNITS = {
 Content = dict[str, Any]  # of a JSON file
 
 
-def write_files(summaries: Sequence[Summary], directory: str | Path) -> tuple[Path, Path, Path]:
-    """Write report.json, paths.csv and layers.csv for several summaries; returns the three paths.
+def write_files(summaries: Sequence[Summary], directory: str | Path) -> tuple[Path, ...]:
+    """Write report.json, paths.csv and layers.csv for several summaries, and positions.csv where one
+    is of a decoder; returns their paths.
 
     Raises
     ------
@@ -66,7 +75,21 @@ def write_files(summaries: Sequence[Summary], directory: str | Path) -> tuple[Pa
     keys = ["trace", "case", *_MATRIX_KEYS]
     headings = [LAYER_UNITS.get(key, key) for key in keys]
     write_table(layers, headings, [list(map(row.__getitem__, keys)) for row in layer_rows])
-    return as_json, paths, layers
+    positions = [row for summary in summaries for row in _position_rows(summary)]
+    if not positions:
+        return as_json, paths, layers
+    by_position = Path(directory) / POSITIONS
+    write_table(by_position, POSITION_FIELDS, positions)
+    return as_json, paths, layers, by_position
+
+
+def _position_rows(summary: Summary) -> list[list[Any]]:
+    return [
+        [summary.path, path.name, *vars(one).values()]
+        for path in (*summary.references, *summary.cases)
+        if path.tokens is not None
+        for one in path.tokens.by_position
+    ]
 
 
 def write_table(path: Path, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -88,11 +111,18 @@ def _path_row(summary: Summary, path: PathSummary) -> list[Any]:
         *estimate_cells(path.metric),
         path.examples,
     ]
+    of_tokens = _token_cells(path.tokens)
     if not isinstance(path, CaseSummary):
-        return [*found, "", 0, None, None, *estimate_cells(None)]
+        return [*found, "", 0, None, None, *estimate_cells(None), *of_tokens]
     chips = path.chips
     found += [path.cost.joules, len(chips.values), chips.low, chips.high]
-    return [*found, *estimate_cells(path.change)]
+    return [*found, *estimate_cells(path.change), *of_tokens]
+
+
+def _token_cells(tokens: TokenFigures | None) -> list[Any]:
+    if tokens is None:
+        return ["", "", *estimate_cells(None)]
+    return [tokens.predictions, tokens.bits_per_byte, *estimate_cells(tokens.normalised)]
 
 
 def estimate_cells(estimate: Estimate | None) -> tuple[float | str, float | str, float | str]:
@@ -147,7 +177,9 @@ def _plain(value: Any) -> Any:
 
 def _path(path: PathSummary) -> Content:
     """A reference has the keys of a case, with nothing in them."""
-    found = {"name": path.name, **dataclasses.asdict(path.metric), "examples": path.examples}
+    found: Content = {"name": path.name, **dataclasses.asdict(path.metric)}
+    found["examples"] = path.examples
+    found["tokens"] = None if path.tokens is None else dataclasses.asdict(path.tokens)
     if not isinstance(path, CaseSummary):
         return found | NO_CASE
     change = path.change

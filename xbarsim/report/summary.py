@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from xbarsim.base.array_types import AnyArray, Booleans
 from xbarsim.base.errors import TraceError
+from xbarsim.models.graph import Role
 from xbarsim.report.energy import Cost, cost_of
+from xbarsim.report.scores import Estimate, Scorer, TokenFigures, scorer_of
 from xbarsim.report.steps import (
     FunctionSummary,
     MatrixSummary,
@@ -39,7 +40,6 @@ from xbarsim.studies.trace_layout import (
     columns_of,
 )
 from xbarsim.tasks import metrics
-from xbarsim.tasks.task import Kind, Task
 
 BROKEN = (
     "no figure can be made of it: look at the study's wires and converters there, and run it again"
@@ -51,24 +51,18 @@ REFERENCES = {
 }  # digital paths as tables and pictures name them
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval, in natural units."""
-
-    value: float
-    low: float
-    high: float
-
-
 @dataclass(frozen=True, kw_only=True)
 class PathSummary:
     """A digital reference, or what a case has in common with one: the metric, and how many examples
     it has.
+
+    tokens : of a decoder, else None
     """
 
     name: str
     metric: Estimate
     examples: int
+    tokens: TokenFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -92,8 +86,9 @@ class CaseSummary(PathSummary):
     the sampled examples).
 
     study : TOML
-    change : metric minus that of float32 on the same examples, with the paired 95 % interval of the
-        sampled examples (`metrics.change`); None where float32 is lost
+    change : metric minus that of float32 on the same examples, of a perplexity their ratio minus 1,
+        with the paired 95 % interval of the sampled examples (`metrics.change`,
+        `language_metrics.language_change`); None where float32 is lost
     cost : per example
     """
 
@@ -138,6 +133,14 @@ class Summary:
         return tuple(self.run.idle_settings.splitlines())
 
 
+def named_paths(summary: Summary) -> list[tuple[str, PathSummary]]:
+    """[(name in tables, path)]: the references, then the cases."""
+    named: list[tuple[str, PathSummary]] = []
+    named += [(REFERENCES[path.name], path) for path in summary.references]
+    named += [(f"analog: {case.name}", case) for case in summary.cases]
+    return named
+
+
 def summarise(trace: Trace) -> Summary:
     """Summary of a Trace; paths without a finished example are left out.
 
@@ -156,12 +159,17 @@ def summarise(trace: Trace) -> Summary:
         none
     """
     check_finite(trace)
+    scorer = scorer_of(trace)
     references = [
-        _reference(trace, name, path)
+        _reference(scorer, name, path)
         for name, path in trace.reference.items()
-        if path.done.sum() > 1
+        if scorer.says_something(path)
     ]
-    cases = [_case(trace, name, case) for name, case in trace.cases.items() if _evaluated(case)]
+    cases = [
+        _case(trace, scorer, name, case)
+        for name, case in trace.cases.items()
+        if _evaluated(scorer, case)
+    ]
     if not references and not cases:
         raise TraceError(
             f"{trace.path} holds no evaluated examples: the run stopped before its first batch; "
@@ -206,6 +214,13 @@ def check_finite(trace: Trace) -> None:
 def _check_outputs(trace: Trace, where: str, path: Outputs) -> None:
     if not np.isfinite(path.output[path.done]).all():
         raise TraceError(f"{trace.path}: an output of {where} is not finite; {BROKEN}")
+    if path.log_probability is None or trace.predictions is None:
+        return
+    values = path.log_probability[path.done[trace.predictions.example]]
+    if not (np.isfinite(values) & (values <= 0)).all():
+        raise TraceError(
+            f"{trace.path}: a log-probability of {where} is not finite, or above 0; {BROKEN}"
+        )
 
 
 def _check_steps(trace: Trace, where: str, chip: Chip) -> None:
@@ -238,92 +253,54 @@ def _not_finite_of_matrix(matrix: TracedMatrix) -> list[str]:
     ]
 
 
-# ---------------------------------------------------------------- metrics
-
-
-def _reference(trace: Trace, name: str, path: Outputs) -> PathSummary:
-    return PathSummary(name=name, metric=_metric(trace, path), examples=int(path.done.sum()))
-
-
-def _metric(trace: Trace, path: Outputs) -> Estimate:
-    """Of the examples of a path that are done."""
-    scored = _scored(trace, path.done)
-    predicted = _predicted(trace, path, path.done)
-    found = metrics.metrics(scored, predicted, trace.run.seed)
-    (metric,) = (one for one in found if one.metric == trace.run.metric)
-    return Estimate(metric.value, metric.low, metric.high)
-
-
-def _change(trace: Trace, chips: Sequence[Chip]) -> Estimate | None:
-    """What the metric changes from float32 to a case, on the examples of its chips; None where
-    float32 does not have them all."""
-    done = chips[0].done
-    float32 = trace.reference.get("float32")
-    if float32 is None or not float32.done[done].all():
-        return None
-    found = metrics.change(
-        _scored(trace, done),
-        [_predicted(trace, chip, done) for chip in chips],
-        _predicted(trace, float32, done),
-        trace.run.metric,
-        trace.run.seed,
-    )
-    return Estimate(found.value, found.low, found.high)
-
-
-def _scored(trace: Trace, done: Booleans) -> Task:
-    """The task of the examples `done` (n,)."""
-    target = trace.examples.label[done]
-    return Task(
-        name=trace.run.task,
-        kind=Kind(trace.run.task_kind),
-        sentences=("",) * len(target),  # a trace holds none
-        targets=target,
-        classes=tuple(str(k) for k in range(trace.run.classes)),
-        test=None,
-        sha256=trace.run.task_sha256,
-    )
-
-
-def _predicted(trace: Trace, path: Outputs, done: Booleans) -> AnyArray:
-    output = path.output[done]
-    predicted: AnyArray = output.argmax(axis=1)
-    if trace.run.task_kind == "pairs":
-        predicted = output[:, 0]
-    return predicted
-
-
 # ---------------------------------------------------------------- cases
 
 
-def _evaluated(case: Case) -> list[Chip]:
+def _reference(scorer: Scorer, name: str, path: Outputs) -> PathSummary:
+    return PathSummary(
+        name=name,
+        metric=scorer.metric(path),
+        examples=int(path.done.sum()),
+        tokens=scorer.tokens([path]),
+    )
+
+
+def _evaluated(scorer: Scorer, case: Case) -> list[Chip]:
     """The chips of a case of which something can be said: all with the same examples, those of the
     first.
     """
-    done = [chip for chip in case.chips if chip.done.sum() > 1]
+    done = [chip for chip in case.chips if scorer.says_something(chip)]
     return [chip for chip in done if np.array_equal(chip.done, done[0].done)]
 
 
-def _case(trace: Trace, name: str, case: Case) -> CaseSummary:
-    chips = _evaluated(case)
-    found = [_metric(trace, chip) for chip in chips]
-    mean = np.mean([dataclasses.astuple(metric) for metric in found], axis=0)
+def _case(trace: Trace, scorer: Scorer, name: str, case: Case) -> CaseSummary:
+    chips = _evaluated(scorer, case)
+    found = [scorer.metric(chip) for chip in chips]
     values = tuple(metric.value for metric in found)
     chips_low, chips_high = metrics.over_chips(values)
-    examples = int(chips[0].done.sum())
-    tokens = np.tile(trace.examples.tokens[chips[0].done], len(chips))
+    done = chips[0].done
+    examples = int(done.sum())
+    tokens = np.tile(trace.examples.tokens[done], len(chips))
+    predicted = scorer.predictions(done)
+    rows_of_logits = tokens if predicted is None else np.tile(predicted, len(chips))
     layers = _joined([chip.layers for chip in chips])
     products = _joined([chip.products for chip in chips])
     operations = _joined([chip.operations for chip in chips])
     return CaseSummary(
         name=name,
-        metric=Estimate(*mean.tolist()),
+        metric=Estimate.mean(found),
         examples=examples,
+        tokens=scorer.tokens(chips),
         study=case.study,
         chips=OverChips(values, chips_low, chips_high),
-        change=_change(trace, chips),
+        change=scorer.change(chips),
         cost=cost_of([*layers.values(), *products.values()], examples * len(chips)),
-        layers=tuple(matrix_summary(step, found, tokens) for step, found in layers.items()),
+        layers=tuple(
+            matrix_summary(
+                step, found, rows_of_logits if found.place.role is Role.LOGITS else tokens
+            )
+            for step, found in layers.items()
+        ),
         products=tuple(product_summary(step, found, tokens) for step, found in products.items()),
         operations=tuple(
             function_summary(step, found, tokens) for step, found in operations.items()

@@ -14,7 +14,8 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.config.sweep import Range
 from xbarsim.report import accuracy_and_cost
 from xbarsim.report.files import write_table
-from xbarsim.report.summary import CaseSummary, Estimate, OverChips, Summary, summarise
+from xbarsim.report.scores import Estimate
+from xbarsim.report.summary import CaseSummary, OverChips, Summary, summarise
 from xbarsim.studies.points import Point
 from xbarsim.studies.sweep_directory import State, SweepDirectory, open_directory
 from xbarsim.studies.trace_reader import read_trace

@@ -3,18 +3,20 @@
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from xbarsim.base.units import change_x100, engineering, interval_x100
+from xbarsim.base.units import engineering
 from xbarsim.models.graph import Role
 from xbarsim.report.case_places import table_of
+from xbarsim.report.metric_form import MetricForm, form_of
 from xbarsim.report.steps import FunctionSummary, MatrixSummary, ProductSummary, StepSummary
-from xbarsim.report.summary import REFERENCES, CaseSummary, Estimate, PathSummary, Summary
+from xbarsim.report.summary import REFERENCES, CaseSummary, PathSummary, Summary, named_paths
+from xbarsim.report.token_text import token_tables
 
 Step = TypeVar("Step", bound=StepSummary)
 
 
 def render(summary: Summary) -> str:
     """The table that `xbarsim run` and `xbarsim report` print."""
-    lines = [*_head(summary), "", *_grid(summary), *_paths(summary)]
+    lines = [*_head(summary), "", *_grid(summary), *_paths(summary), *token_tables(summary)]
     if summary.cases:
         first = summary.cases[0]
         lines += ["", *_layer_grid(first), *_products(first), *_operations(first)]
@@ -57,11 +59,12 @@ def _grid(summary: Summary) -> list[str]:
     is_full = all(list(cases) == columns for cases in rows.values())
     if len(rows) < 2 or not 2 <= len(columns) <= 4 or not is_full:
         return []
-    lines = [_grid_line(f"{summary.run.metric} x 100", columns)]
+    form = form_of(summary.run.metric)
+    lines = [_grid_line(form.heading, columns)]
     for path in summary.references:
-        lines.append(_grid_line(REFERENCES[path.name], [_cell(path)]))
+        lines.append(_grid_line(REFERENCES[path.name], [form.estimate(path.metric)]))
     for row, cases in rows.items():
-        lines.append(_grid_line(row, [_cell(case) for case in cases.values()]))
+        lines.append(_grid_line(row, [form.estimate(case.metric) for case in cases.values()]))
     return [*lines, ""]
 
 
@@ -69,41 +72,32 @@ def _grid_line(name: str, cells: Iterable[str]) -> str:
     return (f"{name:<28}" + "".join(f"{cell:<26}" for cell in cells)).rstrip()
 
 
-def _cell(path: PathSummary) -> str:
-    return f"{100 * path.metric.value:.2f} ({_interval(path.metric)})"
-
-
-def _interval(estimate: Estimate) -> str:
-    return interval_x100(estimate.low, estimate.high)
-
-
 def _paths(summary: Summary) -> list[str]:
     """The metric of every path, a line each."""
-    named: list[tuple[str, PathSummary]] = []
-    named += [(REFERENCES[path.name], path) for path in summary.references]
-    named += [(f"analog: {case.name}", case) for case in summary.cases]
+    form = form_of(summary.run.metric)
+    named = named_paths(summary)
     width = max(28, *(len(name) + 1 for name, _ in named))
-    metric = f"{summary.run.metric} x 100"
     heading = (
-        f"{'path':<{width}}{metric:>16}   {'95 % interval':<18}{'examples':>8}"
-        f"   {'minus float32, paired':<26}"
+        f"{'path':<{width}}{form.heading:>16}   {'95 % interval':<18}{'examples':>8}"
+        f"   {form.change:<26}"
     )
     if any(case.chips.several for case in summary.cases):
         heading += f"   {'95 % over chips':<18}{'chips':>5}"
-    return [heading.rstrip(), *(_metric_row(f"{name:<{width}}", path) for name, path in named)]
+    rows = [_metric_row(form, f"{name:<{width}}", path) for name, path in named]
+    return [heading.rstrip(), *rows]
 
 
-def _metric_row(name: str, path: PathSummary) -> str:
+def _metric_row(form: MetricForm, name: str, path: PathSummary) -> str:
     metric = path.metric
-    row = f"{name}{100 * metric.value:>16.2f}   {_interval(metric):<18}{path.examples:>8}"
+    interval = form.interval(metric.low, metric.high)
+    row = f"{name}{form.value(metric.value):>16}   {interval:<18}{path.examples:>8}"
     if not isinstance(path, CaseSummary):
         return row
-    change = path.change
-    if change is not None:
-        row += f"   {change_x100(change.value, change.low, change.high):<26}"
+    if path.change is not None:
+        row += f"   {form.changed(path.change):<26}"
     chips = path.chips
     if chips.low is not None and chips.high is not None:
-        row += f"   {interval_x100(chips.low, chips.high):<18}{len(chips.values):>5}"
+        row += f"   {form.interval(chips.low, chips.high):<18}{len(chips.values):>5}"
     return row.rstrip()
 
 

@@ -11,35 +11,40 @@ from xbarsim.hardware.build import Hardware
 from xbarsim.hardware.hook import HardwareHook
 from xbarsim.models.batches import pad
 from xbarsim.models.graph import Kind, Role, Step
-from xbarsim.models.network import Encoder
 from xbarsim.models.operations import Reference
 from xbarsim.studies.errors import ErrorStatistics, check_output, error_statistics, token_rows
 from xbarsim.studies.examples import Examples
+from xbarsim.studies.readers import LOGIT_ROWS, Reader, Reading
 from xbarsim.studies.trace_layout import (
     CodeHistogram,
     Entries,
     FunctionRows,
     MatrixRows,
     ProductRows,
+    joined_rows,
 )
 
 
 def run_batch(
-    model: Encoder, hardware: Hardware, examples: Examples, batch: slice
-) -> tuple[Singles, Entries]:
+    reader: Reader, hardware: Hardware, examples: Examples, batch: slice
+) -> tuple[Reading, Entries]:
     """One batch through the float32 path, then through the hardware.
 
     Returns
     -------
-    (sentences, hidden) features of the hardware's path, and the Entries of its steps
+    what is read off the hardware's path, and the Entries of its steps
     """
-    token_ids, mask = pad(examples.of(batch))
+    _, mask = pad(examples.of(batch))
     examples_of_batch = _Examples.of(mask, examples.parts, batch.stop - batch.start)
+    output_matrices = reader.model.graph.after_forward
+    logit_rows: int | None = LOGIT_ROWS
+    if any(step.name in hardware for step in output_matrices):
+        logit_rows = None  # errors are those of all logits of an example
     exact = _Float32(hardware, examples_of_batch)
-    model.forward(token_ids, mask, exact)
+    reader.read(examples, batch, exact, logit_rows)
     measured = _Measured(hardware, examples_of_batch, exact.outputs, batch.start * examples.parts)
-    hidden = model.forward(token_ids, mask, measured)
-    return model.features(hidden, mask, examples.pooling), measured.entries
+    reading = reader.read(examples, batch, measured, logit_rows)
+    return reading, measured.finished()
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,12 @@ class _Examples:
         starts = np.searchsorted(example_of_token, np.arange(examples))
         ends = np.append(starts[1:], np.count_nonzero(mask))
         return cls(mask, starts, ends - starts)
+
+    def alone(self, step: Step, tokens: int) -> "_Examples":
+        """Of a step that is called once for every example, its examples: one of so many tokens."""
+        if step.role is not Role.LOGITS:
+            return self
+        return _Examples(np.ones((1, tokens), bool), np.zeros(1, np.int64), np.array([tokens]))
 
     def total(self, values: NDArray[Any]) -> NDArray[Any]:
         """Sums (n,) over the tokens of each example of values (t,)."""
@@ -86,7 +97,7 @@ class _Examples:
 class _Float32:
     """The hook of the float32 path: keeps what the hardware's results are compared with.
 
-    outputs : {step: (t, n)} of all matrices, and of products and functions on hardware
+    outputs : {call: (t, n)} of all matrices, and of products and functions on hardware
     """
 
     def __init__(self, hardware: Hardware, examples: _Examples) -> None:
@@ -97,8 +108,15 @@ class _Float32:
     def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
         output = reference(*operands)
         if step.name in self.hardware:
-            self.outputs[step.name] = self.examples.rows(step, output)
+            self.outputs[_call(step, rows)] = self.examples.rows(step, output)
         return output
+
+
+def _call(step: Step, rows: Integers) -> str:
+    """Name of a call of a step: that of the logits is called once for every example."""
+    if step.role is not Role.LOGITS:
+        return step.name
+    return f"{step.name} of {rows[0, 0]}"
 
 
 class _Measured:
@@ -120,6 +138,13 @@ class _Measured:
         self.examples = examples
         self.float32 = float32
         self.entries = Entries()
+        self.calls: dict[str, list[MatrixRows]] = {}
+
+    def finished(self) -> Entries:
+        """The entries of all steps, when the batch is through."""
+        for name, calls in self.calls.items():
+            self.entries.layers[name] = joined_rows(calls)
+        return self.entries
 
     def __call__(self, step: Step, reference: Reference, *operands: Any, rows: Integers) -> Singles:
         if step.name not in self.hardware:
@@ -137,26 +162,36 @@ class _Measured:
         array = self.hardware.matrices[step.name]
         product = self.steps.matrix(step, x, rows)
         output: Singles = product.output + bias
-        local, accumulated = self.errors(step, output, exact)
+        examples = self.examples.alone(step, len(x))
+        float32 = self.float32[_call(step, rows)]
+        check_output(step.name, output)
         events = array.events_per_row
-        tokens = self.examples.tokens
-        self.entries.layers[step.name] = MatrixRows(
-            local=local,
-            accumulated=accumulated,
-            dac_saturations=self.examples.count(product.dac_saturations),
-            adc_saturations=self.examples.count(product.adc_saturations),
+        tokens = examples.tokens
+        found = MatrixRows(
+            local=error_statistics(output, exact, examples.starts),
+            accumulated=error_statistics(output, float32, examples.starts),
+            dac_saturations=examples.count(product.dac_saturations),
+            adc_saturations=examples.count(product.adc_saturations),
             tile_reads=events.tile_reads * tokens,
             adc_conversions=events.adc_conversions * tokens,
             dac_drives=events.dac_drives * tokens,
             shift_adds=events.shift_adds * tokens,
             comparisons=events.comparisons * tokens,
             multiplications=events.multiplications * tokens,
-            array_energy=self.examples.total(product.array_energy),
+            array_energy=examples.total(product.array_energy),
         )
+        self.calls.setdefault(step.name, []).append(found)
         counted = product.code_counts
         if counted is not None:
-            self.entries.codes[step.name] = CodeHistogram(counted.codes, counted.beyond)
+            self.count_codes(step.name, CodeHistogram(counted.codes, counted.beyond))
         return output
+
+    def count_codes(self, name: str, found: CodeHistogram) -> None:
+        """Add the codes of a call to those of a matrix."""
+        earlier = self.entries.codes.get(name)
+        if earlier is not None:
+            found = CodeHistogram(earlier.counts + found.counts, earlier.beyond + found.beyond)
+        self.entries.codes[name] = found
 
     def product(
         self, step: Step, exact: Singles, rows: Integers, a: Singles, b: Singles

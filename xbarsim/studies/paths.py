@@ -7,7 +7,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
-from xbarsim.base.array_types import Singles
 from xbarsim.base.progress import Progress
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
@@ -18,11 +17,10 @@ from xbarsim.models.graph import Graph
 from xbarsim.models.operations import Hook, float32
 from xbarsim.studies.batch import run_batch
 from xbarsim.studies.calibration import held_out
-from xbarsim.studies.examples import Examples
-from xbarsim.studies.prepare import Prepared
-from xbarsim.studies.references import digital_features
+from xbarsim.studies.references import digital_readings
 from xbarsim.studies.trace_layout import MatrixAttributes, Place, ProductAttributes, record_from
 from xbarsim.studies.trace_writer import ChipHead, MatrixHead, ProductHead, TraceWriter
+from xbarsim.studies.work import Work
 
 
 @dataclass(frozen=True)
@@ -34,12 +32,6 @@ class Case:
     device: DeviceModel
 
 
-def examples_of(study: Study, prepared: Prepared) -> Examples:
-    """The Examples that a study evaluates."""
-    parts = 2 if prepared.task.kind == "pairs" else 1
-    return Examples(prepared.tokens, parts, study.task.pooling)
-
-
 @dataclass(frozen=True)
 class Paths:
     """What all paths of a study share.
@@ -49,8 +41,7 @@ class Paths:
     """
 
     writer: TraceWriter
-    prepared: Prepared
-    examples: Examples
+    work: Work
     batch_size: int
     pool: Executor
     threads: int | None
@@ -58,10 +49,10 @@ class Paths:
 
     def run(self, cases: Iterable[Case]) -> None:
         """Both references and every case; the trace grows batch by batch."""
-        model = self.prepared.model
+        model = self.work.reader.model
         found = held_out(
             model,
-            Examples(self.prepared.calibration),
+            self.work.calibration,
             self.batch_size,
             self.pool,
             threads=self.threads,
@@ -71,29 +62,24 @@ class Paths:
         for case in cases:
             self._case(case, found)
 
-    def _outputs(self, features: Singles) -> Singles:
-        """Outputs (examples, k) of the head for sentence features (examples * parts, hidden)."""
-        outputs: Singles = self.prepared.head.outputs(features)
-        return outputs.reshape(len(features) // self.examples.parts, -1)
-
     def _reference(self, name: str, hook: Hook) -> None:
         path = self.writer.add_reference(name)
-        found = digital_features(
-            self.prepared.model,
-            self.examples,
+        found = digital_readings(
+            self.work.reader,
+            self.work.examples,
             self.batch_size,
             self.pool,
             hook=hook,
             progress=self.progress,
             description=f"{name} reference",
         )
-        for batch, features in found:
-            self.writer.write(path, batch, self._outputs(features))
+        for batch, reading in found:
+            self.writer.write(path, batch, reading.output, tokens=reading.tokens)
 
     def _case(self, case: Case, found: HeldOut) -> None:
         study = case.study
         self.writer.add_case(case.name, study.to_toml())
-        design = Design.of(self.prepared.model, study, case.device, found)
+        design = Design.of(self.work.reader.model, study, case.device, found)
         for number in range(study.run.chips):
             title = case.name
             if study.run.chips > 1:
@@ -109,13 +95,14 @@ class Paths:
             progress=self.progress,
             description=f"{title}: tiles programmed",
         )
-        path = self.writer.add_chip(name, chip_head(hardware, self.prepared.model.graph))
-        batches = self.examples.batches(self.batch_size)
-        done = self.progress(f"{title}: examples evaluated", len(self.examples))
-        evaluate = partial(run_batch, self.prepared.model, hardware, self.examples)
+        path = self.writer.add_chip(name, chip_head(hardware, self.work.reader.model.graph))
+        examples = self.work.examples
+        batches = examples.batches(self.batch_size)
+        done = self.progress(f"{title}: examples evaluated", len(examples))
+        evaluate = partial(run_batch, self.work.reader, hardware, examples)
         for batch, result in zip(batches, self.pool.map(evaluate, batches), strict=True):
-            features, entries = result
-            self.writer.write(path, batch, self._outputs(features), entries)
+            reading, entries = result
+            self.writer.write(path, batch, reading.output, entries, reading.tokens)
             done(batch.stop - batch.start)
 
 

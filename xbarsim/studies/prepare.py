@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xbarsim.base import fetch
-from xbarsim.base.errors import ConfigError
+from xbarsim.base.errors import ConfigError, TaskError
 from xbarsim.base.progress import Progress, silent
 from xbarsim.config.study import Study
 from xbarsim.models.architectures import load_encoder
@@ -13,6 +13,7 @@ from xbarsim.models.tokens import TokenLists, tokenize
 from xbarsim.studies.heads import HeadWanted, choose_head
 from xbarsim.tasks.files import load_task
 from xbarsim.tasks.heads import Head
+from xbarsim.tasks.language_files import LanguageTask, MinimalPairs, load_language_task
 from xbarsim.tasks.metrics import METRICS
 from xbarsim.tasks.task import Task, notes_on
 
@@ -51,7 +52,7 @@ def prepare(study: Study, threads: int | None = None, progress: Progress = silen
     model = loaded.model
     tokenizer = loaded.tokenizer
     length = min(study.model.max_length, model.config.max_tokens)
-    task = load_task(study.task.name, progress)
+    task = load_labelled_task(study.task.name, progress)
     metric = study.task.metric
     if metric == "auto":
         metric = METRICS[task.kind][0]
@@ -80,6 +81,36 @@ def prepare(study: Study, threads: int | None = None, progress: Progress = silen
         calibration=tokenize(tokenizer, calibration.texts(), length),
         notes=notes_on(task, scored, calibration),
     )
+
+
+def load_labelled_task(name: str, progress: Progress = silent) -> Task:
+    """`load_task`, of a file that is no language task.
+
+    Raises
+    ------
+    TaskError : not readable, or a text, minimal pairs or questions
+    """
+    language = _language_task(name)
+    failure: TaskError | None = None
+    if not isinstance(language, MinimalPairs):  # whose two columns could be a sentence and a class
+        try:
+            return load_task(name, progress)
+        except TaskError as error:
+            failure = error
+    if failure is not None and language is None:
+        raise failure
+    raise TaskError(
+        f"{name}: a text, minimal pairs or questions, which a decoder scores; the model is an "
+        "encoder: name a decoder such as smollm2-135m-instruct, or labelled sentences"
+    ) from failure
+
+
+def _language_task(name: str) -> LanguageTask | None:
+    """What a file is to a decoder; None of other files and of tasks by name."""
+    try:
+        return load_language_task(name)
+    except TaskError:
+        return None
 
 
 def hold_out(

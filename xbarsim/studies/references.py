@@ -1,18 +1,16 @@
-"""Digital references: float32 and INT8 features of examples."""
+"""Digital references: what float32 and INT8 make of examples."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
 
-from xbarsim.base.array_types import Singles
 from xbarsim.base.progress import Progress, silent
-from xbarsim.models.batches import pad
-from xbarsim.models.network import Encoder
 from xbarsim.models.operations import Hook, float32
 from xbarsim.studies.examples import Examples
+from xbarsim.studies.readers import Reader, Reading
 
 
-def digital_features(
-    model: Encoder,
+def digital_readings(
+    reader: Reader,
     examples: Examples,
     batch_size: int,
     pool: Executor,
@@ -20,16 +18,14 @@ def digital_features(
     hook: Hook = float32,
     progress: Progress = silent,
     description: str = "",
-) -> Iterator[tuple[slice, Singles]]:
-    """Yields (batch, features (sentences, hidden)) of a digital path, whose steps are the hook's."""
+) -> Iterator[tuple[slice, Reading]]:
+    """Yields (batch, Reading) of a digital path, whose steps are the hook's."""
 
-    def run(batch: slice) -> Singles:
-        token_ids, mask = pad(examples.of(batch))
-        hidden = model.forward(token_ids, mask, hook)
-        return model.features(hidden, mask, examples.pooling)
+    def run(batch: slice) -> Reading:
+        return reader.read(examples, batch, hook)
 
     done = progress(description, len(examples))
     batches = examples.batches(batch_size)
-    for batch, features in zip(batches, pool.map(run, batches), strict=True):
-        yield batch, features
+    for batch, reading in zip(batches, pool.map(run, batches), strict=True):
+        yield batch, reading
         done(batch.stop - batch.start)

@@ -10,6 +10,7 @@ import numpy as np
 
 from xbarsim import config
 from xbarsim.base import cache, fetch
+from xbarsim.base.array_types import Booleans
 from xbarsim.base.errors import FetchError, TraceError
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.config.study import Study
@@ -155,12 +156,21 @@ def compare(old: Trace, new: Trace) -> Comparison:
     different: list[str] = []
     for name in before.keys() & after.keys():
         both = before[name].done & after[name].done
-        if np.array_equal(before[name].output[both], after[name].output[both]):
+        if _same_outputs(before[name], after[name], both):
             same.append(name)
         else:
             different.append(name)
     versions = old.run.software_version, new.run.software_version
     return Comparison(tuple(sorted(same)), tuple(sorted(different)), versions)
+
+
+def _same_outputs(old: Outputs, new: Outputs, both: Booleans) -> bool:
+    """Whether the examples `both` (n,) have the same bits, and of decoders all predicted tokens."""
+    if not np.array_equal(old.output[both], new.output[both]):
+        return False
+    if old.log_probability is None or new.log_probability is None or not both.all():
+        return True
+    return np.array_equal(old.log_probability, new.log_probability)
 
 
 def _equal(old: Trace, new: Trace, name: str) -> bool:

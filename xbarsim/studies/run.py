@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from xbarsim import __version__
 from xbarsim.base.errors import IdleSettingWarning
 from xbarsim.base.interrupts import Interrupts
@@ -25,10 +23,11 @@ from xbarsim.hardware import idle
 from xbarsim.hardware.build import settings_of
 from xbarsim.models import checkpoint
 from xbarsim.models.graph import Graph
-from xbarsim.studies.paths import Case, Paths, examples_of
-from xbarsim.studies.prepare import Prepared, prepare
-from xbarsim.studies.trace_layout import ExampleTable, RunAttributes, Sources
+from xbarsim.studies.paths import Case, Paths
+from xbarsim.studies.prepare_language import idle_task_settings
+from xbarsim.studies.trace_layout import RunAttributes, Sources
 from xbarsim.studies.trace_writer import TraceWriter
+from xbarsim.studies.work import Work, work_of
 
 SWEEP_IS_IDLE = "[sweep] has no effect in a single run: `xbarsim sweep` runs its points"
 
@@ -85,23 +84,23 @@ def run_study(
         case.device.in_study(case.study)  # conditions outside the device's range, likewise
     with Interrupts(say) as interrupts:
         progress = interrupts.watch(progress)
-        prepared = prepare(study, threads, progress)
-        idle_settings = find_idle_settings(cases, prepared.model.graph)
+        work = work_of(study, threads, progress)
+        idle_settings = find_idle_settings(cases, work.reader.model.graph)
+        idle_settings += idle_task_settings(study, work.task.kind)
         if study.sweep is not None:
             idle_settings = [*idle_settings, SWEEP_IS_IDLE]
         for sentence in idle_settings:
             warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
-        hashes = checkpoint.file_hashes(prepared.directory)
+        hashes = checkpoint.file_hashes(work.directory)
         sources = dataclasses.replace(sources, model_files=hashes)
         interrupts.keep()
         with (
             worker_threads(threads) as pool,
-            open_trace(directory, study, prepared, sources, idle_settings) as writer,
+            open_trace(directory, study, work, sources, idle_settings) as writer,
         ):
             paths = Paths(
                 writer=writer,
-                prepared=prepared,
-                examples=examples_of(study, prepared),
+                work=work,
                 batch_size=study.run.batch_examples,
                 pool=pool,
                 threads=threads,
@@ -115,15 +114,13 @@ def run_study(
 def open_trace(
     directory: str | Path,
     study: Study,
-    prepared: Prepared,
+    work: Work,
     sources: Sources,
     idle_settings: Iterable[str],
 ) -> TraceWriter:
     """The TraceWriter of a study; idle_settings : see `find_idle_settings`."""
-    task = prepared.task
-    head = prepared.head
-    scored = prepared.scored
-    cut = np.asarray(prepared.tokens.cut).reshape(len(scored), -1)
+    task = work.task
+    model = work.reader.model
     run = RunAttributes(
         software_version=__version__,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -131,26 +128,27 @@ def open_trace(
         seed=study.seed,
         study=study.to_toml(),
         model=str(study.model.name),
-        model_sha256=prepared.model.sha256,
-        heads=prepared.model.config.heads,
+        model_sha256=model.sha256,
+        heads=model.config.heads,
         task=task.name,
         task_sha256=task.sha256,
-        task_kind=str(task.kind),
-        metric=prepared.metric,
-        head=head.kind,
-        classes=len(scored.classes),
-        truncated_sentences=prepared.tokens.truncated,
-        notes="\n".join(prepared.notes),
+        task_kind=task.kind,
+        metric=task.metric,
+        head=task.head,
+        classes=task.classes,
+        truncated_sentences=task.truncated,
+        notes="\n".join(task.notes),
         idle_settings="\n".join(idle_settings),
     )
-    table = ExampleTable(
-        label=scored.targets,
-        tokens=examples_of(study, prepared).token_counts,
-        index=scored.places,
-        truncated=cut.sum(axis=1),
+    return TraceWriter(
+        directory,
+        study.name,
+        run,
+        work.table,
+        outputs=work.outputs,
+        sources=sources,
+        predictions=work.predictions,
     )
-    outputs = 1 if head.weight is None else len(head.weight)
-    return TraceWriter(directory, study.name, run, table, outputs=outputs, sources=sources)
 
 
 def find_idle_settings(cases: Iterable[Case], graph: Graph) -> list[str]:

@@ -1,6 +1,6 @@
 """A trace in memory: what a run says of its paths, chips and steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xbarsim.base.array_types import Booleans, Floats, Integers, Singles
@@ -11,6 +11,7 @@ from xbarsim.studies.trace_layout import (
     MatrixAttributes,
     MatrixRows,
     Place,
+    PredictionTable,
     ProductAttributes,
     ProductRows,
     RunAttributes,
@@ -76,10 +77,15 @@ class TracedFunction:
 
 @dataclass(frozen=True)
 class Outputs:
-    """A path's outputs: output (n, k) float32 and done (n,) bool."""
+    """A path's outputs: output (n, k) float32 and done (n,) bool; of a decoder also of the predicted
+    tokens (p,) the natural logarithms of their probabilities, NaN where not done, and whether no
+    other token is likelier.
+    """
 
     output: Singles
     done: Booleans
+    log_probability: Singles | None = field(default=None, kw_only=True)
+    likeliest: Booleans | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class Trace:
     """A whole trace in memory.
 
     reference : {path: its outputs};  sources : empty in a trace of version 2
+    predictions : of a decoder, else None
     damage : what could not be read, one line each
     """
 
@@ -115,3 +122,4 @@ class Trace:
     cases: dict[str, Case]
     sources: Sources = Sources()
     damage: tuple[str, ...] = ()
+    predictions: PredictionTable | None = None

@@ -9,7 +9,7 @@ import enum
 import hashlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -23,8 +23,8 @@ from xbarsim.models.graph import Kind, Role
 from xbarsim.studies.errors import ErrorStatistics
 
 FORMAT = "xbarsim-trace"
-VERSION = 4
-READABLE = (2, 3, 4)
+VERSION = 5
+READABLE = (2, 3, 4, 5)
 
 # data sets of a matrix that are not one value of every example, and their units
 CODE_COUNTS = "code_counts"
@@ -219,6 +219,15 @@ def arrays_of(rows: Rows) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def joined_rows(parts: Sequence[MatrixRows]) -> MatrixRows:
+    """Rows of several examples, one after the other."""
+    arrays = [arrays_of(part) for part in parts]
+    names = columns_of(MatrixRows)
+    return rows_from(
+        MatrixRows, {name: np.concatenate([part[name] for part in arrays]) for name in names}
+    )
+
+
 def rows_from(kind: type[Record], arrays: Mapping[str, NDArray[Any]]) -> Record:
     """Rows of a kind from {data set: values}.
 
@@ -395,18 +404,42 @@ class Sources:
 class ExampleTable:
     """The examples (n,) of a run.
 
-    label : class, or score of a pair;  tokens : of the example
+    label : class, or score of a pair; of a language task 1 of a good sentence and of a right choice
+    tokens : of the example
     index : place in the task file;  truncated : sentences that were cut; both None in a trace of
         version 2
+    size : of a language task, UTF-8 bytes of what is predicted
     """
 
     label: NDArray[Any]
     tokens: Integers
     index: Integers | None
     truncated: Integers | None
+    size: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.label)
+
+
+@dataclass(frozen=True)
+class PredictionTable:
+    """The tokens (p,) that a decoder predicts in a run.
+
+    example : that a token belongs to, ascending;  position : tokens of the example before it
+    token : its id
+    """
+
+    example: Integers
+    position: Integers
+    token: Integers
+
+    def __len__(self) -> int:
+        return len(self.example)
+
+    def of(self, where: slice) -> slice:
+        """The predictions of a slice of examples."""
+        start, stop = np.searchsorted(self.example, [where.start, where.stop]).tolist()
+        return slice(start, stop)
 
 
 def text_sha256(text: str) -> str:

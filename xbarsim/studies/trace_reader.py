@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import h5py
 import numpy as np
@@ -42,6 +42,7 @@ from xbarsim.studies.trace_layout import (
     MatrixAttributes,
     MatrixRows,
     Place,
+    PredictionTable,
     ProductAttributes,
     ProductRows,
     RunAttributes,
@@ -146,6 +147,13 @@ class _PartialCase:
     chips: dict[int, Chip] = field(default_factory=dict)
 
 
+class _Size(NamedTuple):
+    """Examples of a trace, and predictions, None of an encoder."""
+
+    examples: int
+    predictions: int | None
+
+
 @dataclass(frozen=True)
 class _Head:
     """What the first part says of the run."""
@@ -153,6 +161,12 @@ class _Head:
     run: RunAttributes
     examples: ExampleTable
     sources: Sources
+    predictions: PredictionTable | None
+
+    @property
+    def size(self) -> _Size:
+        predictions = None if self.predictions is None else len(self.predictions)
+        return _Size(len(self.examples), predictions)
 
 
 class _Reading:
@@ -199,7 +213,7 @@ class _Reading:
     def _collect(self, file: h5py.File) -> None:
         if self.head is None:
             self.head = _head(self.path, file)
-        examples = len(self.head.examples)
+        examples = self.head.size
         groups = self._members("the file", file)
         for name, group in self._members("reference", groups.get("reference", {})).items():
             found = self._try(f"reference {name}", _outputs, group, examples)
@@ -208,7 +222,7 @@ class _Reading:
         for name, group in self._members("cases", groups.get("cases", {})).items():
             self._collect_case(name, group, examples)
 
-    def _collect_case(self, name: str, group: h5py.Group, examples: int) -> None:
+    def _collect_case(self, name: str, group: h5py.Group, examples: _Size) -> None:
         stated = self._try(f"case {name!r}", _case, group)
         if stated is None:
             return
@@ -257,6 +271,7 @@ class _Reading:
             cases,
             sources=self.head.sources,
             damage=tuple(self.damage),
+            predictions=self.head.predictions,
         )
 
 
@@ -305,12 +320,29 @@ def _head(path: Path, file: h5py.File) -> _Head:
         examples = ExampleTable(group["label"][:], group["tokens"][:], None, None)
         sources = Sources()
     else:
-        columns = (group[name][:] for name in ("label", "tokens", "index", "truncated"))
-        examples = ExampleTable(*columns)
+        examples = ExampleTable(
+            label=group["label"][:],
+            tokens=group["tokens"][:],
+            index=group["index"][:],
+            truncated=group["truncated"][:],
+            size=group["size"][:] if "size" in group else None,
+        )
         sources = _sources(file["sources"])
     _study(attributes)
     _check_examples(run, examples)
-    return _Head(run, examples, sources)
+    predictions = None
+    if "predictions" in file:
+        predictions = _predictions(file["predictions"], len(examples))
+    return _Head(run, examples, sources, predictions)
+
+
+def _predictions(group: h5py.Group, examples: int) -> PredictionTable:
+    found = PredictionTable(*(group[name][:] for name in ("example", "position", "token")))
+    steps = np.diff(found.example, prepend=0)
+    inside = len(found) and (steps >= 0).all() and found.example[-1] < examples
+    if not inside or not found.example.shape == found.position.shape == found.token.shape:
+        raise ValueError("the columns of /predictions do not fit the examples")
+    return found
 
 
 def _sources(group: h5py.Group) -> Sources:
@@ -352,23 +384,26 @@ def _study(attributes: Mapping[str, Any]) -> str:
 # ---------------------------------------------------------------- paths
 
 
-def _outputs(group: h5py.Group, examples: int) -> Outputs:
-    found = Outputs(group["output"][:], group["done"][:].astype(bool))
-    if (
-        found.done.shape != (examples,)
-        or found.output.shape[:1] != (examples,)
-        or found.output.ndim != 2
-    ):
-        raise ValueError(f"{found.output.shape} outputs for {examples} examples")
-    return found
+def _outputs(group: h5py.Group, size: _Size) -> Outputs:
+    output = group["output"][:]
+    done = group["done"][:].astype(bool)
+    if done.shape != (size.examples,) or output.shape[:1] != done.shape or output.ndim != 2:
+        raise ValueError(f"{output.shape} outputs for {size.examples} examples")
+    if size.predictions is None:
+        return Outputs(output, done)
+    log_probability = group["log_probability"][:]
+    likeliest = group["likeliest"][:].astype(bool)
+    if not log_probability.shape == likeliest.shape == (size.predictions,):
+        raise ValueError(f"{log_probability.shape} probabilities of {size.predictions} tokens")
+    return Outputs(output, done, log_probability=log_probability, likeliest=likeliest)
 
 
 def _case(group: h5py.Group) -> _PartialCase:
     return _PartialCase(int(group.attrs["number"]), _study(group.attrs))
 
 
-def _chip(group: h5py.Group, examples: int) -> Chip:
-    outputs = _outputs(group, examples)
+def _chip(group: h5py.Group, size: _Size) -> Chip:
+    outputs = _outputs(group, size)
     done = outputs.done
     return Chip(
         outputs.output,
@@ -377,6 +412,8 @@ def _chip(group: h5py.Group, examples: int) -> Chip:
         layers=_entries(group, Section.LAYERS, done, _matrix),
         products=_entries(group, Section.PRODUCTS, done, _product),
         operations=_entries(group, Section.OPERATIONS, done, _function),
+        log_probability=outputs.log_probability,
+        likeliest=outputs.likeliest,
     )
 
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from xbarsim.base.errors import OutOfRangeError, OutputError, TraceError
 from xbarsim.base.files import replacing
+from xbarsim.studies.readers import TokenScores
 from xbarsim.studies.trace_layout import (
     CODE_COUNTS,
     CODES_BEYOND,
@@ -40,6 +41,7 @@ from xbarsim.studies.trace_layout import (
     MatrixAttributes,
     MatrixRows,
     Place,
+    PredictionTable,
     ProductAttributes,
     ProductRows,
     RunAttributes,
@@ -128,17 +130,21 @@ class TraceWriter:
         *,
         outputs: int,
         sources: Sources,
+        predictions: PredictionTable | None = None,
     ) -> None:
         """
         directory, name : the trace is directory/NAME.h5, or NAME-2.h5, ... where that is taken
         run : its `complete` is stated in the end
         outputs : numbers per example (classes of a head, 1 for a pair's score)
+        predictions : the tokens that a decoder predicts
         """
         self.path = _claim(Path(directory), name)
         self.parts = parts_of(self.path)
         self.examples = len(examples)
         self.outputs = outputs
-        self.head = _Part(0, "/", _head_groups(run, sources), _example_arrays(run, examples))
+        self.predictions = predictions
+        arrays = _example_arrays(run, examples) | _prediction_arrays(predictions)
+        self.head = _Part(0, "/", _head_groups(run, sources), arrays)
         self.cases: dict[str, Attributes] = {}
         self.chips: Counter[str] = Counter()  # of each case
         self.under_way: _Part | None = None
@@ -247,10 +253,11 @@ class TraceWriter:
         where: slice,
         output: NDArray[np.float32],
         entries: Entries = NOTHING,
+        tokens: TokenScores | None = None,
     ) -> None:
         """Fill the examples `where` of the path that was begun last.
 
-        output : (examples, k)
+        output : (examples, k);  tokens : of a decoder, of the predictions of these examples
 
         Raises
         ------
@@ -263,6 +270,10 @@ class TraceWriter:
         found = entries.arrays()
         _check_finite(path, output, found)
         arrays = under_way.arrays
+        if tokens is not None and self.predictions is not None:
+            of_examples = self.predictions.of(where)
+            arrays[f"{path}/log_probability"].values[of_examples] = tokens.log_probability
+            arrays[f"{path}/likeliest"].values[of_examples] = tokens.likeliest
         for name, values in found.items():
             arrays[f"{path}/{name}"].values[where] = values
         for name, counts in entries.sums().items():
@@ -281,6 +292,11 @@ class TraceWriter:
             f"{name}/output": _DataSet(nothing, "1"),
             f"{name}/done": _DataSet(np.zeros(self.examples, np.uint8), "1"),
         }
+        if self.predictions is not None:
+            count = len(self.predictions)
+            unknown = np.full(count, np.nan, np.float32)
+            outputs[f"{name}/log_probability"] = _DataSet(unknown, "1")
+            outputs[f"{name}/likeliest"] = _DataSet(np.zeros(count, np.uint8), "1")
         self.under_way = _Part(len(self.held) + 1, name, groups, outputs | arrays)
         self.held[name] = 0
         self.saved_at = time.monotonic()
@@ -353,11 +369,24 @@ def _head_groups(run: RunAttributes, sources: Sources) -> dict[str, Attributes]:
 
 def _example_arrays(run: RunAttributes, examples: ExampleTable) -> dict[str, _DataSet]:
     unit_of_label = "score" if run.task_kind == "pairs" else "class"
-    return {
+    arrays = {
         "examples/label": _DataSet(np.asarray(examples.label), unit_of_label),
         "examples/tokens": _DataSet(np.asarray(examples.tokens), "1"),
         "examples/index": _DataSet(np.asarray(examples.index), "1"),
         "examples/truncated": _DataSet(np.asarray(examples.truncated), "1"),
+    }
+    if examples.size is not None:
+        arrays["examples/size"] = _DataSet(np.asarray(examples.size), "byte")
+    return arrays
+
+
+def _prediction_arrays(predictions: PredictionTable | None) -> dict[str, _DataSet]:
+    if predictions is None:
+        return {}
+    return {
+        "predictions/example": _DataSet(np.asarray(predictions.example), "1"),
+        "predictions/position": _DataSet(np.asarray(predictions.position), "1"),
+        "predictions/token": _DataSet(np.asarray(predictions.token), "1"),
     }
 
 

@@ -24,6 +24,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ BAD = ("bad", "sentence_bad")
 GROUP = ("paradigm", "uid")
 
 Row = Mapping[str, Any]  # cells of a line by column: text of a table, anything of JSON
+
+
+class LanguageKind(StrEnum):
+    """What a language task asks of the tokens that a model predicts."""
+
+    TEXT = "text"  # the perplexity of all of them
+    MINIMAL_PAIRS = "minimal_pairs"  # the good sentence the likelier one
+    CHOICES = "choices"  # the right continuation the likeliest one
 
 
 @dataclass(frozen=True)

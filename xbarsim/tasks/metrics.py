@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xbarsim.base.array_types import Floats, Integers, Singles
+from xbarsim.base.array_types import Booleans, Floats, Integers, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.tasks.task import Kind, Task
 
@@ -105,7 +105,7 @@ def change(
     before = _value(task, of_reference, metric)
     value = np.mean([_value(task, one, metric) for one in of_chips]) - before
     if metric == "accuracy":
-        low, high = _accuracy_change(task, of_chips, of_reference)
+        low, high = accuracy_change(of_chips == task.targets, of_reference == task.targets)
     elif task.kind == Kind.LABELS:
         low, high = _label_change(
             task, of_chips, of_reference, metric=metric, seed=seed, resamples=resamples
@@ -119,7 +119,7 @@ def over_chips(values: Sequence[float]) -> Interval | tuple[None, None]:
     """95 % interval of the mean of a metric over chips by Student's t; (None, None) of one chip."""
     if len(values) < 2:
         return None, None
-    half = _student(len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    half = student(len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
@@ -314,7 +314,7 @@ def _correlation_interval(task: Task, predictions: Predictions, metric: str) -> 
         return _perfect_correlation(value, n)
     limit = 1 - 1e-15
     z = np.arctanh(np.clip(value, -limit, limit))
-    half = _student(n - 1) * _jackknife_error(np.arctanh(np.clip(shortened, -limit, limit)))
+    half = student(n - 1) * _jackknife_error(np.arctanh(np.clip(shortened, -limit, limit)))
     return float(np.tanh(z - half)), float(np.tanh(z + half))
 
 
@@ -344,7 +344,8 @@ def _jackknife_error(values: Floats) -> float:
     return float(np.sqrt((n - 1) / n * ((values - values.mean()) ** 2).sum()))
 
 
-def _student(degrees_of_freedom: int) -> float:
+def student(degrees_of_freedom: int) -> float:
+    """97.5 % quantile of Student's t."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees_of_freedom, 0.975))
@@ -353,11 +354,13 @@ def _student(degrees_of_freedom: int) -> float:
 # ---------------------------------------------------------------- intervals of changes
 
 
-def _accuracy_change(task: Task, predictions: Predictions, reference: Predictions) -> Interval:
-    """Bonett and Price: the examples and two more, one newly right and one newly wrong."""
-    right = (predictions == task.targets).mean(axis=0)
-    difference: Floats = right - (reference == task.targets)
-    n = len(task) + 2
+def accuracy_change(chips: Booleans, reference: Booleans) -> Interval:
+    """Bonett and Price: the examples and two more, one newly right and one newly wrong.
+
+    chips : (chips, n), whether each example is right;  reference : (n,)
+    """
+    difference: Floats = chips.mean(axis=0) - reference
+    n = len(reference) + 2
     mean = difference.sum() / n
     variance = ((difference**2).sum() + 2) / n - mean**2
     half = NORMAL_975 * np.sqrt(variance / n)
@@ -373,7 +376,7 @@ def _label_change(
     seed: int,
     resamples: int,
 ) -> Interval:
-    """Quantiles of the posterior of a change, examples and the two of `_accuracy_change`."""
+    """Quantiles of the posterior of a change, examples and the two of `accuracy_change`."""
     prior = _class_shares(task)
     classes = len(prior)
     label = np.arange(classes)
@@ -411,7 +414,7 @@ def _correlation_change(
     moved = np.any(predictions != reference)
     if metric == "spearman" and moved:
         error = float(np.hypot(error, _exchange_of_neighbours(n)))
-    half = _student(n - 1) * error
+    half = student(n - 1) * error
     return max(value - half, -2.0), min(value + half, 2.0)
 
 

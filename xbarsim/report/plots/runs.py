@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.report.curves import Curve
+from xbarsim.report.metric_form import form_of
 from xbarsim.report.plots.figure import new_figure, save
 from xbarsim.report.summary import REFERENCES, CaseSummary, Summary
 
@@ -85,12 +86,13 @@ def against_key(summary: Summary, curves: Sequence[Curve], key: str, path: str |
     logarithmic = bool(values[0] > 0 and values[-1] > 10 * values[0])
     if logarithmic:
         axes.set_xscale("log")
+    form = form_of(summary.run.metric)
     for number, curve in enumerate(curves):
         aside = (number - (len(curves) - 1) / 2) * 3 / 72
-        _draw_curve(curve, axes, color=f"C{number}", transform=_moved(axes, aside))
+        _draw_curve(curve, axes, form.scale, color=f"C{number}", transform=_moved(axes, aside))
     for reference, style in zip(summary.references, LINE_STYLES, strict=False):
         axes.axhline(
-            100 * reference.metric.value,
+            form.scale * reference.metric.value,
             color="0.3",
             linestyle=style,
             linewidth=1,
@@ -100,7 +102,7 @@ def against_key(summary: Summary, curves: Sequence[Curve], key: str, path: str |
     _limits(axes, summary, cases)
     _value_axis(axes, values, logarithmic)
     axes.set_xlabel(key)
-    axes.set_ylabel(f"{summary.run.metric} x 100")
+    axes.set_ylabel(form.heading)
     title = (
         f"{summary.run.model} on {summary.run.task}, {summary.examples} examples; {_bars(cases)}"
     )
@@ -117,16 +119,16 @@ def _moved(axes: Axes, aside: float) -> Any:
     return axes.transData + ScaledTranslation(aside, 0, axes.figure.dpi_scale_trans)
 
 
-def _draw_curve(curve: Curve, axes: Axes, **style: Any) -> None:
+def _draw_curve(curve: Curve, axes: Axes, scale: float, **style: Any) -> None:
     values = np.array([value for value, _ in curve.points], float)
     cases = [case for _, case in curve.points]
-    metric = np.array([100 * case.metric.value for case in cases])
+    metric = np.array([scale * case.metric.value for case in cases])
     label = curve.series or "simulated"
     axes.plot(values, metric, marker="o", markersize=4, linewidth=1.2, label=label, **style)
-    low, high = 100 * np.array([(case.metric.low, case.metric.high) for case in cases]).T
+    low, high = scale * np.array([(case.metric.low, case.metric.high) for case in cases]).T
     axes.vlines(values, low, high, linewidth=3, alpha=0.2, **style)
     bars = [
-        (value, 100 * case.metric.value, 100 * case.chips.low, 100 * case.chips.high)
+        (value, scale * case.metric.value, scale * case.chips.low, scale * case.chips.high)
         for value, case in zip(values, cases, strict=True)
         if case.chips.low is not None and case.chips.high is not None
     ]
@@ -155,8 +157,11 @@ def _limits(axes: Axes, summary: Summary, cases: Sequence[CaseSummary]) -> None:
     for case in cases:
         if case.chips.low is not None and case.chips.high is not None:
             edges += [case.chips.low, case.chips.high]
-    lowest = 0 if summary.run.metric in ("accuracy", "f1") else -1
-    axes.set_ylim(100 * max(min(edges), lowest) - 3, 100 * min(max(edges), 1) + 3)
+    form = form_of(summary.run.metric)
+    drawn = form.scale * np.array(edges)
+    margin = 0.03 * form.highest if np.isfinite(form.highest) else 0.03 * np.ptp(drawn) + 0.01
+    bottom = max(drawn.min(), form.lowest) - margin
+    axes.set_ylim(bottom, min(drawn.max(), form.highest) + margin)
 
 
 def _value_axis(axes: Axes, values: NDArray[np.float64], logarithmic: bool) -> None:
