@@ -226,7 +226,7 @@ def _conjugate_gradients(network, ends, inject, stop):
     return result._replace(w=np.ascontiguousarray(result.w.transpose(0, 2, 1)))
 
 
-def node_voltages(network, ends, inject=None, tolerance=1e-12, limit=None):
+def node_voltages(network, ends, inject=None, tolerance=1e-12):
     """Node voltages and cell currents for a batch of terminal voltages and injected currents.
 
     Parameters
@@ -235,7 +235,6 @@ def node_voltages(network, ends, inject=None, tolerance=1e-12, limit=None):
     ends : `Terminals`
     inject : (b, m, n) A into the word-line nodes, and into the bit-line nodes; None for none
     tolerance : KCL residual over the largest current of a cell (or injected current)
-    limit : int, largest number of iterations; 50 + 10 (m + n) if None
 
     Returns
     -------
@@ -248,9 +247,7 @@ def node_voltages(network, ends, inject=None, tolerance=1e-12, limit=None):
     n²) for n <= m, where memory allows.
     """
     ends = Terminals(*ends)
-    if limit is None:
-        limit = _most_iterations(network)
-    stop = Stop(tolerance, limit)
+    stop = Stop(tolerance, _most_iterations(network))
     state = _iterate(network, ends, inject, stop)
     poor = np.flatnonzero(~(state.residual <= tolerance))
     if not poor.size:

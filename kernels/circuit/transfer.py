@@ -101,9 +101,9 @@ def _leaf(tile, rows, columns, edges, side):
     return merge(small, edges, work, room, spare)
 
 
-def _slices(count, side, first=0):
-    """Slices of at most `side` lines from `first` on, all but the last as long."""
-    return [slice(a, min(a + side, count)) for a in range(first, count, side)]
+def _slices(count, side):
+    """Slices of at most `side` lines, all but the last as long."""
+    return [slice(first, min(first + side, count)) for first in range(0, count, side)]
 
 
 def _length(segment):

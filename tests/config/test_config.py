@@ -135,3 +135,9 @@ def test_a_file_that_is_no_toml_and_a_name_that_is_no_study(tmp_path):
 def test_wire_resistance_comes_from_the_node_unless_given():
     assert config.Wires(node="32nm", pitch="4F").resistances() == (2.12, 2.12)
     assert config.Wires(node="32nm", bit_line_resistance_ohm=0.0).resistances() == (1.06, 0.0)
+
+
+@pytest.mark.parametrize("name", config.study_names())
+def test_every_shipped_study_is_valid(name):
+    study = config.load_study(name)
+    assert study.name == name and len(study.cases()) == len(study.case)

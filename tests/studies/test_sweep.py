@@ -337,3 +337,14 @@ def test_sweeps_killed_at_random_moments_go_on(study, undisturbed, tmp_path, see
 def test_a_plain_run_says_that_it_leaves_the_sweep_aside(study, tmp_path):
     with pytest.warns(IdleSettingWarning, match=r"\[sweep\] has no effect in a single run"):
         run_study(study, tmp_path, threads=1)
+
+
+def test_an_error_of_the_sweep_itself_is_no_point_done(study, tmp_path):
+    def broken(text):
+        raise RuntimeError("the terminal is gone")
+
+    axes = {"device.time_s": [1e30], "device.name": ["pcm"]}
+    failing = study.model_copy(update={"sweep": study_with(**axes).sweep})
+    directory = sweep_directory.create(failing, tmp_path / "sweep")
+    with pytest.raises(RuntimeError, match="the terminal is gone"):
+        sweep.run_sweep(directory, say=broken)

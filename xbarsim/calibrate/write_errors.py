@@ -19,6 +19,7 @@ from xbarsim.base.array_types import Floats
 from xbarsim.base.units import MICROSIEMENS
 
 FREEDOM = (0.8, 200.0)  # lowest and highest degrees of freedom
+HIGHEST_DEGREE = 3  # of a law that is a polynomial
 MOST_LEVELS = 64  # beyond that a mean or sigma of every level is no summary
 LEAST_AT_LEVEL = 5
 TIE = 2.0  # a coefficient of a law must better Akaike's criterion by more than that
@@ -71,10 +72,10 @@ class Law:
         return np.asarray(np.polynomial.polynomial.polyval(grid, coefficients), float)
 
 
-def laws(x: Floats, highest: int = 3) -> list[Law]:
+def laws(x: Floats) -> list[Law]:
     """Laws that these targets can tell apart, the fewest coefficients first."""
     levels, counts = np.unique(x, return_counts=True)
-    found = [Law(x, degree) for degree in range(min(highest + 1, len(levels)))]
+    found = [Law(x, degree) for degree in range(min(HIGHEST_DEGREE + 1, len(levels)))]
     if 1 < len(levels) <= MOST_LEVELS and counts.min() >= LEAST_AT_LEVEL:
         found.append(Law(x, levels=levels))
     return found

@@ -12,6 +12,7 @@ from xbarsim.calibrate.statistics import TAIL, Estimate
 from xbarsim.calibrate.write_errors import FREEDOM, Band, ErrorFit, Law, Student
 
 REACH = 1.5  # of profiles, either side of the best logarithm
+HESSIAN_STEP = 1e-3
 EXCESS = (0.01, 200.0)  # degrees of freedom above 2 that a profile of sigma looks through
 
 AnyErrorFit: TypeAlias = ErrorFit[Any]
@@ -179,14 +180,14 @@ def standard_deviation(fit: AnyErrorFit) -> float:
     return float(np.sqrt((fit.scale**2).mean() * fit.form.variance))
 
 
-def hessian(function: Callable[[Floats], float], point: Floats, step: float = 1e-3) -> Floats:
+def hessian(function: Callable[[Floats], float], point: Floats) -> Floats:
     """(k, k) second derivatives of a function of (k,), by central differences."""
     size = len(point)
     result = np.empty((size, size))
-    moves = step * np.eye(size)
+    moves = HESSIAN_STEP * np.eye(size)
     for i, one in enumerate(moves):
         for j, other in enumerate(moves):
             bend = function(point + one + other) - function(point + one - other)
             bend = bend - function(point - one + other) + function(point - one - other)
-            result[i, j] = bend / (4 * step**2)
+            result[i, j] = bend / (4 * HESSIAN_STEP**2)
     return result

@@ -29,6 +29,7 @@ Settled = tuple[tuple[str, Any], ...]  # a Setting as a key
 GAIN = 1e-9  # relative: what counts as going further
 GRID = 5  # values of a range that single moves and pairs try, both ends among them
 WHOLE = 256  # whole numbers in a range up to which all of them are tried
+SEED = 0  # of the draws, and of the evolution
 POPULATION = 40  # of the differential evolution
 GENERATIONS = 20
 
@@ -177,7 +178,6 @@ def extent_of(
     names: Sequence[str],
     figure: Callable[..., float],
     samples: int = 64,
-    seed: int = 0,
 ) -> Extent:
     """Extent of figure(*figures of the chips `names`) -> float over the assumptions of these chips.
 
@@ -205,7 +205,7 @@ def extent_of(
         swings.append(
             Swing(assumption, value(nominal | {label: low}), value(nominal | {label: high}))
         )
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     draws = [drawn(known, rng) for _ in range(samples)]
     quantiles = (math.nan, math.nan, math.nan)
     if draws:
@@ -258,7 +258,7 @@ def _end(
 
 
 def furthest(
-    known: Known, value: Value, sign: int, starts: Sequence[Setting] = (), seed: int = 0
+    known: Known, value: Value, sign: int, starts: Sequence[Setting] = ()
 ) -> tuple[float, Setting]:
     """(value, setting) as far in the direction of `sign` (1 or -1) as could be found.
 
@@ -266,8 +266,6 @@ def furthest(
     evolution over the assumptions that matter and are no prices (those act in one direction
     whatever the others are), from there, the starts and random corners; then climbs by one and by
     two assumptions at a time until none goes further.
-
-    seed : of the evolution
     """
     nominal = nominal_setting(known)
     corner = pointed_corner(known, value, sign, nominal)
@@ -276,7 +274,7 @@ def furthest(
     labels = that_matter(candidates, value, [nominal, setting])
     matter = {label: known[label] for label in labels}
     moving = {label: assumption for label, assumption in matter.items() if not assumption.is_price}
-    setting = evolve(moving, value, sign, [setting, nominal, *starts], seed)
+    setting = evolve(moving, value, sign, [setting, nominal, *starts])
     return climb_by_pairs(setting, matter, value, sign)
 
 
@@ -304,7 +302,7 @@ def that_matter(candidates: Candidates, value: Value, settings: Sequence[Setting
     return labels
 
 
-def evolve(known: Known, value: Value, sign: int, starts: Sequence[Setting], seed: int) -> Setting:
+def evolve(known: Known, value: Value, sign: int, starts: Sequence[Setting]) -> Setting:
     """The best setting of a differential evolution (Storn and Price, 1997) that begins with the
     starts and random corners.
 
@@ -315,7 +313,7 @@ def evolve(known: Known, value: Value, sign: int, starts: Sequence[Setting], see
     if not known:
         return starts[0]
     labels = list(known)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
 
     def setting_at(shares: Iterable[float]) -> Setting:
         return starts[0] | {

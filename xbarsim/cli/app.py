@@ -21,6 +21,7 @@ from xbarsim.cli.console import print_table, progress
 from xbarsim.cli.memory import memory
 from xbarsim.cli.report import report
 from xbarsim.cli.run import run
+from xbarsim.cli.sweep import sweep
 
 if TYPE_CHECKING:
     from xbarsim.base.sources import Source
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.add_typer(chip.app)
 app.command("run")(run)
 app.command("report")(report)
+app.command("sweep")(sweep)
 app.add_typer(devices.app)
 app.command("evaluate")(evaluate.evaluate)
 app.command("generate")(evaluate.generate)

@@ -17,7 +17,7 @@ from xbarsim.base.progress import Progress, silent
 from xbarsim.models.network import Encoder, embed
 from xbarsim.models.tokens import tokenize
 from xbarsim.tasks.heads import HEADS, PROBE_C, Head, fit_logistic
-from xbarsim.tasks.task import Task
+from xbarsim.tasks.task import Kind, Task
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def choose_head(
             f"head {wanted.kind!r} does not fit task {task.name!r} of kind {task.kind}; allowed are "
             f"auto, {', '.join(HEADS[task.kind])}"
         )
-    if task.kind == "pairs":
+    if task.kind == Kind.PAIRS:
         return Head("cosine"), task
     order = _classifier_order(model, task)
     if wanted.kind == "classifier" and order is None:

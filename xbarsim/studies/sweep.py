@@ -64,7 +64,8 @@ def run_sweep(
         done = progress(f"{directory.study.name}: points", len(directory.points))
         done(len(directory.points) - len(waiting))
         failed = _Crew(directory, threads, lock, done, say).run(waiting, workers)
-    return Outcome(directory, len(directory.points) - len(failed), failed)
+    whole = sum(directory.trace(point).exists() for point in directory.points)
+    return Outcome(directory, whole, failed)
 
 
 def _is_whole(directory: SweepDirectory, point: Point, say: Callable[[str], object]) -> bool:
@@ -116,6 +117,7 @@ class _Crew:
         self.waiting: queue.SimpleQueue[Point] = queue.SimpleQueue()
         self.failed: dict[int, str] = {}
         self.stopping = threading.Event()
+        self.errors: list[BaseException] = []
 
     def run(self, points: list[Point], workers: int) -> dict[int, str]:
         """Run the points; returns {number: why} of those that failed."""
@@ -141,6 +143,8 @@ class _Crew:
                 f"xbarsim sweep --resume {self.directory.path}"
             )
             raise
+        if self.errors:
+            raise self.errors[0]
         return dict(sorted(self.failed.items()))
 
     def _serve(self) -> None:
@@ -152,6 +156,9 @@ class _Crew:
                 except queue.Empty:
                     return
                 worker = self._run_point(worker, point)
+        except BaseException as error:  # raised again where the sweep was asked for
+            self.errors.append(error)
+            self.stopping.set()
         finally:
             worker.stop()
 

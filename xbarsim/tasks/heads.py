@@ -75,11 +75,9 @@ class Head:
         return classes
 
 
-def fit_logistic(
-    features: Singles, targets: AnyArray, classes: int, c: float = PROBE_C
-) -> tuple[Singles, Singles]:
-    """Multinomial logistic regression: minimises c · Σ cross-entropy + |W|² / 2 (the bias is free)
-    by L-BFGS.
+def fit_logistic(features: Singles, targets: AnyArray, classes: int) -> tuple[Singles, Singles]:
+    """Multinomial logistic regression: minimises PROBE_C · Σ cross-entropy + |W|² / 2 (the
+    bias is free) by L-BFGS.
 
     features (n, h), targets (n,) int -> weight (classes, h), bias (classes,) float32.
     Deterministic: starts at 0.
@@ -95,8 +93,9 @@ def fit_logistic(
         w = flat.reshape(classes, -1)
         logits = x @ w.T
         norm = logsumexp(logits, axis=1, keepdims=True)
-        loss = c * (norm.sum() - (logits * truth).sum()) + 0.5 * (penalised * w * w).sum()
-        gradient = c * (np.exp(logits - norm) - truth).T @ x + penalised * w
+        likelihood = norm.sum() - (logits * truth).sum()
+        loss = PROBE_C * likelihood + 0.5 * (penalised * w * w).sum()
+        gradient = PROBE_C * (np.exp(logits - norm) - truth).T @ x + penalised * w
         return loss, gradient.ravel()
 
     with one_blas_thread():  # faster at this size, too
@@ -105,7 +104,7 @@ def fit_logistic(
             np.zeros(classes * x.shape[1]),
             jac=True,
             method="L-BFGS-B",
-            options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-6 * c},
+            options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-6 * PROBE_C},
         )
     w = found.x.reshape(classes, -1).astype(np.float32)
     return w[:, :-1], w[:, -1]

@@ -133,10 +133,11 @@ def _cells(point: Floats, target: float | Floats) -> Programmed:
     return Programmed(point, np.broadcast_to(target, point.shape), point)
 
 
-def deviates(reach: float = REACH, step: float = STEP) -> tuple[Floats, Floats]:
-    """Cells of a standard normal deviate from -reach to reach: (middles of mass, exact masses)."""
-    cells = 2 * int(np.arcsinh(reach) / step)
-    edge = np.sinh(np.linspace(-np.arcsinh(reach), np.arcsinh(reach), cells + 1))
+def deviates(step: float = STEP) -> tuple[Floats, Floats]:
+    """Cells of a standard normal deviate from -REACH to REACH: (middles of mass, exact masses)."""
+    reach = np.arcsinh(REACH)
+    cells = 2 * int(reach / step)
+    edge = np.sinh(np.linspace(-reach, reach, cells + 1))
     middle = (edge[1:] + edge[:-1]) / 2
     mass = np.where(middle < 0, np.diff(ndtr(edge)), -np.diff(ndtr(-edge)))
     return middle * (1 - np.diff(edge) ** 2 / 12), mass
