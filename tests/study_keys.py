@@ -60,6 +60,7 @@ MODES = {
     "plain": {},
     "full": {"device": {"name": "FULL", "time_s": 1000.0, "temperature_k": 320.0, "reads": 100}},
     "serial": SERIAL,
+    "compensated": {"mapping": {"compensation": "wires"}},
     "quantile": {
         "mapping": {"clip": "quantile"},
         "dac": {"range": "quantile"},
@@ -102,6 +103,8 @@ CHANGES = {
     "mapping.scale": ("plain", "matrix"),
     "mapping.gain": ("plain", "none"),
     "mapping.scale_shift": ("plain", 0.5),
+    "mapping.compensation": ("plain", "wires"),
+    "mapping.compensation_solves": ("compensated", 1),
     "wires.node": ("plain", "7nm"),
     "wires.pitch": ("plain", "4F"),
     "wires.word_line_resistance_ohm": ("plain", 20.0),

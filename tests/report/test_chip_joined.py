@@ -255,6 +255,16 @@ def test_all_keys_that_differ_are_listed():
     )
 
 
+def test_the_run_of_a_decoder_is_not_priced_as_an_encoder():
+    """Matrices of a GPT-2 are those of a BERT; its task says that it predicts tokens."""
+    found = small_summary(chip="multibit")
+    decoder = dataclasses.replace(found, run=dataclasses.replace(found.run, task_kind="text"))
+    assert accuracy_and_cost.not_joined([found]) == []
+    assert accuracy_and_cost.join([decoder]) == []
+    (note,) = accuracy_and_cost.not_joined([decoder])
+    assert note.startswith("chip multibit: not joined, the run of a model that predicts tokens")
+
+
 def test_which_chip_joins_which_case():
     named = small_summary(chip="multibit")
     assert [row.result.chip for row in accuracy_and_cost.join([named])] == ["multibit"]

@@ -107,4 +107,5 @@ def _print_report(trace: Path, as_json: bool) -> None:
     from xbarsim.report import accuracy_and_cost
 
     summaries = summaries_of([trace])
-    print_summaries(summaries, accuracy_and_cost.join(summaries), as_json)
+    rows = accuracy_and_cost.join(summaries)
+    print_summaries(summaries, rows, as_json, accuracy_and_cost.not_joined(summaries))

@@ -76,6 +76,13 @@ class Mapping(Table):
         description="exponent of the scale that is shifted from inputs into weights: input k is divided, and its "
         "weights multiplied, by max|x|^a / max|w|^(1 - a); 0: none",
     )
+    compensation: Literal["none", "wires"] = Field(
+        "none",
+        description="targets of weights as they are, or such that the weights arrive through the wires",
+    )
+    compensation_solves: int = Field(
+        2, ge=1, le=20, description="solves of every tile before it is written, with `compensation`"
+    )
 
 
 class Wires(Table):

@@ -287,6 +287,12 @@ def _check_arrays(study: Study, where: str) -> None:
             f'{where}: adc.range = "unit" counts unit currents, which only encoding = '
             '"slices" with dac.encoding = "bit_serial" has'
         )
+    if study.adc.range == "unit" and mapping.compensation != "none":
+        raise ConfigError(
+            f'{where}: adc.range = "unit" counts unit currents, which mapping.compensation = '
+            f'"{mapping.compensation}" scales per output; allowed: another adc.range, or '
+            'mapping.compensation = "none"'
+        )
 
 
 def _check_functions(functions: Functions, where: str) -> None:

@@ -259,7 +259,9 @@ class WrittenAttention:
         return product.output, costs
 
     def _smallest(self, inputs: int, outputs: int) -> Mapping:
-        """The study's mapping on tiles that are no larger than a matrix of this size needs."""
+        """The study's mapping on tiles that are no larger than a matrix of this size needs; what is
+        written while the model runs is not compensated.
+        """
         mapping = self.settings.mapping
         columns = outputs
         if mapping.placement != "twin":
@@ -268,5 +270,6 @@ class WrittenAttention:
             update={
                 "word_lines": min(mapping.word_lines, inputs),
                 "bit_lines": min(mapping.bit_lines, columns),
+                "compensation": "none",
             }
         )

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.arrays import Wires
 from xbarsim.devices.conditions import FOLLOWS
-from xbarsim.hardware.place import FunctionTable, Place
+from xbarsim.hardware.place import FUNCTIONS, FunctionTable, Place
 from xbarsim.models.graph import Kind, Role
 
 
@@ -64,12 +65,21 @@ def _solves_rows(place: Place) -> bool:
     return place.segment and place.study.memory.access != "transistor"
 
 
+def _has_weights_behind_wires(place: Place) -> bool:
+    wired = place.study.effects.wires and have_resistance(place.study.wires)
+    return place.in_situ and place.step.kind is Kind.MATRIX and wired
+
+
 IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
 DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
 ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
 SCALES = Rule(
     "weights on arrays or crossbars, or attention that is not causal on in-situ arrays",
     _follows_inputs,
+)
+BEHIND_WIRES = Rule(
+    "weights on in-situ arrays, and effects.wires with wires that have resistance",
+    _has_weights_behind_wires,
 )
 SEGMENT = Rule('memory.errors = "segment"', lambda place: place.segment)
 TRANSISTOR = Rule(
@@ -90,6 +100,9 @@ RULES = {
         lambda place: place.segment or (place.hardware != "digital" and place.study.effects.wires),
     ),
     "computation": Rule("products on computation crossbars", lambda place: place.counts),
+    "products.attention": Rule(
+        "a model with attention", lambda place: place.step.kind is Kind.PRODUCT
+    ),
     "products.output_matrix": Rule(
         "a model that predicts tokens", lambda place: place.step.role is Role.LOGITS
     ),
@@ -119,6 +132,13 @@ RULES = {
     "mapping.scale_shift": Rule(
         "weight matrices on arrays or crossbars",
         lambda place: place.step.kind is Kind.MATRIX and place.hardware != "digital",
+    ),
+    "mapping.compensation": BEHIND_WIRES,
+    "mapping.compensation_solves": Rule(
+        'mapping.compensation = "wires"',
+        lambda place: (
+            place.study.mapping.compensation == "wires" and _has_weights_behind_wires(place)
+        ),
     ),
     "wires.node": Rule(
         "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
@@ -155,7 +175,7 @@ RULES = {
     ),
     "adc.per": Rule(
         'an adc.range other than "unit"',
-        lambda place: place.has_adc and place.study.adc.range != "unit",
+        lambda place: place.has_adc and place.study.adc.range != "unit" and not place.step.causal,
     ),
     "adc.range": ADC,
     "adc.quantile": Rule(
@@ -239,26 +259,37 @@ def _is_polynomial(settings: FunctionTable | None) -> bool:
     return settings is not None and settings.unit == "polynomial"
 
 
-def _rule_of_function(path: str) -> Rule:
-    """Rule of a key `functions.<function>.<key>`."""
+# What a model has whose steps ask for a table `functions.<function>`.
+MODELS = {
+    "softmax": "a model with attention",
+    "layer_norm": "a model with norms",
+    "gelu": "a model with an activation function",
+}
+
+
+def _rules_of_function(path: str) -> list[Rule]:
+    """Rules of a key `functions.<function>.<key>`."""
     _, function, key = path.split(".")
+    has_it = Rule(MODELS[function], lambda place: place.step.kind is FUNCTIONS[function])
     if key == "unit":
-        return Rule("a function of this kind", lambda place: place.step.kind.is_function)
+        return [has_it]
     if key == "degree":
-        return Rule(
+        unit = Rule(
             f'functions.{function}.unit = "polynomial"',
             lambda place: _is_polynomial(place.function(function)),
         )
-    return Rule(
-        f'functions.{function}.unit other than "float"',
-        lambda place: place.function(function) is not None,
-    )
+    else:
+        unit = Rule(
+            f'functions.{function}.unit other than "float"',
+            lambda place: place.function(function) is not None,
+        )
+    return [has_it, unit]
 
 
 def rules_of(path: str) -> list[Rule]:
     """Rules of a key such as `adc.bits`: its table's and its own; all must hold."""
     if path.startswith("functions."):
-        return [_rule_of_function(path)]
+        return _rules_of_function(path)
     names = [path.partition(".")[0], path]
     if path in BEYOND_THEIR_TABLE:
         names = [path]

@@ -17,7 +17,7 @@ import numpy as np
 from xbarsim.base.array_types import AnyArray, Singles
 from xbarsim.base.errors import CheckpointError
 from xbarsim.models.bert import BertConfig, BertModel, transformer_of
-from xbarsim.models.checkpoint import read_json
+from xbarsim.models.checkpoint import model_type, read_json
 from xbarsim.models.config_reader import Reader
 from xbarsim.models.encoder_families import ENCODER_FAMILIES, EncoderFamily
 from xbarsim.models.graph import Kind, Role, Step, Transformer, graph_of
@@ -25,28 +25,22 @@ from xbarsim.models.pooling import Dense
 from xbarsim.models.sentence_modules import sentences_of
 from xbarsim.models.tensor_files import read_all_tensors
 
-SUPPORTED = tuple(ENCODER_FAMILIES)
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 DEFAULT_EPSILON = 1e-12
 
 
 def load_bert(directory: str | Path) -> BertModel:
-    """Read a Hugging Face directory of one of `SUPPORTED` into a `BertModel`.
+    """Read a Hugging Face directory of one of `ENCODER_FAMILIES` into a `BertModel`.
 
     Raises
     ------
     CheckpointError : a file is missing or damaged, a tensor is missing or has another shape than
-        `config.json` says, or the architecture is not one of `SUPPORTED`
+        `config.json` says, or the architecture is not one of `ENCODER_FAMILIES`
     """
     directory = Path(directory)
-    if not directory.is_dir():
-        raise CheckpointError(
-            f"{directory}: not a directory; give a Hugging Face directory with config.json and "
-            "model.safetensors, or a name that `xbarsim fetch --list` shows"
-        )
+    architecture = model_type(directory, ENCODER_FAMILIES)
     config_file = directory / "config.json"
     raw = read_json(config_file)
-    architecture = _architecture(config_file, raw)
     family = ENCODER_FAMILIES[architecture]
     reader = Reader(config_file, raw)
     for key, form in family.only.items():
@@ -61,17 +55,6 @@ def load_bert(directory: str | Path) -> BertModel:
     head = _head(tensors, config)
     tensors.refuse_unused(config)
     return BertModel(config, weights, head, sha256, directory)
-
-
-def _architecture(path: Path, raw: object) -> str:
-    architecture = raw.get("model_type") if isinstance(raw, dict) else None
-    if architecture not in SUPPORTED:
-        raise CheckpointError(
-            f"{path}: model_type is {architecture!r}, supported are "
-            f"{', '.join(SUPPORTED[:-1])} and {SUPPORTED[-1]} encoders; choose a checkpoint of one "
-            "of these"
-        )
-    return str(architecture)
 
 
 # ---------------------------------------------------------------- tensors

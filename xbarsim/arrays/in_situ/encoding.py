@@ -38,6 +38,8 @@ class Encoded:
     clip : (outputs,), the full-scale weight
     clipped : weights whose magnitude exceeded it
     step : siemens between two levels of a cell (the whole window for `amplitude`)
+    aim : like `target`, the siemens that the cells are to seem to have behind the wires; None
+        where those are the targets
     """
 
     target: Floats
@@ -46,6 +48,14 @@ class Encoded:
     clip: Floats
     clipped: int
     step: float
+    aim: Floats | None = None
+
+    @property
+    def intended(self) -> Floats:
+        """(inputs, outputs): the clipped and rounded weights that are to be programmed."""
+        if self.aim is None:
+            return self.decode(self.target)
+        return self.decode(self.aim)
 
     def decode(self, conductance: Floats) -> Floats:
         """Weights (inputs, outputs) that conductances of the shape of `target` stand for."""

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
+from xbarsim.arrays.in_situ.compensation import compensate
 from xbarsim.arrays.in_situ.encoding import Encoded, choose_clip, encode
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
 from xbarsim.arrays.in_situ.tiles import (
@@ -151,8 +152,7 @@ class ProgrammedMatrix:
     @property
     def intended_weight(self) -> Floats:
         """(outputs, inputs): the clipped and rounded weights that were to be programmed."""
-        intended: Floats = self.encoded.decode(self.encoded.target)
-        return intended.T
+        return self.encoded.intended.T
 
 
 def fold(blocks: tuple[Singles, ...], value: Floats) -> Floats:
@@ -221,6 +221,8 @@ def plan_matrix(
         moment = moment / divisor**2
     inputs, outputs = by_input.shape
     clip = choose_clip(by_input, moment, mapping, device)
+    layout = layout_of(inputs, outputs, mapping)
+    encoded = encode(by_input, clip, mapping, device)
     return MatrixPlan(
         name=name,
         index=index,
@@ -228,8 +230,8 @@ def plan_matrix(
         settings=settings,
         device=device,
         weight=by_input.T,
-        encoded=encode(by_input, clip, mapping, device),
-        layout=layout_of(inputs, outputs, mapping),
+        encoded=compensate(encoded, layout, moment, settings, device),
+        layout=layout,
         shift=shift,
     )
 
