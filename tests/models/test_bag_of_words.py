@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xbarsim.base.errors import CheckpointError, IdleSettingWarning
+from xbarsim.base.errors import CheckpointError, ConfigError, IdleSettingWarning
 from xbarsim.cli.report import print_summaries, summaries_of
 from xbarsim.config.study import validate
 from xbarsim.models import architectures
@@ -160,6 +160,7 @@ def test_a_chip_that_cannot_price_the_model_is_said_and_the_tables_stay(director
     print_summaries(summaries, [], False, notes)
     printed = capsys.readouterr().out
     assert "accuracy x 100" in printed and notes[0] in printed
+    assert "functions, buffers and data movement are not counted" in printed
 
 
 def test_settings_of_what_the_model_lacks_are_said(directory):
@@ -175,3 +176,11 @@ def test_settings_of_what_the_model_lacks_are_said(directory):
     assert f"products.attention = 'in_situ' {attention}" in said
     assert any(text.startswith("functions.softmax.entries = 32 has no effect") for text in said)
     assert any(text.startswith("functions.gelu.unit = 'table' has no effect") for text in said)
+
+
+def test_a_pooling_that_the_model_lacks_is_refused_before_anything_is_computed(directory):
+    study = study_of(directory)
+    task = study.task.model_copy(update={"pooling": "pooler"})
+    with pytest.raises(ConfigError, match="task.pooling = 'pooler': .* allowed are 'mean', 'cls'"):
+        run_study(study.model_copy(update={"task": task}), directory / "runs", 1)
+    assert not (directory / "runs").exists()

@@ -11,6 +11,7 @@ import numpy as np
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
+from xbarsim.arrays.in_situ.matrix import without_targets
 from xbarsim.arrays.in_situ.programmed import plan_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.memory.store import Memory
@@ -221,7 +222,7 @@ class _Builder:
         for use in uses:
             of_use = dataclasses.replace(programmed, index=self.index[use.name])
             array = with_ranges(of_use, inputs[use.name], any_batch=self.graph.causal)
-            found[use.name] = InSituMatrix(use, settings, array)
+            found[use.name] = InSituMatrix(use, settings, without_targets(array))
         return found
 
     def _counted(self, step: Step) -> dict[str, CountedMatrix]:

@@ -91,6 +91,25 @@ def model_type(directory: Path, supported: Iterable[str]) -> str:
     return str(stated)
 
 
+def class_names(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the classes of a checkpoint's classifier, by the `raw` content of its config.json at
+    `path`.
+
+    Raises
+    ------
+    CheckpointError : a classifier of another kind than one class a sentence
+    """
+    kind = raw.get("problem_type")
+    if kind not in (None, "single_label_classification"):
+        raise CheckpointError(
+            f"{path}: problem_type is {kind!r}; supported are classifiers that give a sentence one "
+            "class (single_label_classification)"
+        )
+    names = raw.get("id2label") or {}
+    count = len(names) or raw.get("num_labels", 2)
+    return tuple(str(names.get(str(number), number)) for number in range(count))
+
+
 def load_tokenizer(directory: str | Path, *, start_and_end: bool = True) -> Any:
     """The `tokenizers.Tokenizer` of an encoder's directory, from `tokenizer.json` or else
     `vocab.txt`, without padding.

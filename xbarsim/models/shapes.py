@@ -175,8 +175,10 @@ def load_shape(name_or_directory: str | Path) -> Shape:
             f"no model {name!r}: it is neither a directory with a config.json nor one of "
             f"{', '.join(shapes())}"
         )
+    raw_type = None
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
+        raw_type = raw.get("model_type")
         if raw.get("model_type") in FAMILIES:
             return _of_decoder(path, raw)
         keys = Keys()
@@ -198,11 +200,23 @@ def load_shape(name_or_directory: str | Path) -> Shape:
         json.JSONDecodeError,
         UnicodeDecodeError,
     ) as error:
-        raise ConfigError(
-            f"{path} does not state the dimensions of a BERT ({type(error).__name__}: {error})"
-        ) from None
+        raise _without_dimensions(path, raw_type, error) from None
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe(error)}") from None
+
+
+def _without_dimensions(path: Path, stated: object, error: Exception) -> ConfigError:
+    """What a config.json lacks that chips need; stated : its model_type."""
+    known = sorted((*ENCODER_FAMILIES, *FAMILIES))
+    what = f"{type(error).__name__}: {error}"
+    if isinstance(error, KeyError):
+        what = f"{error.args[0]} is missing"
+    if stated in known:
+        return ConfigError(f"{path}, of a {stated}, does not state its dimensions: {what}")
+    return ConfigError(
+        f"{path} does not state the dimensions of a transformer ({what}); its model_type is "
+        f"{stated!r}, supported are {', '.join(known)}, and others with the keys of bert"
+    )
 
 
 BIASES: dict[str, Literal["query-key-value", "none"]] = {

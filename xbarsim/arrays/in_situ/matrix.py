@@ -9,6 +9,7 @@ all that is linear and one matrix: `IdealArray`.  With codes it is not: `Convert
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -317,6 +318,15 @@ class ConvertedArray:
             )
             counter.add(codes[:real])
         return saturations
+
+
+def without_targets(array: Array) -> Array:
+    """An array that multiplies the same and holds no weights and targets any more, see
+    `ProgrammedMatrix.without_targets`.
+    """
+    if isinstance(array, IdealArray | ConvertedArray):
+        return dataclasses.replace(array, programmed=array.programmed.without_targets())
+    return array
 
 
 def _only(output: Singles, wanted: Booleans | None) -> Singles:
