@@ -54,14 +54,16 @@ ENCODER = graph_of(
 )
 _QUERY = dataclasses.replace(ENCODER.step("layer.0.query"), after=(Link(INPUT),))
 MATRIX_ALONE = Graph((_QUERY,), 8)
-# Every BERT has attention and functions, every array a read time; an offset without slices is
-# refused.
+# Every BERT has attention and functions, every array a read time, every matrix a scale of its
+# inputs; an offset without slices is refused.
 NEVER_IDLE = {
     "products.attention",
     "functions.softmax.unit",
     "functions.layer_norm.unit",
     "functions.gelu.unit",
     "dac.read_time_ns",
+    "dac.scaling",
+    "mapping.scale_shift",
     "mapping.sign",
 }
 RULED = [path for path in CHANGES if rules_of(path) and path not in NEVER_IDLE]
@@ -179,6 +181,8 @@ IDLE = {
         "mapping.bits_per_cell",
         "dac.digit_bits",
         "dac.quantile",
+        "dac.scaling_quantile",
+        "dac.scaling_blocks",
         "adc.quantile",
         "computation.adc_bits",
         "memory.errors",

@@ -54,6 +54,13 @@ def _multiplies_telegraph_noise(place: Place) -> bool:
     return place.table("telegraph") is not None
 
 
+def _follows_inputs(place: Place) -> bool:
+    """Whether inputs become codes whose full scale may follow them."""
+    if place.step.kind is Kind.MATRIX:
+        return place.hardware != "digital"
+    return place.in_situ and not place.step.causal
+
+
 def _solves_rows(place: Place) -> bool:
     return place.segment and place.study.memory.access != "transistor"
 
@@ -66,6 +73,10 @@ def _has_weights_behind_wires(place: Place) -> bool:
 IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
 DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
 ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
+SCALES = Rule(
+    "weights on arrays or crossbars, or attention that is not causal on in-situ arrays",
+    _follows_inputs,
+)
 BEHIND_WIRES = Rule(
     "weights on in-situ arrays, and effects.wires with wires that have resistance",
     _has_weights_behind_wires,
@@ -118,6 +129,10 @@ RULES = {
     "mapping.clip_quantile": Rule(
         'mapping.clip = "quantile"', lambda place: place.study.mapping.clip == "quantile"
     ),
+    "mapping.scale_shift": Rule(
+        "weight matrices on arrays or crossbars",
+        lambda place: place.step.kind is Kind.MATRIX and place.hardware != "digital",
+    ),
     "mapping.compensation": BEHIND_WIRES,
     "mapping.compensation_solves": Rule(
         'mapping.compensation = "wires"',
@@ -145,6 +160,15 @@ RULES = {
     "dac.quantile": Rule(
         'dac.range = "quantile"',
         lambda place: place.in_situ and place.study.dac.range == "quantile",
+    ),
+    "dac.scaling": SCALES,
+    "dac.scaling_quantile": Rule(
+        'dac.scaling other than "static"',
+        lambda place: SCALES.holds(place) and place.study.dac.scaling != "static",
+    ),
+    "dac.scaling_blocks": Rule(
+        'dac.scaling = "block"',
+        lambda place: SCALES.holds(place) and place.study.dac.scaling == "block",
     ),
     "dac.read_time_ns": Rule(
         "products on arrays or crossbars", lambda place: place.hardware != "digital"
@@ -197,6 +221,9 @@ RULES = {
         (lambda place: place.study.task.head in ("auto", "probe")),
     ),
 }
+# Keys that matter where the rest of their table does not.
+BEYOND_THEIR_TABLE = ("mapping.scale_shift",)
+
 RULES |= {
     f"memory.{key}": SEGMENT
     for key in (
@@ -263,4 +290,7 @@ def rules_of(path: str) -> list[Rule]:
     """Rules of a key such as `adc.bits`: its table's and its own; all must hold."""
     if path.startswith("functions."):
         return _rules_of_function(path)
-    return [RULES[name] for name in (path.partition(".")[0], path) if name in RULES]
+    names = [path.partition(".")[0], path]
+    if path in BEYOND_THEIR_TABLE:
+        names = [path]
+    return [RULES[name] for name in names if name in RULES]
