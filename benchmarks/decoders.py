@@ -22,8 +22,8 @@ from xbarsim.models import int8
 from xbarsim.models.decoder import DecoderConfig, DecoderModel, graph_of_decoder
 from xbarsim.models.operations import Norm, float32
 from xbarsim.models.rotary import Rotary
-from xbarsim.studies.calibration import held_out
 from xbarsim.studies.examples import Examples
+from xbarsim.studies.held_out import held_out
 
 
 def random_llama(seed=0):

@@ -9,8 +9,8 @@ from xbarsim.devices.presets import load_device
 from xbarsim.hardware.build import Design, build_chip
 from xbarsim.hardware.hook import HardwareHook
 from xbarsim.models.attention import Cache
-from xbarsim.studies.calibration import held_out
 from xbarsim.studies.examples import Examples
+from xbarsim.studies.held_out import held_out
 
 IDEAL = {
     "device": {"name": "ideal"},

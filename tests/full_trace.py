@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 from tiny import make_tiny_place, tiny_study
 
 from xbarsim.chips.load import chip_text
@@ -72,3 +73,15 @@ def tables_of_page():
         elif not set("".join(cells)) <= set("-"):
             tables[-1].append(dict(zip(heading, cells, strict=True)))
     return tables
+
+
+def data_of(path):
+    """Every data set of a file, by name."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: (
+                found.update({name: item[:]}) if isinstance(item, h5py.Dataset) else None
+            )
+        )
+    return found

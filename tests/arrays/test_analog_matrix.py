@@ -16,8 +16,8 @@ from xbarsim.devices.presets import load_device
 from xbarsim.hardware.build import Design, build_chip
 from xbarsim.models import bert_checkpoint, checkpoint
 from xbarsim.models.tokens import tokenize
-from xbarsim.studies.calibration import held_out
 from xbarsim.studies.examples import Examples
+from xbarsim.studies.held_out import held_out
 
 IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
 LOW, HIGH, READ = 1e-6, 40e-6, 0.2  # S, S, V of the device `ideal`

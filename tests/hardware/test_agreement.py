@@ -23,8 +23,8 @@ from xbarsim.models.graph import Kind, Role
 from xbarsim.models.tokens import tokenize
 from xbarsim.report.summary import summarise
 from xbarsim.studies import run
-from xbarsim.studies.calibration import held_out
 from xbarsim.studies.examples import Examples
+from xbarsim.studies.held_out import held_out
 from xbarsim.studies.trace_layout import arrays_of
 from xbarsim.studies.trace_reader import read_trace
 

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 from xbarsim.chips.files.chip import Circuits
 from xbarsim.chips.plans import Cache, CachePlace, Cost, Phase, Plan, Workload, mean, scaled
 from xbarsim.chips.schedule import Stage
-from xbarsim.models.graph import INPUT, Kind, Link, Role, Step
+from xbarsim.models.graph import INPUT, Kind, Link, Role, Step, short_name
 
 C = TypeVar("C", bound=Circuits)
 ON_HOST = "steps on the host pay for the link, not for the host's own energy and time"
@@ -162,4 +162,4 @@ class Lowering(ABC, Generic[C]):
 
 def label_of(step: Step) -> str:
     """What a step is called in any layer."""
-    return step.name.removeprefix(f"layer.{step.layer}.")
+    return short_name(step.name, step.layer)

@@ -65,6 +65,19 @@ class Link(NamedTuple):
     waits: bool = False
 
 
+LAYER = "layer."  # begins the name of a step of a layer
+
+
+def prefix_of(layer: int | None) -> str:
+    """What the names of a layer's steps begin with; nothing outside the layers."""
+    return "" if layer is None else f"{LAYER}{layer}."
+
+
+def short_name(name: str, layer: int | None) -> str:
+    """What a step is called within its layer, the same in all of them."""
+    return name.removeprefix(prefix_of(layer))
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a model, per token.
@@ -448,4 +461,4 @@ class _Builder:
         if layer is None:
             return role.value
         own = self.model.activation_name if role is Role.ACTIVATION else role.value
-        return f"layer.{layer}.{own}"
+        return prefix_of(layer) + own

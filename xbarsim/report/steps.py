@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from xbarsim.base.array_types import Integers
-from xbarsim.models.graph import Kind, Role
+from xbarsim.models.graph import Kind, Role, short_name
 from xbarsim.studies.errors import ErrorStatistics
 from xbarsim.studies.trace import TracedFunction, TracedMatrix, TracedProduct
 from xbarsim.studies.trace_layout import CodeHistogram, MatrixAttributes
@@ -29,7 +29,7 @@ class StepSummary:
     @property
     def short_name(self) -> str:
         """The name within its layer."""
-        return self.name.removeprefix(f"layer.{self.layer}.")
+        return short_name(self.name, self.layer)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from xbarsim.models.architectures import LoadedDecoder
 from xbarsim.models.attention import Cache
 from xbarsim.models.network import Decoder
 from xbarsim.models.operations import Hook, float32
-from xbarsim.studies.calibration import CALIBRATION_TOKENS, held_out
 from xbarsim.studies.examples import Examples
+from xbarsim.studies.held_out import CALIBRATION_TOKENS, held_out
 from xbarsim.studies.prepare_language import load_text_or_questions
 from xbarsim.tasks.language_files import Text
 

@@ -16,7 +16,7 @@ from xbarsim.models import int8
 from xbarsim.models.graph import Graph
 from xbarsim.models.operations import Hook, float32
 from xbarsim.studies.batch import run_batch
-from xbarsim.studies.calibration import held_out
+from xbarsim.studies.held_out import held_out
 from xbarsim.studies.references import digital_readings
 from xbarsim.studies.trace_layout import MatrixAttributes, Place, ProductAttributes, record_from
 from xbarsim.studies.trace_writer import ChipHead, MatrixHead, ProductHead, TraceWriter

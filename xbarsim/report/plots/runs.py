@@ -13,6 +13,7 @@ from xbarsim.base.errors import OutOfRangeError
 from xbarsim.report.curves import Curve
 from xbarsim.report.metric_form import form_of
 from xbarsim.report.plots.figure import new_figure, save
+from xbarsim.report.steps import MatrixSummary
 from xbarsim.report.summary import REFERENCES, CaseSummary, Summary
 
 if TYPE_CHECKING:
@@ -44,12 +45,19 @@ def layer_snr(summary: Summary, path: str | Path) -> Path:
             local.axvline(place - 0.5, color="0.7", linewidth=0.8)
             accumulated.axvline(place - 0.5, color="0.7", linewidth=0.8)
     figure.legend(*local.get_legend_handles_labels(), loc="outside right upper", fontsize=8)
-    labels = [matrix.name.removeprefix("layer.") for matrix in cases[0].layers]
+    labels = [_label(matrix) for matrix in cases[0].layers]
     accumulated.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
     figure.suptitle(
         f"{summary.run.model} on {summary.run.task}, study {summary.study!r}, {summary.examples} examples"
     )
     return save(figure, path)
+
+
+def _label(matrix: MatrixSummary) -> str:
+    """Layer and short name, such as 0.query."""
+    if matrix.layer is None:
+        return matrix.short_name
+    return f"{matrix.layer}.{matrix.short_name}"
 
 
 def layer_snr_of_each(summaries: Sequence[Summary], path: str | Path) -> list[Path]:
