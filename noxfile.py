@@ -43,9 +43,10 @@ def run(session, module, *words, **options):
 
 @nox.session
 def lint(session):
-    """ruff."""
+    """ruff: what it finds, and whether all is formatted."""
     install(session)
     run(session, "ruff", "check", ".")
+    run(session, "ruff", "format", "--check", ".")
 
 
 @nox.session

@@ -30,7 +30,7 @@ def build(study, inputs=37, outputs=21, seed=0, samples=200, device=None):
     return weight, x, with_ranges(programmed, x)
 
 
-def program(name, weight, moment, study, device, index=0):
+def program(name, weight, moment, study, device, index=0, shift=None):
     """ProgrammedMatrix under a study and its `[[layer]]` tables."""
     own = study.for_layer(name)
     return program_matrix(
@@ -41,6 +41,7 @@ def program(name, weight, moment, study, device, index=0):
         settings=InSituSettings.of(own),
         device=device.in_study(own),
         seed=own.seed,
+        shift=shift,
     )
 
 

@@ -66,6 +66,10 @@ MODES = {
         "dac": {"range": "quantile"},
         "adc": {"range": "quantile"},
     },
+    "blocks": {
+        "mapping": {"word_lines": 8},
+        "dac": {"scaling": "block", "scaling_quantile": 0.8},
+    },
     "ideal": {
         "effects": {"wires": False, "converters": False, "programming": False, "read_noise": False}
     },
@@ -98,6 +102,7 @@ CHANGES = {
     "mapping.clip_quantile": ("quantile", 0.9),
     "mapping.scale": ("plain", "matrix"),
     "mapping.gain": ("plain", "none"),
+    "mapping.scale_shift": ("plain", 0.5),
     "mapping.compensation": ("plain", "wires"),
     "mapping.compensation_solves": ("compensated", 1),
     "wires.node": ("plain", "7nm"),
@@ -112,6 +117,9 @@ CHANGES = {
     "dac.polarity": ("plain", "two_phase"),
     "dac.range": ("quantile", "maximum"),
     "dac.quantile": ("quantile", 0.9),
+    "dac.scaling": ("plain", "token"),
+    "dac.scaling_quantile": ("blocks", 0.9),
+    "dac.scaling_blocks": ("blocks", 2),
     "dac.read_time_ns": ("plain", 1000.0),
     "adc.bits": ("plain", 4),
     "adc.per": ("plain", "tile"),

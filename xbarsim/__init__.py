@@ -24,6 +24,9 @@ _EXPORTS = {
     "Solution": "xbarsim.circuit.solution",
     "compare": "xbarsim.chips.compare",
     "device_names": "xbarsim.devices.presets",
+    "evaluate": "xbarsim.studies.scoring",
+    "fetch": "xbarsim.base.fetch",
+    "generate": "xbarsim.studies.generation",
     "load_chip": "xbarsim.chips.load",
     "load_device": "xbarsim.devices.presets",
     "load_network": "xbarsim.models.architectures",
@@ -32,6 +35,7 @@ _EXPORTS = {
     "read_trace": "xbarsim.studies.trace_reader",
     "run_study": "xbarsim.studies.run",
     "summarise": "xbarsim.report.summary",
+    "sweep_study": "xbarsim.studies.sweep",
 }
 __all__ = [
     "AnalogMatrix",
@@ -42,6 +46,9 @@ __all__ = [
     "cells",
     "compare",
     "device_names",
+    "evaluate",
+    "fetch",
+    "generate",
     "load_chip",
     "load_device",
     "load_network",
@@ -50,11 +57,13 @@ __all__ = [
     "read_trace",
     "run_study",
     "summarise",
+    "sweep_study",
 ]
 
 if TYPE_CHECKING:
     from xbarsim import calibrate
     from xbarsim.arrays.analog_matrix import AnalogMatrix
+    from xbarsim.base.fetch import fetch
     from xbarsim.chips.compare import compare
     from xbarsim.chips.load import load_chip
     from xbarsim.circuit import cells
@@ -65,7 +74,10 @@ if TYPE_CHECKING:
     from xbarsim.models.architectures import load_network
     from xbarsim.report.summary import summarise
     from xbarsim.report.sweep_table import open_study
+    from xbarsim.studies.generation import generate
     from xbarsim.studies.run import run_study
+    from xbarsim.studies.scoring import evaluate
+    from xbarsim.studies.sweep import sweep_study
     from xbarsim.studies.trace_reader import read_trace
 
 

@@ -394,6 +394,8 @@ def test_events_of_one_row():
         "adc_conversions": 63,
         "shift_adds": 63,
         "dac_drives": 4 * 37,
+        "comparisons": 0,
+        "multiplications": 0,
     }
 
 

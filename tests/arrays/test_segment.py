@@ -192,7 +192,7 @@ def test_critical_conductances_have_ends():
 def test_weights_undo_the_tilts_of_the_data():
     """Mean of what the row conducts and share of ones over weighted segments are those of plain data."""
     memory = Memory(columns=48, rows=8)
-    found = surroundings.surroundings(memory, WIRES, IDEAL, 3, 0, 700)
+    found = surroundings.surroundings(memory, WIRES, IDEAL, seed=3, first=0, reads=700)
     share = found.weight / found.weight.sum()
     assert found.weight.mean() == pytest.approx(1, abs=0.15)
     assert found.level.mean() > 0.55  # most tilts are towards ones

@@ -227,17 +227,23 @@ def test_names_of_calibrate_are_those_that_it_exports():
 
 @pytest.mark.parametrize("name", NAMES + FITS)
 def test_public_names_are_documented_and_annotated(name):
-    """Of a function: an annotation of everything, Parameters, Returns and Raises."""
+    """Of functions and methods: an annotation of everything, Parameters, Returns and Raises."""
     found = operator.attrgetter(name)(xbarsim)
     assert found.__doc__
     if not inspect.isfunction(found):
         for method in methods_of(found):
             parameters = set(inspect.signature(method).parameters) - {"self"}
             assert parameters | {"return"} <= set(method.__annotations__), method
+            if parameters and method.__name__ != "__init__":
+                assert_sections(f"{name}.{method.__name__}", inspect.getdoc(method))
         return
     assert "return" in found.__annotations__
     parameters = inspect.signature(found).parameters
     assert set(parameters) <= set(found.__annotations__)
-    wanted = ("Parameters", "Returns", "Raises") if parameters else ()
-    for section in wanted:
-        assert f"    {section}\n    ---" in found.__doc__, f"{name} lacks {section}"
+    if parameters:
+        assert_sections(name, inspect.getdoc(found))
+
+
+def assert_sections(name, text):
+    for section in ("Parameters", "Returns", "Raises"):
+        assert f"\n{section}\n---" in text, f"{name} lacks {section}"

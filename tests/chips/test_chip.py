@@ -8,7 +8,9 @@ from array_cases import program
 from chip_cases import CIRCUITS, IN_SITU, approx, edited, lower, peak
 
 from xbarsim import config
+from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.ranges import with_ranges
+from xbarsim.base.errors import ConfigError
 from xbarsim.chips.components import load_component, storage_area
 from xbarsim.chips.files.parts import resolve
 from xbarsim.chips.load import describe_chip, load_chip
@@ -186,6 +188,48 @@ def test_events_of_a_matrix_equal_those_of_the_simulated_array(name, polarity):
     )
     assert priced.events["dac"] == counted["dac_drives"]
     assert priced.events["array" if name == "isaac" else "cell"] == counted["tile_reads"]
+
+
+@pytest.mark.parametrize(
+    ("dac", "shift"),
+    [({"scaling": "token"}, 0.0), ({"scaling": "block"}, 0.5), ({}, 0.5)],
+)
+def test_scales_of_inputs_are_priced_as_the_simulated_array_counts_them(dac, shift):
+    parts = [
+        *load_chip("differential").content["part"],
+        {"role": "scale-compare", "level": "tile", "component": "compare-16b-40nm", "count": 8},
+        {"role": "scale-multiply", "level": "tile", "component": "multiply-16b-40nm", "count": 2},
+    ]
+    found = load_chip("differential")
+    edits = {
+        "mapping": {"word_lines": 32, "bit_lines": 32, "scale_shift": shift},
+        "organisation": {"bit_lines_per_adc": 32},
+        "dac": dac,
+    }
+    with pytest.raises(ConfigError, match="scale-multiply"):
+        found.changed(*(((table,), keys) for table, keys in edits.items()))
+    edits["part"] = parts
+    chip = found.changed(*(((table,), keys) for table, keys in edits.items())).chip
+    content = {
+        "device": {"name": "ideal"},
+        "mapping": chip.mapping.model_dump(),
+        "dac": chip.dac.model_dump(),
+    }
+    study = config.validate(content, "study")
+    x = np.random.default_rng(0).normal(size=(8, 70)).astype(np.float32)
+    weight = np.random.default_rng(1).normal(size=(19, 70)).astype(np.float32)
+    moment = (x**2).mean(axis=0)
+    of_array = ScaleShift.of(weight, x, shift)
+    programmed = program(
+        "layer.0.query", weight, moment, study, load_device("ideal"), shift=of_array
+    )
+    counted = with_ranges(programmed, x).events_per_row
+    priced = linear_cost(chip, 70, 19)
+    assert priced.events.get("scale-compare", 0) == counted.comparisons
+    assert priced.events["scale-multiply"] == counted.multiplications
+    # two multipliers on one tile, a multiplication in a nanosecond at 40 nm
+    pace = chip.by_role["scale-multiply"].component.delay
+    assert priced.service >= counted.multiplications * pace / 2 * (1 - 1e-12)
 
 
 # ---------------------------------------------------------------- conservation

@@ -251,6 +251,25 @@ def test_devices(tmp_path, monkeypatch):
     assert late.exit_code == 2 and "it needs --picture" in late.output
 
 
+def test_one_bad_device_file_leaves_the_others_listed(tmp_path, monkeypatch):
+    from xbarsim.devices import presets
+
+    class Folder(presets.Presets):
+        def _folder(self):
+            return tmp_path
+
+    (tmp_path / "good.toml").write_text(presets.device_text("ideal"))
+    (tmp_path / "bad.toml").write_text("description = 1\n")
+    monkeypatch.setattr(presets, "DEVICES", Folder("device", "devices"))
+    said = []
+    monkeypatch.setattr("xbarsim.cli.devices.say", said.append)
+    done = xbarsim("devices")
+    assert done.exit_code == 2 and "good" in done.stdout
+    (sentence,) = said
+    assert sentence.startswith(f"not listed: {tmp_path / 'bad.toml'}: ")
+    assert "description = 1" in sentence
+
+
 def test_what_a_device_prints_is_a_device_file(tmp_path, monkeypatch):
     """`xbarsim devices show NAME > mine.toml` without the extra `plot`."""
     monkeypatch.chdir(tmp_path)
@@ -283,6 +302,7 @@ def test_h_is_help(words):
         (("run", "nowhere.toml"), "nowhere.toml"),
         (("run", "BAD"), "mapping.word_line"),
         (("run", "NEGATIVE"), "wires.word_line_resistance_ohm"),
+        (("run", "--device", "unobtainium"), "no device 'unobtainium'"),
         (("run", "--model", "gpt5"), "gpt5"),
         (("run", "--task", "nothing.tsv"), "nothing.tsv"),
         (

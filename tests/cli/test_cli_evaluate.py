@@ -69,10 +69,10 @@ def test_an_encoder_is_scored_as_before(place):
     ("words", "message"),
     [
         (("decoder", "text.txt", "--reference", "int8"), "float32 is the only one"),
-        (("decoder", "text.txt", "--calibration", "x"), "it needs an encoder"),
+        (("decoder", "text.txt", "--calibration", "x"), "calibration needs an encoder"),
         (("decoder", "pairs.tsv", "--window", "8"), "windows and strides need one"),
         (("decoder", "text.txt", "--limit", "8"), "is a text"),
-        (("model", "task.tsv", "--window", "8"), "it needs a decoder"),
+        (("model", "task.tsv", "--window", "8"), "window needs a decoder"),
     ],
 )
 def test_options_of_the_other_kind_are_refused(place, words, message):

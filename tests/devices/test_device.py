@@ -97,6 +97,11 @@ def test_a_verify_window_is_never_left():
     assert abs(error).max() <= 5e-6 * (1 + 1e-12) and abs(error).max() > 4.99e-6
 
 
+def test_a_constant_sigma_needs_no_scale():
+    model = device(programming={"sigma": [{"polynomial_us": [1.2]}]})
+    np.testing.assert_allclose(model.write_sigma(np.array([2e-6, 30e-6])), 1.2e-6, rtol=1e-12)
+
+
 def test_sigma_between_two_times_is_a_line_in_log_time():
     entries = [{"time_s": 1.0, "polynomial_us": [1.0]}, {"time_s": 1e4, "polynomial_us": [3.0]}]
     model = device(programming={"scale_us": 40.0, "sigma": entries})

@@ -198,7 +198,7 @@ def test_a_device_file_brings_its_cell_to_a_crossbar():
             },
             "does not use tail_f",
         ),
-        ({"programming": {"source": "t", "sigma": [{"polynomial_us": [1.0]}]}}, "scale_us"),
+        ({"programming": {"source": "t", "sigma": [{"polynomial_us": [1.0, 2.0]}]}}, "scale_us"),
         (
             {
                 "programming": {

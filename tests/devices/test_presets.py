@@ -4,8 +4,10 @@ A statement draws the same quantity with another generator from the published eq
 out apart from the file; both samples are compared by Kolmogorov and Smirnov and by their moments.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,6 +175,13 @@ def test_every_preset_has_a_statement():
     without = sorted(set(device_names()) - set(PRESETS))
     assert not without, f"data/devices/{without[0]}.toml: say in PRESETS here what its source says"
     assert sorted(PRESETS) == device_names()
+
+
+def test_the_page_names_every_preset():
+    page = (Path(__file__).parents[2] / "docs" / "devices.md").read_text()
+    rows = page.partition("## What comes with xbarsim")[2].splitlines()
+    named = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in rows if row.startswith("| `")]
+    assert sorted(sum(named, [])) == device_names()
 
 
 @pytest.mark.parametrize(("name", "target", "time"), CASES)

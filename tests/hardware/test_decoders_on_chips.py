@@ -61,6 +61,57 @@ def test_counted_matrices_are_products_of_integers(models, family):
     assert seen == [step.name for step in model.graph.matrices]
 
 
+@pytest.mark.parametrize("scaling", ["token", "block"])
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_counted_matrices_scale_the_inputs_of_every_token(models, scaling, shift):
+    """Against integers in NumPy: int8 codes of each token, or each 16 inputs of it, on their own
+    scale.
+    """
+    model = models["llama"]
+    tables = {
+        "dac": {"scaling": scaling},
+        "mapping": {"scale_shift": shift},
+        "computation": {"word_lines": 16},
+    }
+    chip = chip_of(model, study_of(IDEAL, COUNTING, tables))
+    seen = []
+
+    def check(step, reference, *operands, rows):
+        output = reference(*operands)
+        if step.name not in chip.matrices:
+            return output
+        x, weight, _ = operands
+        matrix = chip.matrices[step.name]
+        divisor = np.ones(weight.shape[1]) if not shift else matrix.scale.shift.divisor
+        weight = weight * divisor
+        of_row = np.abs(weight).max(axis=1) / 127
+        stored = np.rint(weight / of_row[:, None])
+        width = 16 if scaling == "block" else weight.shape[1]
+        expected = np.zeros((len(x), len(weight)))
+        for start in range(0, weight.shape[1], width):
+            part = (x / divisor)[:, start : start + width]
+            step_of_token = np.abs(part).max(axis=1, keepdims=True) / 127
+            codes = np.rint(part / step_of_token)
+            expected += codes @ stored[:, start : start + width].T * step_of_token
+        found = matrix.multiply(x, rows, chip.seed).output
+        # a code at the edge of two may fall either way
+        error = np.abs(found - expected * of_row)
+        assert np.median(error) < 1e-6 * abs(expected * of_row).max()
+        assert error.max() < 2e-2 * abs(expected * of_row).max()
+        stated = matrix.description()
+        assert stated.input_scaling == scaling and (stated.scale_shift or 0.0) == shift
+        per_row = matrix.events_per_row
+        assert per_row.comparisons == weight.shape[1]
+        groups = -(-weight.shape[1] // width)
+        inputs = weight.shape[1] * (2 if shift else 1)
+        assert per_row.multiplications == inputs + groups * len(weight)
+        seen.append(step.name)
+        return output
+
+    prefill(model, check, IDS)
+    assert seen == list(chip.matrices)
+
+
 @pytest.mark.parametrize("weights", ["in_situ", "computation"])
 def test_the_output_matrix_stays_digital_unless_the_study_says_otherwise(models, weights):
     model = models["qwen2"]  # tied to the embedding

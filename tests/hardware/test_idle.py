@@ -4,6 +4,7 @@ The oracle is the run itself: a study in which one key has another value, bit by
 same study without the change.
 """
 
+import dataclasses
 import warnings
 
 import h5py
@@ -18,7 +19,7 @@ from xbarsim.config.study import Study, load_study, merge
 from xbarsim.config.tables import Table
 from xbarsim.devices.presets import load_device
 from xbarsim.hardware.idle_rules import rules_of
-from xbarsim.models.graph import Block, Transformer, graph_of
+from xbarsim.models.graph import INPUT, Block, Graph, Link, Transformer, graph_of
 from xbarsim.report.files import to_json
 from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
@@ -51,12 +52,18 @@ ENCODER = graph_of(
     ),
     sequence=8,
 )
-# Every model has functions, and every array a read time; an offset without slices is refused.
+_QUERY = dataclasses.replace(ENCODER.step("layer.0.query"), after=(Link(INPUT),))
+MATRIX_ALONE = Graph((_QUERY,), 8)
+# Every BERT has attention and functions, every array a read time, every matrix a scale of its
+# inputs; an offset without slices is refused.
 NEVER_IDLE = {
+    "products.attention",
     "functions.softmax.unit",
     "functions.layer_norm.unit",
     "functions.gelu.unit",
     "dac.read_time_ns",
+    "dac.scaling",
+    "mapping.scale_shift",
     "mapping.sign",
 }
 RULED = [path for path in CHANGES if rules_of(path) and path not in NEVER_IDLE]
@@ -139,10 +146,10 @@ def test_every_key_matters_where_it_must(place, mode):
     assert not same
 
 
-def idle_of(study):
-    """What is said of a study on a model of one layer."""
+def idle_of(study, graph=ENCODER):
+    """What is said of a study on a model, by default of one layer."""
     cases = [Case(name, case, load_device(case.device.name)) for name, case in study.cases()]
-    return run.find_idle_settings(cases, ENCODER)
+    return run.find_idle_settings(cases, graph)
 
 
 def is_idle(place, mode, path, value):
@@ -174,6 +181,8 @@ IDLE = {
         "mapping.bits_per_cell",
         "dac.digit_bits",
         "dac.quantile",
+        "dac.scaling_quantile",
+        "dac.scaling_blocks",
         "adc.quantile",
         "computation.adc_bits",
         "memory.errors",
@@ -216,6 +225,24 @@ IDLE = {
 def test_keys_that_need_another_key_are_idle_without_it(place, mode, path):
     _, value = CHANGES[path]
     assert is_idle(place, mode, path, value)
+
+
+@pytest.mark.parametrize("path", [path for path in CHANGES if path.startswith("functions.")])
+def test_keys_of_functions_and_attention_are_idle_without_them(place, path):
+    """A model of one matrix asks for no key of functions, whatever unit they state."""
+    _, value = CHANGES[path]
+    _, function, key = path.split(".")
+    unit = "table" if function == "layer_norm" else "polynomial"
+    settings = {"functions": {function: {"unit": unit, key: value}}}
+    found = idle_of(study_of(place, **settings), MATRIX_ALONE)
+    assert {sentence.partition(" = ")[0] for sentence in found} == {
+        f"functions.{function}.unit",
+        path,
+    }
+    found = idle_of(study_of(place, products={"attention": "in_situ"}), MATRIX_ALONE)
+    assert found == [
+        "products.attention = 'in_situ' has no effect in this study: it needs a model with attention"
+    ]
 
 
 @pytest.mark.parametrize(

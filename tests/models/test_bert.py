@@ -128,7 +128,7 @@ def change_config(directory, tmp_path, **values):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"model_type": "gpt2"}, "model_type is 'gpt2', supported are bert, mpnet"),
+        ({"model_type": "gpt2"}, "model_type is 'gpt2', supported encoders are albert, bert,"),
         ({"hidden_act": "silu"}, "hidden_act is 'silu', supported are gelu"),
         ({"num_attention_heads": 3}, "not a multiple of num_attention_heads 3"),
         ({"hidden_size": -1}, "hidden_size is -1, a positive integer"),

@@ -3,7 +3,17 @@
 import pytest
 
 from xbarsim.base.errors import ConfigError
-from xbarsim.models.graph import INPUT, Block, Kind, Link, Role, Transformer, graph_of
+from xbarsim.models.graph import (
+    INPUT,
+    Block,
+    Graph,
+    Kind,
+    Link,
+    Role,
+    Step,
+    Transformer,
+    graph_of,
+)
 from xbarsim.models.shapes import Shape, operations, shape_of_matrices
 
 SIZES = {"layers": 2, "hidden": 12, "heads": 3, "head_width": 4, "intermediate": 20}
@@ -107,9 +117,29 @@ def test_matrices_of_a_trace_become_a_shape():
     sizes = {step.name: (step.inputs, step.outputs) for step in graph_of(BERT, 8).matrices}
     shape = shape_of_matrices(sizes, 3)
     assert (shape.layers, shape.hidden, shape.intermediate) == (2, 12, 20)
-    with pytest.raises(ConfigError, match="5 matrices of the trace .* of 1 layers with 6 each"):
+    with pytest.raises(ConfigError, match="of 1 layers with 6 each layer.0.output is missing"):
         shape_of_matrices({k: v for k, v in list(sizes.items())[:5]}, 3)
     with pytest.raises(ConfigError, match="layer.1.key is missing, left over or of another size"):
         shape_of_matrices(sizes | {"layer.1.key": (12, 4)}, 3)
-    with pytest.raises(ConfigError, match="lacks layer.0.intermediate"):
+    with pytest.raises(ConfigError, match="priced only where .* this one has layer.0.gate$"):
         shape_of_matrices({"layer.0.gate": (12, 20)}, 3)
+
+
+def dense(name, *, role=Role.DENSE, layer=None, reads=INPUT):
+    return Step(name, Kind.MATRIX, role, layer, 4, 4, copies=1, second=0, after=(Link(reads),))
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (dense("first", layer=1), "two steps of the graph are called 'first'"),
+        (dense(INPUT, layer=1), "two steps of the graph are called 'input'"),
+        (dense("second"), "'first' and 'second' are both the dense outside the layers"),
+        (dense("second", layer=0, reads="third"), "'second' reads 'third', which is no step"),
+        (dense("second", layer=0, reads="second"), "'second' reads 'second', which is no step"),
+    ],
+)
+def test_a_graph_made_by_hand_is_checked(second, said):
+    assert len(Graph((dense("first"), dense("second", layer=0, reads="first")), 4).steps) == 2
+    with pytest.raises(ConfigError, match=said):
+        Graph((dense("first"), second), 4)

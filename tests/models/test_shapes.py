@@ -104,3 +104,12 @@ def test_contradictory_shapes_are_refused():
     shape = Shape(layers=1, hidden=12, heads=6, intermediate=4, attention="causal")
     with pytest.raises(ConfigError, match="no vocabulary"):
         operations(shape, 4, output_matrix=True)
+
+
+def test_a_configuration_without_dimensions_names_what_is_known(tmp_path):
+    with pytest.raises(ConfigError, match="model_type is 'bagofwords', supported are albert, bert"):
+        load_shape(directory(tmp_path, {"model_type": "bagofwords"}))
+    with pytest.raises(
+        ConfigError, match="of a bert, does not state .* hidden_size is missing|num"
+    ):
+        load_shape(directory(tmp_path, {"model_type": "bert"}))

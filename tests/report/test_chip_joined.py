@@ -255,6 +255,16 @@ def test_all_keys_that_differ_are_listed():
     )
 
 
+def test_the_run_of_a_decoder_is_not_priced_as_an_encoder():
+    """Matrices of a GPT-2 are those of a BERT; its task says that it predicts tokens."""
+    found = small_summary(chip="multibit")
+    decoder = dataclasses.replace(found, run=dataclasses.replace(found.run, task_kind="text"))
+    assert accuracy_and_cost.not_joined([found]) == []
+    assert accuracy_and_cost.join([decoder]) == []
+    (note,) = accuracy_and_cost.not_joined([decoder])
+    assert note.startswith("chip multibit: not joined, the run of a model that predicts tokens")
+
+
 def test_which_chip_joins_which_case():
     named = small_summary(chip="multibit")
     assert [row.result.chip for row in accuracy_and_cost.join([named])] == ["multibit"]
@@ -312,6 +322,7 @@ def traced(**stated):
     names = ("tile_reads", "adc_conversions", "dac_drives", "shift_adds", "cells_set")
     names += ("adc_saturations", "dac_saturations", "array_energy", "write_energy")
     ones = {name: np.ones(2) for name in names}
+    ones |= {"comparisons": np.zeros(2), "multiplications": np.zeros(2)}
     return TracedProduct(
         Place(kind=Kind.PRODUCT, role=Role.ATTENTION_SCORES, layer=0),
         ProductAttributes(adc_bits=8, dac_bits=1),
@@ -335,6 +346,18 @@ def test_energy_of_a_report_prices_every_event():
         "shift-and-add": approx(16 * library["shift-and-add-32nm"].energy),
     }
     assert library["shift-and-add-32nm"].energy > 0
+
+
+def test_scales_of_inputs_are_priced_where_there_are_any():
+    plain = counted(adc_conversions=(3, 5))
+    scaled = counted(comparisons=(10, 20), multiplications=(100, 300))
+    without = cost_of([plain], 2)
+    assert "scales of inputs" not in without.energy and "comparisons" not in without.events
+    cost = cost_of([plain, scaled], 2)
+    assert (cost.events["comparisons"], cost.events["multiplications"]) == (15, 200)
+    # pJ of 16 bits at 40 nm, both assumed
+    assert cost.energy["scales of inputs"] == approx(15 * 0.105e-12 + 200 * 3.17e-12)
+    assert "scales of inputs" in cost.assumed
 
 
 def test_write_energy_is_not_known_where_nothing_states_it():

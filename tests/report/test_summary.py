@@ -103,6 +103,8 @@ COUNTS = {
     "adc_conversions": np.array([400, 600]),
     "dac_drives": np.array([50, 75]),
     "shift_adds": np.array([1000, 1500]),
+    "comparisons": np.array([0, 0]),
+    "multiplications": np.array([0, 0]),
     "array_energy": np.array([3e-9, 7e-9]),
 }
 QUERY = TracedMatrix(

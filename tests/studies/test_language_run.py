@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import tomli_w
 from full_trace import command, tables_of_page
+from safetensors.numpy import load_file, save_file
 from tiny import make_tiny_bert
 from tiny_decoders import ids_of, make_tiny_decoder, slow_log_probabilities
 
 from xbarsim.base.errors import (
+    CheckpointError,
     ConfigError,
     IdleSettingWarning,
     OutOfRangeError,
@@ -368,3 +370,26 @@ def test_the_command_line_runs_a_decoder(place, tmp_path):
     )  # fmt: skip
     assert status == 0, output
     assert "perplexity" in output and "NO EFFECT: task.limit" in output
+
+
+def test_checkpoints_that_are_wrong_are_one_line(place, tmp_path):
+    text = {"name": str(place / "text.txt"), "window": 24, "windows": 1}
+    damaged = make_tiny_decoder(tmp_path / "nan", "llama")
+    tensors = load_file(damaged / "model.safetensors")
+    tensors["model.layers.0.mlp.up_proj.weight"][3, 4] = np.nan
+    save_file(tensors, damaged / "model.safetensors")
+    with pytest.raises(CheckpointError, match="holds NaN or infinity"):
+        run_of(place, "text.txt", task=text, model={"name": str(damaged)})
+    smaller = make_tiny_decoder(tmp_path / "small", "llama", vocab_size=60)
+    with pytest.raises(OutOfRangeError, match="the tokenizer belongs to another checkpoint"):
+        run_of(place, "text.txt", task=text, model={"name": str(smaller)})
+
+
+def test_batches_change_no_bit_of_a_chip(place, text_trace):
+    task = {"window": 24, "windows": 4}
+    alone = run_of(place, "text.txt", task=task, case=CASES[1:], run={"batch_examples": 1})
+    one = read_trace(text_trace)
+    two = read_trace(alone)
+    for name in ("chip", "all"):
+        for first, second in zip(one.cases[name].chips, two.cases[name].chips, strict=False):
+            np.testing.assert_array_equal(first.log_probability, second.log_probability)

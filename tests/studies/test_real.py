@@ -4,14 +4,19 @@ with a reason elsewhere.
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from xbarsim.base import fetch
 from xbarsim.base.errors import FetchError
+from xbarsim.base.workers import worker_threads
 from xbarsim.config.study import load_study
 from xbarsim.report.summary import summarise
-from xbarsim.studies import evaluation, run
+from xbarsim.studies import evaluation, language, run
+from xbarsim.studies.language_examples import Scope
+from xbarsim.studies.references import digital_readings
 from xbarsim.studies.trace_reader import read_trace
+from xbarsim.studies.work import work_of
 
 pytestmark = pytest.mark.real
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -74,3 +79,23 @@ def test_the_chip_of_the_default_study_loses_little(tmp_path):
     assert chip.metric.value > 0.5
     assert all(5 < layer.local_snr_db < 40 for layer in chip.layers)
     assert sum(layer.programming.tiles for layer in chip.layers) == 1296
+
+
+def test_a_study_of_a_decoder_has_the_perplexity_of_evaluate():
+    """The reference implementation's perplexity of the first 512 tokens of WikiText-2 is 16.980."""
+    text = DATA / "tasks" / "wikitext2-test.txt"
+    if not text.is_file():
+        pytest.skip(f"no wikitext2-test.txt under {DATA.name}/tasks")
+    fetched("smollm2-135m-instruct")
+    scope = Scope(window=512, windows=1)
+    evaluated = language.evaluate_files("smollm2-135m-instruct", text, scope).metrics[0]
+    assert round(evaluated.value, 3) == 16.980
+    study = load_study(
+        "decoder", {"task": {"name": str(text), "windows": 1, "calibration_tokens": 64}}
+    )
+    work = work_of(study)
+    with worker_threads() as pool:
+        found = digital_readings(work.reader, work.examples, study.run.batch_examples, pool)
+        (reading,) = [reading for _, reading in found]
+    assert reading.tokens is not None
+    assert round(float(np.exp(-reading.tokens.log_probability.mean())), 3) == 16.980

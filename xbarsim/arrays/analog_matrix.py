@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.matrix import Array
 from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, solve_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
@@ -126,6 +127,7 @@ class AnalogMatrix:
                 settings=InSituSettings.of(chosen),
                 device=device,
                 seed=chosen.seed,
+                shift=ScaleShift.of(weight, samples, chosen.mapping.scale_shift),
             )
             cells = tuple(plan.program(block) for block in range(plan.layout.row_blocks))
         self._study = chosen

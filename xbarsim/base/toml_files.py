@@ -52,6 +52,10 @@ class Presets:
             )
         return read_text(self._folder().joinpath(f"{name}.toml"), f"{self.kind} {name}")
 
+    def path(self, name: str) -> str:
+        """Where the file of a name lies."""
+        return str(self._folder().joinpath(f"{name}.toml"))
+
     def content(self, name_or_path: str | Path) -> Content:
         """The tables of a file, or else of a name; see `text` and `parse` for what is refused."""
         return parse(self.text(name_or_path), f"{self.kind} file {name_or_path}")

@@ -193,7 +193,7 @@ def _log_likelihood_of(trace: Floats) -> Callable[[Floats], float]:
         step, sigma, dwell_high, dwell_low = np.exp(theta[1:])
         moves = chain(dwell_high, dwell_low)
         found: float = telegraph.filtered(
-            trace, theta[0], step, sigma, moves.fall, moves.rise, scratch
+            trace, m=theta[0], d=step, s=sigma, p=moves.fall, q=moves.rise, high=scratch
         )
         return found
 

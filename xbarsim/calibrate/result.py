@@ -189,8 +189,15 @@ class FitResult:
         return next((other for other in self.alternatives if other.aic < below), None)
 
     def choose(self, name: str) -> "FitResult":
-        """The fit whose model starts with `name` (any case), this one or one of its alternatives;
-        the others beside it.
+        """Another of the models that were fitted.
+
+        Parameters
+        ----------
+        name : the beginning of a model's name, in any case
+
+        Returns
+        -------
+        FitResult : this one or one of its alternatives, with the others beside it
 
         Raises
         ------

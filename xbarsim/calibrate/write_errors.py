@@ -335,7 +335,15 @@ def maximise(error: Floats, mean: Law, spread: Law, form: FormT) -> ErrorFit[For
         if abs(last - minus_two) < SETTLED:
             break
         last = minus_two
-    return ErrorFit(error, mean, spread, form, mean_coefficients, coefficients, minus_two)
+    return ErrorFit(
+        error=error,
+        mean=mean,
+        spread=spread,
+        form=form,
+        mean_coefficients=mean_coefficients,
+        scale_coefficients=coefficients,
+        minus_two=minus_two,
+    )
 
 
 def weighted_least_squares(design: Floats, y: Floats, weight: Floats) -> Floats:

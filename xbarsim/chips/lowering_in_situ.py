@@ -82,6 +82,11 @@ def linear_cost(chip: InSituFile, inputs: int, outputs: int, replication: int = 
         "tile-shift-add": results,
         "tile-register": results,
     }
+    scales = chip.scale_of(inputs).events(outputs)
+    if scales.comparisons:
+        counts["scale-compare"] = scales.comparisons
+    if scales.multiplications:
+        counts["scale-multiply"] = scales.multiplications
     bits: dict[str, float] = {
         "buffer": 2 * bits_in + bits_out,
         "bus": bits_in + results * RESULT_BITS,
@@ -94,6 +99,12 @@ def linear_cost(chip: InSituFile, inputs: int, outputs: int, replication: int = 
     for role in ("buffer", "bus"):
         if role in chip.by_role:
             occupied.append(bits[role] / (chip.rate(role) * tiles))
+    units = -(-layout.tiles // organisation.arrays_per_unit)
+    places = {"unit": units, "tile": tiles}
+    for role in ("scale-compare", "scale-multiply"):
+        if role in events:
+            workers = places.get(chip.by_role[role].part.level, 1)
+            occupied.append(events[role] / (chip.rate(role) * workers))
     return Cost(
         events=events | chip.moved(**bits),
         service=max(occupied) / replication,

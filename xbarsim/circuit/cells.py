@@ -17,6 +17,8 @@ from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.kernels.circuit import cells as kernel
 
+__all__ = ["Polynomial", "Selector", "Sinh", "Table", "Transistor"]
+
 Curve = tuple[int, Floats]  # kind of a curve, its parameters
 Evaluator = Callable[[Floats], tuple[Floats, Floats]]
 

@@ -233,6 +233,11 @@ class Crossbar:
         -------
         (m, n) A/S for a weight, (outputs, m, n) without
 
+        Raises
+        ------
+        ConfigError : nonlinear or shorted cells
+        ShapeError : more than one input
+
         Notes
         -----
         The adjoint: a cell's voltage times its voltage when the weights drive the sense amplifiers
@@ -247,10 +252,21 @@ class Crossbar:
         conductance_sigma: ArrayLike,
         bias_voltage: ArrayLike = 0.0,
     ) -> Floats:
-        """(outputs,) A: standard deviation of the outputs for independent small fluctuations of
-        the cells.
+        """Standard deviation of the outputs for independent small fluctuations of the cells.
 
+        Parameters
+        ----------
+        input_voltage : (m,) V;  bias_voltage : as in `solve`, for one input
         conductance_sigma : S, standard deviation of each cell, a scalar or (m, n)
+
+        Returns
+        -------
+        (outputs,) A
+
+        Raises
+        ------
+        ConfigError : nonlinear or shorted cells
+        ShapeError, OutOfRangeError : more than one input, a sigma that is no number of 0 or more
         """
         self._require_ohmic()
         return adjoint.output_noise(self, input_voltage, conductance_sigma, bias_voltage)
@@ -313,12 +329,25 @@ class Crossbar:
         bias_voltage: ArrayLike = 0.0,
         dialect: str = "ngspice",
     ) -> Path:
-        """Write a netlist of the array with one input; returns the path.
+        """Write a netlist of the array with one input.
 
         It prints the current of every terminal; node names are those of `spice.netlist`.
 
+        Parameters
+        ----------
+        path : of the file to write
+        input_voltage, bias_voltage : V, as in `solve`, for one input
         dialect : "ngspice" (`ngspice -b path` runs it as it is), "ltspice" or "xyce", which are
             written by their published syntax and were not run
+
+        Returns
+        -------
+        Path of the file
+
+        Raises
+        ------
+        ConfigError : another dialect
+        ShapeError : more than one input
         """
         terminals = terminal_voltages(self, input_voltage, bias_voltage)
         if not terminals.single:
@@ -334,10 +363,17 @@ class Crossbar:
         return Path(path)
 
     def transfer_matrix(self) -> Floats:
-        """(n, m) S: current into each sensed line per volt on each driven line (transposed: (m,
-        n)).
+        """Current into each sensed line per volt on each driven line.
 
         In any arrangement by joining blocks of cells (`kernels/circuit/transfer.py`).
+
+        Returns
+        -------
+        (n, m) S; transposed: (m, n)
+
+        Raises
+        ------
+        ConfigError : nonlinear or shorted cells
         """
         self._require_ohmic()
         transfer, _ = _joined(self.conductance, self.word_segments, self.bit_segments)
@@ -346,8 +382,15 @@ class Crossbar:
         return np.ascontiguousarray(transfer)
 
     def power_matrix(self) -> Floats:
-        """(m, m) S, symmetric (transposed: (n, n)): v @ power_matrix @ v watts are drawn, sensing
-        at 0 V.
+        """What inputs v draw: v @ power_matrix @ v watts, sensing at 0 V.
+
+        Returns
+        -------
+        (m, m) S, symmetric; transposed: (n, n)
+
+        Raises
+        ------
+        ConfigError : nonlinear or shorted cells
         """
         self._require_ohmic()
         if self.transposed:

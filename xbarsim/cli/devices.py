@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from xbarsim.cli.console import print_table, print_written
+from xbarsim.cli.console import print_table, print_written, say
 
 app = typer.Typer(
     name="devices", help="The devices that come with xbarsim.", invoke_without_command=True
@@ -22,15 +22,25 @@ def _devices(context: typer.Context) -> None:
 @app.command("list")
 def _list() -> None:
     """Names, windows and what each device states; also without `list`."""
+    from xbarsim.base.errors import ConfigError
     from xbarsim.devices import presets
 
     rows = []
+    wrong = []
     for name in presets.device_names():
-        file = presets.load_device(name).file
+        try:
+            file = presets.load_device(name).file
+        except ConfigError as error:
+            wrong.append(f"{presets.DEVICES.path(name)}: {error}")
+            continue
         window = f"{file.conductance.minimum_us:g} to {file.conductance.maximum_us:g}"
         stated = ", ".join(file.stated_tables()) or "-"
         rows.append((name, window, stated, file.description))
     print_table(("name", "window (µS)", "states", "what"), rows)
+    for sentence in wrong:
+        say(f"not listed: {sentence}")
+    if wrong:
+        raise typer.Exit(2)
 
 
 @app.command("show")

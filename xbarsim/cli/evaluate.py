@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,26 +43,19 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score a checkpoint on a task without any hardware: the digital reference."""
-    from xbarsim.base import fetch
-    from xbarsim.models.architectures import is_decoder
-    from xbarsim.studies import evaluation, language
-    from xbarsim.studies.language_examples import Scope
+    from xbarsim.studies import scoring
 
-    path = fetch.locate(model, "model", progress=progress)
-    result: language.LanguageScore | evaluation.Evaluation
-    if is_decoder(path):
-        _refuse({"--calibration": calibration}, "an encoder")
-        if reference != "float32":
-            raise typer.BadParameter(
-                f"{reference!r}; of a decoder float32 is the only one", param_hint="--reference"
-            )
-        scope = Scope(window=window, stride=stride, windows=windows, limit=limit)
-        result = language.evaluate_files(path, task, scope, progress=progress)
-    else:
-        _refuse({"--window": window, "--stride": stride, "--windows": windows}, "a decoder")
-        result = evaluation.evaluate_files(
-            path, task, reference, limit=limit, calibration_task=calibration, progress=progress
-        )
+    result = scoring.evaluate(
+        model,
+        task,
+        reference,
+        limit=limit,
+        calibration=calibration,
+        window=window,
+        stride=stride,
+        windows=windows,
+        progress=progress,
+    )
     if as_json:
         print(json.dumps(result.as_dict(), indent=2))
         return
@@ -75,13 +67,6 @@ def evaluate(
         for found in result.metrics
     ]
     print_table(("metric", "value", "95 % interval", "n"), rows)
-
-
-def _refuse(options: Mapping[str, object], needed: str) -> None:
-    """Options of the other kind of model have no effect."""
-    for option, value in options.items():
-        if value is not None:
-            raise typer.BadParameter(f"it needs {needed}", param_hint=option)
 
 
 def generate(

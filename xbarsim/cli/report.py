@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xbarsim.cli.console import print_table, print_written
+from xbarsim.cli.console import print_table, print_written, say
 
 if TYPE_CHECKING:
     from xbarsim.report.accuracy_and_cost import Row
@@ -64,7 +64,7 @@ def report(
     refuse_overwriting([("--picture", picture)], [*traces, *chips])
     summaries = summaries_of(traces)
     rows = accuracy_and_cost.join(summaries, chips, batch or 1)
-    print_summaries(summaries, rows, as_json)
+    print_summaries(summaries, rows, as_json, accuracy_and_cost.not_joined(summaries, chips))
     if out is not None:
         _write_files(summaries, rows, out, inputs=[*traces, *chips])
     if picture is not None:
@@ -123,8 +123,16 @@ def summaries_of(traces: Sequence[Path]) -> list["Summary"]:
     return [summarise(read_trace(path)) for path in traces]
 
 
-def print_summaries(summaries: Sequence["Summary"], rows: Sequence["Row"], as_json: bool) -> None:
-    """Summaries, and their cases on chips, as text or JSON."""
+def print_summaries(
+    summaries: Sequence["Summary"],
+    rows: Sequence["Row"],
+    as_json: bool,
+    not_joined: Sequence[str] = (),
+) -> None:
+    """Summaries, and their cases on chips, as text or JSON.
+
+    not_joined : sentences on chips that price none of them, to the standard error beside JSON
+    """
     from xbarsim.report import accuracy_and_cost, files
     from xbarsim.report.text import render
 
@@ -134,6 +142,8 @@ def print_summaries(summaries: Sequence["Summary"], rows: Sequence["Row"], as_js
             for summary in summaries
         ]
         print(json.dumps(content, indent=1))
+        for sentence in not_joined:
+            say(sentence)
         return
     print("\n\n".join(render(summary) for summary in summaries))
     if rows:
@@ -141,6 +151,8 @@ def print_summaries(summaries: Sequence["Summary"], rows: Sequence["Row"], as_js
         print()
         print_table(header, body)
         print("\n".join(remarks))
+    for sentence in not_joined:
+        print(f"\nnote: {sentence}")
 
 
 def _write_files(

@@ -25,6 +25,9 @@ def run(
     model: Annotated[
         str | None, typer.Option(help="A known model, a checkpoint directory, or owner/name.")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="A device of `xbarsim devices`, or a device file.")
+    ] = None,
     task: Annotated[
         str | None,
         typer.Option(help="A known task, or a CSV, TSV or JSONL file; of a decoder also a text."),
@@ -54,10 +57,10 @@ def run(
 ) -> None:
     """Run a study: program the arrays, push the task through them, write a trace, print the
     table."""
-    stated = (study, calibration, limit, window, windows, seed)
+    stated = (study, device, calibration, limit, window, windows, seed)
     if source is not None and any(value is not None for value in stated):
         raise typer.BadParameter(
-            "the trace states the study, its calibration, limit, windows and seed; give only --model, "
+            "the trace states the study, its device, calibration, limit, windows and seed; give only --model, "
             "--task, --out and --threads beside it",
             param_hint="--from",
         )
@@ -65,6 +68,7 @@ def run(
         if source is None:
             tables = {
                 "model": _given(name=model),
+                "device": _given(name=device),
                 "task": _given(
                     name=task,
                     calibration=calibration,
@@ -107,4 +111,5 @@ def _print_report(trace: Path, as_json: bool) -> None:
     from xbarsim.report import accuracy_and_cost
 
     summaries = summaries_of([trace])
-    print_summaries(summaries, accuracy_and_cost.join(summaries), as_json)
+    rows = accuracy_and_cost.join(summaries)
+    print_summaries(summaries, rows, as_json, accuracy_and_cost.not_joined(summaries))

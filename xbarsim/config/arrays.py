@@ -69,6 +69,13 @@ class Mapping(Table):
         description="digital gain from the transfer matrices; of an "
         "unsigned weight also the weight of the inputs' sum",
     )
+    scale_shift: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="exponent of the scale that is shifted from inputs into weights: input k is divided, and its "
+        "weights multiplied, by max|x|^a / max|w|^(1 - a); 0: none",
+    )
     compensation: Literal["none", "wires"] = Field(
         "none",
         description="targets of weights as they are, or such that the weights arrive through the wires",
@@ -124,6 +131,16 @@ class Dac(Table):
         description="full scale from calibration data: least square error of the product, largest, quantile",
     )
     quantile: Quantile = 0.9999
+    scaling: Literal["static", "token", "block"] = Field(
+        "static",
+        description="what the full scale follows: nothing, the inputs of every token, or of every row block of a token",
+    )
+    scaling_quantile: Quantile = Field(
+        1.0, description="of the magnitudes of a token or a row block, its scale; 1: the largest"
+    )
+    scaling_blocks: int = Field(
+        1, ge=1, le=4096, description='row blocks that share a scale with scaling = "block"'
+    )
     read_time_ns: float = Field(
         100.0, gt=0, description="time that one phase drives the tile (ISAAC: 100 ns)"
     )

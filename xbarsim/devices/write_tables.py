@@ -19,7 +19,6 @@ from xbarsim.devices.laws import (
     increasing,
     keys_of,
     polynomial,
-    stated,
 )
 
 
@@ -117,9 +116,18 @@ class Programming(Table):
         if len(self.sigma) > 1 and len(times) < len(self.sigma):
             raise ValueError("several programming.sigma need a time_s each")
         increasing("times of programming.sigma", times, "s")
-        if any(entry.polynomial_us for entry in self.sigma) and self.scale_us is None:
-            raise ValueError("polynomial_us needs the key scale_us, what a target is divided by")
+        if any(len(entry.polynomial_us) > 1 for entry in self.sigma) and self.scale_us is None:
+            raise ValueError(
+                "polynomial_us of more than its first coefficient, which is a constant, needs the "
+                "key scale_us, what a target is divided by"
+            )
         return self
+
+    def scaled(self, target: Floats, unit: float) -> Floats:
+        """What polynomials of sigma are of: targets (in `unit` µS) / scale_us; constants need none."""
+        if self.scale_us is None:
+            return 0.0 * target
+        return target * (1 / (self.scale_us * unit))
 
     def times(self) -> tuple[float, ...]:
         """Times after programming, s, that `sigma` is stated for; none where it is at any time."""
@@ -127,7 +135,7 @@ class Programming(Table):
 
     def check_polynomial(self, entry: Sigma, targets_us: Floats) -> None:
         """Refuse a polynomial of sigma that is negative at one of these targets."""
-        sigma = polynomial(targets_us / stated(self.scale_us), entry.polynomial_us)
+        sigma = polynomial(self.scaled(targets_us, 1.0), entry.polynomial_us)
         if sigma.min() < 0:
             where = targets_us[sigma.argmin()]
             raise ValueError(

@@ -42,8 +42,7 @@ def write_sigma(device: Conditions, target: ArrayLike) -> Floats:
 def _sigma_us(table: Programming, entry: Sigma, target: Floats) -> Floats:
     if entry.target_us:
         return np.interp(target, np.array(entry.target_us) * MICROSIEMENS, entry.sigma_us)
-    x = target * (1 / (stated(table.scale_us) * MICROSIEMENS))
-    return polynomial(x, entry.polynomial_us)
+    return polynomial(table.scaled(target, MICROSIEMENS), entry.polynomial_us)
 
 
 def _sigma_us_between_times(table: Programming, target: Floats, time: float) -> Floats:

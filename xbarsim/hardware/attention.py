@@ -24,6 +24,7 @@ from xbarsim.hardware.steps import (
     ProductCosts,
     ProductDescription,
     Tokens,
+    input_scaling,
 )
 from xbarsim.models.graph import Role, Step
 
@@ -143,6 +144,8 @@ class CountedAttention:
             adc_conversions=_column([one.adc_conversions for one in events]),
             dac_drives=_column([one.dac_drives for one in events]),
             shift_adds=_column([one.shift_adds for one in events]),
+            comparisons=_column([one.comparisons for one in events]),
+            multiplications=_column([one.multiplications for one in events]),
             dac_saturations=_outside(left, right, lengths),
             adc_saturations=saturations,
             array_energy=conducting * joules,
@@ -192,7 +195,12 @@ class WrittenAttention:
     def description(self) -> ProductDescription:
         bits = ConverterBits.in_situ(self.settings)
         return ProductDescription(
-            self.step.kind, self.step.role, self.step.layer, adc_bits=bits.adc, dac_bits=bits.dac
+            self.step.kind,
+            self.step.role,
+            self.step.layer,
+            adc_bits=bits.adc,
+            dac_bits=bits.dac,
+            input_scaling=input_scaling(self.settings),
         )
 
     def cache_per_token(self) -> CachePerToken:
@@ -240,6 +248,8 @@ class WrittenAttention:
             adc_conversions=np.array(events.adc_conversions),
             dac_drives=np.array(events.dac_drives),
             shift_adds=np.array(events.shift_adds),
+            comparisons=np.array(events.comparisons),
+            multiplications=np.array(events.multiplications),
             dac_saturations=product.dac_saturations,
             adc_saturations=product.adc_saturations,
             array_energy=product.array_energy,

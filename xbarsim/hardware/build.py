@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
+from xbarsim.arrays.in_situ.matrix import without_targets
 from xbarsim.arrays.in_situ.programmed import plan_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.memory.store import Memory
@@ -212,6 +214,7 @@ class _Builder:
             settings=InSituSettings.of(settings),
             device=self.design.device.in_study(settings),
             seed=self.seed,
+            shift=ScaleShift.of(weight, samples, settings.mapping.scale_shift),
         )
         kept = KeptArrays(kept_directory(), limit=round(settings.run.cache_gb * GIGA))
         programmed = kept.solve(plan)
@@ -219,27 +222,30 @@ class _Builder:
         for use in uses:
             of_use = dataclasses.replace(programmed, index=self.index[use.name])
             array = with_ranges(of_use, inputs[use.name], any_batch=self.graph.causal)
-            found[use.name] = InSituMatrix(use, settings, array)
+            found[use.name] = InSituMatrix(use, settings, without_targets(array))
         return found
 
     def _counted(self, step: Step) -> dict[str, CountedMatrix]:
         """A matrix on computation crossbars, in all its uses."""
         settings = self.design.settings[step.name]
         weight, _ = self.design.model.matrix(step.name)
+        inputs = self.design.held_out.inputs
+        uses = self.graph.uses(step)
         largest = self.design.held_out.input_ranges
         matrix = CountedMatrix.prepare(
             step,
             self.index[step.name],
             weight,
             largest_input=largest[step.name],
+            samples=np.concatenate([inputs[use.name] for use in uses]),
             settings=settings,
             pool=self.crossbars,
             read=self._memory(settings).read,
             any_batch=self.graph.causal,
         )
         return {
-            use.name: matrix.used_by(use, self.index[use.name], largest[use.name])
-            for use in self.graph.uses(step)
+            use.name: matrix.used_by(use, self.index[use.name], largest[use.name], inputs[use.name])
+            for use in uses
         }
 
     def _memory(self, settings: Study) -> Memory:

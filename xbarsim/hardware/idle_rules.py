@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.arrays import Wires
 from xbarsim.devices.conditions import FOLLOWS
-from xbarsim.hardware.place import FunctionTable, Place
+from xbarsim.hardware.place import FUNCTIONS, FunctionTable, Place
 from xbarsim.models.graph import Kind, Role
 
 
@@ -54,6 +54,13 @@ def _multiplies_telegraph_noise(place: Place) -> bool:
     return place.table("telegraph") is not None
 
 
+def _follows_inputs(place: Place) -> bool:
+    """Whether inputs become codes whose full scale may follow them."""
+    if place.step.kind is Kind.MATRIX:
+        return place.hardware != "digital"
+    return place.in_situ and not place.step.causal
+
+
 def _solves_rows(place: Place) -> bool:
     return place.segment and place.study.memory.access != "transistor"
 
@@ -66,6 +73,10 @@ def _has_weights_behind_wires(place: Place) -> bool:
 IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
 DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
 ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
+SCALES = Rule(
+    "weights on arrays or crossbars, or attention that is not causal on in-situ arrays",
+    _follows_inputs,
+)
 BEHIND_WIRES = Rule(
     "weights on in-situ arrays, and effects.wires with wires that have resistance",
     _has_weights_behind_wires,
@@ -89,6 +100,9 @@ RULES = {
         lambda place: place.segment or (place.hardware != "digital" and place.study.effects.wires),
     ),
     "computation": Rule("products on computation crossbars", lambda place: place.counts),
+    "products.attention": Rule(
+        "a model with attention", lambda place: place.step.kind is Kind.PRODUCT
+    ),
     "products.output_matrix": Rule(
         "a model that predicts tokens", lambda place: place.step.role is Role.LOGITS
     ),
@@ -114,6 +128,10 @@ RULES = {
     ),
     "mapping.clip_quantile": Rule(
         'mapping.clip = "quantile"', lambda place: place.study.mapping.clip == "quantile"
+    ),
+    "mapping.scale_shift": Rule(
+        "weight matrices on arrays or crossbars",
+        lambda place: place.step.kind is Kind.MATRIX and place.hardware != "digital",
     ),
     "mapping.compensation": BEHIND_WIRES,
     "mapping.compensation_solves": Rule(
@@ -142,6 +160,15 @@ RULES = {
     "dac.quantile": Rule(
         'dac.range = "quantile"',
         lambda place: place.in_situ and place.study.dac.range == "quantile",
+    ),
+    "dac.scaling": SCALES,
+    "dac.scaling_quantile": Rule(
+        'dac.scaling other than "static"',
+        lambda place: SCALES.holds(place) and place.study.dac.scaling != "static",
+    ),
+    "dac.scaling_blocks": Rule(
+        'dac.scaling = "block"',
+        lambda place: SCALES.holds(place) and place.study.dac.scaling == "block",
     ),
     "dac.read_time_ns": Rule(
         "products on arrays or crossbars", lambda place: place.hardware != "digital"
@@ -194,6 +221,9 @@ RULES = {
         (lambda place: place.study.task.head in ("auto", "probe")),
     ),
 }
+# Keys that matter where the rest of their table does not.
+BEYOND_THEIR_TABLE = ("mapping.scale_shift",)
+
 RULES |= {
     f"memory.{key}": SEGMENT
     for key in (
@@ -229,24 +259,38 @@ def _is_polynomial(settings: FunctionTable | None) -> bool:
     return settings is not None and settings.unit == "polynomial"
 
 
-def _rule_of_function(path: str) -> Rule:
-    """Rule of a key `functions.<function>.<key>`."""
+# What a model has whose steps ask for a table `functions.<function>`.
+MODELS = {
+    "softmax": "a model with attention",
+    "layer_norm": "a model with norms",
+    "gelu": "a model with an activation function",
+}
+
+
+def _rules_of_function(path: str) -> list[Rule]:
+    """Rules of a key `functions.<function>.<key>`."""
     _, function, key = path.split(".")
+    has_it = Rule(MODELS[function], lambda place: place.step.kind is FUNCTIONS[function])
     if key == "unit":
-        return Rule("a function of this kind", lambda place: place.step.kind.is_function)
+        return [has_it]
     if key == "degree":
-        return Rule(
+        unit = Rule(
             f'functions.{function}.unit = "polynomial"',
             lambda place: _is_polynomial(place.function(function)),
         )
-    return Rule(
-        f'functions.{function}.unit other than "float"',
-        lambda place: place.function(function) is not None,
-    )
+    else:
+        unit = Rule(
+            f'functions.{function}.unit other than "float"',
+            lambda place: place.function(function) is not None,
+        )
+    return [has_it, unit]
 
 
 def rules_of(path: str) -> list[Rule]:
     """Rules of a key such as `adc.bits`: its table's and its own; all must hold."""
     if path.startswith("functions."):
-        return [_rule_of_function(path)]
-    return [RULES[name] for name in (path.partition(".")[0], path) if name in RULES]
+        return _rules_of_function(path)
+    names = [path.partition(".")[0], path]
+    if path in BEYOND_THEIR_TABLE:
+        names = [path]
+    return [RULES[name] for name in names if name in RULES]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xbarsim.arrays.counting.crossbars import Crossbars
-from xbarsim.arrays.counting.operands import SwitchOperand
+from xbarsim.arrays.counting.operands import Counted, SwitchOperand
+from xbarsim.arrays.digital_scale import DigitalScale, ScaleShift
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins
 from xbarsim.arrays.in_situ.matrix import Array, Product
 from xbarsim.base.array_types import AnyArray, Integers, Singles
 from xbarsim.config.study import Study
 from xbarsim.hardware.counting import Pool, code_scale, keys_of, read_energy, to_codes
-from xbarsim.hardware.steps import ConverterBits, MatrixDescription
+from xbarsim.hardware.steps import ConverterBits, MatrixDescription, input_scaling
 from xbarsim.models.graph import Step
 from xbarsim.models.int8 import LEVELS, codes
 
@@ -45,6 +48,7 @@ class InSituMatrix:
         bins = self.code_bins
         worst = int(np.argmin(programmed.attenuation_mean))
         place = layout.place_of(worst)
+        shift = programmed.shift
         description = MatrixDescription(
             kind=self.step.kind,
             role=self.step.role,
@@ -69,6 +73,9 @@ class InSituMatrix:
             worst_tile_column_block=place.column_block,
             worst_tile_plane=place.plane,
             worst_tile_attenuation=float(programmed.attenuation_mean[worst]),
+            input_scaling=input_scaling(self.settings),
+            scale_shift=None if shift is None else shift.exponent,
+            unshifted_inputs=None if shift is None else shift.unshifted,
         )
         return description.counted_once(self.step)
 
@@ -88,10 +95,11 @@ class InSituMatrix:
 
 @dataclass(frozen=True)
 class CountedMatrix:
-    """A weight matrix that the computation crossbars multiply: int8 per output, inputs int8 with a
-    static range.
+    """A weight matrix that the computation crossbars multiply: int8 per output, inputs int8.
 
     index : of the matrix, names its random numbers
+    operands : of the parts of `scale`, whose products are added digitally
+    scale : what is done to inputs before they are coded
     input_scale, weight_scale (out,) : values of one code
     any_batch : whether a row has the same bits in any batch, see `Crossbars.multiply`
     """
@@ -100,7 +108,8 @@ class CountedMatrix:
     index: int
     settings: Study
     crossbars: Crossbars
-    operand: SwitchOperand
+    operands: tuple[SwitchOperand, ...]
+    scale: DigitalScale
     input_scale: float
     weight_scale: Singles
     any_batch: bool = False
@@ -113,50 +122,62 @@ class CountedMatrix:
         weight: Singles,
         *,
         largest_input: float,
+        samples: Singles,
         settings: Study,
         pool: Pool,
         read: Callable[[str, Singles], Singles] | None = None,
         any_batch: bool = False,
     ) -> CountedMatrix:
-        """weight (out, in);  largest_input : full scale of the inputs;  read : as of
+        """weight (out, in);  largest_input : full scale of the inputs, if it is static and nothing
+        is shifted;  samples (s, in) : inputs behind a shift of scale;  read : as of
         `int8.int8_hook`.
         """
-        scale = np.abs(weight).max(axis=1) / LEVELS
-        scale[scale == 0] = 1
-        stored = codes(weight, scale[:, None])
+        crossbars = pool.crossbars(settings)
+        shift = ScaleShift.of(weight, samples, settings.mapping.scale_shift)
+        scale = DigitalScale.of(settings.dac, step.inputs, crossbars.elements_per_tile, shift)
+        if shift is not None:
+            weight = weight * shift.divisor
+        weight_scale = np.abs(weight).max(axis=1) / LEVELS
+        weight_scale[weight_scale == 0] = 1
+        stored = codes(weight, weight_scale[:, None])
         if read is not None:
             stored = read(step.name, stored)
         stored = np.clip(stored, -LEVELS, LEVELS)
-        crossbars = pool.crossbars(settings)
-        first = pool.first_tile(crossbars.tiles(step.inputs, step.outputs))
+        operands = []
+        for part in scale.parts:
+            first = pool.first_tile(crossbars.tiles(part.stop - part.start, step.outputs))
+            operands.append(crossbars.prepare(stored.T[part], first, keep=True))
         return cls(
             step=step,
             index=index,
             settings=settings,
             crossbars=crossbars,
-            operand=crossbars.prepare(stored.T, first, keep=True),
-            input_scale=code_scale(largest_input),
-            weight_scale=scale,
+            operands=tuple(operands),
+            scale=scale,
+            input_scale=code_scale(_largest(scale, largest_input, samples)),
+            weight_scale=weight_scale,
             any_batch=any_batch,
         )
 
-    def used_by(self, step: Step, index: int, largest_input: float) -> CountedMatrix:
-        """The same weights for the inputs of another step."""
-        scale = code_scale(largest_input)
+    def used_by(
+        self, step: Step, index: int, largest_input: float, samples: Singles
+    ) -> CountedMatrix:
+        """The same weights for the inputs of another step; see `prepare`."""
+        scale = code_scale(_largest(self.scale, largest_input, samples))
         return dataclasses.replace(self, step=step, index=index, input_scale=scale)
 
     @property
     def events_per_row(self) -> Events:
-        events: Events = self.crossbars.events(self.step.inputs, self.step.outputs)
+        events = self.scale.events(self.step.outputs)
+        for part in self.scale.parts:
+            events = events + self.crossbars.events(part.stop - part.start, self.step.outputs)
         return events
 
     def multiply(self, x: Singles, rows: Integers, seed: int) -> Product:
         """See `steps.MatrixOnHardware`."""
-        inputs = to_codes(x, self.input_scale)
-        keys = keys_of(seed, self.index, rows)
-        counted = self.crossbars.multiply(
-            inputs.values, self.operand, keys, any_batch=self.any_batch
-        )
+        scaled = self.scale.scaled(x)
+        inputs = to_codes(scaled.values, self.input_scale)
+        counted = self._counted(inputs.values, scaled.scales, rows, seed)
         output = counted.output * (self.weight_scale * self.input_scale).astype(np.float32)
         joules = read_energy(self.settings.computation, self.settings.dac.read_time_ns)
         return Product(
@@ -166,10 +187,39 @@ class CountedMatrix:
             array_energy=counted.conducting * joules,
         )
 
+    def _counted(
+        self, values: NDArray[np.int8], scales: Singles | None, rows: Integers, seed: int
+    ) -> Counted:
+        """The products of codes (b, in), of all parts, each times its scale (b, parts)."""
+        outputs = []
+        saturations = []
+        conducting = []
+        for number, part in enumerate(self.scale.parts):
+            names = rows
+            if number:  # the first part has the random numbers of an undivided matrix
+                names = np.column_stack([rows, np.full(len(rows), number)])
+            counted = self.crossbars.multiply(
+                np.ascontiguousarray(values[:, part]),
+                self.operands[number],
+                keys_of(seed, self.index, names),
+                any_batch=self.any_batch,
+            )
+            outputs.append(counted.output)
+            if scales is not None:
+                outputs[-1] = counted.output * scales[:, number, None]
+            saturations.append(counted.saturations)
+            conducting.append(counted.conducting)
+        return Counted(
+            output=functools.reduce(np.add, outputs),
+            saturations=functools.reduce(np.add, saturations),
+            conducting=functools.reduce(np.add, conducting),
+        )
+
     def description(self) -> MatrixDescription:
         computation = self.settings.computation
         tiles = self.crossbars.tiles(self.step.inputs, self.step.outputs)
-        stuck_on, stuck_off = self.crossbars.stuck_cells(self.operand)
+        stuck = [self.crossbars.stuck_cells(operand) for operand in self.operands]
+        shift = self.scale.shift
         bits = ConverterBits.counting(self.settings)
         description = MatrixDescription(
             kind=self.step.kind,
@@ -181,8 +231,11 @@ class CountedMatrix:
             outputs=self.step.outputs,
             tiles=tiles,
             cells=tiles * computation.word_lines * computation.bit_lines,
-            stuck_on=stuck_on,
-            stuck_off=stuck_off,
+            stuck_on=sum(on for on, _ in stuck),
+            stuck_off=sum(off for _, off in stuck),
+            input_scaling=input_scaling(self.settings),
+            scale_shift=None if shift is None else shift.exponent,
+            unshifted_inputs=None if shift is None else shift.unshifted,
         )
         return description.counted_once(self.step)
 
@@ -192,3 +245,12 @@ class CountedMatrix:
 
     def tile_data(self) -> dict[str, AnyArray]:
         return {}
+
+
+def _largest(scale: DigitalScale, static: float, samples: Singles) -> float:
+    """Full scale of what becomes codes: of inputs on their own scales, of divided ones, or static."""
+    if scale.groups:
+        return 1.0
+    if scale.shift is None:
+        return static
+    return float(np.abs(samples / scale.shift.divisor).max())

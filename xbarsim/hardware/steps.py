@@ -46,10 +46,14 @@ class Description:
 
 @dataclass(frozen=True)
 class ProductDescription(Description):
-    """A product of two activations; 0 bits of a converter: it is ideal."""
+    """A product of two activations; 0 bits of a converter: it is ideal.
+
+    input_scaling : what the full scale of the inputs follows, None where it is static
+    """
 
     adc_bits: int
     dac_bits: int
+    input_scaling: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class MatrixDescription(Description):
     lowest_code, codes_per_bin : of the histogram of codes, None where none are counted
     worst_tile_... : the place of the tile where least of the current arrives, see
         `layout.TilePlace`, and the share of it that does; None on computation crossbars
+    input_scaling : what the full scale of the inputs follows, None where it is static
+    scale_shift : exponent of the scale that was shifted from inputs into weights, None without
+    unshifted_inputs : of these, inputs that stayed as they are: they or their weights are all 0
     shares : the matrix whose tiles it uses; then its tiles, cells and writing are counted there
     """
 
@@ -83,6 +90,9 @@ class MatrixDescription(Description):
     worst_tile_column_block: int | None = None
     worst_tile_plane: int | None = None
     worst_tile_attenuation: float | None = None
+    input_scaling: str | None = None
+    scale_shift: float | None = None
+    unshifted_inputs: int | None = None
     shares: str | None = None
 
     def counted_once(self, step: Step) -> MatrixDescription:
@@ -125,6 +135,13 @@ class ConverterBits:
         if not settings.effects.converters:
             return cls(adc=0, dac=1)
         return cls(adc=settings.computation.adc_bits, dac=1)
+
+
+def input_scaling(settings: Study) -> str | None:
+    """What the full scale of inputs follows, None where it is static."""
+    if settings.dac.scaling == "static":
+        return None
+    return settings.dac.scaling
 
 
 def _bits(stated: int | str) -> int:
@@ -255,6 +272,8 @@ class ProductCosts:
     adc_conversions: AnyArray
     dac_drives: AnyArray
     shift_adds: AnyArray
+    comparisons: AnyArray
+    multiplications: AnyArray
     dac_saturations: AnyArray
     adc_saturations: AnyArray
     array_energy: AnyArray

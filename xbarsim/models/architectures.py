@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.bert_checkpoint import SUPPORTED, load_bert
-from xbarsim.models.checkpoint import load_tokenizer
+from xbarsim.models.bert_checkpoint import load_bert
+from xbarsim.models.checkpoint import load_tokenizer, model_type
 from xbarsim.models.decoder_checkpoint import load_decoder, load_decoder_tokenizer
 from xbarsim.models.families import FAMILIES
 from xbarsim.models.gguf_file import load_gguf, load_gguf_tokenizer, open_gguf
 from xbarsim.models.network import Decoder, Encoder
+from xbarsim.models.network_check import check_encoder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -41,7 +42,14 @@ def _bert(directory: Path) -> LoadedEncoder:
 
 
 # By model_type of config.json.
-ENCODERS: dict[str, Callable[[Path], LoadedEncoder]] = dict.fromkeys(SUPPORTED, _bert)
+ENCODERS: dict[str, Callable[[Path], LoadedEncoder]] = {
+    "albert": _bert,
+    "bert": _bert,
+    "distilbert": _bert,
+    "mpnet": _bert,
+    "roberta": _bert,
+    "xlm-roberta": _bert,
+}
 
 DECODERS = tuple(FAMILIES)  # likewise; a GGUF file states its own
 
@@ -65,15 +73,17 @@ def load_network(path: str | Path) -> LoadedEncoder | LoadedDecoder:
 
 
 def load_encoder(path: str | Path) -> LoadedEncoder:
-    """Read a directory of one of `ENCODERS`.
+    """Read a directory of one of `ENCODERS`, and check that the network is what its graph says
+    (`network_check.check_encoder`).
 
     Raises
     ------
     CheckpointError : of another architecture, or what its reader says
     """
     directory = Path(path)
-    read = ENCODERS.get(_model_type(directory) or "", _bert)
-    return read(directory)
+    loaded = ENCODERS[model_type(directory, ENCODERS)](directory)
+    check_encoder(loaded.model)
+    return loaded
 
 
 def load_generator(path: str | Path) -> LoadedDecoder:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xbarsim.base.array_types import Booleans, Integers
+from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.base.progress import Progress, silent
 from xbarsim.base.workers import worker_threads
 
@@ -65,3 +67,39 @@ def for_every_batch(
     with worker_threads(threads) as pool:
         for count in pool.map(run, long_first):
             done(count)
+
+
+def checked(
+    token_ids: ArrayLike, attention_mask: ArrayLike, *, vocabulary: int, longest: int
+) -> tuple[Integers, Booleans]:
+    """Token ids (b, s) and mask (b, s) as arrays that fit a model.
+
+    vocabulary : entries of its embedding;  longest : tokens that it takes of a sentence
+
+    Raises
+    ------
+    ShapeError, OutOfRangeError : ids or mask that do not fit
+    """
+    ids = np.asarray(token_ids)
+    mask = np.asarray(attention_mask).astype(bool)
+    if ids.ndim != 2 or ids.dtype.kind not in "iu" or mask.shape != ids.shape:
+        raise ShapeError(
+            f"token_ids has shape {ids.shape} and type {ids.dtype}, mask shape {mask.shape}; both "
+            "must be (sentences, positions), ids of an integer type"
+        )
+    if ids.shape[1] > longest:
+        raise ShapeError(
+            f"{ids.shape[1]} tokens in a sentence; the model has {longest} positions: truncate"
+        )
+    if not mask.any(axis=1).all():
+        empty = int(np.argmin(mask.any(axis=1)))
+        raise ShapeError(
+            f"sentence {empty} of the batch has no token; every sentence needs at least one"
+        )
+    real = ids[mask]
+    if real.size and not 0 <= real.min() <= real.max() < vocabulary:
+        raise OutOfRangeError(
+            f"token ids from {real.min()} to {real.max()}; the vocabulary has entries 0 to "
+            f"{vocabulary - 1}: the tokenizer belongs to another checkpoint"
+        )
+    return ids, mask

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xbarsim.base.array_types import Booleans, Integers, Singles
-from xbarsim.base.errors import CheckpointError, OutOfRangeError, ShapeError
+from xbarsim.base.errors import CheckpointError
 from xbarsim.models.attention import Places
+from xbarsim.models.batches import checked
 from xbarsim.models.forward import Forward
 from xbarsim.models.graph import Block, Graph, Role, Transformer, graph_of
 from xbarsim.models.operations import Hook, Norm, float32
@@ -120,6 +121,10 @@ class BertModel:
         try:
             return self.weights[f"{owner}.weight"], self.weights[f"{owner}.bias"]
         except KeyError:
+            if name == "pooler":
+                raise CheckpointError(
+                    f"{self.path}: the checkpoint has no pooler; pool by 'mean' or 'cls'"
+                ) from None
             raise CheckpointError(
                 f"{self.path}: the checkpoint has no matrix {name!r}; layers are numbered from 0 to "
                 f"{self.config.layers - 1}"
@@ -144,7 +149,9 @@ class BertModel:
         ShapeError, OutOfRangeError : ids or mask that do not fit the model; hidden states that are
             not finite
         """
-        ids, real = _checked(self.config, token_ids, mask)
+        config = self.config
+        longest = config.positions - config.position_offset
+        ids, real = checked(token_ids, mask, vocabulary=config.vocabulary, longest=longest)
         places = Places(real)
         forward = _BertForward(self, places, hook)
         x = forward.embed(ids[real])
@@ -193,35 +200,6 @@ class _BertForward(Forward):
 
     def scaled(self, scores: Singles) -> Singles:
         return super().scaled(scores) + self.bias
-
-
-def _checked(
-    config: BertConfig, token_ids: ArrayLike, attention_mask: ArrayLike
-) -> tuple[Integers, Booleans]:
-    ids = np.asarray(token_ids)
-    mask = np.asarray(attention_mask).astype(bool)
-    if ids.ndim != 2 or ids.dtype.kind not in "iu" or mask.shape != ids.shape:
-        raise ShapeError(
-            f"token_ids has shape {ids.shape} and type {ids.dtype}, mask shape {mask.shape}; both "
-            "must be (sentences, positions), ids of an integer type"
-        )
-    longest = config.positions - config.position_offset
-    if ids.shape[1] > longest:
-        raise ShapeError(
-            f"{ids.shape[1]} tokens in a sentence; the model has {longest} positions: truncate"
-        )
-    if not mask.any(axis=1).all():
-        empty = int(np.argmin(mask.any(axis=1)))
-        raise ShapeError(
-            f"sentence {empty} of the batch has no token; every sentence needs at least one"
-        )
-    real = ids[mask]
-    if real.size and not 0 <= real.min() <= real.max() < config.vocabulary:
-        raise OutOfRangeError(
-            f"token ids from {real.min()} to {real.max()}; the vocabulary has entries 0 to "
-            f"{config.vocabulary - 1}: the tokenizer belongs to another checkpoint"
-        )
-    return ids, mask
 
 
 def _relative_bias(model: BertModel, positions: int) -> Singles | np.float32:

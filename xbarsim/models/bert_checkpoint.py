@@ -12,41 +12,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from xbarsim.base.array_types import AnyArray, Singles
+from xbarsim.base.array_types import AnyArray
 from xbarsim.base.errors import CheckpointError
 from xbarsim.models.bert import BertConfig, BertModel, transformer_of
-from xbarsim.models.checkpoint import read_json
+from xbarsim.models.checkpoint import class_names, model_type, read_json
 from xbarsim.models.config_reader import Reader
 from xbarsim.models.encoder_families import ENCODER_FAMILIES, EncoderFamily
 from xbarsim.models.graph import Kind, Role, Step, Transformer, graph_of
 from xbarsim.models.pooling import Dense
 from xbarsim.models.sentence_modules import sentences_of
-from xbarsim.models.tensor_files import read_all_tensors
+from xbarsim.models.tensor_files import Tensors, read_all_tensors
 
-SUPPORTED = tuple(ENCODER_FAMILIES)
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 DEFAULT_EPSILON = 1e-12
 
 
 def load_bert(directory: str | Path) -> BertModel:
-    """Read a Hugging Face directory of one of `SUPPORTED` into a `BertModel`.
+    """Read a Hugging Face directory of one of `ENCODER_FAMILIES` into a `BertModel`.
 
     Raises
     ------
     CheckpointError : a file is missing or damaged, a tensor is missing or has another shape than
-        `config.json` says, or the architecture is not one of `SUPPORTED`
+        `config.json` says, or the architecture is not one of `ENCODER_FAMILIES`
     """
     directory = Path(directory)
-    if not directory.is_dir():
-        raise CheckpointError(
-            f"{directory}: not a directory; give a Hugging Face directory with config.json and "
-            "model.safetensors, or a name that `xbarsim fetch --list` shows"
-        )
+    architecture = model_type(directory, ENCODER_FAMILIES)
     config_file = directory / "config.json"
     raw = read_json(config_file)
-    architecture = _architecture(config_file, raw)
     family = ENCODER_FAMILIES[architecture]
     reader = Reader(config_file, raw)
     for key, form in family.only.items():
@@ -61,17 +53,6 @@ def load_bert(directory: str | Path) -> BertModel:
     head = _head(tensors, config)
     tensors.refuse_unused(config)
     return BertModel(config, weights, head, sha256, directory)
-
-
-def _architecture(path: Path, raw: object) -> str:
-    architecture = raw.get("model_type") if isinstance(raw, dict) else None
-    if architecture not in SUPPORTED:
-        raise CheckpointError(
-            f"{path}: model_type is {architecture!r}, supported are "
-            f"{', '.join(SUPPORTED[:-1])} and {SUPPORTED[-1]} encoders; choose a checkpoint of one "
-            "of these"
-        )
-    return str(architecture)
 
 
 # ---------------------------------------------------------------- tensors
@@ -97,15 +78,12 @@ def _without_prefix(
     return renamed
 
 
-class _Tensors:
-    """Tensors of a checkpoint, each taken once."""
+class _Tensors(Tensors):
+    """Tensors of a checkpoint of one of the families."""
 
     def __init__(self, path: Path, architecture: str, tensors: dict[str, AnyArray]) -> None:
-        self.path = path
-        self.architecture = architecture
+        super().__init__(path, architecture, tensors)
         self.family = ENCODER_FAMILIES[architecture]
-        self.tensors = tensors
-        self.used: set[str] = set()
 
     @property
     def classifies(self) -> bool:
@@ -118,45 +96,12 @@ class _Tensors:
         name = self.family.classifier.pooler if self.classifies else self.family.pooler
         return name if f"{name}.weight" in self.tensors else None
 
-    def take(self, name: str, shape: tuple[int, ...], layers: int) -> Singles:
-        """The float32 tensor of a name in the file.
-
-        Raises
-        ------
-        CheckpointError : it is missing, of another shape, of integers, or not finite
-        """
-        tensor = self.tensors.get(name)
-        if tensor is None:
-            raise CheckpointError(
-                f"{self.path}: tensor {name!r} is missing, which {self.architecture} with {layers} "
-                "layers needs; the weights are incomplete or belong to another config.json"
-            )
-        if tensor.shape != shape:
-            raise CheckpointError(
-                f"{self.path}: tensor {name!r} has shape {tensor.shape}, config.json asks for "
-                f"{shape}; the two files do not belong together"
-            )
-        if tensor.dtype.kind != "f":
-            raise CheckpointError(
-                f"{self.path}: tensor {name!r} holds integers ({tensor.dtype}); quantised weights "
-                "are not read: save the model in float32"
-            )
-        if not np.isfinite(tensor).all():
-            raise CheckpointError(
-                f"{self.path}: tensor {name!r} holds {np.count_nonzero(~np.isfinite(tensor))} "
-                "values that are NaN or infinite; the file is damaged, or its training failed: "
-                "fetch it again"
-            )
-        self.used.add(name)
-        return tensor
-
     def refuse_unused(self, config: BertConfig) -> None:
         """CheckpointError if a tensor of the checkpoint has no place in the model."""
         left_out = self.family.left_out
         if self.classifies and self.family.pooler != self.pooler:
             left_out = (*left_out, f"{self.family.pooler}.")  # which the classifier does not read
-        left = set(self.tensors) - self.used
-        names = sorted(name for name in left if not name.startswith(left_out))
+        names = sorted(name for name in self.unused() if not name.startswith(left_out))
         if not names:
             return
         keys = self.family.keys
@@ -279,7 +224,7 @@ def _config(reader: Reader, tensors: _Tensors) -> BertConfig:
         pooling=sentences.pooling,
         normalize=sentences.normalize,
         max_tokens=_max_tokens(path.parent, positions - offset),
-        labels=_labels(path, raw) if tensors.classifies else (),
+        labels=class_names(path, raw) if tensors.classifies else (),
         pooler_function=family.classifier.function if tensors.classifies else "tanh",
         embedding_width=None if keys.embedding is None else reader.whole(keys.embedding),
         layer_sets=None
@@ -340,16 +285,3 @@ def _max_tokens(directory: Path, longest: int) -> int:
     stated = (sentences.get("max_seq_length"), tokenizer.get("model_max_length"))
     lengths: list[int] = [length for length in stated if length]
     return min([longest, *lengths])
-
-
-def _labels(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
-    """Names of the classes of the checkpoint's classifier."""
-    kind = raw.get("problem_type")
-    if kind not in (None, "single_label_classification"):
-        raise CheckpointError(
-            f"{path}: problem_type is {kind!r}; supported are classifiers that give a sentence one "
-            "class (single_label_classification)"
-        )
-    names = raw.get("id2label") or {}
-    count = len(names) or raw.get("num_labels", 2)
-    return tuple(str(names.get(str(number), number)) for number in range(count))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,55 @@ def read_json(path: Path, *, optional: bool = False) -> Any:
         raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
 
 
-def load_tokenizer(directory: str | Path) -> Any:
+def model_type(directory: Path, supported: Iterable[str]) -> str:
+    """model_type of the config.json of a directory.
+
+    Raises
+    ------
+    CheckpointError : no directory, no readable config.json, or a type that is not supported
+    """
+    if not directory.is_dir():
+        raise CheckpointError(
+            f"{directory}: not a directory; give a Hugging Face directory with config.json and "
+            "model.safetensors, or a name that `xbarsim fetch --list` shows"
+        )
+    config_file = directory / "config.json"
+    raw = read_json(config_file)
+    stated = raw.get("model_type") if isinstance(raw, dict) else None
+    names = sorted(supported)
+    if stated not in names:
+        raise CheckpointError(
+            f"{config_file}: model_type is {stated!r}, supported encoders are {', '.join(names)}; "
+            "choose a checkpoint of one of these"
+        )
+    return str(stated)
+
+
+def class_names(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the classes of a checkpoint's classifier, by the `raw` content of its config.json at
+    `path`.
+
+    Raises
+    ------
+    CheckpointError : a classifier of another kind than one class a sentence
+    """
+    kind = raw.get("problem_type")
+    if kind not in (None, "single_label_classification"):
+        raise CheckpointError(
+            f"{path}: problem_type is {kind!r}; supported are classifiers that give a sentence one "
+            "class (single_label_classification)"
+        )
+    names = raw.get("id2label") or {}
+    count = len(names) or raw.get("num_labels", 2)
+    return tuple(str(names.get(str(number), number)) for number in range(count))
+
+
+def load_tokenizer(directory: str | Path, *, start_and_end: bool = True) -> Any:
     """The `tokenizers.Tokenizer` of an encoder's directory, from `tokenizer.json` or else
     `vocab.txt`, without padding.
+
+    start_and_end : whether the model needs a start and an end token around every sentence, which
+        the tokenizer must then make; False for a model of plain words
 
     Raises
     ------
@@ -79,7 +126,7 @@ def load_tokenizer(directory: str | Path) -> Any:
     tokenizer.no_padding()
     _lower_case(directory, tokenizer)
     empty = tokenizer.encode("")
-    if len(empty.ids) != 2:
+    if start_and_end and len(empty.ids) != 2:
         raise CheckpointError(
             f"{source}: an empty sentence becomes {empty.tokens}, where a start and an end token "
             "are needed; its post_processor is missing or another one: save the tokenizer again "

@@ -47,6 +47,7 @@ class Role(StrEnum):
     INTERMEDIATE = "intermediate"
     GATE = "gate"
     ACTIVATION = "activation"
+    DENSE = "dense"  # a matrix that is none of the others
     OUTPUT = "output"
     OUTPUT_NORM = "output_norm"
     FINAL_NORM = "final_norm"
@@ -133,10 +134,40 @@ class Step:
 class Graph:
     """The steps of a model in the order in which they run; sizes are for sequences of `sequence`
     tokens.
+
+    Names are distinct, and so are roles within a layer; a step reads only what stands before it.
+
+    Raises
+    ------
+    ConfigError : steps that break one of these
     """
 
     steps: tuple[Step, ...]
     sequence: int
+
+    def __post_init__(self) -> None:
+        places: dict[tuple[int | None, Role], str] = {}
+        names = {INPUT}
+        for step in self.steps:
+            if step.name in names:
+                raise ConfigError(
+                    f"two steps of the graph are called {step.name!r}; a name is that of one step, "
+                    f"and {INPUT!r} that of none"
+                )
+            other = places.setdefault((step.layer, step.role), step.name)
+            if other != step.name:
+                where = "outside the layers" if step.layer is None else f"in layer {step.layer}"
+                raise ConfigError(
+                    f"{other!r} and {step.name!r} are both the {step.role} {where}; give each "
+                    "another role or layer"
+                )
+            for link in step.after:
+                if link.name not in names:
+                    raise ConfigError(
+                        f"step {step.name!r} reads {link.name!r}, which is no step before it; a "
+                        f"step reads earlier ones or {INPUT!r}"
+                    )
+            names.add(step.name)
 
     @cached_property
     def matrices(self) -> tuple[Step, ...]:

@@ -15,7 +15,10 @@ from xbarsim.models.operations import Hook, Norm, float32
 
 
 class Config(Protocol):
-    """What is known of every checkpoint."""
+    """What is known of every checkpoint.
+
+    hidden : width of the states and of sentence vectors;  heads : 1 without attention
+    """
 
     @property
     def hidden(self) -> int: ...
@@ -33,6 +36,8 @@ class Network(Protocol):
     """A model in memory: the list of its steps, its weights, and its forward pass.
 
     path : of the checkpoint;  sha256 : of its weights
+
+    `network_check.check_network` checks what is promised here; docs/architecture.md has an example.
     """
 
     @property
@@ -49,8 +54,10 @@ class Network(Protocol):
         ...
 
     def forward(self, token_ids: Integers, mask: Booleans, hook: Hook = float32) -> Singles:
-        """Hidden states (b, s, h) of token_ids (b, s), 0 at padding; every step goes through the
-        hook.
+        """Hidden states (b, s, h) of token_ids (b, s), 0 at padding.
+
+        Every step of the graph goes through the hook once, in their order, with `rows` (t, 2) the
+        (sequence, position) of the real tokens.
         """
         ...
 

@@ -175,8 +175,10 @@ def load_shape(name_or_directory: str | Path) -> Shape:
             f"no model {name!r}: it is neither a directory with a config.json nor one of "
             f"{', '.join(shapes())}"
         )
+    raw_type = None
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
+        raw_type = raw.get("model_type")
         if raw.get("model_type") in FAMILIES:
             return _of_decoder(path, raw)
         keys = Keys()
@@ -198,11 +200,23 @@ def load_shape(name_or_directory: str | Path) -> Shape:
         json.JSONDecodeError,
         UnicodeDecodeError,
     ) as error:
-        raise ConfigError(
-            f"{path} does not state the dimensions of a BERT ({type(error).__name__}: {error})"
-        ) from None
+        raise _without_dimensions(path, raw_type, error) from None
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe(error)}") from None
+
+
+def _without_dimensions(path: Path, stated: object, error: Exception) -> ConfigError:
+    """What a config.json lacks that chips need; stated : its model_type."""
+    known = sorted((*ENCODER_FAMILIES, *FAMILIES))
+    what = f"{type(error).__name__}: {error}"
+    if isinstance(error, KeyError):
+        what = f"{error.args[0]} is missing"
+    if stated in known:
+        return ConfigError(f"{path}, of a {stated}, does not state its dimensions: {what}")
+    return ConfigError(
+        f"{path} does not state the dimensions of a transformer ({what}); its model_type is "
+        f"{stated!r}, supported are {', '.join(known)}, and others with the keys of bert"
+    )
 
 
 BIASES: dict[str, Literal["query-key-value", "none"]] = {
@@ -236,19 +250,18 @@ def _of_decoder(path: Path, raw: dict[str, Any]) -> Shape:
 
 
 def shape_of_matrices(sizes: dict[str, tuple[int, int]], heads: int) -> Shape:
-    """Shape of the traced matrices {"layer.0.query": (inputs, outputs), ...} with this many
+    """Shape of the matrices {"layer.0.query": (inputs, outputs), ...} of a model with this many
     attention heads.
 
     Raises
     ------
-    ConfigError : not the matrices of the layers of a BERT
+    ConfigError : not the matrices of the layers of an encoder such as BERT
     """
-    try:
-        hidden, intermediate = sizes["layer.0.intermediate"]
-    except KeyError:
-        raise ConfigError(
-            "the trace lacks layer.0.intermediate: its matrices are not those of a BERT"
-        ) from None
+    if "layer.0.intermediate" not in sizes:
+        raise _not_of_an_encoder(sizes)
+    hidden, intermediate = sizes["layer.0.intermediate"]
+    if heads < 1 or hidden % heads:
+        raise _not_of_an_encoder(sizes)
     projection = sizes.get("embeddings.projection")
 
     def with_layers(layers: int) -> Shape:
@@ -266,12 +279,30 @@ def shape_of_matrices(sizes: dict[str, tuple[int, int]], heads: int) -> Shape:
     shape = with_layers(max(1, (len(sizes) - outside) // per_layer))
     expected = _matrix_sizes(shape)
     if sizes != expected:
-        other = sorted(sizes.items() ^ expected.items())
-        raise ConfigError(
-            f"the {len(sizes)} matrices of the trace are not those of a BERT of {shape.layers} "
-            f"layers with {per_layer} each; {other[0][0]} is missing, left over or of another size"
+        odd = sorted(sizes.items() ^ expected.items())[0][0]
+        raise _not_of_an_encoder(
+            sizes,
+            f"; of {shape.layers} layers with {per_layer} each {odd} is missing, left over or of "
+            "another size",
         )
     return shape
+
+
+OF_A_DECODER = (
+    "the run of a model that predicts tokens is not priced; `xbarsim chip compare --model` prices "
+    "the model itself"
+)
+NAMED = 8  # matrices that a message names
+
+
+def _not_of_an_encoder(sizes: dict[str, tuple[int, int]], odd: str = "") -> ConfigError:
+    names = ", ".join(list(sizes)[:NAMED])
+    if len(sizes) > NAMED:
+        names += f" and {len(sizes) - NAMED} more"
+    return ConfigError(
+        "a run is priced only where its matrices are those of the layers of an encoder such as "
+        f"BERT; this one has {names or 'none'}{odd}"
+    )
 
 
 def _matrix_sizes(shape: Shape) -> dict[str, tuple[int, int]]:

@@ -14,6 +14,55 @@ FLOATS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 WITHOUT_EXTRA = "weights of models need safetensors: pip install 'xbarsim[bert]'"
 
 
+class Tensors:
+    """Tensors of a checkpoint by their names in the file, each taken once.
+
+    path, architecture : that messages name
+    """
+
+    def __init__(self, path: Path, architecture: str, tensors: dict[str, AnyArray]) -> None:
+        self.path = path
+        self.architecture = architecture
+        self.tensors = tensors
+        self.used: set[str] = set()
+
+    def take(self, name: str, shape: tuple[int, ...], layers: int) -> Singles:
+        """The float32 tensor of a name in the file.
+
+        Raises
+        ------
+        CheckpointError : it is missing, of another shape, of integers, or not finite
+        """
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            raise CheckpointError(
+                f"{self.path}: tensor {name!r} is missing, which {self.architecture} with {layers} "
+                "layers needs; the weights are incomplete or belong to another config.json"
+            )
+        if tensor.shape != shape:
+            raise CheckpointError(
+                f"{self.path}: tensor {name!r} has shape {tensor.shape}, config.json asks for "
+                f"{shape}; the two files do not belong together"
+            )
+        if tensor.dtype.kind != "f":
+            raise CheckpointError(
+                f"{self.path}: tensor {name!r} holds integers ({tensor.dtype}); quantised weights "
+                "are not read: save the model in float32"
+            )
+        if not np.isfinite(tensor).all():
+            raise CheckpointError(
+                f"{self.path}: tensor {name!r} holds {np.count_nonzero(~np.isfinite(tensor))} "
+                "values that are NaN or infinite; the file is damaged, or its training failed: "
+                "fetch it again"
+            )
+        self.used.add(name)
+        return tensor
+
+    def unused(self) -> set[str]:
+        """Names of those that nothing has taken."""
+        return set(self.tensors) - self.used
+
+
 def read_all_tensors(directory: Path) -> tuple[dict[str, AnyArray], str]:
     """All tensors of `model.safetensors`, or of the shards that `model.safetensors.index.json`
     names.

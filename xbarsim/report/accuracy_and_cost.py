@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim import config
-from xbarsim.base.errors import TraceError
+from xbarsim.base.errors import ConfigError, TraceError
 from xbarsim.base.files import replacing
 from xbarsim.chips.compare import FIGURES, UNITS, figures, headings, printed
 from xbarsim.chips.load import Description, load_chip, parse_chip
 from xbarsim.chips.result import RollUp
 from xbarsim.chips.rollup import roll_up
 from xbarsim.config.study import Study
-from xbarsim.models.shapes import shape_of_matrices
+from xbarsim.models.shapes import OF_A_DECODER, Shape, shape_of_matrices
 from xbarsim.report.files import write_table
 from xbarsim.report.metric_form import form_of
 from xbarsim.report.scores import Estimate
 from xbarsim.report.summary import CaseSummary, Summary
+from xbarsim.tasks.language_files import LanguageKind
 
 # what a trace and an in-situ chip must agree on for the accuracy to be that of the chip
 SHARED = {
@@ -59,25 +60,71 @@ def join(summaries: Sequence[Summary], chips: Sequence[str] = (), batch: int = 1
     none is named.
 
     The model has the shape of the traced matrices and the sequence the traced sentences' mean
-    length, rounded.
+    length, rounded.  Cases of a model that chips do not price are left out, see `not_joined`.
 
     Raises
     ------
-    ConfigError : a chip that cannot be loaded, matrices that are not a BERT's
+    ConfigError : a chip that cannot be loaded
     TraceError : an older trace without the number of attention heads
     """
     rows = []
     for summary in summaries:
         for case in summary.cases:
-            study = config.validate(tomllib.loads(case.study), f"case {case.name!r}")
+            study = _study(case)
             for name in chips or _own_chip(study):
                 description = _description(summary, name, asked=bool(chips))
-                rows.append(_row(summary, case, study, description, batch))
+                if _why_not(summary, case) is None:
+                    rows.append(_row(summary, case, study, description, batch))
     return rows
+
+
+def not_joined(summaries: Sequence[Summary], chips: Sequence[str] = ()) -> list[str]:
+    """Sentences on the chips, named or of a case's own, that do not price a summary's model."""
+    notes = []
+    for summary in summaries:
+        for case in summary.cases:
+            names = chips or _own_chip(_study(case))
+            reason = _why_not(summary, case) if names else None
+            if reason is not None:
+                notes += [f"chip {name}: not joined, {reason}" for name in names]
+    return list(dict.fromkeys(notes))
+
+
+def _study(case: CaseSummary) -> Study:
+    return config.validate(tomllib.loads(case.study), f"case {case.name!r}")
 
 
 def _own_chip(study: Study) -> list[str]:
     return [study.chip] if study.chip else []
+
+
+def _why_not(summary: Summary, case: CaseSummary) -> str | None:
+    """Why chips do not price the model of a case; None where they do."""
+    try:
+        _shape(summary, case)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _shape(summary: Summary, case: CaseSummary) -> Shape:
+    """Of the traced matrices.
+
+    Raises
+    ------
+    ConfigError : a model that chips do not price
+    TraceError : an older trace without the number of attention heads
+    """
+    heads = summary.run.heads
+    if heads is None:
+        raise TraceError(
+            f"{summary.path} does not state the attention heads of its model, which "
+            "the cost of a chip depends on: an older xbarsim wrote it; run the study again"
+        )
+    if summary.run.task_kind in tuple(LanguageKind):
+        raise ConfigError(OF_A_DECODER)
+    sizes = {layer.name: (layer.inputs, layer.outputs) for layer in case.layers}
+    return shape_of_matrices(sizes, heads)
 
 
 def _description(summary: Summary, name: str, asked: bool) -> Description:
@@ -94,24 +141,17 @@ def _description(summary: Summary, name: str, asked: bool) -> Description:
 def _row(
     summary: Summary, case: CaseSummary, study: Study, description: Description, batch: int
 ) -> Row:
-    heads = summary.run.heads
-    if heads is None:
-        raise TraceError(
-            f"{summary.path} does not state the attention heads of its model, which "
-            "the cost of a chip depends on: an older xbarsim wrote it; run the study again"
-        )
     chip: Any = description.chip  # one of several kinds
     differs = differences(study, chip)
     solved = None
     if chip.kind == "in-situ" and not differs:
         solved = {layer.name: layer.array_energy_per_token for layer in case.layers}
-    sizes = {layer.name: (layer.inputs, layer.outputs) for layer in case.layers}
     result = roll_up(
         description,
         summary.run.model,
         max(1, round(summary.tokens / summary.sentences)),
         batch,
-        shape=shape_of_matrices(sizes, heads),
+        shape=_shape(summary, case),
         read_energy=solved,
     )
     return Row(

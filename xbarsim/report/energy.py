@@ -10,6 +10,7 @@ ADC = "ADC"
 DAC = "DAC"
 ARRAY = "array (cells and wires)"
 SHIFT_ADD = "shift-and-add"
+SCALES = "scales of inputs"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ def cost_of(steps: Sequence[TracedMatrix | TracedProduct], examples: int) -> Cos
         "dac_drives": sum(int(of_step.dac_drives.sum()) for of_step in rows),
         "shift_adds": sum(int(of_step.shift_adds.sum()) for of_step in rows),
     }
+    for event in ("comparisons", "multiplications"):
+        count = sum(int(getattr(of_step, event).sum()) for of_step in rows)
+        if count:
+            events[event] = count
     per_example = {event: count / examples for event, count in events.items()}
     return Cost(per_example, energy, assumed)
 
@@ -52,6 +57,8 @@ def _energy(
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """({part: joule per example}, parts with an assumed price)."""
     shift_add = load_component("shift-and-add-32nm")
+    compare = load_component("compare-16b-40nm")
+    multiply = load_component("multiply-16b-40nm")
     energy = {ADC: 0.0, DAC: 0.0, ARRAY: 0.0, SHIFT_ADD: 0.0}
     assumed = set()
     for step in steps:
@@ -59,6 +66,10 @@ def _energy(
         bits = step.attributes
         energy[ARRAY] += rows.array_energy.sum()
         priced = [(SHIFT_ADD, rows.shift_adds, shift_add)]
+        if rows.comparisons.any() or rows.multiplications.any():
+            energy.setdefault(SCALES, 0.0)
+            priced.append((SCALES, rows.comparisons, compare))
+            priced.append((SCALES, rows.multiplications, multiply))
         if bits.adc_bits:
             priced.append((ADC, rows.adc_conversions, adc(bits.adc_bits)))
         if bits.dac_bits:

@@ -284,6 +284,8 @@ def _cost(case: CaseSummary) -> list[str]:
     uncounted = "softmax, layer norm, GELU, buffers and data movement are not counted"
     if not case.products:
         uncounted = f"attention products, {uncounted}"
+    if case.layers and all(layer.role is Role.DENSE for layer in case.layers):  # no transformer
+        uncounted = "functions, buffers and data movement are not counted"
     total = engineering(cost.joules, "J")
     return [
         f"energy {total} per inference of the products on hardware: {parts}",

@@ -176,6 +176,8 @@ class _Measured:
             adc_conversions=events.adc_conversions * tokens,
             dac_drives=events.dac_drives * tokens,
             shift_adds=events.shift_adds * tokens,
+            comparisons=events.comparisons * tokens,
+            multiplications=events.multiplications * tokens,
             array_energy=examples.total(product.array_energy),
         )
         self.calls.setdefault(step.name, []).append(found)
@@ -208,6 +210,8 @@ class _Measured:
             adc_conversions=self.examples.count(costs.adc_conversions),
             dac_drives=self.examples.count(costs.dac_drives),
             shift_adds=self.examples.count(costs.shift_adds),
+            comparisons=self.examples.count(costs.comparisons),
+            multiplications=self.examples.count(costs.multiplications),
             array_energy=self.examples.total(costs.array_energy),
             cells_set=self.examples.count(costs.cells_set),
             write_energy=self.examples.total(costs.write_energy),

@@ -56,6 +56,9 @@ def generate(
 
     Parameters
     ----------
+    model, tokenizer : of `load_network`
+    prompt : what is gone on with
+    sampling : `temperature` 0 takes the likeliest token, above it tokens are drawn by `seed`
     tokens : at most so many new ones; it ends earlier at a token that ends a text
     hook : what the steps are, see `operations`; on a chip a `HardwareHook`
     every : function (text so far), called after every token

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from xbarsim.base import fetch
-from xbarsim.base.errors import ConfigError, TaskError
+from xbarsim.base.errors import CheckpointError, ConfigError, OutOfRangeError, TaskError
 from xbarsim.base.progress import Progress, silent
 from xbarsim.config.study import Study
 from xbarsim.models.architectures import load_encoder
@@ -51,6 +53,7 @@ def prepare(study: Study, threads: int | None = None, progress: Progress = silen
     loaded = load_encoder(directory)
     model = loaded.model
     tokenizer = loaded.tokenizer
+    _check_pooling(model, study.task.pooling)
     length = min(study.model.max_length, model.config.max_tokens)
     task = load_labelled_task(study.task.name, progress)
     metric = study.task.metric
@@ -81,6 +84,17 @@ def prepare(study: Study, threads: int | None = None, progress: Progress = silen
         calibration=tokenize(tokenizer, calibration.texts(), length),
         notes=notes_on(task, scored, calibration),
     )
+
+
+def _check_pooling(model: Encoder, pooling: str) -> None:
+    """Refuse a pooling that the model does not have, before anything is computed."""
+    if pooling == "auto":
+        return
+    hidden = np.ones((1, 1, model.config.hidden), np.float32)
+    try:
+        model.features(hidden, np.ones((1, 1), bool), pooling)
+    except (CheckpointError, OutOfRangeError) as error:
+        raise ConfigError(f"task.pooling = {pooling!r}: {error}") from None
 
 
 def load_labelled_task(name: str, progress: Progress = silent) -> Task:

@@ -139,7 +139,14 @@ def repeat(
     trace = read_trace(path)
     study = study_of(trace, model, task)
     check_files(trace, study)
-    new = run.run_study(study, directory, threads, progress, say, trace.sources)
+    new = run.run_study(
+        study,
+        directory,
+        threads=threads,
+        progress=progress,
+        say=say,
+        sources=trace.sources,
+    )
     return new, compare(trace, read_trace(new))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim import __version__
-from xbarsim.base.errors import IdleSettingWarning
+from xbarsim.base.errors import ConfigError, IdleSettingWarning
 from xbarsim.base.interrupts import Interrupts
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.base.workers import worker_threads
@@ -23,6 +23,8 @@ from xbarsim.hardware import idle
 from xbarsim.hardware.build import settings_of
 from xbarsim.models import checkpoint
 from xbarsim.models.graph import Graph
+from xbarsim.models.network import Network
+from xbarsim.models.shapes import OF_A_DECODER, shape_of_matrices
 from xbarsim.studies.paths import Case, Paths
 from xbarsim.studies.prepare_language import idle_task_settings
 from xbarsim.studies.trace_layout import RunAttributes, Sources
@@ -89,6 +91,7 @@ def run_study(
         idle_settings += idle_task_settings(study, work.task.kind)
         if study.sweep is not None:
             idle_settings = [*idle_settings, SWEEP_IS_IDLE]
+        idle_settings = [*idle_settings, *idle_chips(sources.chips, work.reader.model)]
         for sentence in idle_settings:
             warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
         hashes = checkpoint.file_hashes(work.directory)
@@ -165,3 +168,15 @@ def find_idle_settings(cases: Iterable[Case], graph: Graph) -> list[str]:
         idle.refuse(placed)
         found.append(placed)
     return idle.idle_settings(found)
+
+
+def idle_chips(names: Iterable[str], model: Network) -> list[str]:
+    """Sentences on the chips of a study that do not price its model."""
+    sizes = {step.name: (step.inputs, step.outputs) for step in model.graph.matrices}
+    try:
+        if model.graph.causal:
+            raise ConfigError(OF_A_DECODER)
+        shape_of_matrices(sizes, model.config.heads)
+    except ConfigError as error:
+        return [f"chip = {name!r} has no effect in this study: {error}" for name in names]
+    return []

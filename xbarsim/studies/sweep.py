@@ -13,18 +13,61 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xbarsim.base.errors import TraceError, XbarsimError
+from xbarsim.base.errors import ConfigError, TraceError, XbarsimError
 from xbarsim.base.files import replacing
 from xbarsim.base.locks import locked
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.base.workers import cores
+from xbarsim.config.study import Study
 from xbarsim.studies.points import Point
-from xbarsim.studies.sweep_directory import SweepDirectory, check_inputs
+from xbarsim.studies.sweep_directory import (
+    SweepDirectory,
+    check_inputs,
+    create,
+    open_directory,
+)
 from xbarsim.studies.sweep_worker import Worker, WorkerLost
 from xbarsim.studies.trace_layout import text_sha256
 from xbarsim.studies.trace_reader import read_trace
 
 ATTEMPTS = 2  # of a point whose process was killed
+
+
+def sweep_study(
+    study: Study,
+    directory: str | Path,
+    workers: int = 1,
+    threads: int | None = None,
+    progress: Progress = silent,
+    say: Callable[[str], object] = unsaid,
+) -> Path:
+    """Run a study at every point of its `[sweep]`; a directory that holds the same sweep is gone on
+    with.
+
+    Parameters
+    ----------
+    study : with a table `[sweep]`
+    directory : where the traces are written
+    workers, threads, progress, say : as of `run_sweep`
+
+    Returns
+    -------
+    Path of the directory, for `open_study`
+
+    Raises
+    ------
+    ConfigError : no `[sweep]`, a wrong axis, another sweep in the directory, inputs that changed
+    OutputError : the directory cannot be written
+    """
+    path = Path(directory)
+    if (path / "sweep.json").exists():
+        opened = open_directory(path)
+        if opened.study != study:
+            raise ConfigError(f"{path} holds the sweep of another study; name another directory")
+    else:
+        opened = create(study, path)
+    run_sweep(opened, workers, threads, progress, say)
+    return path
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ class MatrixRows:
     adc_conversions: Integers = _count()
     dac_drives: Integers = _count()
     shift_adds: Integers = _count()
+    comparisons: Integers = _count()
+    multiplications: Integers = _count()
     array_energy: Floats = _quantity("J")
 
 
@@ -289,10 +291,13 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class ProductAttributes:
-    """Bits of converters, 0 where they are ideal."""
+    """Bits of converters, 0 where they are ideal; what the full scale of the inputs follows, None
+    where it is static.
+    """
 
     adc_bits: int
     dac_bits: int
+    input_scaling: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,6 +309,8 @@ class MatrixAttributes(ProductAttributes):
     worst_tile_... : the tile where least of the current arrives: its place (plane: None where all
         planes lie on one tile), and the share that does; None on computation crossbars and in
         older traces
+    scale_shift, unshifted_inputs : exponent of the scale that was shifted from inputs into weights,
+        and inputs that stayed as they are; None without
     shares : the matrix whose tiles it uses and that counts them, None of tiles of its own
     """
 
@@ -325,6 +332,8 @@ class MatrixAttributes(ProductAttributes):
     worst_tile_column_block: int | None = None
     worst_tile_plane: int | None = None
     worst_tile_attenuation: float | None = None
+    scale_shift: float | None = None
+    unshifted_inputs: int | None = None
     shares: str | None = None
 
 

@@ -476,4 +476,7 @@ def _rows(kind: type[Result], group: h5py.Group, done: Booleans) -> Result:
     }
     if "local_error_rms" not in arrays:  # version 2
         older_traces.repair_errors(arrays)
+    if "array_energy" in arrays:  # before scales of inputs were counted there were none
+        for name in ("comparisons", "multiplications"):
+            arrays.setdefault(name, np.zeros(len(arrays["array_energy"]), np.int64))
     return rows_from(kind, arrays)

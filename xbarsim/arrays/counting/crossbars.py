@@ -148,7 +148,8 @@ class Crossbars:
         return conducting
 
     @property
-    def _elements_per_tile(self) -> int:
+    def elements_per_tile(self) -> int:
+        """Elements of the depth of a product that the word lines of a tile hold."""
         return self.physics.computation.word_lines // self.physics.cells
 
     def _column_blocks(self, outputs: int) -> int:
@@ -156,12 +157,12 @@ class Crossbars:
 
     def tiles(self, depth: int, outputs: int) -> int:
         """Tiles of a product: crossbars that it would take to hold one digit plane of it at once."""
-        return -(-depth // self._elements_per_tile) * self._column_blocks(outputs)
+        return -(-depth // self.elements_per_tile) * self._column_blocks(outputs)
 
     def events(self, depth: int, outputs: int) -> Events:
         """What one input row of a product costs."""
         coding = self.physics.coding
-        per_tile = self._elements_per_tile
+        per_tile = self.elements_per_tile
         per_group = self.physics.computation.rows_per_conversion // self.physics.cells
         full, rest = divmod(depth, per_tile)
         groups = full * -(-per_tile // per_group) + -(-rest // per_group)

@@ -1,7 +1,8 @@
 """Converter ranges and one digital gain that serve matrices which are not known yet.
 
 Keys and values are written while a sequence is read: what is to come is not known, so the ranges of
-their arrays are those of matrices that were written for the purpose before.
+their arrays are those of matrices that were written for the purpose before.  The full scale of the
+inputs is static.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xbarsim.arrays.digital_scale import DigitalScale
 from xbarsim.arrays.in_situ.input_coder import InputCoder
 from xbarsim.arrays.in_situ.layout import subtracts_currents
 from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray
@@ -75,10 +77,12 @@ class FixedRanges:
         """A matrix with these ranges; a row has the same bits in any batch."""
         outputs = programmed.layout.outputs
         gain = np.full(outputs, self.gain)
+        scale = DigitalScale(programmed.layout.inputs, shift=None, groups=())
         if self.lsb is None or self.codes is None:
             return IdealArray(
                 programmed=programmed,
                 coder=self.coder,
+                scale=scale,
                 gain=gain,
                 folded=(programmed.achieved_weight * self.gain).astype(np.float32),
                 folded_variance=self._folded_variance(programmed),
@@ -88,11 +92,12 @@ class FixedRanges:
         return ConvertedArray(
             programmed=programmed,
             coder=self.coder,
+            scale=scale,
             codes=self.codes,
             gain=gain,
             lsb=(lsb,) * programmed.layout.row_blocks,
             input_sum_weight=(programmed.input_sum * self.gain).astype(np.float32),
-            constant=np.zeros(outputs, np.float32),
+            constant=np.zeros((1, outputs), np.float32),
         )
 
     def _folded_variance(self, programmed: ProgrammedMatrix) -> Singles | None:

@@ -9,6 +9,7 @@ all that is linear and one matrix: `IdealArray`.  With codes it is not: `Convert
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from xbarsim.arrays.digital_scale import DigitalScale
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins, CodeCounter, CodeCounts
 from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
@@ -75,6 +77,11 @@ class Array(Protocol):
         ...
 
     @property
+    def scale(self) -> DigitalScale:
+        """What is done to inputs before they are coded."""
+        ...
+
+    @property
     def gain(self) -> Floats:
         """(outputs,), digital gain of the products."""
         ...
@@ -114,6 +121,7 @@ class IdealArray:
 
     programmed: ProgrammedMatrix
     coder: InputCoder
+    scale: DigitalScale
     gain: Floats
     folded: Singles
     folded_variance: Singles | None
@@ -127,21 +135,23 @@ class IdealArray:
     @property
     def events_per_row(self) -> Events:
         """What one input row costs."""
-        return _events_per_row(self.programmed, self.coder)
+        return _events_per_row(self.programmed, self.coder, self.scale)
 
     def multiply(
         self, x: Singles, rows: Integers, seed: int, wanted: Booleans | None = None
     ) -> Product:
         """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
-        held, dac_saturations = self.coder.hold(x)
+        scaled = self.scale.scaled(x)
+        held, dac_saturations = self.coder.hold(scaled.values)
         padded = _padded(held, self.coder)
         energy = np.zeros(len(padded))
         for drive in _drives(self.programmed, self.coder, padded):
             energy[drive.rows] += _energy(self.programmed, self.coder, drive)
-        output = self._product(held, self.folded)
+        multiplied = self.scale.restored(held, scaled.scales)
+        output = self._product(multiplied, self.folded)
         if self.folded_variance is not None:
             keys = _noise_keys(self.programmed.index, rows, seed, block=0, phase=0)
-            add_normal(output, self._product(held**2, self.folded_variance), keys)
+            add_normal(output, self._product(multiplied**2, self.folded_variance), keys)
         return Product(
             output=_only(output, wanted),
             dac_saturations=dac_saturations,
@@ -165,11 +175,13 @@ class ConvertedArray:
     gain : (outputs,), digital gain
     lsb : one matrix per row block, (conversions, outputs) ampere per code
     input_sum_weight : (outputs,), digital weight of the sum of the inputs
-    constant : (outputs,), added to every output: removes what offset binary added to the inputs
+    constant : (parts, outputs), added to every output of a part of `scale`: removes what offset
+        binary added to the inputs
     """
 
     programmed: ProgrammedMatrix
     coder: InputCoder
+    scale: DigitalScale
     codes: tuple[int, int]
     gain: Floats
     lsb: tuple[Singles, ...]
@@ -184,15 +196,17 @@ class ConvertedArray:
     @property
     def events_per_row(self) -> Events:
         """What one input row costs."""
-        return _events_per_row(self.programmed, self.coder)
+        return _events_per_row(self.programmed, self.coder, self.scale)
 
     def multiply(
         self, x: Singles, rows: Integers, seed: int, wanted: Booleans | None = None
     ) -> Product:
         """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
         b = len(x)
-        held, dac_saturations = self.coder.hold(x)
+        scaled = self.scale.scaled(x)
+        held, dac_saturations = self.coder.hold(scaled.values)
         padded = _padded(held, self.coder)
+        padded_scales = None if scaled.scales is None else _padded(scaled.scales, self.coder)
         padded_rows = _padded(rows, self.coder)
         padded_wanted = None if wanted is None else _padded(wanted, self.coder)
         energy = np.zeros(len(padded))
@@ -203,20 +217,23 @@ class ConvertedArray:
             part = drive.rows
             energy[part] += _energy(self.programmed, self.coder, drive)
             converted = None if padded_wanted is None else padded_wanted[part]
+            of_drive = output[part]
+            if padded_scales is not None:
+                of_drive = np.zeros_like(of_drive)
             saturations[part] += self._convert(
                 drive,
                 padded_rows[part],
                 seed,
-                output[part],
+                of_drive,
                 counter,
                 real=b - part.start,
                 wanted=converted,
             )
-        # The sum of the inputs is known digitally; it carries the unsigned offset and the cells'
-        # low state.
-        sums = held.sum(axis=1, keepdims=True) + self._shift_sum
+            if padded_scales is not None:
+                group = self.scale.part_of(self.programmed.layout.rows(drive.block).start)
+                output[part] += of_drive * padded_scales[part, group, None]
         return Product(
-            output=_only(output[:b] + sums * self.input_sum_weight + self.constant, wanted),
+            output=_only(self._with_sums(output[:b], held, scaled.scales), wanted),
             dac_saturations=dac_saturations,
             adc_saturations=saturations[:b],
             array_energy=energy[:b],
@@ -234,10 +251,23 @@ class ConvertedArray:
         value = self.programmed.value * self.gain
         return [(value * lsb).astype(np.float32).ravel() for lsb in self.lsb]
 
-    @property
-    def _shift_sum(self) -> np.float32:
-        """What offset binary adds to the sum of the inputs."""
-        return np.float32(self.coder.shift * self.programmed.layout.inputs)
+    def _with_sums(self, output: Singles, held: Singles, scales: Singles | None) -> Singles:
+        """Outputs (b, outputs) with what is known digitally from the sums of the inputs: it carries
+        the unsigned offset and the cells' low state.
+
+        held : (b, inputs), coded inputs;  scales : (b, groups)
+        """
+        for number, part in enumerate(self.scale.parts):
+            of_part = held[:, part]
+            # What offset binary adds to the sum of the inputs.
+            shift = np.float32(self.coder.shift * of_part.shape[1])
+            sums = of_part.sum(axis=1, keepdims=True) + shift
+            known: Singles = sums * self.input_sum_weight
+            if scales is None:
+                with_sums: Singles = output + known + self.constant[number]
+                return with_sums
+            output = output + (known + self.constant[number]) * scales[:, number, None]
+        return output
 
     def _convert(
         self,
@@ -290,6 +320,15 @@ class ConvertedArray:
         return saturations
 
 
+def without_targets(array: Array) -> Array:
+    """An array that multiplies the same and holds no weights and targets any more, see
+    `ProgrammedMatrix.without_targets`.
+    """
+    if isinstance(array, IdealArray | ConvertedArray):
+        return dataclasses.replace(array, programmed=array.programmed.without_targets())
+    return array
+
+
 def _only(output: Singles, wanted: Booleans | None) -> Singles:
     """0 where an output is not wanted."""
     if wanted is None:
@@ -340,16 +379,17 @@ class _ReadNoise:
         add_normal(current, variance, self.keys, columns.start)
 
 
-def _events_per_row(programmed: ProgrammedMatrix, coder: InputCoder) -> Events:
+def _events_per_row(programmed: ProgrammedMatrix, coder: InputCoder, scale: DigitalScale) -> Events:
     layout = programmed.layout
     phases = len(coder.phase_weight)
     conversions = phases * layout.row_blocks * programmed.value.size
-    return Events(
+    reads = Events(
         tile_reads=phases * layout.tiles,
         adc_conversions=conversions,
         dac_drives=phases * layout.tiles_per_row_block * layout.inputs,
         shift_adds=conversions,
     )
+    return reads + scale.events(layout.outputs)
 
 
 def _rows_at_once(coder: InputCoder) -> int:

@@ -4,12 +4,14 @@
 `solve_matrix` solves the wires and joins planes to conversions; `program_matrix` is all three.
 """
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.compensation import compensate
 from xbarsim.arrays.in_situ.encoding import Encoded, choose_clip, encode
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
@@ -33,7 +35,8 @@ class MatrixPlan:
 
     index, seed : name the random streams
     device : with the effects and under the conditions of the study
-    weight : (outputs, inputs), as given
+    weight : (outputs, inputs), as given, times the divisors of `shift`
+    shift : of scale from inputs into weights, None without
     """
 
     name: str
@@ -44,6 +47,7 @@ class MatrixPlan:
     weight: Floats
     encoded: Encoded
     layout: Layout
+    shift: ScaleShift | None = None
 
     @property
     def reference(self) -> float:
@@ -86,7 +90,7 @@ class ProgrammedMatrix:
     A *conversion* is what one ADC result stands for: a slice, whose pair of currents is subtracted
     before the ADC, or a single plane.
 
-    weight : (outputs, inputs), as given
+    weight : (outputs, inputs), as given, times the divisors of `shift`
     value : (conversions, outputs), weight per siemens
     transfer : one matrix per row block, (conversions * outputs, rows) A/V
     variance : the same in A²/V², None without read noise
@@ -96,6 +100,7 @@ class ProgrammedMatrix:
     counts : what happened in the write
     conductance_edges : (bins + 1,) S, of a histogram of the programmed cells that hold the matrix
     conductance_counts : (bins + 2,), the histogram, with what is below and above all edges
+    shift : of scale from inputs into weights, None without
     """
 
     name: str
@@ -115,6 +120,7 @@ class ProgrammedMatrix:
     counts: Counts
     conductance_edges: Floats
     conductance_counts: Integers
+    shift: ScaleShift | None = None
 
     @classmethod
     def of_plan(cls, plan: MatrixPlan, **solved: Any) -> Self:
@@ -135,7 +141,20 @@ class ProgrammedMatrix:
             value=value,
             input_sum=encoded.offset + plan.reference * encoded.value.sum(axis=(0, 1)),
             read_voltage=plan.device.read_voltage,
+            shift=plan.shift,
             **solved,
+        )
+
+    def without_targets(self) -> "ProgrammedMatrix":
+        """The same without weights and targets, which the write and the ranges need and products do
+        not: two thirds of its memory.
+        """
+        slices, signs, inputs, outputs = self.encoded.target.shape
+        nothing = np.zeros((slices, signs, 0, outputs))
+        return dataclasses.replace(
+            self,
+            weight=np.zeros((0, inputs)),
+            encoded=dataclasses.replace(self.encoded, target=nothing),
         )
 
     @property
@@ -168,6 +187,7 @@ def program_matrix(
     settings: InSituSettings,
     device: DeviceModel,
     seed: int,
+    shift: ScaleShift | None = None,
 ) -> ProgrammedMatrix:
     """Map a weight (outputs, inputs) onto tiles, program them and solve their wires.
 
@@ -179,12 +199,13 @@ def program_matrix(
         errors with
     settings : those of this matrix
     device : with the effects and under the conditions of the study, see `DeviceModel.in_study`
+    shift : of scale from inputs into weights
 
     Raises
     ------
     ShapeError, OutOfRangeError : not a finite matrix
     """
-    plan = plan_matrix(name, index, weight, moment, settings, device, seed)
+    plan = plan_matrix(name, index, weight, moment, settings, device, seed, shift)
     return solve_matrix(plan, map(plan.program, range(plan.layout.row_blocks)))
 
 
@@ -196,6 +217,7 @@ def plan_matrix(
     settings: InSituSettings,
     device: DeviceModel,
     seed: int,
+    shift: ScaleShift | None = None,
 ) -> MatrixPlan:
     """Map a weight onto tiles; arguments and errors as of `program_matrix`."""
     if weight.ndim != 2:
@@ -206,6 +228,10 @@ def plan_matrix(
         )
     mapping = settings.mapping
     by_input = np.asarray(weight, np.float64).T
+    if shift is not None:
+        divisor = shift.divisor.astype(np.float64)
+        by_input = by_input * divisor[:, None]
+        moment = moment / divisor**2
     inputs, outputs = by_input.shape
     clip = choose_clip(by_input, moment, mapping, device)
     layout = layout_of(inputs, outputs, mapping)
@@ -219,6 +245,7 @@ def plan_matrix(
         weight=by_input.T,
         encoded=compensate(encoded, layout, moment, settings, device),
         layout=layout,
+        shift=shift,
     )
 
 

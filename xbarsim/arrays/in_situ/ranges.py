@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from xbarsim.arrays.digital_scale import DigitalScale
 from xbarsim.arrays.in_situ.correction import Correction, digital_correction, second_moment
 from xbarsim.arrays.in_situ.input_coder import RANGE_FRACTIONS, InputCoder
 from xbarsim.arrays.in_situ.layout import subtracts_currents
@@ -39,15 +40,19 @@ def with_ranges(
     settings = programmed.settings
     achieved = programmed.achieved_weight
     intended = programmed.intended_weight
+    layout = programmed.layout
+    scale = DigitalScale.of(settings.dac, layout.inputs, layout.word_lines, programmed.shift)
+    scaled = scale.scaled(samples)
     coder = InputCoder.covering(
-        samples,
+        scaled.values,
         (intended**2).sum(axis=0),
         settings.dac,
         programmed.read_voltage,
         ideal=not settings.effects.converters,
     )
+    multiplied = scale.restored(scaled.values, scaled.scales)
     correction = digital_correction(
-        programmed.weight, achieved, second_moment(samples, cross_terms), settings.mapping
+        programmed.weight, achieved, second_moment(multiplied, cross_terms), settings.mapping
     )
     corrected = correction.of(achieved)
     bits = settings.adc.bits
@@ -55,6 +60,7 @@ def with_ranges(
         return IdealArray(
             programmed=programmed,
             coder=coder,
+            scale=scale,
             gain=correction.gain,
             folded=corrected.astype(np.float32),
             folded_variance=_folded_variance(programmed, correction),
@@ -63,15 +69,17 @@ def with_ranges(
     analog = subtracts_currents(settings.mapping)
     codes = code_range(bits, signed=analog or coder.signed_voltages)
     # What offset binary adds to the outputs for every unit that it adds to the inputs.
-    of_ones = corrected.sum(axis=1)
+    seen = corrected
     if settings.mapping.gain == "none":
-        of_ones = intended.sum(axis=1)
+        seen = intended
+    of_ones = np.stack([seen[:, part].sum(axis=1) for part in scale.parts])
     return ConvertedArray(
         programmed=programmed,
         coder=coder,
+        scale=scale,
         codes=codes,
         gain=correction.gain,
-        lsb=_lsb_of_row_blocks(programmed, coder, codes, samples),
+        lsb=_lsb_of_row_blocks(programmed, coder, codes, scaled.values),
         input_sum_weight=(programmed.input_sum * correction.gain + correction.sum_weight).astype(
             np.float32
         ),

@@ -223,7 +223,7 @@ def segment_confusion(
     if threshold is None:
         threshold = _stated_threshold(memory)
     reader = Reader.of(memory, device)
-    found = surroundings(memory, wires, device, seed, 0, FEWEST_READS, ones)
+    found = surroundings(memory, wires, device, seed=seed, first=0, reads=FEWEST_READS, ones=ones)
     if threshold is None:
         reads = NOISY_THRESHOLD_READS if memory.sense_noise_ua > 0 else THRESHOLD_READS
         few = found.part(reads, PLACES)
@@ -235,7 +235,8 @@ def segment_confusion(
         reads = len(found.weight)
         if result.mean_error <= PRECISION * mean or reads >= MOST_READS:
             return result
-        found = found.joined(surroundings(memory, wires, device, seed, reads, reads, ones))
+        more = surroundings(memory, wires, device, seed=seed, first=reads, reads=reads, ones=ones)
+        found = found.joined(more)
 
 
 def _stated_threshold(memory: MemorySettings) -> Floats | None:

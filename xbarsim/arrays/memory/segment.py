@@ -188,7 +188,15 @@ def read_currents(
     level = []
     current = []
     for number in range(reads):
-        read = read_segment(memory, wires, device, seed, number, share, of_columns)
+        read = read_segment(
+            memory,
+            wires,
+            device,
+            seed=seed,
+            number=number,
+            share=share,
+            row_share=of_columns,
+        )
         level.append(read.level[sensed])
         current.append(read.solution.output_current[sensed])
     return np.array(level), np.array(current), sensed
@@ -198,6 +206,7 @@ def read_segment(
     memory: Memory,
     wires: Wires,
     device: DeviceModel,
+    *,
     seed: int,
     number: int,
     share: Floats,

@@ -138,6 +138,7 @@ def surroundings(
     memory: Memory,
     wires: Wires,
     device: DeviceModel,
+    *,
     seed: int,
     first: int,
     reads: int,
@@ -159,7 +160,15 @@ def surroundings(
     for number in range(first, first + reads):
         chosen = number % len(TILTS)
         row_share = tilted[chosen] / growth[chosen][:, None]
-        read = read_segment(memory, wires, device, seed, number, share, row_share)
+        read = read_segment(
+            memory,
+            wires,
+            device,
+            seed=seed,
+            number=number,
+            share=share,
+            row_share=row_share,
+        )
         likelihood = tilt @ g_level[read.level] - log_growth  # log of tilted over plain data
         weight = np.exp(-np.logaddexp.reduce(likelihood)) * len(TILTS)
         places = places_of(memory, seed, number)

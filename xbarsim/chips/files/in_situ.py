@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from xbarsim.arrays.digital_scale import DigitalScale, ScaleShift
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import MICROSIEMENS, NANO
 from xbarsim.chips.components import cell_read_energy
@@ -116,6 +117,13 @@ class InSituFile(Circuits):
             return signs * -(-(self.input_bits - (signs == 2)) // self.dac.digit_bits)
         return signs
 
+    def scale_of(self, inputs: int) -> DigitalScale:
+        """What is done digitally to the inputs of a matrix of this depth."""
+        shift = None
+        if self.mapping.scale_shift:
+            shift = ScaleShift.unknown(inputs, self.mapping.scale_shift)
+        return DigitalScale.of(self.dac, inputs, self.mapping.word_lines, shift)
+
     @property
     def driven_bits(self) -> int | Literal["ideal"]:
         """Bits that one phase drives."""
@@ -199,6 +207,8 @@ class InSituFile(Circuits):
                 "adc": True,
                 "dac": True,
                 "shift-add": True,
+                "scale-compare": self.dac.scaling != "static",
+                "scale-multiply": self.dac.scaling != "static" or self.mapping.scale_shift > 0,
                 "link": True,
             },
         )

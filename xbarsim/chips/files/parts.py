@@ -45,6 +45,8 @@ Role = Literal[
     "sense-amplifier",
     "function-unit",
     "encoder",
+    "scale-compare",
+    "scale-multiply",
 ]
 
 # role -> kinds of component that may play it
@@ -77,6 +79,8 @@ ROLES: dict[str, tuple[str, ...]] = {
     "sense-amplifier": ("sense-amplifier",),
     "function-unit": ("function-unit", "activation"),
     "encoder": ("encoder", "register"),
+    "scale-compare": ("adder",),
+    "scale-multiply": ("multiplier",),
 }
 TIMED = ("adc", "dense-read")  # roles that set the pace, so that their component must state one
 RIVALS = (("energy_pj", "power_mw"), ("area_um2", "area_f2"), ("delay_ns", "rate_mhz"))
