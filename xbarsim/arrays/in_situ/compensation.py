@@ -34,8 +34,9 @@ from xbarsim.devices.model import DeviceModel
 from xbarsim.kernels.arrays.compensation import scale_errors
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 
-SCALES = np.geomspace(1 / 64, 1, 60)
-LOWER = np.geomspace(0.7, 1, 20)  # of a scale that is too large by now
+SCALES = np.geomspace(1 / 64, 1, 13)
+AROUND = np.geomspace(1 / 2**0.5, 2**0.5, 11)  # of the best of SCALES, up to its neighbours
+LOWER = np.geomspace(0.75, 1, 10)  # of a scale that is too large by now
 # Scales whose errors differ by less than this share of the sum of squares of the product are alike:
 # the largest of them has the largest currents.
 ALIKE = 1e-10
@@ -92,10 +93,11 @@ class _Compensation:
         OutOfRangeError : even the smallest scale does not fit into the window
         """
         candidates = np.repeat(SCALES[:, None], self.layout.outputs, axis=1)
-        best = self._largest_of_least_error(shares, candidates)
-        if best.min() == SCALES[0]:
+        coarse = self._largest_of_least_error(shares, candidates)
+        if coarse.min() == SCALES[0]:
             self._refuse_window(shares)
-        return MARGIN * best
+        finer = np.minimum(AROUND[:, None] * coarse, 1.0)
+        return MARGIN * self._largest_of_least_error(shares, finer)
 
     def lowered(self, scale: Floats, shares: Floats) -> Floats:
         """(outputs,): the scale, or a smaller one of less expected error."""
