@@ -206,7 +206,10 @@ def test_kirchhoff_and_energy_in_any_arrangement(arrangement):
     )  # KCL
     np.testing.assert_allclose(down[1:] - down[:-1], s.cell_current, rtol=0, atol=1e-11 * scale)
     np.testing.assert_allclose(
-        s.cell_current, g * (s.word_line_voltage - s.bit_line_voltage), rtol=1e-12, atol=0
+        s.cell_current,
+        g * (s.word_line_voltage - s.bit_line_voltage),
+        rtol=1e-12,
+        atol=1e-15 * scale,  # of drops that are the rounding of node voltages near 1 V
     )
     for current, drop, r in (
         (along, -np.diff(w, axis=1), xb.word_segments),
