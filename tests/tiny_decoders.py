@@ -2,9 +2,8 @@
 the default.
 """
 
-import json
-
 import numpy as np
+from checkpoint_files import save_checkpoint
 
 COMMON = {"vocab_size": 96, "bos_token_id": 1, "eos_token_id": 2}
 CONFIGS = {
@@ -253,26 +252,9 @@ def character_tokenizer():
 def make_tiny_decoder(directory, family, *, shards=1, seed=0, **changes):
     """Write config.json, tokenizer.json and the weights, in several shards if asked; returns the
     directory."""
-    from safetensors.numpy import save_file
-
-    directory.mkdir(parents=True, exist_ok=True)
     config = CONFIGS[family] | changes
-    (directory / "config.json").write_text(json.dumps(config))
-    character_tokenizer().save(str(directory / "tokenizer.json"))
-    tensors = tensors_of(config, seed)
-    if shards == 1:
-        save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
-        return directory
-    names = list(tensors)
-    weight_map = {}
-    for shard in range(shards):
-        file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
-        part = {name: tensors[name] for name in names[shard::shards]}
-        weight_map |= dict.fromkeys(part, file)
-        save_file(part, directory / file, metadata={"format": "pt"})
-    index = {"metadata": {}, "weight_map": weight_map}
-    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
-    return directory
+    tokenizer = character_tokenizer()
+    return save_checkpoint(directory, config, tokenizer, tensors_of(config, seed), shards)
 
 
 TOKENIZER = character_tokenizer()

@@ -14,17 +14,18 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.config.sweep import Range
 from xbarsim.report import accuracy_and_cost
 from xbarsim.report.files import write_table
+from xbarsim.report.metric_form import form_of
 from xbarsim.report.scores import Estimate
 from xbarsim.report.summary import CaseSummary, OverChips, Summary, summarise
 from xbarsim.studies.points import Point
 from xbarsim.studies.sweep_directory import State, SweepDirectory, open_directory
 from xbarsim.studies.trace_reader import read_trace
+from xbarsim.tasks.language_metrics import PERPLEXITY
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
-LOWER_IS_BETTER = ("perplexity",)
 BINS = 4  # levels that a range is cut into for its swing
 
 
@@ -84,7 +85,7 @@ class SweepTable:
 
     @property
     def lower_is_better(self) -> bool:
-        return self.metric in LOWER_IS_BETTER
+        return self.metric == PERPLEXITY
 
     def count(self, state: State) -> int:
         """Points in a state."""
@@ -283,12 +284,12 @@ def write(table: SweepTable, path: str | Path) -> Path:
 def table(found: SweepTable) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(header, rows) of strings; a star marks rows of the Pareto front."""
     best = set(map(id, found.pareto()))
-    scale, times = (1.0, "") if found.lower_is_better else (100.0, " x 100")
+    form = form_of(found.metric or "metric")
     header = (
         "point",
         *found.axes,
         "case",
-        f"{found.metric or 'metric'}{times}",
+        form.heading,
         "95 % interval",
         "95 % over chips",
         "energy (µJ)",
@@ -297,7 +298,7 @@ def table(found: SweepTable) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         "front",
     )
     rows = [
-        _cells(row, tuple(found.axes), scale) + ("*" if id(row) in best else "",)
+        _cells(row, tuple(found.axes), form.scale) + ("*" if id(row) in best else "",)
         for row in found.rows
     ]
     return header, rows
@@ -331,7 +332,7 @@ def remarks(found: SweepTable) -> list[str]:
     """Lines below the table: how many points stand where, why some failed, and the swings."""
     lines = [", ".join(f"{found.count(state)} {state.value}" for state in State)]
     lines += [f"point {number} failed: {reason}" for number, reason in found.failures.items()]
-    scale = 1.0 if found.lower_is_better else 100.0
+    scale = form_of(found.metric).scale
     lines += [
         f"{swing.axis}: {scale * swing.lowest:.2f} at {swing.at_lowest} to "
         f"{scale * swing.highest:.2f} at {swing.at_highest}"

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.arrays.in_situ.layout import Layout, layout_of
+from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base import fetch
 from xbarsim.base.workers import one_blas_thread
 from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.arrays import Wires
 from xbarsim.config.study import Study
+from xbarsim.hardware.build import settings_of
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 from xbarsim.models.architectures import LoadedDecoder, LoadedEncoder, load_network
-from xbarsim.models.graph import Graph
+from xbarsim.models.graph import Graph, Role
 from xbarsim.models.tokens import tokenize
 from xbarsim.studies.points import Point
 from xbarsim.tasks.files import load_task
@@ -32,12 +34,11 @@ PROBE_ROWS = 256  # of the product that is timed
 
 @dataclass(frozen=True)
 class PointPlan:
-    """One point.  tiles, cells : of all cases and chips on in-situ arrays;  bytes : at its largest;
+    """One point.  tiles : of all cases and chips on in-situ arrays;  bytes : at its largest;
     seconds : of one thread, without reading the model and the digital references"""
 
     point: Point
     tiles: int
-    cells: int
     bytes: int
     seconds: float
 
@@ -76,30 +77,27 @@ def plan_sweep(points: Sequence[Point]) -> SweepPlan:
 def _of_point(point: Point, meter: "_Meter") -> PointPlan:
     graph = meter.graph(point.study.model.name)
     tokens = meter.tokens(point.study)
-    tiles = cells = largest = 0
+    tiles = largest = 0
     seconds = 0.0
     for _, case in point.study.cases():
         layouts = _layouts(graph, case)
         chips = case.run.chips
-        count = sum(layout.tiles for layout in layouts)
-        tiles += chips * count
-        cells += chips * sum(
-            layout.tiles * layout.word_lines * layout.bit_lines for layout in layouts
-        )
+        tiles += chips * sum(layout.tiles for layout in layouts)
         largest = max(largest, sum(map(_bytes, layouts)))
         for layout in layouts:
             seconds += chips * layout.tiles * meter.tile_seconds(layout, case)
         macs = sum(step.macs for step in graph.matrices)
         seconds += chips * tokens * macs * meter.seconds_per_mac()
-    return PointPlan(point, tiles, cells, largest + 4 * _weights(graph), seconds)
+    return PointPlan(point, tiles, largest + 4 * _weights(graph), seconds)
 
 
 def _layouts(graph: Graph, case: Study) -> list[Layout]:
     """Of every matrix on in-situ arrays."""
     layouts = []
+    settings = settings_of(case, graph)
     for step in graph.matrices:
-        own = case.for_layer(step.name)
-        if own.products.weights == "in_situ":
+        own = settings[step.name]
+        if own.products.lies_on(step.role is Role.LOGITS) == "in_situ":
             layouts.append(layout_of(step.inputs, step.outputs, own.mapping))
     return layouts
 
@@ -141,7 +139,7 @@ class _Meter:
         return self.counted[key]
 
     def tile_seconds(self, layout: Layout, case: Study) -> float:
-        wires = case.wires if case.effects.wires else None
+        wires = InSituSettings.of(case).solved_wires
         key = (layout.word_lines, layout.bit_lines, wires)
         if key not in self.tiles:
             self.tiles[key] = 0.0 if wires is None else _time_tile(layout, wires)

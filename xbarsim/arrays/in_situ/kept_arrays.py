@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from xbarsim import __version__
-from xbarsim.arrays.in_situ.programmed import MatrixPlan, ProgrammedMatrix, solve_matrix
+from xbarsim.arrays.in_situ.programmed import MatrixPlan, ProgrammedMatrix, program
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyArray, Singles
 from xbarsim.base.cache import cache_directory, write_atomically
@@ -72,11 +72,6 @@ class KeptArrays:
                 return
             total -= path.stat().st_size
             path.unlink(missing_ok=True)
-
-
-def program(plan: MatrixPlan) -> ProgrammedMatrix:
-    """The programmed matrix of a plan."""
-    return solve_matrix(plan, map(plan.program, range(plan.layout.row_blocks)))
 
 
 def key_of(plan: MatrixPlan) -> str:

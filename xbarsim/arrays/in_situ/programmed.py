@@ -206,7 +206,7 @@ def program_matrix(
     ShapeError, OutOfRangeError : not a finite matrix
     """
     plan = plan_matrix(name, index, weight, moment, settings, device, seed, shift)
-    return solve_matrix(plan, map(plan.program, range(plan.layout.row_blocks)))
+    return program(plan)
 
 
 def plan_matrix(
@@ -247,6 +247,11 @@ def plan_matrix(
         layout=layout,
         shift=shift,
     )
+
+
+def program(plan: MatrixPlan) -> ProgrammedMatrix:
+    """The programmed matrix of a plan: its cells written, their wires solved."""
+    return solve_matrix(plan, map(plan.program, range(plan.layout.row_blocks)))
 
 
 def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMatrix:
