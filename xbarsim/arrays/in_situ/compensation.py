@@ -135,7 +135,7 @@ class _Compensation:
         """(outputs,): of (slices, outputs, inputs), weighed as errors of the product are; one sum
         for all with one scale.
         """
-        products = np.einsum("so,soi,soi,i->o", self.value**2, one, other, self.moment)
+        products: Floats = np.einsum("so,soi,soi,i->o", self.value**2, one, other, self.moment)
         if self.settings.mapping.scale == "matrix":
             return np.full_like(products, products.sum())
         return products
