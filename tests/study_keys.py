@@ -61,6 +61,11 @@ MODES = {
     "full": {"device": {"name": "FULL", "time_s": 1000.0, "temperature_k": 320.0, "reads": 100}},
     "serial": SERIAL,
     "compensated": {"mapping": {"compensation": "wires"}},
+    "measured": {
+        "device": {"name": "FULL", "time_s": 1000.0},
+        "mapping": {"compensation": "measured"},
+        "effects": {"levels": False},
+    },
     "quantile": {
         "mapping": {"clip": "quantile"},
         "dac": {"range": "quantile"},
@@ -105,6 +110,8 @@ CHANGES = {
     "mapping.scale_shift": ("plain", 0.5),
     "mapping.compensation": ("plain", "wires"),
     "mapping.compensation_solves": ("compensated", 1),
+    "mapping.compensation_rounds": ("measured", 1),
+    "mapping.compensation_reads": ("measured", 1),
     "wires.node": ("plain", "7nm"),
     "wires.pitch": ("plain", "4F"),
     "wires.word_line_resistance_ohm": ("plain", 20.0),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xbarsim.arrays.in_situ.error_left import expected_share
 from xbarsim.arrays.in_situ.layout import slices
 from xbarsim.base.array_types import AnyFloats, Floats, Integers
 from xbarsim.config.arrays import Mapping
@@ -56,6 +57,11 @@ class Encoded:
         if self.aim is None:
             return self.decode(self.target)
         return self.decode(self.aim)
+
+    def intended_of(self, rows: slice) -> Floats:
+        """(rows, outputs): the same of some of the inputs."""
+        aim = self.target if self.aim is None else self.aim
+        return self.decode(aim[:, :, rows])
 
     def decode(self, conductance: Floats) -> Floats:
         """Weights (inputs, outputs) that conductances of the shape of `target` stand for."""
@@ -228,7 +234,7 @@ def programming_variance(mapping: Mapping, device: DeviceModel) -> Floats:
         steps = VARIANCE_STEPS
     relative = np.arange(-steps, steps + 1) / steps
     encoded = encode(relative[:, None], np.ones(1), mapping, device)
-    variance = device.programming_sigma(encoded.target) ** 2
+    variance = expected_share(mapping) * device.programming_sigma(encoded.target) ** 2
     of_weights: Floats = np.einsum("sqo,sqio->io", encoded.value**2, variance)
     return of_weights[:, 0]
 

@@ -15,6 +15,7 @@ from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.compensation import compensate
 from xbarsim.arrays.in_situ.encoding import Encoded, choose_clip, encode
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
+from xbarsim.arrays.in_situ.rewriting import RowBlock
 from xbarsim.arrays.in_situ.tiles import (
     TileRow,
     conductance_edges,
@@ -68,7 +69,19 @@ class MatrixPlan:
         layout = self.layout
         target = self.encoded.target[:, :, layout.rows(block)]
         planes = target.reshape(layout.planes, -1, layout.outputs)
-        return program_cells(planes, layout, self.device, self.settings, self.streams(block))
+        streams = self.streams(block)
+        cells = program_cells(planes, layout, self.device, self.settings, streams)
+        if self.settings.mapping.compensation != "measured":
+            return cells
+        wanted = RowBlock.of(
+            block,
+            encoded=self.encoded,
+            layout=layout,
+            device=self.device,
+            settings=self.settings,
+            streams=streams,
+        )
+        return wanted.written_again(cells, planes)
 
     def solve(self, block: int, cells: Programmed) -> TileRow:
         """TileRow of a row block of Programmed cells: its wires solved."""
