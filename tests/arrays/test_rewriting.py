@@ -18,7 +18,10 @@ SIGMA = 2e-6
 ERRING = (
     WINDOW + 'programming = { sigma = [{ polynomial_us = [2.0] }], scale_us = 1, source = "t" }\n'
 )
-PULSED = ERRING + 'write = { pulse_energy_pj = 3.0, pulse_time_ns = 40.0, source = "t" }\n'
+PULSED = (
+    ERRING.replace("[2.0]", "[0.1]")
+    + 'write = { pulse_energy_pj = 3.0, pulse_time_ns = 40.0, source = "t" }\n'
+)
 NO_WIRES = {"wires": False, "programming": True}
 
 
