@@ -34,6 +34,7 @@ class MatrixPlan:
     """A matrix mapped onto tiles that are not programmed yet.
 
     index, seed : name the random streams
+    converters : name those of the converters, if not these
     device : with the effects and under the conditions of the study
     weight : (outputs, inputs), as given, times the divisors of `shift`
     shift : of scale from inputs into weights, None without
@@ -48,6 +49,7 @@ class MatrixPlan:
     encoded: Encoded
     layout: Layout
     shift: ScaleShift | None = None
+    converters: Streams | None = None
 
     @property
     def reference(self) -> float:
@@ -98,6 +100,7 @@ class ProgrammedMatrix:
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
     attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
     counts : what happened in the write
+    converters : random streams of the tiles' converters
     conductance_edges : (bins + 1,) S, of a histogram of the programmed cells that hold the matrix
     conductance_counts : (bins + 2,), the histogram, with what is below and above all edges
     shift : of scale from inputs into weights, None without
@@ -115,6 +118,7 @@ class ProgrammedMatrix:
     power: tuple[Singles, ...]
     input_sum: Floats
     read_voltage: float
+    converters: Streams
     attenuation_mean: Floats
     attenuation_std: Floats
     counts: Counts
@@ -140,7 +144,8 @@ class ProgrammedMatrix:
             layout=plan.layout,
             value=value,
             input_sum=encoded.offset + plan.reference * encoded.value.sum(axis=(0, 1)),
-            read_voltage=plan.device.read_voltage,
+            read_voltage=plan.settings.read_voltage(plan.device),
+            converters=plan.converters or plan.streams(0),
             shift=plan.shift,
             **solved,
         )
@@ -188,6 +193,7 @@ def program_matrix(
     device: DeviceModel,
     seed: int,
     shift: ScaleShift | None = None,
+    converters: Streams | None = None,
 ) -> ProgrammedMatrix:
     """Map a weight (outputs, inputs) onto tiles, program them and solve their wires.
 
@@ -200,13 +206,14 @@ def program_matrix(
     settings : those of this matrix
     device : with the effects and under the conditions of the study, see `DeviceModel.in_study`
     shift : of scale from inputs into weights
+    converters : random streams of the converters, if they are not those of `seed` and `index`
 
     Raises
     ------
     ShapeError, OutOfRangeError : not a finite matrix
     """
     plan = plan_matrix(name, index, weight, moment, settings, device, seed, shift)
-    return program(plan)
+    return program(dataclasses.replace(plan, converters=converters))
 
 
 def plan_matrix(
