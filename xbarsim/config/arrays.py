@@ -207,7 +207,8 @@ class Adc(Table):
     )
 
 
-# What `effects.without` may name: the switches, and the two kinds of converters apart.
+# What `effects.without` may name: the switches, the two kinds of converters apart, and what is not
+# ideal about their steps.
 Switch = Literal[
     "wires",
     "dac",
@@ -223,6 +224,7 @@ Switch = Literal[
     "read_noise",
     "flicker",
     "telegraph",
+    "converter_errors",
 ]
 SWITCHES: tuple[Switch, ...] = get_args(Switch)
 
@@ -257,6 +259,11 @@ class Effects(Table):
     @property
     def with_wires(self) -> bool:
         return self.wires and "wires" not in self.without
+
+    @property
+    def with_converter_errors(self) -> bool:
+        """Whether converters may be anything but ideal steps."""
+        return "converter_errors" not in self.without
 
     @property
     def with_dac(self) -> bool:

@@ -3,28 +3,31 @@ settings that contradict each other.
 """
 
 import functools
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from xbarsim.base.array_files import read_array
 from xbarsim.base.array_types import Floats
-from xbarsim.base.errors import ConfigError, XbarsimError
+from xbarsim.base.errors import ConfigError, ValidRangeWarning, XbarsimError
 from xbarsim.config.arrays import Adc, Dac, Mapping
 from xbarsim.config.tables import CodeTable
 
 MOST_ELEMENT_BITS = 10  # of a converter with an element for every code: 1023 elements
 
 
-def signed_codes(mapping: Mapping, dac: Dac) -> bool:
-    """Whether the currents that are converted have a sign."""
+def signed_codes(mapping: Mapping, dac: Dac, with_dac: bool) -> bool:
+    """Whether the currents that are converted have a sign;  with_dac : whether inputs have codes"""
     subtracted = mapping.sign == "pair" and mapping.subtraction == "analog"
-    return subtracted or (dac.encoding != "bit_serial" and dac.polarity == "signed")
+    serial = dac.encoding == "bit_serial" and with_dac
+    return subtracted or (not serial and dac.polarity == "signed")
 
 
 def adc_codes(bits: int, signed: bool) -> int:
     """Number of the codes; signed ones are symmetric."""
-    return 2**bits - 1 if signed else 2**bits
+    unsigned: int = 2**bits
+    return unsigned - 1 if signed else unsigned
 
 
 def dac_codes(dac: Dac, bits: int) -> int:
@@ -35,7 +38,7 @@ def dac_codes(dac: Dac, bits: int) -> int:
         return int(2**dac.digit_bits)
     if dac.polarity == "two_phase":
         return int(2 ** (bits - 1))
-    return 2**bits - 1
+    return adc_codes(bits, signed=True)
 
 
 def table_of(key: str, stated: CodeTable) -> Floats:
@@ -45,7 +48,10 @@ def table_of(key: str, stated: CodeTable) -> Floats:
     ------
     ConfigError : a file that cannot be read, no vector, NaN or infinity
     """
-    values = np.array(stated, float)[()] if isinstance(stated, tuple) else _file(key, stated)
+    if isinstance(stated, tuple):
+        values = np.array(stated, float)
+    else:
+        values = _file(key, stated)
     if values.ndim != 1 or not np.isfinite(values).all():
         raise ConfigError(f"{key} must be one finite number for every code, in LSB")
     return values
@@ -65,12 +71,12 @@ def _read(name: str, changed: int) -> Floats:
     """A file as it was when it was last changed; one of one row is a vector."""
     values = read_array(name)
     if values.ndim == 2 and len(values) == 1:
-        return values[0]
+        return values.ravel()
     return values
 
 
-def check_converters(mapping: Mapping, dac: Dac, adc: Adc, where: str) -> None:
-    """Refuse settings of converters that do not go together.
+def check_converters(mapping: Mapping, dac: Dac, adc: Adc, with_dac: bool, where: str) -> None:
+    """Refuse settings of converters that do not go together;  with_dac : whether inputs have codes
 
     Raises
     ------
@@ -79,7 +85,7 @@ def check_converters(mapping: Mapping, dac: Dac, adc: Adc, where: str) -> None:
     try:
         _check_dac(dac)
         _check_range(adc)
-        _check_steps(mapping, dac, adc)
+        _check_steps(mapping, adc, signed_codes(mapping, dac, with_dac))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -117,7 +123,7 @@ def _check_range(adc: Adc) -> None:
         )
 
 
-def _check_steps(mapping: Mapping, dac: Dac, adc: Adc) -> None:
+def _check_steps(mapping: Mapping, adc: Adc, signed: bool) -> None:
     if adc.shared_by > mapping.bit_lines:
         raise ConfigError(
             f"adc.shared_by = {adc.shared_by} is more than the bit lines of a tile, "
@@ -126,7 +132,6 @@ def _check_steps(mapping: Mapping, dac: Dac, adc: Adc) -> None:
     bits = adc.bits
     if bits == "ideal":
         return
-    signed = signed_codes(mapping, dac)
     uneven = adc.inl_lsb is not None or adc.steps != "ideal"
     if bits == 1 and signed and uneven:
         raise ConfigError(
@@ -143,6 +148,21 @@ def _check_steps(mapping: Mapping, dac: Dac, adc: Adc) -> None:
         kind = "with a sign" if signed else "without a sign"
         text = f"adc.bits = {bits} and currents {kind}"
         _check_length("adc.inl_lsb", table, adc_codes(bits, signed), text)
+        _warn_of_order(table, signed)
+
+
+def _warn_of_order(table: Floats, signed: bool) -> None:
+    """Say where a table lets a code begin above the next one."""
+    reversed_at = np.flatnonzero(np.diff(table) < -1)
+    if not reversed_at.size:
+        return
+    lowest = -(len(table) // 2) if signed else 0
+    code = int(reversed_at[0]) + lowest
+    message = (
+        f"adc.inl_lsb lets code {code} begin above code {code + 1} ({reversed_at.size} such places); "
+        "a code counts the levels below the current, in whatever order they lie"
+    )
+    warnings.warn(ValidRangeWarning(message), stacklevel=5)
 
 
 def _check_length(key: str, table: Floats, codes: int, what: str) -> None:

@@ -263,7 +263,7 @@ def validate(content: Content, where: str) -> Study:
         raise ConfigError(f"{where}: " + describe(error)) from None
     study.wires.resistances()
     _check_arrays(study, where)
-    check_converters(study.mapping, study.dac, study.adc, where)
+    check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
     _check_functions(study.functions, where)
     return study
 

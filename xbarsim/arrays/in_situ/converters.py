@@ -56,6 +56,7 @@ class ConverterErrors:
     levels : (tables, codes + 1) LSB, rising: where every code begins, and where the range ends;
         (0, 0) where all lie evenly
     lowest : code
+    converters : that serve the columns
     """
 
     noise: Singles | None
@@ -64,6 +65,7 @@ class ConverterErrors:
     table: Codes
     levels: Singles
     lowest: int
+    converters: int
 
     def disturb(self, current: Singles, columns: slice, inverse_lsb: Singles, keys: Keys) -> None:
         """Change currents (rows, columns) in place to those that ideal converters would have to see
@@ -85,14 +87,22 @@ class ConverterErrors:
 
     @property
     def missing_codes(self) -> int:
-        """Codes of all tables that no current gives."""
-        return int(np.count_nonzero(np.diff(self.levels, axis=1) <= 0))
+        """Codes of all converters that no current gives."""
+        missing = int(np.count_nonzero(np.diff(self.levels, axis=1) <= 0))
+        if len(self.levels) == 1:
+            return missing * self.converters
+        return missing
 
 
 def has_errors(adc: Adc) -> bool:
     """Whether converters of codes are anything but ideal."""
-    numbers = (adc.noise_ua, adc.noise_lsb, adc.offset_lsb, adc.gain_error)
-    return any(numbers) or adc.inl_lsb is not None or _elements_differ(adc)
+    noisy = adc.noise_ua > 0 or adc.noise_lsb > 0
+    return noisy or adc.inl_lsb is not None or converters_differ(adc)
+
+
+def converters_differ(adc: Adc) -> bool:
+    """Whether one converter is not as the next."""
+    return adc.offset_lsb > 0 or adc.gain_error > 0 or _elements_differ(adc)
 
 
 def _elements_differ(adc: Adc) -> bool:
@@ -106,7 +116,8 @@ def errors_of_row_blocks(
 
     codes : (lowest, highest);  lsb : of every row block, (conversions, outputs) A
     """
-    if not has_errors(programmed.settings.adc):
+    settings = programmed.settings
+    if not (settings.effects.with_converter_errors and has_errors(settings.adc)):
         return None
     return tuple(
         _of_row_block(programmed, CodeRange(*codes), block, of_block.ravel())
@@ -139,6 +150,7 @@ def _of_row_block(
         table=table.astype(np.int32),
         levels=levels.astype(np.float32),
         lowest=codes.lowest,
+        converters=len(used),
     )
 
 
@@ -150,9 +162,7 @@ def converters_per_tile(layout: Layout, shared_by: int) -> int:
     return -(-layout.bit_lines // shared_by)
 
 
-def converter_places(
-    layout: Layout, conversions: int, shared_by: int, *, paired: bool
-) -> Integers:
+def converter_places(layout: Layout, conversions: int, shared_by: int, *, paired: bool) -> Integers:
     """(conversions * outputs,): number of the converter of every column of a row block, counted
     through its tiles.
 
@@ -267,7 +277,8 @@ def _levels(adc: Adc, codes: CodeRange, of_elements: Floats) -> Floats:
         return np.zeros((0, 0))
     levels = of_elements
     if not levels.size:
-        levels = np.arange(codes.lowest, codes.highest + 2)[None] - 0.5
+        even: Floats = np.arange(codes.lowest, codes.highest + 2, dtype=np.float64) - 0.5
+        levels = even[None]
     if adc.inl_lsb is not None:
         shift = table_of("adc.inl_lsb", adc.inl_lsb)
         levels = levels + np.append(shift, shift[-1])
