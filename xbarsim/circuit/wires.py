@@ -17,6 +17,10 @@ def wire_resistances(wires: Mapping[str, Any]) -> tuple[float, float]:
     ----------
     wires : the table `[wires]` of a study: a node, a metal and a cross-section, or resistances
 
+    Returns
+    -------
+    (word line, bit line)
+
     Raises
     ------
     ConfigError : an unknown key, node or metal; a geometry that cannot be; a value out of range
