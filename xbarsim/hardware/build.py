@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
+from xbarsim.arrays.in_situ.correction import mean_squares
 from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.matrix import without_targets
@@ -204,13 +205,15 @@ class _Builder:
         settings = self.design.settings[step.name]
         inputs = self.design.held_out.inputs
         uses = self.graph.uses(step)
-        samples = np.concatenate([inputs[use.name] for use in uses])
+        samples = inputs[step.name]
+        if len(uses) > 1:
+            samples = np.concatenate([inputs[use.name] for use in uses])
         weight, _ = self.design.model.matrix(step.name)
         plan = plan_matrix(
             name=step.name,
             index=self.index[step.name],
             weight=weight,
-            moment=(samples.astype(np.float64) ** 2).mean(axis=0),
+            moment=mean_squares(samples),
             settings=InSituSettings.of(settings),
             device=self.design.device.in_study(settings),
             seed=self.seed,
