@@ -72,6 +72,7 @@ class Paths:
             hook=hook,
             progress=self.progress,
             description=f"{name} reference",
+            missing=self.writer.missing,
         )
         for batch, reading in found:
             self.writer.write(path, batch, reading.output, tokens=reading.tokens)
@@ -81,6 +82,8 @@ class Paths:
         self.writer.add_case(case.name, study.to_toml())
         design = Design.of(self.work.reader.model, study, case.device, found)
         for number in range(study.run.chips):
+            if self.writer.passes_over_chip(case.name):
+                continue
             title = case.name
             if study.run.chips > 1:
                 title = f"{case.name}, chip {number + 1}"
@@ -97,8 +100,11 @@ class Paths:
         )
         path = self.writer.add_chip(name, chip_head(hardware, self.work.reader.model.graph))
         examples = self.work.examples
-        batches = examples.batches(self.batch_size)
+        batches = self.writer.missing(examples.batches(self.batch_size))
         done = self.progress(f"{title}: examples evaluated", len(examples))
+        kept = len(examples) - sum(batch.stop - batch.start for batch in batches)
+        if kept:
+            done(kept)
         evaluate = partial(run_batch, self.work.reader, hardware, examples)
         for batch, result in zip(batches, self.pool.map(evaluate, batches), strict=True):
             reading, entries = result
