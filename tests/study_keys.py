@@ -157,6 +157,7 @@ CHANGES = {
     "effects.flicker": ("full", False),
     "effects.telegraph": ("full", False),
     "effects.telegraph_multiplier": ("full", 5.0),
+    "effects.without": ("plain", ["adc"]),
     "functions.softmax.unit": ("functions", "table"),
     "functions.softmax.range": ("functions", 0.1),
     "functions.softmax.entries": ("functions", 4),

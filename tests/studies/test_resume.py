@@ -14,7 +14,7 @@ from traces import assert_same_trace
 from xbarsim.base.errors import ConfigError, TraceError
 from xbarsim.base.locks import locked
 from xbarsim.devices.presets import device_text
-from xbarsim.studies import part_file, paths, unfinished
+from xbarsim.studies import part_file, pieces, unfinished
 from xbarsim.studies.part_file import DataSet, Part, load_part, save_part, stamp_of
 from xbarsim.studies.run import run_study
 from xbarsim.studies.trace_layout import part_files
@@ -59,7 +59,7 @@ class Counted:
 def stop(study, out, monkeypatch, batches, resume=False):
     """Run a study until so many batches went through chips; returns its parts."""
     with monkeypatch.context() as patch:
-        patch.setattr(paths, "run_batch", Counted(paths.run_batch, batches))
+        patch.setattr(pieces, "run_batch", Counted(pieces.run_batch, batches))
         with pytest.raises(KeyboardInterrupt):
             run_study(study, out, threads=1, resume=resume)
     return out / "tiny.parts"
@@ -68,11 +68,11 @@ def stop(study, out, monkeypatch, batches, resume=False):
 def go_on(study, out, monkeypatch):
     """(trace, batches through chips, chips programmed, lines that were said)"""
     said = []
-    batches = Counted(paths.run_batch)
-    chips = Counted(paths.build_chip)
+    batches = Counted(pieces.run_batch)
+    chips = Counted(pieces.build_chip)
     with monkeypatch.context() as patch:
-        patch.setattr(paths, "run_batch", batches)
-        patch.setattr(paths, "build_chip", chips)
+        patch.setattr(pieces, "run_batch", batches)
+        patch.setattr(pieces, "build_chip", chips)
         trace = run_study(study, out, threads=1, say=said.append, resume=True)
     return trace, batches.calls, chips.calls, said
 

@@ -57,6 +57,6 @@ class CountingSettings:
 
 
 def _solved(wires: Wires, effects: Effects) -> Wires | None:
-    if effects.wires and have_resistance(wires):
+    if effects.with_wires and have_resistance(wires):
         return wires
     return None

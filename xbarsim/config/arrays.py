@@ -1,7 +1,7 @@
 """Tables of a study about in-situ arrays: device, mapping, wires, converters, effects."""
 
 import functools
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -158,6 +158,26 @@ class Adc(Table):
     quantile: Quantile = 0.9999
 
 
+# What `effects.without` may name: the switches, and the two kinds of converters apart.
+Switch = Literal[
+    "wires",
+    "dac",
+    "adc",
+    "programming",
+    "levels",
+    "spread",
+    "relaxation",
+    "drift",
+    "read_disturb",
+    "temperature",
+    "stuck",
+    "read_noise",
+    "flicker",
+    "telegraph",
+]
+SWITCHES: tuple[Switch, ...] = get_args(Switch)
+
+
 class Effects(Table):
     """What is simulated.  `programming` and `read_noise` also switch the effects below them that
     are not given.
@@ -181,6 +201,23 @@ class Effects(Table):
     telegraph_multiplier: float = Field(
         1.0, ge=0, le=100, description="multiplies the amplitude of telegraph noise"
     )
+    without: tuple[Switch, ...] = Field(
+        (), description="left out whatever the other keys say, each by itself"
+    )
+
+    @property
+    def with_wires(self) -> bool:
+        return self.wires and "wires" not in self.without
+
+    @property
+    def with_dac(self) -> bool:
+        """Whether inputs are converted."""
+        return self.converters and "dac" not in self.without
+
+    @property
+    def with_adc(self) -> bool:
+        """Whether currents are converted."""
+        return self.converters and "adc" not in self.without
 
 
 @functools.cache

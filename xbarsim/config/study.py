@@ -287,6 +287,11 @@ def _check_arrays(study: Study, where: str) -> None:
             f'{where}: adc.range = "unit" counts unit currents, which only encoding = '
             '"slices" with dac.encoding = "bit_serial" has'
         )
+    if study.adc.range == "unit" and study.effects.with_adc and not study.effects.with_dac:
+        raise ConfigError(
+            f'{where}: adc.range = "unit" counts the currents of digits, which effects.without = '
+            '["dac"] takes away; leave out "adc" too, or choose another adc.range'
+        )
     if study.adc.range == "unit" and mapping.compensation != "none":
         raise ConfigError(
             f'{where}: adc.range = "unit" counts unit currents, which mapping.compensation = '

@@ -188,7 +188,7 @@ def _known(
 def _check_masked_inputs(step: Step, settings: Study) -> None:
     """Refuse inputs whose code of 0 is a voltage, where later values must be left undriven."""
     dac = settings.dac
-    if step.role is Role.ATTENTION_SCORES or not settings.effects.converters:
+    if step.role is Role.ATTENTION_SCORES or not settings.effects.with_dac:
         return
     if dac.bits == 1:
         raise ConfigError(
@@ -241,7 +241,7 @@ def _coder(
         power,
         settings.dac,
         device.read_voltage,
-        ideal=not settings.effects.converters,
+        ideal=not settings.effects.with_dac,
     )
 
 

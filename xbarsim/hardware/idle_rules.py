@@ -1,7 +1,7 @@
 """When a step of a model asks for a setting of a study."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.arrays import Wires
@@ -54,6 +54,14 @@ def _multiplies_telegraph_noise(place: Place) -> bool:
     return place.table("telegraph") is not None
 
 
+def _leaves_out(place: Place) -> bool:
+    """Whether the step would have one of the effects that are left out."""
+    study = place.study
+    whole = study.effects.model_copy(update={"without": ()})
+    with_all = replace(place, study=study.model_copy(update={"effects": whole}))
+    return any(with_all.acts(switch) for switch in study.effects.without)
+
+
 def _follows_inputs(place: Place) -> bool:
     """Whether inputs become codes whose full scale may follow them."""
     if place.step.kind is Kind.MATRIX:
@@ -66,7 +74,7 @@ def _solves_rows(place: Place) -> bool:
 
 
 def _has_weights_behind_wires(place: Place) -> bool:
-    wired = place.study.effects.wires and have_resistance(place.study.wires)
+    wired = place.study.effects.with_wires and have_resistance(place.study.wires)
     return place.in_situ and place.step.kind is Kind.MATRIX and wired
 
 
@@ -94,10 +102,12 @@ RULES = {
         lambda place: place.programmed,
     ),
     "mapping": IN_SITU,
-    "adc": Rule("in-situ arrays with converters", lambda place: place.converted),
+    "adc": Rule("in-situ arrays with converters", lambda place: place.converts_currents),
     "wires": Rule(
         'effects.wires, or a memory with errors = "segment"',
-        lambda place: place.segment or (place.hardware != "digital" and place.study.effects.wires),
+        lambda place: (
+            place.segment or (place.hardware != "digital" and place.study.effects.with_wires)
+        ),
     ),
     "computation": Rule("products on computation crossbars", lambda place: place.counts),
     "products.attention": Rule(
@@ -146,7 +156,7 @@ RULES = {
     "wires.pitch": Rule(
         "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
     ),
-    "dac.bits": Rule("in-situ arrays with converters", lambda place: place.converted),
+    "dac.bits": Rule("in-situ arrays with converters", lambda place: place.converts_inputs),
     "dac.polarity": IN_SITU,  # two phases cost their energy without converters too
     "dac.encoding": DAC,
     "dac.digit_bits": Rule(
@@ -184,20 +194,21 @@ RULES = {
     ),
     "computation.ir_drop": Rule(
         'computation.mode = "statistical" and effects.wires',
-        lambda place: place.study.computation.mode == "statistical" and place.study.effects.wires,
+        lambda place: (
+            place.study.computation.mode == "statistical" and place.study.effects.with_wires
+        ),
     ),
     "computation.digit_cells": Rule(
         "computation.digit_bits above 1", lambda place: place.study.computation.digit_bits > 1
     ),
-    "computation.adc_bits": Rule(
-        "effects.converters", lambda place: place.study.effects.converters
-    ),
+    "computation.adc_bits": Rule("effects.converters", lambda place: place.study.effects.with_adc),
     "computation.resistor_spread": Rule("effects.spread", lambda place: place.on("spread")),
     "computation.stuck_closed_rate": Rule("effects.stuck", lambda place: place.on("stuck")),
     "computation.stuck_open_rate": Rule("effects.stuck", lambda place: place.on("stuck")),
     "computation.telegraph_amplitude": Rule(
         "effects.telegraph", lambda place: place.on("telegraph")
     ),
+    "effects.without": Rule("a device or arrays that have the effect", _leaves_out),
     "effects.telegraph_multiplier": Rule(
         "telegraph noise that is on",
         _multiplies_telegraph_noise,

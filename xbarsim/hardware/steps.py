@@ -125,14 +125,14 @@ class ConverterBits:
     @classmethod
     def in_situ(cls, settings: Study) -> ConverterBits:
         """Of tiles, by the tables `adc`, `dac` and `effects` of a study or of `InSituSettings`."""
-        if not settings.effects.converters:
-            return cls(adc=0, dac=0)
-        return cls(adc=_bits(settings.adc.bits), dac=_bits(settings.dac.bits))
+        adc = _bits(settings.adc.bits) if settings.effects.with_adc else 0
+        dac = _bits(settings.dac.bits) if settings.effects.with_dac else 0
+        return cls(adc=adc, dac=dac)
 
     @classmethod
     def counting(cls, settings: Study) -> ConverterBits:
         """Of computation crossbars, whose word lines are driven by single bits."""
-        if not settings.effects.converters:
+        if not settings.effects.with_adc:
             return cls(adc=0, dac=1)
         return cls(adc=settings.computation.adc_bits, dac=1)
 

@@ -1,6 +1,6 @@
 """Digital references: what float32 and INT8 make of examples."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor
 
 from xbarsim.base.progress import Progress, silent
@@ -18,21 +18,14 @@ def digital_readings(
     hook: Hook = float32,
     progress: Progress = silent,
     description: str = "",
-    missing: Callable[[Sequence[slice]], list[slice]] = list,
 ) -> Iterator[tuple[slice, Reading]]:
-    """Yields (batch, Reading) of a digital path, whose steps are the hook's.
-
-    missing : of all batches, those that are wanted
-    """
+    """Yields (batch, Reading) of a digital path, whose steps are the hook's."""
 
     def run(batch: slice) -> Reading:
         return reader.read(examples, batch, hook)
 
     done = progress(description, len(examples))
-    batches = missing(examples.batches(batch_size))
-    kept = len(examples) - sum(batch.stop - batch.start for batch in batches)
-    if kept:
-        done(kept)
+    batches = examples.batches(batch_size)
     for batch, reading in zip(batches, pool.map(run, batches), strict=True):
         yield batch, reading
         done(batch.stop - batch.start)

@@ -27,8 +27,9 @@ from xbarsim.models import checkpoint
 from xbarsim.models.graph import Graph
 from xbarsim.models.network import Network
 from xbarsim.models.shapes import OF_A_DECODER, shape_of_matrices
-from xbarsim.studies.origin import origin_of
-from xbarsim.studies.paths import Case, Paths
+from xbarsim.studies.origin import Origin, origin_of
+from xbarsim.studies.paths import Paths
+from xbarsim.studies.pieces import Case, LocalPieces
 from xbarsim.studies.prepare_language import idle_task_settings
 from xbarsim.studies.trace_layout import RunAttributes, Sources
 from xbarsim.studies.trace_writer import TraceWriter
@@ -126,32 +127,12 @@ def run_study(
             say(f"{finished} is complete: nothing is left to run")
             return finished
         interrupts.keep()
-        journal = Journal(study.name, run.created, origin_of(study, work, sources))
-        unfinished = place.unfinished(journal, say)
-        if unfinished is not None:
-            run = dataclasses.replace(run, created=created_of(unfinished) or run.created)
-        writer = TraceWriter(
-            directory,
-            study.name,
-            run,
-            work.table,
-            outputs=work.outputs,
-            sources=sources,
-            predictions=work.predictions,
-            journal=dataclasses.replace(journal, created=run.created),
-            unfinished=unfinished,
-            say=say,
-        )
+        origin = origin_of(study, work, sources)
+        writer = place.writer(run, origin, work, sources, say)
         with worker_threads(threads) as pool, writer:
-            paths = Paths(
-                writer=writer,
-                work=work,
-                batch_size=study.run.batch_examples,
-                pool=pool,
-                threads=threads,
-                progress=progress,
-            )
-            paths.run(cases)
+            size = study.run.batch_examples
+            pieces = LocalPieces.of(work, size, pool, threads, progress)
+            Paths(writer, work, pieces, batch_size=size, progress=progress).run(cases)
         interrupts.check(writer.holds())  # one that came after the last batch
     return writer.path
 
@@ -170,12 +151,37 @@ class _Place:
             return None
         return find_finished(self.directory, self.name, run, sources)
 
-    def unfinished(self, journal: Journal, say: Callable[[str], Any]) -> Path | None:
+    def writer(
+        self,
+        run: RunAttributes,
+        origin: Origin,
+        work: Work,
+        sources: Sources,
+        say: Callable[[str], Any],
+    ) -> TraceWriter:
+        """Of a new trace, or of the unfinished one that is gone on with."""
+        unfinished = self.unfinished(origin, say)
+        if unfinished is not None:
+            run = dataclasses.replace(run, created=created_of(unfinished) or run.created)
+        return TraceWriter(
+            self.directory,
+            self.name,
+            run,
+            work.table,
+            outputs=work.outputs,
+            sources=sources,
+            predictions=work.predictions,
+            journal=Journal(self.name, run.created, origin),
+            unfinished=unfinished,
+            say=say,
+        )
+
+    def unfinished(self, origin: Origin, say: Callable[[str], Any]) -> Path | None:
         """The parts that are gone on with; None where a run begins anew."""
         if self.resume is Resume.NO:
             return None
         try:
-            found = find_unfinished(self.directory, self.name, journal.origin, say)
+            found = find_unfinished(self.directory, self.name, origin, say)
         except ConfigError:
             if self.resume is Resume.YES:
                 raise

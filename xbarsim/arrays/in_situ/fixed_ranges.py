@@ -59,7 +59,7 @@ class FixedRanges:
         if settings.mapping.gain != "none":
             gain = _gain(samples)
         bits = settings.adc.bits
-        if not settings.effects.converters or bits == "ideal":
+        if not settings.effects.with_adc or bits == "ideal":
             return cls(coder, gain, lsb=None, codes=None)
         signed = subtracts_currents(settings.mapping) or coder.signed_voltages
         codes = code_range(bits, signed=signed)

@@ -48,7 +48,7 @@ def with_ranges(
         (intended**2).sum(axis=0),
         settings.dac,
         programmed.read_voltage,
-        ideal=not settings.effects.converters,
+        ideal=not settings.effects.with_dac,
     )
     multiplied = scale.restored(scaled.values, scaled.scales)
     correction = digital_correction(
@@ -56,7 +56,7 @@ def with_ranges(
     )
     corrected = correction.of(achieved)
     bits = settings.adc.bits
-    if not settings.effects.converters or bits == "ideal":
+    if not settings.effects.with_adc or bits == "ideal":
         return IdealArray(
             programmed=programmed,
             coder=coder,
