@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xbarsim.circuit.wires import have_resistance
-from xbarsim.config.arrays import Adc, Dac, Effects, Mapping, Wires
+from xbarsim.config.arrays import Adc, Dac, Effects, Mapping
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Computation
+from xbarsim.config.wires import Wires
 
 
 @dataclass(frozen=True)
