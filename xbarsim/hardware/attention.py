@@ -9,6 +9,7 @@ import numpy as np
 
 from xbarsim.arrays.counting.crossbars import Crossbars
 from xbarsim.arrays.counting.moments import rounded
+from xbarsim.arrays.in_situ.correction import mean_squares
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.programmed import program_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
@@ -235,7 +236,7 @@ class WrittenAttention:
             name=self.step.name,
             index=0,
             weight=b.T,
-            moment=(a.astype(np.float64) ** 2).mean(axis=0),
+            moment=mean_squares(a),
             settings=dataclasses.replace(InSituSettings.of(self.settings), mapping=mapping),
             device=self.device,
             seed=seed,

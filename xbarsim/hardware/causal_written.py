@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xbarsim.arrays.in_situ.encoding import choose_clip
 from xbarsim.arrays.in_situ.fixed_ranges import FixedRanges, SampleProduct
+from xbarsim.arrays.in_situ.full_scale import choose_clip
 from xbarsim.arrays.in_situ.input_coder import InputCoder
 from xbarsim.arrays.in_situ.matrix import Array
 from xbarsim.arrays.settings import InSituSettings

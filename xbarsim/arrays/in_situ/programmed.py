@@ -13,7 +13,8 @@ import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.compensation import compensate
-from xbarsim.arrays.in_situ.encoding import Encoded, choose_clip, encode
+from xbarsim.arrays.in_situ.encoding import Encoded, encode
+from xbarsim.arrays.in_situ.full_scale import choose_clip
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
 from xbarsim.arrays.in_situ.tiles import (
     TileRow,
@@ -46,7 +47,7 @@ class MatrixPlan:
     seed: int
     settings: InSituSettings
     device: DeviceModel
-    weight: Floats
+    weight: AnyFloats
     encoded: Encoded
     layout: Layout
     shift: ScaleShift | None = None
@@ -114,7 +115,7 @@ class ProgrammedMatrix:
     name: str
     index: int
     settings: InSituSettings
-    weight: Floats
+    weight: AnyFloats
     encoded: Encoded
     layout: Layout
     value: Floats
@@ -239,7 +240,7 @@ def plan_matrix(
             f"weights of {name} contain NaN or infinity; the checkpoint is damaged"
         )
     mapping = settings.mapping
-    by_input = np.asarray(weight, np.float64).T
+    by_input = weight.T
     if shift is not None:
         divisor = shift.divisor.astype(np.float64)
         by_input = by_input * divisor[:, None]
@@ -270,17 +271,15 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     """ProgrammedMatrix of a MatrixPlan and the Programmed cells of its row blocks, one after the
     other: their wires solved, their planes joined to conversions.
     """
-    rows = [plan.solve(block, of_block) for block, of_block in enumerate(cells)]
+    rows = [_converted(plan, plan.solve(block, of_block)) for block, of_block in enumerate(cells)]
     variance = None
     if any(row.variance is not None for row in rows):
-        variance = tuple(_conversions(plan, row.variance_or_zero, np.add) for row in rows)
+        variance = tuple(row.variance_or_zero for row in rows)
     return ProgrammedMatrix.of_plan(
         plan,
-        transfer=tuple(
-            _conversions(plan, row.transfer - plan.reference, np.subtract) for row in rows
-        ),
+        transfer=tuple(row.transfer for row in rows),
         variance=variance,
-        power=tuple(row.power.astype(np.float32) for row in rows),
+        power=tuple(row.power for row in rows),
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
         counts=sum((row.counts for row in rows), Counts()),
@@ -289,13 +288,32 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     )
 
 
-def _conversions(plan: MatrixPlan, planes: Floats, join: np.ufunc) -> Singles:
+def _converted(plan: MatrixPlan, row: TileRow) -> TileRow:
+    """A row block with its planes joined to conversions, (conversions * outputs, rows) float32."""
+    transfer = row.transfer
+    if plan.reference:
+        transfer = transfer - plan.reference
+    variance = None
+    if row.variance is not None:
+        variance = _conversions(plan, row.variance, np.add)
+    return dataclasses.replace(
+        row,
+        transfer=_conversions(plan, transfer, np.subtract),
+        variance=variance,
+        power=row.power.astype(np.float32),
+    )
+
+
+def _conversions(plan: MatrixPlan, planes: AnyFloats, join: np.ufunc) -> Singles:
     """(conversions * outputs, rows) of (planes, outputs, rows) of a row block.
 
     join : what becomes of the positive and the negative cell of pairs whose currents are subtracted
     """
+    rows = planes.shape[-1]
+    if not subtracts_currents(plan.settings.mapping):
+        return planes.reshape(-1, rows).astype(np.float32)
     slices, signs, _, outputs = plan.encoded.target.shape
-    by_sign = planes.reshape(slices, signs, outputs, -1)
-    if subtracts_currents(plan.settings.mapping):
-        by_sign = join(by_sign[:, 0], by_sign[:, 1])
-    return by_sign.reshape(-1, by_sign.shape[-1]).astype(np.float32)
+    by_sign = planes.reshape(slices, signs, outputs, rows)
+    joined = np.empty((slices, outputs, rows), np.float32)
+    join(by_sign[:, 0], by_sign[:, 1], out=joined, casting="same_kind")
+    return joined.reshape(-1, rows)
