@@ -36,6 +36,7 @@ _EXPORTS = {
     "run_study": "xbarsim.studies.run",
     "summarise": "xbarsim.report.summary",
     "sweep_study": "xbarsim.studies.sweep",
+    "wire_resistances": "xbarsim.circuit.wires",
 }
 __all__ = [
     "AnalogMatrix",
@@ -58,6 +59,7 @@ __all__ = [
     "run_study",
     "summarise",
     "sweep_study",
+    "wire_resistances",
 ]
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from xbarsim.circuit import cells
     from xbarsim.circuit.crossbar import Crossbar
     from xbarsim.circuit.solution import Solution
+    from xbarsim.circuit.wires import wire_resistances
     from xbarsim.config.study import load_study
     from xbarsim.devices.presets import device_names, load_device
     from xbarsim.models.architectures import load_network

@@ -18,11 +18,13 @@ from pydantic import Field, ValidationError
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
-from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping, Wires
+from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
+from xbarsim.config.converters import check_converters
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
+from xbarsim.config.wires import Wires
 
 STUDIES = Presets("study", "studies")
 
@@ -85,6 +87,10 @@ class Run(Table):
     )
     cache_gb: float = Field(
         0.0, ge=0.0, description="programmed arrays kept on disk for later runs, GB; 0: none"
+    )
+    cache_eviction: Literal["least_recently_used", "none"] = Field(
+        "least_recently_used",
+        description="what makes room for new arrays; none: what finds no room is not kept",
     )
 
 
@@ -262,6 +268,7 @@ def validate(content: Content, where: str) -> Study:
         raise ConfigError(f"{where}: " + describe(error)) from None
     study.wires.resistances()
     _check_arrays(study, where)
+    check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
     _check_functions(study.functions, where)
     return study
 

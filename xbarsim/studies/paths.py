@@ -2,12 +2,14 @@
 simulated chips of every case.
 """
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xbarsim.base.progress import Progress
+from xbarsim.base.errors import ValidRangeWarning
+from xbarsim.base.progress import Done, Progress
 from xbarsim.studies.pieces import Case, ChipPieces, Pieces
-from xbarsim.studies.trace_writer import TraceWriter
+from xbarsim.studies.trace_writer import ChipHead, TraceWriter
 from xbarsim.studies.work import Work
 
 REFERENCES = ("float32", "int8")
@@ -34,14 +36,19 @@ class Paths:
         for case in cases:
             self._case(case)
 
-    @property
-    def _batches(self) -> list[slice]:
-        return self.work.examples.batches(self.batch_size)
+    def _begin(self, description: str) -> tuple[Done, list[slice]]:
+        """The progress of the path that was begun last, and those of its batches that are missing."""
+        examples = self.work.examples
+        missing = self.writer.missing(examples.batches(self.batch_size))
+        done = self.progress(description, len(examples))
+        kept = len(examples) - sum(batch.stop - batch.start for batch in missing)
+        if kept:
+            done(kept)
+        return done, missing
 
     def _reference(self, name: str) -> None:
         path = self.writer.add_reference(name)
-        done = self.progress(f"{name} reference", len(self.work.examples))
-        batches = self._batches
+        done, batches = self._begin(f"{name} reference")
         readings = self.pieces.reference(name, batches)
         for batch, reading in zip(batches, readings, strict=True):
             self.writer.write(path, batch, reading.output, tokens=reading.tokens)
@@ -50,16 +57,39 @@ class Paths:
     def _case(self, case: Case) -> None:
         self.writer.add_case(case.name, case.study.to_toml())
         for number in range(case.study.run.chips):
+            if self.writer.passes_over_chip(case.name):
+                continue
             title = case.name
             if case.study.run.chips > 1:
                 title = f"{case.name}, chip {number + 1}"
-            self._evaluate(case.name, title, self.pieces.chip(case, number, title))
+            chip = self.pieces.chip(case, number, title)
+            head = chip.head
+            _warn_outside_window(case, title, head)
+            self._evaluate(self.writer.add_chip(case.name, head), title, chip)
 
-    def _evaluate(self, name: str, title: str, chip: ChipPieces) -> None:
-        """Evaluate a programmed chip of a case."""
-        path = self.writer.add_chip(name, chip.head)
-        batches = self._batches
-        done = self.progress(f"{title}: examples evaluated", len(self.work.examples))
+    def _evaluate(self, path: str, title: str, chip: ChipPieces) -> None:
+        """Evaluate a programmed chip; path : of it in the trace"""
+        done, batches = self._begin(f"{title}: examples evaluated")
         for batch, (reading, entries) in zip(batches, chip.evaluate(batches), strict=True):
             self.writer.write(path, batch, reading.output, entries, reading.tokens)
             done(batch.stop - batch.start)
+
+
+def _warn_outside_window(case: Case, title: str, head: ChipHead) -> None:
+    """Say where measured conductances lie outside the window of the device."""
+    outside = {}
+    for name, matrix in head.layers.items():
+        if case.study.for_layer(name).mapping.conductances is not None and matrix.tiles:
+            counts = matrix.tiles["conductance_counts"]
+            outside[name] = int(counts[0] + counts[-1])
+    total = sum(outside.values())
+    if total:
+        most = max(outside, key=lambda name: outside[name])
+        file = case.device.file.conductance
+        warnings.warn(
+            f"{title}: {total:,} cells of mapping.conductances lie outside the window of "
+            f"{case.device.name}, {file.minimum_us:g} to {file.maximum_us:g} uS, most of them "
+            f"({outside[most]:,}) in {most}; they are taken as they are",
+            ValidRangeWarning,
+            stacklevel=2,
+        )

@@ -29,7 +29,8 @@ from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.base.units import MICROSIEMENS
 from xbarsim.circuit.wires import wire_segments
-from xbarsim.config.arrays import Mapping, Wires
+from xbarsim.config.arrays import Mapping
+from xbarsim.config.wires import Wires
 from xbarsim.devices.conditions import Effect
 from xbarsim.devices.model import DeviceModel
 from xbarsim.kernels.arrays.compensation import scale_errors

@@ -9,10 +9,8 @@ that were not used for longest make room for new ones.
 import contextlib
 import dataclasses
 import hashlib
-import importlib.resources
 import os
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,11 @@ from xbarsim.arrays.in_situ.programmed import MatrixPlan, ProgrammedMatrix, prog
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyArray, Singles
 from xbarsim.base.cache import cache_directory, write_atomically
+from xbarsim.base.source_digest import source_digest
 from xbarsim.devices.programmed import Counts
 
 FORMAT = 1
+SOURCES = ("xbarsim.kernels", "xbarsim.devices", "xbarsim.arrays.in_situ", "xbarsim.circuit")
 BLOCKS = ("transfer", "variance", "power")  # one matrix per row block
 VECTORS = ("attenuation_mean", "attenuation_std", "conductance_edges", "conductance_counts")
 
@@ -41,10 +41,12 @@ class KeptArrays:
     """Programmed arrays of earlier runs.
 
     limit : bytes of all entries together; 0 keeps none
+    evict : whether what was not used for longest makes room; else what finds no room is not kept
     """
 
     directory: Path
     limit: int
+    evict: bool = True
 
     def solve(self, plan: MatrixPlan) -> ProgrammedMatrix:
         """The programmed matrix of a plan: as it was kept, or programmed and solved now.
@@ -60,13 +62,15 @@ class KeptArrays:
         programmed = program(plan)
         with contextlib.suppress(OSError):  # a full disk costs the next run time, not this one
             write_atomically(path, lambda file: _write(file, programmed))
-            self._make_room()
+            self._make_room(path)
         return programmed
 
-    def _make_room(self) -> None:
-        """Remove what was not used for longest until all entries fit."""
+    def _make_room(self, newest: Path) -> None:
+        """Remove entries until all fit: what was not used for longest, or the newest."""
         entries = sorted(self.directory.glob("*.h5"), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in entries)
+        if not self.evict:
+            entries = [newest]
         for path in entries:
             if total <= self.limit:
                 return
@@ -82,13 +86,14 @@ def key_of(plan: MatrixPlan) -> str:
     facts = [
         FORMAT,
         __version__,
-        code_digest(),
+        source_digest(SOURCES),
         plan.index,
         plan.seed,
         plan.reference,
         plan.layout,
         *_circuit(plan.settings),
         _conditions(plan),
+        plan.cells_sha256,
         plan.encoded.target.shape,
     ]
     digest.update(repr(facts).encode())
@@ -103,7 +108,8 @@ def key_of(plan: MatrixPlan) -> str:
 def _circuit(settings: InSituSettings) -> list[Any]:
     """What the cells and their wires depend on; a digital gain comes after them."""
     wires = settings.solved_wires
-    facts: list[Any] = [settings.mapping.model_dump(exclude={"gain"}), settings.dac.read_time_ns]
+    mapping = settings.mapping.model_dump(exclude={"gain", "conductances"})
+    facts: list[Any] = [mapping, settings.dac.read_time_ns]
     if wires is None:
         return facts
     ends = (wires.source_resistance_ohm, wires.sense_resistance_ohm)
@@ -119,23 +125,6 @@ def _conditions(plan: MatrixPlan) -> list[tuple[str, Any]]:
             value = sorted(map(str, value))
         found.append((field.name, repr(value)))
     return found
-
-
-@cache
-def code_digest() -> str:
-    """Hex digest of the sources that make a programmed matrix."""
-    digest = hashlib.sha256()
-    for package in (
-        "xbarsim.kernels",
-        "xbarsim.devices",
-        "xbarsim.arrays.in_situ",
-        "xbarsim.circuit",
-    ):
-        root = importlib.resources.files(package)
-        with importlib.resources.as_file(root) as directory:
-            for path in sorted(directory.rglob("*.py")):
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 # ---------------------------------------------------------------- one entry
