@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xbarsim.base.array_types import AnyArray, Floats
+from xbarsim.base.array_types import AnyArray, Booleans, Floats
 from xbarsim.base.units import MICROSIEMENS, NANO, PICO
 from xbarsim.devices import ageing
 from xbarsim.devices.conditions import Conditions, Effect
