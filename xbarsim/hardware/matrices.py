@@ -77,7 +77,24 @@ class InSituMatrix:
             scale_shift=None if shift is None else shift.exponent,
             unshifted_inputs=None if shift is None else shift.unshifted,
         )
-        return self._with_converters(description).counted_once(self.step)
+        with_errors = self._with_converters(self._with_compensation(description))
+        return with_errors.counted_once(self.step)
+
+    def _with_compensation(self, description: MatrixDescription) -> MatrixDescription:
+        """The description with what compensation made of the matrix."""
+        compensated = self.array.programmed.compensated
+        if compensated is None:
+            return description
+        kind = self.settings.mapping.compensation
+        rewritten = self.array.programmed.counts.rewritten
+        return dataclasses.replace(
+            description,
+            compensation=kind,
+            compensation_scale=compensated.scale,
+            held_cells=compensated.held_cells,
+            weight_error=compensated.weight_error,
+            rewritten_cells=rewritten if kind == "measured" else None,
+        )
 
     def _with_converters(self, description: MatrixDescription) -> MatrixDescription:
         """The description with converters that are not ideal, and codes that they never give."""

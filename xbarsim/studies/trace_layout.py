@@ -313,6 +313,9 @@ class MatrixAttributes(ProductAttributes):
         and inputs that stayed as they are; None without
     converters, missing_codes : converters of currents that are not ideal, and codes that they never
         give, of all together; None of ideal ones
+    compensation, compensation_scale, held_cells, weight_error : what it made of the matrix, see
+        `in_situ.compensated`; None without
+    rewritten_cells : that were read back and written again, None where none are measured
     shares : the matrix whose tiles it uses and that counts them, None of tiles of its own
     """
 
@@ -338,6 +341,11 @@ class MatrixAttributes(ProductAttributes):
     unshifted_inputs: int | None = None
     converters: int | None = None
     missing_codes: int | None = None
+    compensation: str | None = None
+    compensation_scale: float | None = None
+    held_cells: int | None = None
+    weight_error: float | None = None
+    rewritten_cells: int | None = None
     shares: str | None = None
 
 

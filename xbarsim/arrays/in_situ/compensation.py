@@ -325,6 +325,7 @@ def compensate(
         target=np.ascontiguousarray(target.transpose(0, 1, 3, 2)),
         aim=low + scale * (encoded.target - low),
         value=value,
+        scale=scale,
         offset=without_low - low * value.sum(axis=(0, 1)),
     )
 

@@ -38,6 +38,7 @@ class Encoded:
     step : siemens between two levels of a cell (the whole window for `amplitude`)
     aim : like `target`, the siemens that the cells are to seem to have behind the wires; None
         where those are the targets
+    scale : (outputs,), share of the window that compensation of the wires uses; None without
     """
 
     target: Floats
@@ -47,6 +48,7 @@ class Encoded:
     clipped: int
     step: float
     aim: Floats | None = None
+    scale: Floats | None = None
 
     @property
     def intended(self) -> Floats:

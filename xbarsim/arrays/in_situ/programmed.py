@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
+from xbarsim.arrays.in_situ.compensated import Compensated
 from xbarsim.arrays.in_situ.compensation import compensate
 from xbarsim.arrays.in_situ.encoding import Encoded, encode
 from xbarsim.arrays.in_situ.full_scale import choose_clip
@@ -123,6 +124,7 @@ class ProgrammedMatrix:
     conductance_edges : (bins + 1,) S, of a histogram of the programmed cells that hold the matrix
     conductance_counts : (bins + 2,), the histogram, with what is below and above all edges
     shift : of scale from inputs into weights, None without
+    compensated : what compensation made of it, None without
     """
 
     name: str
@@ -144,6 +146,7 @@ class ProgrammedMatrix:
     conductance_edges: Floats
     conductance_counts: Integers
     shift: ScaleShift | None = None
+    compensated: Compensated | None = None
 
     @classmethod
     def of_plan(cls, plan: MatrixPlan, **solved: Any) -> Self:
@@ -154,7 +157,7 @@ class ProgrammedMatrix:
         value = encoded.value.reshape(-1, plan.layout.outputs)
         if subtracts_currents(plan.settings.mapping):
             value = encoded.value[:, 0]
-        return cls(
+        matrix = cls(
             name=plan.name,
             index=plan.index,
             settings=plan.settings,
@@ -168,6 +171,11 @@ class ProgrammedMatrix:
             shift=plan.shift,
             **solved,
         )
+        if plan.settings.mapping.compensation == "none" or plan.cells is not None:
+            return matrix
+        high = float(plan.device.conductance_max)
+        compensated = Compensated.of(encoded, matrix.achieved_weight, high)
+        return dataclasses.replace(matrix, compensated=compensated)
 
     def without_targets(self) -> "ProgrammedMatrix":
         """The same without weights and targets, which the write and the ranges need and products do
@@ -178,7 +186,7 @@ class ProgrammedMatrix:
         return dataclasses.replace(
             self,
             weight=np.zeros((0, inputs)),
-            encoded=dataclasses.replace(self.encoded, target=nothing),
+            encoded=dataclasses.replace(self.encoded, target=nothing, aim=None),
         )
 
     @property
