@@ -22,6 +22,7 @@ KERNEL_TESTS = (
     "tests/arrays/test_compensation.py",
     "tests/arrays/test_converters.py",
     "tests/arrays/test_histograms.py",
+    "tests/arrays/test_line_noise.py",
     "tests/arrays/test_mapping.py",
     "tests/hardware/test_functions.py",
     "tests/devices/test_device.py",

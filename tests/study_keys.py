@@ -125,6 +125,7 @@ CHANGES = {
     "adc.per": ("plain", "tile"),
     "adc.range": ("quantile", "maximum"),
     "adc.quantile": ("quantile", 0.9),
+    "read_noise.wires": ("full", "adjoint"),
     "products.weights": ("plain", "computation"),
     "products.attention": ("plain", "in_situ"),
     "computation.mode": ("counting", "direct"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xbarsim.circuit.wires import have_resistance
-from xbarsim.config.arrays import Adc, Dac, Effects, Mapping, Wires
+from xbarsim.config.arrays import Adc, Dac, Effects, Mapping, ReadNoise, Wires
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Computation
 
@@ -18,6 +18,7 @@ class InSituSettings:
     wires: Wires
     dac: Dac
     adc: Adc
+    read_noise: ReadNoise
     effects: Effects
 
     @classmethod
@@ -28,6 +29,7 @@ class InSituSettings:
             wires=study.wires,
             dac=study.dac,
             adc=study.adc,
+            read_noise=study.read_noise,
             effects=study.effects,
         )
 

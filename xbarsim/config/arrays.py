@@ -220,6 +220,15 @@ class Effects(Table):
         return self.converters and "adc" not in self.without
 
 
+class ReadNoise(Table):
+    """How the noise of the cells of weights reaches the bit lines."""
+
+    wires: Literal["attenuation", "adjoint"] = Field(
+        "attenuation",
+        description="of a cell's fluctuation as much as of its signal, or what the adjoint of the wires says",
+    )
+
+
 @functools.cache
 def wire_nodes() -> dict[str, dict[str, float]]:
     """Table of data/wires.toml: node -> resistance of one segment at each pitch."""

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
-from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping, Wires
+from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping, ReadNoise, Wires
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
@@ -94,6 +94,7 @@ class LayerOverride(Table):
     dac: dict[str, Any] = {}
     adc: dict[str, Any] = {}
     wires: dict[str, Any] = {}
+    read_noise: dict[str, Any] = {}
     effects: dict[str, Any] = {}
     functions: dict[str, Any] = {}
     memory: dict[str, Any] = {}
@@ -111,6 +112,7 @@ class Study(Table):
     wires: Wires = Wires()
     dac: Dac = Dac()
     adc: Adc = Adc()
+    read_noise: ReadNoise = ReadNoise()
     products: Products = Products()
     computation: Computation = Computation()
     effects: Effects = Effects()

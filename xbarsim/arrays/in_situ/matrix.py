@@ -151,13 +151,27 @@ class IdealArray:
         output = self._product(multiplied, self.folded)
         if self.folded_variance is not None:
             keys = _noise_keys(self.programmed.index, rows, seed, block=0, phase=0)
-            add_normal(output, self._product(multiplied**2, self.folded_variance), keys)
+            add_normal(output, self._variance(multiplied, self.folded_variance), keys)
         return Product(
             output=_only(output, wanted),
             dac_saturations=dac_saturations,
             adc_saturations=np.zeros(len(x), np.int64),
             array_energy=energy[: len(x)],
         )
+
+    def _variance(self, x: Singles, folded: Singles) -> Singles:
+        """(b, outputs) of the read noise of inputs x (b, in)."""
+        programmed = self.programmed
+        if programmed.line_noise is None:
+            return self._product(x**2, folded)
+        total = np.zeros((len(x), len(folded)), np.float32)
+        squares = ((programmed.value * self.gain) ** 2).astype(np.float32)
+        every = slice(0, squares.size)
+        for block in range(programmed.layout.row_blocks):
+            of_block = np.ascontiguousarray(x[:, programmed.layout.rows(block)])
+            variance = programmed.noise_variance(block, of_block, every)
+            total += (variance.reshape(-1, *squares.shape) * squares).sum(axis=1)
+        return total
 
     def _product(self, x: Singles, matrix: Singles) -> Singles:
         """x (b, in) times matrix (out, in), transposed."""
@@ -349,11 +363,12 @@ class _Drive:
 class _ReadNoise:
     """Read noise of the currents of a row block.
 
-    variance : (columns, m) A²/V²;  squares : (b * p, m) V²;  keys : (b * p,)
+    volts : (b * p, m);  keys : (b * p,)
     """
 
-    variance: Singles
-    squares: Singles
+    programmed: ProgrammedMatrix
+    block: int
+    volts: Singles
     keys: Keys
 
     @classmethod
@@ -368,14 +383,15 @@ class _ReadNoise:
             _noise_keys(programmed.index, rows, seed, drive.block, phase) for phase in range(phases)
         ]
         return cls(
-            variance=programmed.variance[drive.block],
-            squares=drive.volts.reshape(-1, m) ** 2,
+            programmed=programmed,
+            block=drive.block,
+            volts=drive.volts.reshape(-1, m),
             keys=np.stack(keys, axis=1).reshape(-1),
         )
 
     def add_to(self, current: Singles, columns: slice) -> None:
         """Add noise to the currents of some of the columns, in place."""
-        variance = multiply_rows(self.squares, self.variance[columns])
+        variance = self.programmed.noise_variance(self.block, self.volts, columns)
         add_normal(current, variance, self.keys, columns.start)
 
 

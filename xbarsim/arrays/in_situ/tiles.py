@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.arrays.in_situ.layout import Layout
+from xbarsim.arrays.in_situ.line_noise import RowBlockNoise
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Floats, Integers
 from xbarsim.base.units import NANO
@@ -25,6 +26,7 @@ class TileRow:
 
     transfer : (planes, outputs, rows), bit-line ampere per word-line volt
     variance : (planes, outputs, rows) or None, A² of read noise per V² of a word line
+    noise : what is known of it beyond that by the adjoint, or None
     power : (rows, rows), watt drawn from the word-line drivers of all tiles: v @ power @ v
     attenuation_mean, attenuation_std : (tiles,), see `attenuation`
     counts : what happened in the write, in all positions of the tiles
@@ -33,6 +35,7 @@ class TileRow:
 
     transfer: Floats
     variance: Floats | None
+    noise: RowBlockNoise | None
     power: Floats
     attenuation_mean: Floats
     attenuation_std: Floats
@@ -86,14 +89,20 @@ def solve_row_block(
     conductance = cells.conductance.transpose(0, 2, 1)
     passed, mean, std = attenuation(transfer, conductance)
     variance = None
+    noise = None
     sigma = device.read_noise_sigma(cells, streams, settings.dac.read_time_ns * NANO)
-    if np.any(sigma):
+    wires = settings.solved_wires
+    if np.any(sigma) and settings.read_noise.wires == "adjoint" and wires is not None:
+        noise = RowBlockNoise.of(cells.conductance, sigma, transfer, layout, wires, rows)
+        variance = noise.square
+    elif np.any(sigma):
         # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its
         # signal is.
         variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * passed**2, rows)
     return TileRow(
         transfer=layout.from_tiles(transfer, rows),
         variance=variance,
+        noise=noise,
         power=power[:rows, :rows],
         attenuation_mean=mean,
         attenuation_std=std,
