@@ -109,12 +109,12 @@ def test_the_command_says_where_the_trace_is(place, tmp_path):
     tiny_study(place)
     code = (
         "import os, signal, sys\n"
-        "from xbarsim.studies import paths\n"
-        "real = paths.run_batch\n"
+        "from xbarsim.studies import pieces\n"
+        "real = pieces.run_batch\n"
         "def interrupt(*arguments):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    return real(*arguments)\n"
-        "paths.run_batch = interrupt\n"
+        "pieces.run_batch = interrupt\n"
         "from xbarsim.cli.app import main\n"
         "sys.argv = ['xbarsim', *sys.argv[1:]]\n"
         "main()\n"

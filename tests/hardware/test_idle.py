@@ -24,7 +24,7 @@ from xbarsim.report.files import to_json
 from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
 from xbarsim.studies import run
-from xbarsim.studies.paths import Case
+from xbarsim.studies.pieces import Case
 from xbarsim.studies.trace_reader import read_trace
 
 SENTENCES = [

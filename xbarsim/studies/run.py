@@ -25,7 +25,8 @@ from xbarsim.models import checkpoint
 from xbarsim.models.graph import Graph
 from xbarsim.models.network import Network
 from xbarsim.models.shapes import OF_A_DECODER, shape_of_matrices
-from xbarsim.studies.paths import Case, Paths
+from xbarsim.studies.paths import Paths
+from xbarsim.studies.pieces import Case, LocalPieces
 from xbarsim.studies.prepare_language import idle_task_settings
 from xbarsim.studies.trace_layout import RunAttributes, Sources
 from xbarsim.studies.trace_writer import TraceWriter
@@ -101,15 +102,9 @@ def run_study(
             worker_threads(threads) as pool,
             open_trace(directory, study, work, sources, idle_settings) as writer,
         ):
-            paths = Paths(
-                writer=writer,
-                work=work,
-                batch_size=study.run.batch_examples,
-                pool=pool,
-                threads=threads,
-                progress=progress,
-            )
-            paths.run(cases)
+            size = study.run.batch_examples
+            pieces = LocalPieces.of(work, size, pool, threads, progress)
+            Paths(writer, work, pieces, batch_size=size, progress=progress).run(cases)
         interrupts.check(writer.holds())  # one that came after the last batch
     return writer.path
 
