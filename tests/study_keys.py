@@ -205,6 +205,7 @@ CHANGES = {
 }
 # Shared by all cases of a study, or of no effect on numbers: named, joined by the report, a policy.
 ELSEWHERE = {
+    "mapping.conductances",  # of files: tests/arrays/test_conductances.py
     "products.output_matrix",  # of decoders: tests/hardware/test_decoders_on_chips.py
     "name",
     "chip",
@@ -231,6 +232,7 @@ ELSEWHERE = {
     "functions.softmax.accumulator_bits",
     "run.batch_examples",
     "run.cache_gb",
+    "run.cache_eviction",  # tests/arrays/test_kept_arrays.py
     "run.chips",
     "sweep",
 }

@@ -83,6 +83,11 @@ class Mapping(Table):
     compensation_solves: int = Field(
         2, ge=1, le=20, description="solves of every tile before it is written, with `compensation`"
     )
+    conductances: str | None = Field(
+        None,
+        min_length=1,
+        description="directory of conductances that were exported or measured, in the place of a write",
+    )
 
 
 class Wires(Table):

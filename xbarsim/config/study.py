@@ -86,6 +86,10 @@ class Run(Table):
     cache_gb: float = Field(
         0.0, ge=0.0, description="programmed arrays kept on disk for later runs, GB; 0: none"
     )
+    cache_eviction: Literal["least_recently_used", "none"] = Field(
+        "least_recently_used",
+        description="what makes room for new arrays; none: what finds no room is not kept",
+    )
 
 
 class LayerOverride(Table):

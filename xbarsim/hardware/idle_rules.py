@@ -37,7 +37,7 @@ def _depends_on_the_write(place: Place) -> bool:
     spread = place.table("spread")
     if spread is not None and spread.cycle_to_cycle_relative_sigma > 0:
         return True
-    verified = place.device.file.write_verify is not None
+    verified = place.device.file.write_verify is not None and not place.measured
     return verified and place.programmed and place.on("programming")
 
 
@@ -80,11 +80,17 @@ def _solves_rows(place: Place) -> bool:
     return place.segment and place.study.memory.access != "transistor"
 
 
+def _maps_weights(place: Place) -> bool:
+    """Whether targets of weights are chosen, and not those of files."""
+    return place.in_situ and not place.measured
+
+
 def _has_weights_behind_wires(place: Place) -> bool:
     wired = place.study.effects.with_wires and have_resistance(place.study.wires)
-    return place.in_situ and place.step.kind is Kind.MATRIX and wired
+    return _maps_weights(place) and place.step.kind is Kind.MATRIX and wired
 
 
+MAPPED = Rule("operands whose conductances are not those of mapping.conductances", _maps_weights)
 IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
 DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
 ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
@@ -147,8 +153,16 @@ RULES = {
     "mapping.bits_per_cell": Rule(
         'mapping.encoding = "slices"', lambda place: place.study.mapping.encoding == "slices"
     ),
+    "mapping.clip": MAPPED,
+    "mapping.scale": MAPPED,
+    "mapping.unused": MAPPED,
     "mapping.clip_quantile": Rule(
-        'mapping.clip = "quantile"', lambda place: place.study.mapping.clip == "quantile"
+        'mapping.clip = "quantile"',
+        lambda place: _maps_weights(place) and place.study.mapping.clip == "quantile",
+    ),
+    "mapping.conductances": Rule(
+        "weights on in-situ arrays",
+        lambda place: place.in_situ and place.step.kind is Kind.MATRIX,
     ),
     "mapping.scale_shift": Rule(
         "weight matrices on arrays or crossbars",

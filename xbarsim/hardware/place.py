@@ -15,6 +15,8 @@ FunctionTable = Softmax | LayerNorm | Gelu
 # Tables [functions.*] of a study, and the kind of step that each is for.
 FUNCTIONS = {"softmax": Kind.SOFTMAX, "layer_norm": Kind.NORM, "gelu": Kind.ACTIVATION}
 
+OF_READS = (Effect.READ_NOISE, Effect.FLICKER, Effect.TELEGRAPH)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -81,6 +83,12 @@ class Place:
         """Whether cells of the device are written."""
         return self.in_situ or self.segment
 
+    @property
+    def measured(self) -> bool:
+        """Whether conductances come from files, and nothing is written."""
+        weights = self.in_situ and self.step.kind is Kind.MATRIX
+        return weights and self.study.mapping.conductances is not None
+
     def on(self, effect: str) -> bool:
         """Whether an effect of the study is on, by itself or with its group."""
         return effect in effects_on(self.study.effects)
@@ -89,6 +97,8 @@ class Place:
         """The table of the device behind an effect that is on, else None; of read noise its own."""
         file = self.device.file
         if not (self.programmed and self.on(effect)):
+            return None
+        if self.measured and effect not in OF_READS:
             return None
         if effect in (Effect.FLICKER, Effect.TELEGRAPH):
             return getattr(file.read_noise, effect, None)

@@ -2,12 +2,14 @@
 simulated chips of every case.
 """
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from xbarsim.base.errors import ValidRangeWarning
 from xbarsim.base.progress import Progress
 from xbarsim.studies.pieces import Case, ChipPieces, Pieces
-from xbarsim.studies.trace_writer import TraceWriter
+from xbarsim.studies.trace_writer import ChipHead, TraceWriter
 from xbarsim.studies.work import Work
 
 REFERENCES = ("float32", "int8")
@@ -53,13 +55,35 @@ class Paths:
             title = case.name
             if case.study.run.chips > 1:
                 title = f"{case.name}, chip {number + 1}"
-            self._evaluate(case.name, title, self.pieces.chip(case, number, title))
+            chip = self.pieces.chip(case, number, title)
+            head = chip.head
+            _warn_outside_window(case, title, head)
+            self._evaluate(self.writer.add_chip(case.name, head), title, chip)
 
-    def _evaluate(self, name: str, title: str, chip: ChipPieces) -> None:
-        """Evaluate a programmed chip of a case."""
-        path = self.writer.add_chip(name, chip.head)
+    def _evaluate(self, path: str, title: str, chip: ChipPieces) -> None:
+        """Evaluate a programmed chip; path : of it in the trace"""
         batches = self._batches
         done = self.progress(f"{title}: examples evaluated", len(self.work.examples))
         for batch, (reading, entries) in zip(batches, chip.evaluate(batches), strict=True):
             self.writer.write(path, batch, reading.output, entries, reading.tokens)
             done(batch.stop - batch.start)
+
+
+def _warn_outside_window(case: Case, title: str, head: ChipHead) -> None:
+    """Say where measured conductances lie outside the window of the device."""
+    outside = {}
+    for name, matrix in head.layers.items():
+        if case.study.for_layer(name).mapping.conductances is not None and matrix.tiles:
+            counts = matrix.tiles["conductance_counts"]
+            outside[name] = int(counts[0] + counts[-1])
+    total = sum(outside.values())
+    if total:
+        most = max(outside, key=lambda name: outside[name])
+        file = case.device.file.conductance
+        warnings.warn(
+            f"{title}: {total:,} cells of mapping.conductances lie outside the window of "
+            f"{case.device.name}, {file.minimum_us:g} to {file.maximum_us:g} uS, most of them "
+            f"({outside[most]:,}) in {most}; they are taken as they are",
+            ValidRangeWarning,
+            stacklevel=2,
+        )

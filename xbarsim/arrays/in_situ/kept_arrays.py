@@ -42,10 +42,12 @@ class KeptArrays:
     """Programmed arrays of earlier runs.
 
     limit : bytes of all entries together; 0 keeps none
+    evict : whether what was not used for longest makes room; else what finds no room is not kept
     """
 
     directory: Path
     limit: int
+    evict: bool = True
 
     def solve(self, plan: MatrixPlan) -> ProgrammedMatrix:
         """The programmed matrix of a plan: as it was kept, or programmed and solved now.
@@ -61,13 +63,15 @@ class KeptArrays:
         programmed = program(plan)
         with contextlib.suppress(OSError):  # a full disk costs the next run time, not this one
             write_atomically(path, lambda file: _write(file, programmed))
-            self._make_room()
+            self._make_room(path)
         return programmed
 
-    def _make_room(self) -> None:
-        """Remove what was not used for longest until all entries fit."""
+    def _make_room(self, newest: Path) -> None:
+        """Remove entries until all fit: what was not used for longest, or the newest."""
         entries = sorted(self.directory.glob("*.h5"), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in entries)
+        if not self.evict:
+            entries = [newest]
         for path in entries:
             if total <= self.limit:
                 return
@@ -90,6 +94,7 @@ def key_of(plan: MatrixPlan) -> str:
         plan.layout,
         *_circuit(plan.settings),
         _conditions(plan),
+        plan.cells_sha256,
         plan.encoded.target.shape,
     ]
     digest.update(repr(facts).encode())
@@ -100,11 +105,8 @@ def key_of(plan: MatrixPlan) -> str:
 def _circuit(settings: InSituSettings) -> list[Any]:
     """What the cells and their wires depend on; a digital gain comes after them."""
     wires = settings.solved_wires
-    facts: list[Any] = [
-        settings.mapping.model_dump(exclude={"gain"}),
-        settings.dac.read_time_ns,
-        settings.read_noise.wires,
-    ]
+    mapping = settings.mapping.model_dump(exclude={"gain", "conductances"})
+    facts: list[Any] = [mapping, settings.dac.read_time_ns, settings.read_noise.wires]
     if wires is None:
         return facts
     ends = (wires.source_resistance_ohm, wires.sense_resistance_ohm)

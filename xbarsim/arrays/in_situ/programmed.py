@@ -5,7 +5,7 @@
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -39,6 +39,7 @@ class MatrixPlan:
     device : with the effects and under the conditions of the study
     weight : (outputs, inputs), as given, times the divisors of `shift`
     shift : of scale from inputs into weights, None without
+    cells : of a row block, where they were measured and are not written; cells_sha256 : of them
     """
 
     name: str
@@ -50,6 +51,8 @@ class MatrixPlan:
     encoded: Encoded
     layout: Layout
     shift: ScaleShift | None = None
+    cells: Callable[[int], Programmed] | None = None
+    cells_sha256: str = ""
 
     @property
     def reference(self) -> float:
@@ -67,6 +70,8 @@ class MatrixPlan:
 
     def program(self, block: int) -> Programmed:
         """Programmed cells (tiles, word_lines, bit_lines) of a row block."""
+        if self.cells is not None:
+            return self.cells(block)
         layout = self.layout
         target = self.encoded.target[:, :, layout.rows(block)]
         planes = target.reshape(layout.planes, -1, layout.outputs)
