@@ -19,6 +19,7 @@ KERNEL_TESTS = (
     "tests/circuit/test_cells.py",
     "tests/circuit/test_sensitivity.py",
     "tests/kernels/test_row_products.py",
+    "tests/kernels/test_wire_resistivity.py",
     "tests/arrays/test_compensation.py",
     "tests/arrays/test_converters.py",
     "tests/arrays/test_histograms.py",

@@ -60,6 +60,14 @@ MODES = {
     "plain": {},
     "full": {"device": {"name": "FULL", "time_s": 1000.0, "temperature_k": 320.0, "reads": 100}},
     "serial": SERIAL,
+    "geometry": {"wires": {"geometry": {"half_pitch_nm": 20.0}}},
+    "given": {
+        "wires": {
+            "word_line_resistance_ohm": 1.0,
+            "bit_line_resistance_ohm": 1.0,
+            "geometry": {"half_pitch_nm": 20.0},
+        }
+    },
     "compensated": {"mapping": {"compensation": "wires"}},
     "quantile": {
         "mapping": {"clip": "quantile"},
@@ -107,6 +115,14 @@ CHANGES = {
     "mapping.compensation_solves": ("compensated", 1),
     "wires.node": ("plain", "7nm"),
     "wires.pitch": ("plain", "4F"),
+    "wires.geometry.half_pitch_nm": ("geometry", 10.0),
+    "wires.geometry.metal": ("geometry", "tungsten"),
+    "wires.geometry.width_nm": ("geometry", 15.0),
+    "wires.geometry.aspect_ratio": ("geometry", 4.0),
+    "wires.geometry.grain_size_nm": ("geometry", 50.0),
+    "wires.geometry.specularity": ("geometry", 0.0),
+    "wires.geometry.reflection": ("geometry", 0.2),
+    "wires.geometry.temperature_k": ("geometry", 400.0),
     "wires.word_line_resistance_ohm": ("plain", 20.0),
     "wires.bit_line_resistance_ohm": ("plain", 20.0),
     "wires.source_resistance_ohm": ("plain", 500.0),

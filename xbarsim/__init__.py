@@ -21,6 +21,7 @@ _MODULES = {
 _EXPORTS = {
     "AnalogMatrix": "xbarsim.arrays.analog_matrix",
     "Crossbar": "xbarsim.circuit.crossbar",
+    "Gradient": "xbarsim.circuit.adjoint",
     "Solution": "xbarsim.circuit.solution",
     "compare": "xbarsim.chips.compare",
     "device_names": "xbarsim.devices.presets",
@@ -36,10 +37,12 @@ _EXPORTS = {
     "run_study": "xbarsim.studies.run",
     "summarise": "xbarsim.report.summary",
     "sweep_study": "xbarsim.studies.sweep",
+    "wire_resistances": "xbarsim.circuit.wires",
 }
 __all__ = [
     "AnalogMatrix",
     "Crossbar",
+    "Gradient",
     "Solution",
     "__version__",
     "calibrate",
@@ -58,6 +61,7 @@ __all__ = [
     "run_study",
     "summarise",
     "sweep_study",
+    "wire_resistances",
 ]
 
 if TYPE_CHECKING:
@@ -67,8 +71,10 @@ if TYPE_CHECKING:
     from xbarsim.chips.compare import compare
     from xbarsim.chips.load import load_chip
     from xbarsim.circuit import cells
+    from xbarsim.circuit.adjoint import Gradient
     from xbarsim.circuit.crossbar import Crossbar
     from xbarsim.circuit.solution import Solution
+    from xbarsim.circuit.wires import wire_resistances
     from xbarsim.config.study import load_study
     from xbarsim.devices.presets import device_names, load_device
     from xbarsim.models.architectures import load_network

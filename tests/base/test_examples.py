@@ -66,3 +66,24 @@ def test_a_trace_is_read_without_the_package(tmp_path):
     output = read_trace(path).cases["chip"].chips[0].output
     right = [logits[wanted] == max(logits) for logits, wanted in zip(output, label, strict=True)]
     assert accuracy == pytest.approx(sum(right) / len(right), abs=1e-9)
+
+
+def test_the_largest_array_of_six_nanometres(tmp_path):
+    """First order: the worst cell of n lines lacks r g n (n + 1) of its voltage; exactly, it lacks less."""
+    command = [sys.executable, str(EXAMPLES / "related/six_nanometres.py")]
+    text = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    def after(words):
+        return [float(number) for number in re.findall(rf"^{words}: (\S+)", text, re.M)]
+
+    (density,) = after("cells per square inch")
+    assert density == pytest.approx(4.48e12, rel=1e-3)
+    segments = after(r"ohm per cell at height \d+ x width")
+    assert len(segments) == 4
+    for current in (10, 30, 100):
+        conductance = current * 1e-9
+        sizes = after(f"largest power of two of lines at {current} nA")
+        assert sizes == sorted(sizes)
+        for n, segment in zip(sizes, segments, strict=True):
+            assert segment * conductance * 2 * n * (2 * n + 1) > 0.1
+            assert segment * conductance * n * (n + 1) < 0.13

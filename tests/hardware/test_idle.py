@@ -252,6 +252,17 @@ def test_keys_of_functions_and_attention_are_idle_without_them(place, path):
             {"wires": {"word_line_resistance_ohm": 1.0, "bit_line_resistance_ohm": 1.0}},
             "wires.node",
         ),
+        (
+            {
+                "wires": {
+                    "word_line_resistance_ohm": 1.0,
+                    "bit_line_resistance_ohm": 1.0,
+                    "geometry": {"half_pitch_nm": 20.0},
+                }
+            },
+            "wires.geometry.aspect_ratio",
+        ),
+        ({"wires": {"geometry": {"half_pitch_nm": 20.0}}}, "wires.node"),
         ({"adc": {"range": "unit"}, **SERIAL}, "adc.per"),
         ({"dac": {"bits": "ideal"}}, "dac.range"),
         ({"adc": {"bits": "ideal"}}, "adc.range"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xbarsim.circuit.wires import have_resistance
-from xbarsim.config.arrays import Adc, Dac, Effects, Mapping, ReadNoise, Wires
+from xbarsim.config.arrays import Adc, Dac, Effects, Mapping
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Computation
+from xbarsim.config.wires import Wires
 
 
 @dataclass(frozen=True)

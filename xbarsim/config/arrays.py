@@ -1,12 +1,9 @@
-"""Tables of a study about in-situ arrays: device, mapping, wires, converters, effects."""
+"""Tables of a study about in-situ arrays: device, mapping, converters, effects."""
 
-import functools
 from typing import Literal, get_args
 
 from pydantic import Field
 
-from xbarsim.base.errors import ConfigError
-from xbarsim.base.toml_files import packaged
 from xbarsim.config.tables import Bits, Quantile, Table
 
 
@@ -88,38 +85,6 @@ class Mapping(Table):
         min_length=1,
         description="directory of conductances that were exported or measured, in the place of a write",
     )
-
-
-class Wires(Table):
-    node: str = Field("32nm", description="a node of data/wires.toml")
-    pitch: Literal["2F", "4F"] = Field("2F", description="cell width along the wires")
-    word_line_resistance_ohm: float | None = Field(
-        None, ge=0, description="per segment; overrides the node"
-    )
-    bit_line_resistance_ohm: float | None = Field(
-        None, ge=0, description="per segment; overrides the node"
-    )
-    source_resistance_ohm: float = Field(
-        0.0, ge=0, description="driver, in series with the first segment"
-    )
-    sense_resistance_ohm: float = Field(
-        0.0, ge=0, description="sense node, in series with the last segment"
-    )
-
-    def resistances(self) -> tuple[float, float]:
-        """(word line, bit line) resistance of one segment in ohm."""
-        nodes = wire_nodes()
-        if self.node not in nodes:
-            raise ConfigError(
-                f"wires.node = {self.node!r} is not known; known nodes: {', '.join(nodes)}"
-            )
-        word_line = self.word_line_resistance_ohm
-        if word_line is None:
-            word_line = nodes[self.node][f"{self.pitch}_ohm"]
-        bit_line = self.bit_line_resistance_ohm
-        if bit_line is None:
-            bit_line = nodes[self.node][f"{self.pitch}_ohm"]
-        return word_line, bit_line
 
 
 class Dac(Table):
@@ -223,19 +188,3 @@ class Effects(Table):
     def with_adc(self) -> bool:
         """Whether currents are converted."""
         return self.converters and "adc" not in self.without
-
-
-class ReadNoise(Table):
-    """How the noise of the cells of weights reaches the bit lines."""
-
-    wires: Literal["attenuation", "adjoint"] = Field(
-        "attenuation",
-        description="of a cell's fluctuation as much as of its signal, or what the adjoint of the wires says",
-    )
-
-
-@functools.cache
-def wire_nodes() -> dict[str, dict[str, float]]:
-    """Table of data/wires.toml: node -> resistance of one segment at each pitch."""
-    nodes: dict[str, dict[str, float]] = packaged("wires.toml")["nodes"]
-    return nodes

@@ -18,11 +18,13 @@ from pydantic import Field, ValidationError
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
-from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping, ReadNoise, Wires
+from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
+from xbarsim.config.wires import Wires
 
 STUDIES = Presets("study", "studies")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from xbarsim.circuit.wires import have_resistance
-from xbarsim.config.arrays import Wires
+from xbarsim.config.wires import Wires
 from xbarsim.devices.conditions import FOLLOWS
 from xbarsim.hardware.place import FUNCTIONS, FunctionTable, Place
 from xbarsim.models.graph import Kind, Role
@@ -102,6 +102,10 @@ NOISE_BEHIND_WIRES = Rule(
     "read noise of cells on in-situ arrays, and effects.wires with wires that have resistance",
     lambda place: place.in_situ and place.has_wires and _has_read_noise(place),
 )
+SEGMENT_BY_NODE = Rule(
+    "a resistance that is not given by itself",
+    lambda place: _segment_is_derived(place.study.wires),
+)
 BEHIND_WIRES = Rule(
     "weights on in-situ arrays, and effects.wires with wires that have resistance",
     _has_weights_behind_wires,
@@ -176,11 +180,18 @@ RULES = {
         ),
     ),
     "wires.node": Rule(
-        "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
+        "a resistance that neither a key nor wires.geometry gives",
+        lambda place: _node_is_used(place.study.wires),
     ),
-    "wires.pitch": Rule(
-        "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
-    ),
+    "wires.pitch": SEGMENT_BY_NODE,
+    "wires.geometry.half_pitch_nm": SEGMENT_BY_NODE,
+    "wires.geometry.metal": SEGMENT_BY_NODE,
+    "wires.geometry.width_nm": SEGMENT_BY_NODE,
+    "wires.geometry.aspect_ratio": SEGMENT_BY_NODE,
+    "wires.geometry.grain_size_nm": SEGMENT_BY_NODE,
+    "wires.geometry.specularity": SEGMENT_BY_NODE,
+    "wires.geometry.reflection": SEGMENT_BY_NODE,
+    "wires.geometry.temperature_k": SEGMENT_BY_NODE,
     "dac.bits": Rule("in-situ arrays with converters", lambda place: place.converts_inputs),
     "dac.polarity": IN_SITU,  # two phases cost their energy without converters too
     "dac.encoding": DAC,
@@ -288,8 +299,14 @@ RULES |= {
 }
 
 
-def _node_is_used(wires: Wires) -> bool:
+def _segment_is_derived(wires: Wires) -> bool:
     return None in (wires.word_line_resistance_ohm, wires.bit_line_resistance_ohm)
+
+
+def _node_is_used(wires: Wires) -> bool:
+    if wires.geometry.half_pitch_nm is not None:
+        return False
+    return _segment_is_derived(wires)
 
 
 def _is_polynomial(settings: FunctionTable | None) -> bool:

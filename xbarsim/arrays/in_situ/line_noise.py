@@ -19,7 +19,7 @@ import numpy as np
 from xbarsim.arrays.in_situ.layout import Layout
 from xbarsim.base.array_types import Floats, Singles
 from xbarsim.circuit.wires import wire_segments
-from xbarsim.config.arrays import Wires
+from xbarsim.config.wires import Wires
 from xbarsim.kernels.arrays.line_noise import cell_noise
 from xbarsim.kernels.arrays.row_products import multiply_rows
 from xbarsim.kernels.circuit import nodal

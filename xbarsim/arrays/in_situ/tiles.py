@@ -10,7 +10,7 @@ from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Floats, Integers
 from xbarsim.base.units import NANO
 from xbarsim.circuit.wires import wire_segments
-from xbarsim.config.arrays import Wires
+from xbarsim.config.wires import Wires
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.programmed import Counts, Programmed
 from xbarsim.devices.streams import Streams
