@@ -10,6 +10,7 @@ from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Computation
 from xbarsim.config.wires import Wires
+from xbarsim.devices.model import DeviceModel
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class InSituSettings:
             read_noise=study.read_noise,
             effects=study.effects,
         )
+
+    def read_voltage(self, device: DeviceModel) -> float:
+        """Volt that the largest input puts on a word line."""
+        if self.dac.full_scale_v is not None:
+            return self.dac.full_scale_v
+        return device.read_voltage
 
     @property
     def solved_wires(self) -> Wires | None:
