@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from xbarsim.kernels._jit import jit
-from xbarsim.kernels.circuit.elimination import accumulate, eliminate_nodes
+from xbarsim.kernels.circuit.elimination import eliminate_nodes
+from xbarsim.kernels.circuit.products import accumulate
 from xbarsim.kernels.circuit.small_blocks import SMALL
 
 STRIPE = 16  # rows of a symmetric update that are multiplied at once

@@ -29,8 +29,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xbarsim.kernels.circuit.elimination import accumulate, eliminate_nodes
+from xbarsim.kernels.circuit.elimination import eliminate_nodes
 from xbarsim.kernels.circuit.joins import Edges, merge
+from xbarsim.kernels.circuit.products import accumulate
 from xbarsim.kernels.circuit.small_blocks import LANES, PLANS, SMALL, Blocks, Tile, small_blocks
 
 # Ports that are kept together; cells along the side of a block built in one compiled call.
