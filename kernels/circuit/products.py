@@ -1,4 +1,4 @@
-"""Products of small matrices that add to their result, c += a' b.
+"""Products of small matrices that add to their result, c += a' b, and copies of small matrices.
 
 The result is cut into tiles that stay in vector registers while the products of all rows of a and b
 are added up, one after the other: a number does not depend on how it is cut.  On rows of a few
@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from xbarsim.kernels._jit import jit
 
 TILE_ROWS = 4
+SQUARE = 8  # rows and columns of a piece that is copied at once
 NARROW_BYTES = 32  # of a row of a tile where there is no place for a wide one
 WIDE_BYTES = 64  # two vector registers
 if binding.get_host_cpu_features().get("avx512f"):
@@ -89,6 +90,91 @@ def _tile_product(row_bytes):
     return add
 
 
+def _load_square(context, builder, array_type, value):
+    """Rows of an array (SQUARE, SQUARE)."""
+    matrix, count = _matrix(context, builder, array_type, value)
+    vector = ir.VectorType(context.get_data_type(array_type.dtype), SQUARE)
+    rows = []
+    for i in range(SQUARE):
+        place = matrix.at(builder, ir.Constant(count.type, i), 0, vector)
+        rows.append(builder.load(place, align=matrix.item_bytes))
+    return rows
+
+
+def _store_square(context, builder, array_type, value, rows):
+    """The inverse of `_load_square`."""
+    matrix, count = _matrix(context, builder, array_type, value)
+    for i, row in enumerate(rows):
+        place = matrix.at(builder, ir.Constant(count.type, i), 0, row.type)
+        builder.store(row, place, align=matrix.item_bytes)
+
+
+def _turned(builder, rows):
+    """The columns of rows: those of the first half are shuffled into those of the second like
+    cards, until all have been everywhere.
+    """
+    half = SQUARE // 2
+    places = [place for k in range(SQUARE) for place in (k, SQUARE + k)]
+    masks = [
+        ir.Constant(ir.VectorType(ir.IntType(32), SQUARE), part)
+        for part in (places[:SQUARE], places[SQUARE:])
+    ]
+    moved = 1
+    while moved < SQUARE:
+        rows = [
+            builder.shuffle_vector(rows[i], rows[half + i], mask)
+            for i in range(half)
+            for mask in masks
+        ]
+        moved *= 2
+    return rows
+
+
+@intrinsic
+def _copy_square(_, target, source):
+    """target = source, both (SQUARE, SQUARE)"""
+
+    def generate(context, builder, signature, arguments):
+        rows = _load_square(context, builder, signature.args[1], arguments[1])
+        _store_square(context, builder, signature.args[0], arguments[0], rows)
+        return context.get_dummy_value()
+
+    return types.void(target, source), generate
+
+
+@intrinsic
+def _copy_turned_square(_, target, source):
+    """target = source', both (SQUARE, SQUARE)"""
+
+    def generate(context, builder, signature, arguments):
+        rows = _load_square(context, builder, signature.args[1], arguments[1])
+        columns = _turned(builder, rows)
+        _store_square(context, builder, signature.args[0], arguments[0], columns)
+        return context.get_dummy_value()
+
+    return types.void(target, source), generate
+
+
+@jit
+def copy_squares(target, source):
+    """target = source; whole squares."""
+    for i in range(0, target.shape[0], SQUARE):
+        below = i + SQUARE
+        for j in range(0, target.shape[1], SQUARE):
+            behind = j + SQUARE
+            _copy_square(target[i:below, j:behind], source[i:below, j:behind])
+
+
+@jit
+def copy_turned_squares(target, source):
+    """target = source'; whole squares."""
+    for i in range(0, target.shape[0], SQUARE):
+        below = i + SQUARE
+        for j in range(0, target.shape[1], SQUARE):
+            behind = j + SQUARE
+            _copy_turned_square(target[i:below, j:behind], source[j:behind, i:below])
+
+
 _add_wide = _tile_product(WIDE_BYTES)
 _add_narrow = _tile_product(NARROW_BYTES)
 
@@ -133,3 +219,9 @@ if config.DISABLE_JIT:  # the interpreter cannot call the tiles
 
     def accumulate(c, a, b):
         c += a.T @ b
+
+    def copy_squares(target, source):
+        target[:] = source
+
+    def copy_turned_squares(target, source):
+        target[:] = source.T

@@ -58,7 +58,7 @@ def _scratch(dtype, side):
     key = f"{dtype.name} {side}"
     if not hasattr(_threads, key):
         places = max(plan.count for plan in PLANS.values())
-        work = np.zeros(max(LANES * places, 5 * side**2), dtype)
+        work = np.zeros(max(LANES * places, 6 * side**2), dtype)
         room = np.zeros(18 * side**2, dtype)
         spare = np.zeros(18 * side**2, dtype)
         setattr(_threads, key, (work, room, spare))
