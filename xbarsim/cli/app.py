@@ -18,6 +18,7 @@ from xbarsim.base.units import MEGA
 from xbarsim.cli import chip, devices, evaluate, solve
 from xbarsim.cli.calibrate import calibrate
 from xbarsim.cli.console import print_table, progress
+from xbarsim.cli.export import export
 from xbarsim.cli.memory import memory
 from xbarsim.cli.report import report
 from xbarsim.cli.run import run
@@ -38,6 +39,7 @@ app.add_typer(chip.app)
 app.command("run")(run)
 app.command("report")(report)
 app.command("sweep")(sweep)
+app.command("export")(export)
 app.add_typer(devices.app)
 app.command("evaluate")(evaluate.evaluate)
 app.command("generate")(evaluate.generate)

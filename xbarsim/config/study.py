@@ -18,11 +18,14 @@ from pydantic import Field, ValidationError
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
-from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping, Wires
+from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
+from xbarsim.config.converters import check_converters
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
+from xbarsim.config.wires import Wires
 
 STUDIES = Presets("study", "studies")
 
@@ -86,6 +89,10 @@ class Run(Table):
     cache_gb: float = Field(
         0.0, ge=0.0, description="programmed arrays kept on disk for later runs, GB; 0: none"
     )
+    cache_eviction: Literal["least_recently_used", "none"] = Field(
+        "least_recently_used",
+        description="what makes room for new arrays; none: what finds no room is not kept",
+    )
 
 
 class LayerOverride(Table):
@@ -94,6 +101,7 @@ class LayerOverride(Table):
     dac: dict[str, Any] = {}
     adc: dict[str, Any] = {}
     wires: dict[str, Any] = {}
+    read_noise: dict[str, Any] = {}
     effects: dict[str, Any] = {}
     functions: dict[str, Any] = {}
     memory: dict[str, Any] = {}
@@ -111,6 +119,7 @@ class Study(Table):
     wires: Wires = Wires()
     dac: Dac = Dac()
     adc: Adc = Adc()
+    read_noise: ReadNoise = ReadNoise()
     products: Products = Products()
     computation: Computation = Computation()
     effects: Effects = Effects()
@@ -262,6 +271,7 @@ def validate(content: Content, where: str) -> Study:
         raise ConfigError(f"{where}: " + describe(error)) from None
     study.wires.resistances()
     _check_arrays(study, where)
+    check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
     _check_functions(study.functions, where)
     return study
 
@@ -286,6 +296,11 @@ def _check_arrays(study: Study, where: str) -> None:
         raise ConfigError(
             f'{where}: adc.range = "unit" counts unit currents, which only encoding = '
             '"slices" with dac.encoding = "bit_serial" has'
+        )
+    if study.adc.range == "unit" and study.effects.with_adc and not study.effects.with_dac:
+        raise ConfigError(
+            f'{where}: adc.range = "unit" counts the currents of digits, which effects.without = '
+            '["dac"] takes away; leave out "adc" too, or choose another adc.range'
         )
     if study.adc.range == "unit" and mapping.compensation != "none":
         raise ConfigError(

@@ -66,6 +66,8 @@ def effects_on(switches: Effects) -> frozenset[Effect]:
 
 
 def _is_on(switches: Effects, effect: Effect) -> bool:
+    if effect in switches.without:
+        return False
     own: bool | None = getattr(switches, effect)
     if own is not None:
         return own

@@ -67,6 +67,7 @@ class MatrixDescription(Description):
     input_scaling : what the full scale of the inputs follows, None where it is static
     scale_shift : exponent of the scale that was shifted from inputs into weights, None without
     unshifted_inputs : of these, inputs that stayed as they are: they or their weights are all 0
+    converters : of currents, where they are not ideal; codes that these never give, of all together
     shares : the matrix whose tiles it uses; then its tiles, cells and writing are counted there
     """
 
@@ -93,6 +94,8 @@ class MatrixDescription(Description):
     input_scaling: str | None = None
     scale_shift: float | None = None
     unshifted_inputs: int | None = None
+    converters: int | None = None
+    missing_codes: int | None = None
     shares: str | None = None
 
     def counted_once(self, step: Step) -> MatrixDescription:
@@ -125,14 +128,14 @@ class ConverterBits:
     @classmethod
     def in_situ(cls, settings: Study) -> ConverterBits:
         """Of tiles, by the tables `adc`, `dac` and `effects` of a study or of `InSituSettings`."""
-        if not settings.effects.converters:
-            return cls(adc=0, dac=0)
-        return cls(adc=_bits(settings.adc.bits), dac=_bits(settings.dac.bits))
+        adc = _bits(settings.adc.bits) if settings.effects.with_adc else 0
+        dac = _bits(settings.dac.bits) if settings.effects.with_dac else 0
+        return cls(adc=adc, dac=dac)
 
     @classmethod
     def counting(cls, settings: Study) -> ConverterBits:
         """Of computation crossbars, whose word lines are driven by single bits."""
-        if not settings.effects.converters:
+        if not settings.effects.with_adc:
             return cls(adc=0, dac=1)
         return cls(adc=settings.computation.adc_bits, dac=1)
 

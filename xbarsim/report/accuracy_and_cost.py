@@ -178,6 +178,8 @@ def differences(study: Study, chip: Any) -> tuple[str, ...]:
         return _unequal(_counting_pairs(study, chip))
     if not study.effects.converters:
         return ("effects.converters false/true",)
+    if not (study.effects.with_dac and study.effects.with_adc):
+        return (f"effects.without {'+'.join(study.effects.without)}/none",)
     return _unequal(_in_situ_pairs(study, chip))
 
 

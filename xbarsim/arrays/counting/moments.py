@@ -71,7 +71,7 @@ class Moments:
         Without wires neither matters: one set serves all products.
         """
         computation = self.physics.computation
-        if not self.physics.effects.wires:
+        if not self.physics.effects.with_wires:
             depth = computation.word_lines
             outputs = computation.bit_lines
             density = 0.5
@@ -88,7 +88,7 @@ class Moments:
         computation = physics.computation
         current = physics.current
         relative_sigma = 0.0
-        if physics.effects.wires:
+        if physics.effects.with_wires:
             attenuation = self._attenuation(rows, columns, density)
             current = current * attenuation.mean
             relative_sigma = attenuation.relative_sigma

@@ -50,7 +50,7 @@ class Physics:
         self.wires = settings.solved_wires
         self.coding = Coding.of(computation)
         self.cells = len(self.coding.units)
-        self.top = 2**computation.adc_bits - 1 if effects.converters else -1
+        self.top = 2**computation.adc_bits - 1 if effects.with_adc else -1
         swing = computation.telegraph_amplitude * effects.telegraph_multiplier
         self.half_swing = swing / 2 * (Effect.TELEGRAPH in self.on)
         shape = (computation.crossbars, computation.word_lines, computation.bit_lines)
