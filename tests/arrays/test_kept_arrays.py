@@ -82,7 +82,7 @@ def test_another_circuit_has_another_key(changed):
 
 def test_the_code_that_solves_is_part_of_the_key(monkeypatch):
     key = key_of(plan_of())
-    monkeypatch.setattr(kept_arrays, "code_digest", lambda: "another solver")
+    monkeypatch.setattr(kept_arrays, "source_digest", lambda packages: "another solver")
     assert key_of(plan_of()) != key
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xbarsim.base.errors import ValidRangeWarning
-from xbarsim.base.progress import Progress
+from xbarsim.base.progress import Done, Progress
 from xbarsim.studies.pieces import Case, ChipPieces, Pieces
 from xbarsim.studies.trace_writer import ChipHead, TraceWriter
 from xbarsim.studies.work import Work
@@ -36,14 +36,19 @@ class Paths:
         for case in cases:
             self._case(case)
 
-    @property
-    def _batches(self) -> list[slice]:
-        return self.work.examples.batches(self.batch_size)
+    def _begin(self, description: str) -> tuple[Done, list[slice]]:
+        """The progress of the path that was begun last, and those of its batches that are missing."""
+        examples = self.work.examples
+        missing = self.writer.missing(examples.batches(self.batch_size))
+        done = self.progress(description, len(examples))
+        kept = len(examples) - sum(batch.stop - batch.start for batch in missing)
+        if kept:
+            done(kept)
+        return done, missing
 
     def _reference(self, name: str) -> None:
         path = self.writer.add_reference(name)
-        done = self.progress(f"{name} reference", len(self.work.examples))
-        batches = self._batches
+        done, batches = self._begin(f"{name} reference")
         readings = self.pieces.reference(name, batches)
         for batch, reading in zip(batches, readings, strict=True):
             self.writer.write(path, batch, reading.output, tokens=reading.tokens)
@@ -52,6 +57,8 @@ class Paths:
     def _case(self, case: Case) -> None:
         self.writer.add_case(case.name, case.study.to_toml())
         for number in range(case.study.run.chips):
+            if self.writer.passes_over_chip(case.name):
+                continue
             title = case.name
             if case.study.run.chips > 1:
                 title = f"{case.name}, chip {number + 1}"
@@ -62,8 +69,7 @@ class Paths:
 
     def _evaluate(self, path: str, title: str, chip: ChipPieces) -> None:
         """Evaluate a programmed chip; path : of it in the trace"""
-        batches = self._batches
-        done = self.progress(f"{title}: examples evaluated", len(self.work.examples))
+        done, batches = self._begin(f"{title}: examples evaluated")
         for batch, (reading, entries) in zip(batches, chip.evaluate(batches), strict=True):
             self.writer.write(path, batch, reading.output, entries, reading.tokens)
             done(batch.stop - batch.start)

@@ -112,13 +112,12 @@ def run_sweep(
 
 
 def _is_whole(directory: SweepDirectory, point: Point, say: Callable[[str], object]) -> bool:
-    """Whether the trace of a point is there and whole; of a damaged or unfinished one nothing is
-    kept."""
+    """Whether the trace of a point is there and whole; a damaged one is removed."""
     path = directory.trace(point)
-    shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)
     directory.failure(point).unlink(missing_ok=True)
     if not path.exists():
         return False
+    shutil.rmtree(path.with_suffix(".parts"), ignore_errors=True)  # killed while it removed them
     wrong = _what_is_wrong(path, text_sha256(point.study.to_toml()))
     if wrong is None:
         return True
@@ -216,8 +215,7 @@ class _Crew:
                 if self.stopping.is_set():
                     return worker
                 reason = str(lost)
-                self.say(f"{point.name}: {lost}; it is run again")
-                shutil.rmtree(self.directory.trace(point).with_suffix(".parts"), ignore_errors=True)
+                self.say(f"{point.name}: {lost}; another process goes on with it")
                 worker = Worker(self.directory.path, self.threads, self.lock)
         if self.stopping.is_set():
             return worker

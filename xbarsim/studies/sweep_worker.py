@@ -13,12 +13,13 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 from xbarsim.base.errors import XbarsimError
 from xbarsim.studies.points import Point
-from xbarsim.studies.run import run_study
+from xbarsim.studies.run import Resume, run_study
 from xbarsim.studies.sweep_directory import open_directory
 
 GRACE_S = 30.0  # for the batch under way after an interrupt
@@ -115,11 +116,22 @@ def serve(directory: str, threads: int) -> None:
         point = opened.points[numbers.get() - 1]
         failed = ""
         try:
-            run_study(point.study, opened.path, threads)
+            run_study(
+                point.study,
+                opened.path,
+                threads,
+                say=partial(_say, point.name),
+                resume=Resume.OR_REPLACE,
+            )
         except (XbarsimError, OSError) as error:
             failed = str(error)
         answers.write(json.dumps({"point": point.number, "failed": failed}) + "\n")
         answers.flush()
+
+
+def _say(name: str, text: str) -> None:
+    """A line on standard error, past Python's buffers: signal handlers may say it."""
+    os.write(sys.stderr.fileno(), f"xbarsim: {name}: {text}\n".encode())
 
 
 def _listen(numbers: queue.SimpleQueue[int]) -> None:

@@ -9,10 +9,8 @@ that were not used for longest make room for new ones.
 import contextlib
 import dataclasses
 import hashlib
-import importlib.resources
 import os
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,11 @@ from xbarsim.arrays.in_situ.programmed import MatrixPlan, ProgrammedMatrix, prog
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyArray, Singles
 from xbarsim.base.cache import cache_directory, write_atomically
+from xbarsim.base.source_digest import source_digest
 from xbarsim.devices.programmed import Counts
 
 FORMAT = 1
+SOURCES = ("xbarsim.kernels", "xbarsim.devices", "xbarsim.arrays.in_situ", "xbarsim.circuit")
 BLOCKS = ("transfer", "variance", "power")  # one matrix per row block
 VECTORS = ("attenuation_mean", "attenuation_std", "conductance_edges", "conductance_counts")
 
@@ -86,7 +86,7 @@ def key_of(plan: MatrixPlan) -> str:
     facts = [
         FORMAT,
         __version__,
-        code_digest(),
+        source_digest(SOURCES),
         plan.index,
         plan.seed,
         plan.reference,
@@ -121,23 +121,6 @@ def _conditions(plan: MatrixPlan) -> list[tuple[str, Any]]:
             value = sorted(map(str, value))
         found.append((field.name, repr(value)))
     return found
-
-
-@cache
-def code_digest() -> str:
-    """Hex digest of the sources that make a programmed matrix."""
-    digest = hashlib.sha256()
-    for package in (
-        "xbarsim.kernels",
-        "xbarsim.devices",
-        "xbarsim.arrays.in_situ",
-        "xbarsim.circuit",
-    ):
-        root = importlib.resources.files(package)
-        with importlib.resources.as_file(root) as directory:
-            for path in sorted(directory.rglob("*.py")):
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 # ---------------------------------------------------------------- one entry
