@@ -28,7 +28,7 @@ from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.base.units import MICROSIEMENS
 from xbarsim.circuit.wires import wire_segments
-from xbarsim.config.arrays import Wires
+from xbarsim.config.wires import Wires
 from xbarsim.devices.conditions import Effect
 from xbarsim.devices.model import DeviceModel
 from xbarsim.kernels.arrays.compensation import scale_errors
