@@ -21,6 +21,7 @@ from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
 from xbarsim.config.converters import check_converters
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
@@ -100,6 +101,7 @@ class LayerOverride(Table):
     dac: dict[str, Any] = {}
     adc: dict[str, Any] = {}
     wires: dict[str, Any] = {}
+    read_noise: dict[str, Any] = {}
     effects: dict[str, Any] = {}
     functions: dict[str, Any] = {}
     memory: dict[str, Any] = {}
@@ -117,6 +119,7 @@ class Study(Table):
     wires: Wires = Wires()
     dac: Dac = Dac()
     adc: Adc = Adc()
+    read_noise: ReadNoise = ReadNoise()
     products: Products = Products()
     computation: Computation = Computation()
     effects: Effects = Effects()
