@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.arrays import Adc, Dac, Effects, Mapping
+from xbarsim.config.correction import Correction
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Computation
 from xbarsim.config.wires import Wires
@@ -21,6 +22,7 @@ class InSituSettings:
     dac: Dac
     adc: Adc
     effects: Effects
+    correction: Correction = Correction()
 
     @classmethod
     def of(cls, study: Study) -> InSituSettings:
@@ -31,6 +33,7 @@ class InSituSettings:
             dac=study.dac,
             adc=study.adc,
             effects=study.effects,
+            correction=study.correction,
         )
 
     def read_voltage(self, device: DeviceModel) -> float:

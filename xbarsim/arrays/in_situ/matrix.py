@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from xbarsim.arrays.digital_scale import DigitalScale
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins, CodeCounter, CodeCounts
-from xbarsim.arrays.in_situ.converters import ConverterErrors
+from xbarsim.arrays.in_situ.converters import CONVERSION, DRIVE, ConverterErrors, noise_keys
 from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
 from xbarsim.base.array_types import (
@@ -42,9 +42,6 @@ from xbarsim.kernels.devices.random import add_normal, row_keys
 # shapes: a token's result is that of any batch.
 CURRENT_ROWS = 256
 CURRENT_COLUMNS = 512
-# What noise of converters is for: the last name of its random numbers.
-CONVERSION = 1
-DRIVE = 2
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -202,6 +199,7 @@ class ConvertedArray:
     lsb : one matrix per row block, (conversions, outputs) ampere per code
     input_sum_weight : (outputs,), digital weight of the sum of the inputs
     errors : converters of every row block, None if all are ideal
+    rescaling : digital scales of every row block, (conversions, outputs), None without
     constant : (parts, outputs), added to every output of a part of `scale`: removes what offset
         binary added to the inputs
     """
@@ -215,6 +213,7 @@ class ConvertedArray:
     input_sum_weight: Singles
     constant: Singles
     errors: tuple[ConverterErrors, ...] | None = None
+    rescaling: tuple[Floats, ...] | None = None
 
     @property
     def code_bins(self) -> CodeBins:
@@ -277,6 +276,9 @@ class ConvertedArray:
     def _code_value(self) -> list[Singles]:
         """Value of a code of every row block, (conversions * outputs,)."""
         value = self.programmed.value * self.gain
+        if self.rescaling is not None:
+            scaled = zip(self.rescaling, self.lsb, strict=True)
+            return [(value * scale * lsb).astype(np.float32).ravel() for scale, lsb in scaled]
         return [(value * lsb).astype(np.float32).ravel() for lsb in self.lsb]
 
     def _with_sums(self, output: Singles, held: Singles, scales: Singles | None) -> Singles:
@@ -324,7 +326,7 @@ class ConvertedArray:
         errors = None
         if self.errors is not None:
             errors = self.errors[drive.block]
-            conversion_keys = _keys_of_phases(
+            conversion_keys = noise_keys(
                 self.programmed.index, rows, seed, drive.block, phases, CONVERSION
             ).reshape(-1)
         saturations = np.zeros(b, np.int64)
@@ -460,7 +462,7 @@ def _drives(
             if coder.noise:
                 names = named.rows[rows]
                 phases = driven.shape[1]
-                keys = _keys_of_phases(programmed.index, names, named.seed, block, phases, DRIVE)
+                keys = noise_keys(programmed.index, names, named.seed, block, phases, DRIVE)
                 coder.add_noise(driven, keys, first=0)
             yield _Drive(rows, block, driven)
 
@@ -469,15 +471,6 @@ def _energy(programmed: ProgrammedMatrix, coder: InputCoder, drive: _Drive) -> F
     """(b,) joule that the drivers deliver."""
     read_time = programmed.settings.dac.read_time_ns * 1e-9
     return coder.drive_energy(drive.volts, programmed.power[drive.block], read_time)
-
-
-def _keys_of_phases(
-    index: int, rows: Integers, seed: int, block: int, phases: int, purpose: int
-) -> Keys:
-    """(b, phases) names of the random numbers of converters, of one row block."""
-    names = np.column_stack([rows, np.full(len(rows), purpose)])
-    keys = [_noise_keys(index, names, seed, block, phase) for phase in range(phases)]
-    return np.stack(keys, axis=1)
 
 
 def _noise_keys(index: int, rows: Integers, seed: int, block: int, phase: int) -> Keys:
