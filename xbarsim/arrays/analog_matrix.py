@@ -43,6 +43,7 @@ KEYS = (
     "wires",
     "dac",
     "adc",
+    "read_noise",
     "effects",
     "correction",
     "layer",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.arrays import Adc, Dac, Effects, Mapping
 from xbarsim.config.correction import Correction
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Computation
 from xbarsim.config.wires import Wires
@@ -21,6 +22,7 @@ class InSituSettings:
     wires: Wires
     dac: Dac
     adc: Adc
+    read_noise: ReadNoise
     effects: Effects
     correction: Correction = Correction()
 
@@ -32,6 +34,7 @@ class InSituSettings:
             wires=study.wires,
             dac=study.dac,
             adc=study.adc,
+            read_noise=study.read_noise,
             effects=study.effects,
             correction=study.correction,
         )

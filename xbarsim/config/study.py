@@ -22,6 +22,7 @@ from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
 from xbarsim.config.converters import check_converters
 from xbarsim.config.correction import Correction, check_correction
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
@@ -101,6 +102,7 @@ class LayerOverride(Table):
     dac: dict[str, Any] = {}
     adc: dict[str, Any] = {}
     wires: dict[str, Any] = {}
+    read_noise: dict[str, Any] = {}
     effects: dict[str, Any] = {}
     functions: dict[str, Any] = {}
     memory: dict[str, Any] = {}
@@ -119,6 +121,7 @@ class Study(Table):
     wires: Wires = Wires()
     dac: Dac = Dac()
     adc: Adc = Adc()
+    read_noise: ReadNoise = ReadNoise()
     products: Products = Products()
     computation: Computation = Computation()
     effects: Effects = Effects()

@@ -19,11 +19,6 @@ from xbarsim.config.arrays import Adc
 from xbarsim.config.converters import table_of
 from xbarsim.devices.streams import CONVERTERS, Streams
 from xbarsim.kernels.arrays.converter_levels import add_conversion_noise, through_levels
-from xbarsim.kernels.devices.random import row_keys
-
-# What noise of converters is for: the last name of its random numbers.
-CONVERSION = 1
-DRIVE = 2
 
 
 @dataclass(frozen=True)
@@ -157,22 +152,6 @@ def _of_row_block(
         lowest=codes.lowest,
         converters=len(used),
     )
-
-
-def noise_keys(
-    index: int, rows: Integers, seed: int, block: int, phases: int, purpose: int
-) -> Keys:
-    """(b, phases) names of the random numbers of converters, of rows (b, k) in one row block.
-
-    purpose : CONVERSION or DRIVE
-    """
-    of_rows = np.ones((len(rows), 1), np.int64)
-    keys = []
-    for phase in range(phases):
-        place = [index * of_rows, block * of_rows, phase * of_rows]
-        names = np.hstack([*place, rows, purpose * of_rows])
-        keys.append(row_keys(np.uint64(seed), names))
-    return np.stack(keys, axis=1)
 
 
 # ---------------------------------------------------------------- which converter, where
