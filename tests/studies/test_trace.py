@@ -122,6 +122,12 @@ OF_OTHER_STUDIES = {  # of inputs, see tests/hardware/test_decoders_on_chips.py
             "rewritten_cells",
         )
     ),
+    "cases/<case>/<chip>/layers/<matrix> rescaling_mean",
+    "cases/<case>/<chip>/layers/<matrix> rescaling_std",
+    "cases/<case>/<chip>/layers/<matrix> reference_tile_reads",
+    "cases/<case>/<chip>/layers/<matrix> reference_adc_conversions",
+    "cases/<case>/<chip>/layers/<matrix> reference_dac_drives",
+    "cases/<case>/<chip>/layers/<matrix> reference_array_energy",
     "cases/<case>/<chip>/products/<product> input_scaling",
 }
 

@@ -71,6 +71,9 @@ class MatrixDescription(Description):
     compensation, compensation_scale, held_cells, weight_error : what it made of the matrix, see
         `in_situ.compensated`; None without
     rewritten_cells : that were read back and written again, None where none are measured
+    rescaling_mean, rescaling_std : of the scales that follow drift, None without
+    reference_... : what reading their reference once takes, and the joule that it draws from the
+        word lines
     shares : the matrix whose tiles it uses; then its tiles, cells and writing are counted there
     """
 
@@ -104,6 +107,12 @@ class MatrixDescription(Description):
     held_cells: int | None = None
     weight_error: float | None = None
     rewritten_cells: int | None = None
+    rescaling_mean: float | None = None
+    rescaling_std: float | None = None
+    reference_tile_reads: int | None = None
+    reference_adc_conversions: int | None = None
+    reference_dac_drives: int | None = None
+    reference_array_energy: float | None = None
     shares: str | None = None
 
     def counted_once(self, step: Step) -> MatrixDescription:
@@ -124,6 +133,10 @@ class MatrixDescription(Description):
             write_energy=None,
             held_cells=None,
             rewritten_cells=None,
+            reference_tile_reads=None,
+            reference_adc_conversions=None,
+            reference_dac_drives=None,
+            reference_array_energy=None,
             shares=step.shares,
         )
 

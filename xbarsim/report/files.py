@@ -279,6 +279,9 @@ def _matrix(layer: MatrixSummary) -> Content:
     if layer.compensation is not None:
         found["compensation"] = dataclasses.asdict(layer.compensation)
     found["converters"] = None
+    found["drift_scales"] = None
+    if layer.drift_scales is not None:
+        found["drift_scales"] = dataclasses.asdict(layer.drift_scales)
     if layer.converters is not None:
         found["converters"] = dataclasses.asdict(layer.converters)
     if layer.saturated_codes is not None:

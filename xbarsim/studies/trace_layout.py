@@ -317,6 +317,9 @@ class MatrixAttributes(ProductAttributes):
     compensation, compensation_scale, held_cells, weight_error : what it made of the matrix, see
         `in_situ.compensated`; None without
     rewritten_cells : that were read back and written again, None where none are measured
+    rescaling_mean, rescaling_std : of the scales that follow drift, None without
+    reference_... : what reading their reference once takes, and the joule that it draws from the
+        word lines
     shares : the matrix whose tiles it uses and that counts them, None of tiles of its own
     """
 
@@ -347,6 +350,12 @@ class MatrixAttributes(ProductAttributes):
     held_cells: int | None = None
     weight_error: float | None = None
     rewritten_cells: int | None = None
+    rescaling_mean: float | None = None
+    rescaling_std: float | None = None
+    reference_tile_reads: int | None = None
+    reference_adc_conversions: int | None = None
+    reference_dac_drives: int | None = None
+    reference_array_energy: float | None = None
     shares: str | None = None
 
 
