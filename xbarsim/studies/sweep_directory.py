@@ -18,6 +18,7 @@ from xbarsim.base.files import replacing
 from xbarsim.base.locks import is_locked
 from xbarsim.config.study import Study, validate
 from xbarsim.models import checkpoint
+from xbarsim.studies.budget_points import budget_points
 from xbarsim.studies.points import Point, points_of
 from xbarsim.studies.run import sources_of
 from xbarsim.studies.trace_layout import text_sha256
@@ -73,10 +74,10 @@ def create(study: Study, directory: str | Path) -> SweepDirectory:
     OutputError : the directory cannot be written
     """
     path = Path(directory)
-    points = tuple(points_of(study))
+    points = tuple(_points(study))
     if (path / "sweep.json").exists():
         raise ConfigError(
-            f"{path} holds a sweep already; go on with it by --resume {path}, or name another --out"
+            f"{path} holds a sweep or a budget already; go on with it by --resume {path}, or name another --out"
         )
     inputs = hashes_of_inputs(points)
     content = {
@@ -90,6 +91,13 @@ def create(study: Study, directory: str | Path) -> SweepDirectory:
         json.dump(content, file, indent=1)
         file.write("\n")
     return SweepDirectory(path=path, study=study, points=points, inputs=inputs)
+
+
+def _points(study: Study) -> list[Point]:
+    """Those of its budget where it has no sweep."""
+    if study.budget is not None and study.sweep is None:
+        return budget_points(study)
+    return points_of(study)
 
 
 def _entry(point: Point) -> dict[str, Any]:
@@ -113,7 +121,7 @@ def open_directory(directory: str | Path) -> SweepDirectory:
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
         study = validate(content["study"], f"{path / 'sweep.json'}")
-        points = tuple(points_of(study))
+        points = tuple(_points(study))
         inputs = {str(name): str(value) for name, value in content["inputs"].items()}
         stated = [(entry["number"], entry["study_sha256"]) for entry in content["points"]]
     except FileNotFoundError:

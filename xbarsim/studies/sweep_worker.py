@@ -13,10 +13,11 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import IO
 
-from xbarsim.base.errors import XbarsimError
+from xbarsim.base.errors import IdleSettingWarning, XbarsimError
 from xbarsim.studies.points import Point
 from xbarsim.studies.run import run_study
 from xbarsim.studies.sweep_directory import open_directory
@@ -107,6 +108,8 @@ class Worker:
 def serve(directory: str, threads: int) -> None:
     """Run the points whose numbers come in on standard input; its end is an interrupt."""
     opened = open_directory(directory)
+    if opened.study.budget is not None:  # what is idle where effects are left out is no news
+        warnings.simplefilter("ignore", IdleSettingWarning)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
     numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
