@@ -1,6 +1,7 @@
 """An error budget against ordinary runs: every number that is printed is computed here from their traces,
 shares by going through all orders of the effects."""
 
+import csv
 import itertools
 import json
 import re
@@ -17,10 +18,13 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.cli import app as cli
 from xbarsim.config.study import load_study
 from xbarsim.report.budget import open_budget, to_json
+from xbarsim.report.budget_text import title_of
+from xbarsim.report.plots import budget as pictures
 from xbarsim.report.summary import summarise
 from xbarsim.studies.budget import budget_study, resolve
 from xbarsim.studies.budget_points import budget_points, plan_budget
 from xbarsim.studies.run import run_study
+from xbarsim.studies.sweep_directory import create
 from xbarsim.studies.trace_reader import read_trace
 
 # What an ordinary study says instead of "without this effect".
@@ -33,7 +37,7 @@ OFF = {
 HARD = {
     "wires": {"word_line_resistance_ohm": 30.0, "bit_line_resistance_ohm": 30.0},
     "dac": {"bits": 3},
-    "adc": {"bits": 4},
+    "adc": {"bits": 3},
 }
 
 
@@ -46,17 +50,17 @@ def xbarsim(*arguments):
 def place(tmp_path_factory):
     """A tiny classifier, and sentences that are labelled as it sees them in float32."""
     place = tmp_path_factory.mktemp("place")
-    make_tiny_bert(place / "model", classes=2, layers=3)
+    make_tiny_bert(place / "model", classes=2, seed=5)
     (place / "device.toml").write_text(DEVICE)
     rng = np.random.default_rng(3)
-    sentences = [" ".join(rng.choice(WORDS[:30], 6)) for _ in range(44)]
+    sentences = [" ".join(rng.choice(WORDS[:30], 6)) for _ in range(36)]
 
     def write(labels):
         lines = [f"{s}\t{k}\t{'test'}" for s, k in zip(sentences, labels, strict=True)]
         lines.append("the film was good\t0\ttrain\nthe film was bad\t1\ttrain")
         (place / "task.tsv").write_text("sentence\tlabel\tsplit\n" + "\n".join(lines) + "\n")
 
-    write([k % 2 for k in range(44)])
+    write([k % 2 for k in range(36)])
     trace = read_trace(run_study(tiny_study(place), place / "float32", threads=1))
     write(trace.reference["float32"].output.argmax(axis=1))
     return place
@@ -124,7 +128,7 @@ def test_the_total_is_the_difference_of_two_ordinary_runs(found, runs):
     assert found.total.value == whole - lost(runs, ())
     assert found.total.value > 0.05  # something to share
     assert found.float32 == 1.0 and found.rest.value == lost(runs, ()) + 1.0
-    assert found.case == "chip" and found.chips == 2 and found.examples == 44
+    assert found.case == "chip" and found.chips == 2 and found.examples == 36
 
 
 def test_shares_are_those_of_all_orders_and_sum_to_the_total(found, runs):
@@ -158,7 +162,7 @@ def test_intervals_are_of_chips_and_of_examples(found, runs):
     _, none = runs[frozenset()]
     before = [chip.output.argmax(axis=1) == trace.examples.label for chip in none.chips]
     changes = np.mean(before, axis=0) - np.mean(right, axis=0)
-    expected = 1.959964 * np.sqrt(changes.var() / 44 + 2 / 46**2)
+    expected = 1.959964 * np.sqrt(changes.var() / 36 + 2 / 38**2)
     np.testing.assert_allclose(found.total.over_examples, expected, rtol=0.1)  # 400 draws
     half = np.hypot(found.total.over_examples, found.total.over_chips)
     np.testing.assert_allclose(found.total.high - found.total.value, half)
@@ -167,9 +171,9 @@ def test_intervals_are_of_chips_and_of_examples(found, runs):
 
 def test_places_are_ideal_by_themselves_or_alone(found, study, place):
     ideal = dict.fromkeys(("wires", "converters", "programming", "read_noise"), False)
-    layers = [{"match": f"layer.{number}.*", "effects": ideal} for number in range(3)]
+    layers = [{"match": f"layer.{number}.*", "effects": ideal} for number in range(2)]
     cases = [{"name": "all"}, {"name": "none", "effects": ideal}]
-    for number in range(3):
+    for number in range(2):
         others = [layer for k, layer in enumerate(layers) if k != number]
         cases.append({"name": f"only {number}", "layer": others})
         cases.append({"name": f"all but {number}", "layer": [layers[number]]})
@@ -180,7 +184,7 @@ def test_places_are_ideal_by_themselves_or_alone(found, study, place):
         name: -np.mean([accuracy(trace, chip) for chip in case.chips])
         for name, case in trace.cases.items()
     }
-    assert [place.name for place in found.places] == ["layer 0", "layer 1", "layer 2"]
+    assert [place.name for place in found.places] == ["layer 0", "layer 1"]
     for number, layer in enumerate(found.places):
         only = value[f"only {number}"] - value["none"]
         last = value["all"] - value[f"all but {number}"]
@@ -237,7 +241,7 @@ def test_the_text_has_these_numbers_and_ends_in_plain_words(found, directory):
         assert re.split("  +", line) == [
             titles[effect.name],
             written(effect.share),
-            f"{100 * effect.share.value / found.total.value:.0f} %".replace("-0 %", "0 %"),
+            f"{round(100 * effect.share.value / found.total.value) + 0.0:.0f} %",
             written(effect.alone),
             written(effect.last),
         ]
@@ -246,7 +250,7 @@ def test_the_text_has_these_numbers_and_ends_in_plain_words(found, directory):
     for place in found.places:
         expected = f"{place.name}  {written(place.only)}  {written(place.last)}"
         assert expected in re.sub("  +", "  ", text)
-    for number in range(3):
+    for number in range(2):
         steps = [step for step in found.steps if step.layer == number]
         worst = min(steps, key=lambda step: step.local_snr_db)
         most = max(worst.shares, key=worst.shares.get)
@@ -267,32 +271,72 @@ def test_the_text_has_these_numbers_and_ends_in_plain_words(found, directory):
     assert "Try " in last and "docs/adapt.md" in last
 
 
+def test_the_picture_has_the_costs_and_the_noise_of_every_step(found, monkeypatch):
+    figures = []
+    monkeypatch.setattr(pictures, "save", lambda figure, path: figures.append(figure))
+    pictures.costs(found, "budget.png")
+    effects, places, steps = figures[0].axes
+    ordered = sorted(found.effects, key=lambda effect: -effect.share.value)
+    assert [label.get_text() for label in effects.get_yticklabels()][0] == title_of(ordered[0].name)
+    bars = [[bar.get_width() for bar in group.patches] for group in bars_of(effects)]
+    kinds = [[getattr(e, kind).value for e in ordered] for kind in ("share", "alone", "last")]
+    np.testing.assert_allclose(bars, 100 * np.array(kinds))
+    ends = [
+        np.ptp(group.errorbar.lines[2][0].get_segments()[0][:, 0]) for group in bars_of(effects)
+    ]
+    halves = [100 * getattr(ordered[0], kind).half for kind in ("share", "alone", "last")]
+    np.testing.assert_allclose(ends, 2 * np.array(halves))
+    bars = [[bar.get_width() for bar in group.patches] for group in bars_of(places)]
+    kinds = [[getattr(p, kind).value for p in found.places] for kind in ("only", "last")]
+    np.testing.assert_allclose(bars, 100 * np.array(kinds))
+    for effect, group in zip(ordered, bars_of(steps), strict=True):
+        heights = [bar.get_height() for bar in group.patches]
+        noise = [
+            100 * 10 ** (-step.local_snr_db / 10) * max(step.shares[effect.name], 0)
+            for step in found.steps
+        ]
+        np.testing.assert_allclose(heights, noise)
+
+
+def bars_of(axes):
+    return [group for group in axes.containers if hasattr(group, "patches")]
+
+
 def written(cost):
-    value, low, high = (100 * number for number in (cost.value, cost.low, cost.high))
-    return f"{value:+.2f} ({low:.2f} .. {high:.2f})".replace("-0.00", "0.00").replace(
-        "+0.00", "+0.00"
-    )
+    value, low, high = (round(100 * n, 2) + 0.0 for n in (cost.value, cost.low, cost.high))
+    return f"{value:+.2f} ({low:.2f} .. {high:.2f})"
 
 
-def test_json_has_every_figure(found, directory):
-    shown = xbarsim("budget", "--resume", directory, "--json")
+def test_json_and_csv_have_every_figure(found, directory, tmp_path):
+    shown = xbarsim("report", directory, "--json", "--out", tmp_path)
     assert shown.exit_code == 0, shown.output
-    content = json.loads(shown.stdout)
+    content = json.loads((tmp_path / "budget.json").read_text())
     assert content == json.loads(json.dumps(to_json(found)))
+    assert shown.stdout.startswith((tmp_path / "budget.json").read_text().strip())
     shares = [effect["share"]["value"] for effect in content["effects"]]
-    np.testing.assert_allclose(sum(shares), content["total"]["value"], rtol=1e-14)
+    np.testing.assert_allclose(sum(shares), content["total"]["value"], atol=1e-15)
     assert content["effects"][0]["share"]["over_chips"] == found.effects[0].share.over_chips
+    rows = list(csv.DictReader((tmp_path / "budget.csv").open()))
+    assert len(rows) == 1 + 3 * len(found.effects) + 2 * len(found.places)
+    assert rows[1]["name"] == "wires" and rows[1]["cost"] == "share"
+    assert float(rows[1]["value"]) == found.effects[0].share.value
+    assert float(rows[-1]["low"]) == found.places[-1].last.low
 
 
-def test_workers_and_interruptions_change_nothing(study, found, place, tmp_path):
-    path = budget_study(study, tmp_path / "again", workers=2, threads=1)
-    traces = sorted(path.glob("*.h5"))
-    traces[1].unlink()
-    with pytest.raises(ConfigError, match=f"1 of {len(traces)} points .* go on with"):
+def test_a_budget_goes_on_where_it_was_stopped(place, tmp_path):
+    task = {"name": str(place / "task.tsv"), "limit": 12}
+    study = tiny_study(place, **HARD, task=task, budget={"effects": ["wires", "adc"]})
+    path = budget_study(study, tmp_path, workers=2, threads=1)
+    whole = to_json(open_budget(path))
+    first, second = sorted(path.glob("*.h5"))  # 4 combinations, and 4 of single places
+    second.unlink()
+    with pytest.raises(ConfigError, match="1 of 2 points .* go on with"):
         open_budget(path)
-    assert to_json(open_budget(budget_study(study, path))) | {"directory": ""} == to_json(found) | {
-        "directory": ""
-    }
+    before = first.stat().st_mtime_ns
+    assert to_json(open_budget(budget_study(study, path, threads=1))) == whole
+    assert first.stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match="another budget"):
+        budget_study(tiny_study(place, budget={"effects": ["wires"]}), path)
 
 
 # ---------------------------------------------------------------- who shares
@@ -318,39 +362,38 @@ def test_effects_are_those_that_act_in_their_groups(place):
 
 
 def test_a_sampled_budget_keeps_to_its_cap_and_sums(place, tmp_path):
+    effects = ["wires", "dac+adc", "programming", "stuck", "read_noise"]
     tables = {
         "device": {"name": str(place / "device.toml"), "time_s": 1000.0, "reads": 10},
-        "task": {"name": str(place / "task.tsv"), "limit": 12},
-        "budget": {"layers": "none", "evaluations": 40, "without": ["levels"]},
+        "task": {"name": str(place / "task.tsv"), "limit": 8},
+        "budget": {"effects": effects, "layers": "none", "evaluations": 20, "without": ["levels"]},
     }
     found = open_budget(budget_study(tiny_study(place, **HARD, **tables), tmp_path, threads=1))
-    assert len(found.effects) == 7 and found.evaluations <= 40 and found.orders == 6
+    assert len(found.effects) == 5 and found.evaluations <= 20 and found.orders == 4
     assert float(sum(effect.exact for effect in found.effects)) == found.total.value
     assert all(effect.share.over_orders is not None for effect in found.effects)
     assert found.places == () and found.without == ("levels",)
     text = xbarsim("report", tmp_path).stdout
-    assert "6 sampled orders of 7 effects" in text and "without levels" in text
+    assert "4 sampled orders of 5 effects" in text and "without levels" in text
 
 
 def test_a_remedy_is_a_player_or_left_out(place, tmp_path):
-    wired = HARD | {"mapping": {"word_lines": 16, "bit_lines": 16, "compensation": "wires"}}
-    task = {"name": str(place / "task.tsv"), "limit": 20}
-    study = tiny_study(
-        place, **wired, task=task, budget={"remedies": ["compensation"], "layers": "none"}
-    )
+    one = {"effects": ["wires"], "without": ["dac", "programming", "adc"], "layers": "none"}
+    bare = HARD | {"mapping": {"word_lines": 16, "bit_lines": 16}}
+    wired = HARD | {"mapping": bare["mapping"] | {"compensation": "wires"}}
+    task = {"name": str(place / "task.tsv"), "limit": 8}
+    study = tiny_study(place, **wired, task=task, budget=one | {"remedies": ["compensation"]})
     found = open_budget(budget_study(study, tmp_path / "player", threads=1))
     remedy = found.effects[-1]
-    assert remedy.remedy and remedy.name == "compensation" and found.evaluations == 32
+    assert remedy.remedy and remedy.name == "compensation" and found.evaluations == 4
     # local errors of the first layer: the remedy wins what wires cost
     assert found.steps[0].shares["compensation"] < 0 < found.steps[0].shares["wires"]
-    bare = HARD | {"mapping": {"word_lines": 16, "bit_lines": 16}}
-    plain = tiny_study(place, **bare, task=task, budget={"layers": "none"})
-    left_out = study.model_copy(
-        update={"budget": plain.budget.model_copy(update={"without": ("compensation",)})}
-    )
-    without = open_budget(budget_study(left_out, tmp_path / "without", threads=1))
-    bare_one = open_budget(budget_study(plain, tmp_path / "bare", threads=1))
-    assert without.chip == bare_one.chip and without.effects == bare_one.effects
+    plain = tiny_study(place, **bare, task=task, budget=one)
+    left_out = plain.budget.model_copy(update={"without": (*plain.budget.without, "compensation")})
+    without = study.model_copy(update={"budget": left_out})
+    bare_one = open_budget(budget_study(without, tmp_path / "without", threads=1))
+    other = open_budget(budget_study(plain, tmp_path / "bare", threads=1))
+    assert bare_one.chip == other.chip and bare_one.effects == other.effects
 
 
 def test_layer_tables_do_not_bring_effects_back(place):
@@ -380,6 +423,7 @@ def test_roles_are_places(place):
     [
         ({"effects": ["adcs"]}, "'adcs' is none; allowed: wires"),
         ({"effects": ["adc", "dac+adc"]}, "adc would be counted twice"),
+        ({"remedies": ["compensation"]}, "the study does not have compensation"),
         ({"remedies": ["hope"]}, "'hope' is no remedy; allowed: compensation"),
         ({"effects": ["adc"], "without": ["adc"]}, "cannot share the loss and be left out"),
         ({"case": "chop"}, "no case of the study; allowed: chip"),
@@ -394,6 +438,22 @@ def test_what_cannot_be_meant_is_one_line(place, budget, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_the_case_is_the_one_with_most_effects(place):
+    cases = [{"name": "wires only", "effects": {"converters": False}}, {"name": "both"}]
+    assert resolve(tiny_study(place, case=cases)).budget.case == "both"
+
+
+def test_directories_of_another_kind_say_so(directory, place, tmp_path):
+    for arguments in (("sweep", "--status"), ("sweep", "--resume")):
+        shown = xbarsim(*arguments, directory)
+        assert "holds a budget, no sweep; xbarsim report shows it" in str(shown.exception)
+    study = tiny_study(place, sweep={"adc.bits": [4]}, budget={"effects": ["adc"]})
+    create(study, tmp_path)  # of the sweep
+    with pytest.raises(ConfigError, match="holds a sweep, no budget"):
+        open_budget(tmp_path)
+    assert "0 done" in xbarsim("report", tmp_path).stdout
+
+
 # ---------------------------------------------------------------- decoders
 
 
@@ -402,9 +462,15 @@ def test_the_loss_of_a_decoder_is_shared_in_nats(tmp_path):
     (tmp_path / "text.txt").write_text("the crossbar holds every weight, token by token. " * 12)
     content = HARD | {
         "model": {"name": str(tmp_path / "model")},
-        "task": {"name": str(tmp_path / "text.txt"), "calibration_tokens": 60, "window": 48},
+        "task": {
+            "name": str(tmp_path / "text.txt"),
+            "calibration_tokens": 60,
+            "window": 48,
+            "windows": 2,
+        },
         "mapping": {"word_lines": 16, "bit_lines": 16},
     }
+    content["budget"] = {"effects": ["wires", "dac+adc", "programming"], "layers": "none"}
     (tmp_path / "study.toml").write_text(tomli_w.dumps(content))
     study = load_study(tmp_path / "study.toml")
     shown = xbarsim("budget", tmp_path / "study.toml", "--out", tmp_path / "out", "--threads", 1)

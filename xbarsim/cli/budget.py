@@ -25,7 +25,7 @@ def budget(
         typer.Option(metavar="DIR", help="Go on with the budget in a directory; no STUDY then."),
     ] = None,
     case: Annotated[
-        str | None, typer.Option(help="Whose loss it is; the first case of the study if absent.")
+        str | None, typer.Option(help="Whose loss it is; the one with most effects if absent.")
     ] = None,
     effects: Annotated[
         str | None,
@@ -80,6 +80,8 @@ def budget(
 
     Example: xbarsim budget mine.toml --limit 100 --workers 2
     """
+    from xbarsim.studies.sweep_directory import check_kind
+
     table: dict[str, Any] = {
         "case": case,
         "effects": None if effects is None else effects.split(","),
@@ -107,6 +109,7 @@ def budget(
             _plan(loaded, workers)
             return
         path = _create(loaded, out)
+    check_kind(path, "budget")
     failed = _run(path, workers, threads)
     if failed:
         raise typer.Exit(1)

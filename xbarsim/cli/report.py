@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def report(
     traces: Annotated[
         list[Path],
-        typer.Argument(help="Traces of `xbarsim run`, or a directory of `xbarsim budget`."),
+        typer.Argument(
+            help="Traces of `xbarsim run`, or one directory of `xbarsim budget` or `sweep`."
+        ),
     ],
     against: Annotated[
         str | None,
@@ -87,11 +89,18 @@ def _report_directory(
     picture: Path | None,
     as_json: bool,
 ) -> None:
-    """Print, write and draw an error budget."""
+    """Print, write and draw an error budget; print a sweep."""
     from xbarsim.cli.budget import show
+    from xbarsim.cli.sweep import show_sweep
+    from xbarsim.studies.sweep_directory import open_directory
 
     if len(traces) > 1 or against is not None:
-        raise typer.BadParameter(f"{traces[0]} is a directory; allowed: one budget by itself")
+        raise typer.BadParameter(f"{traces[0]} is a directory; allowed: one by itself")
+    if open_directory(traces[0]).kind == "sweep":
+        if out is not None or picture is not None:
+            raise typer.BadParameter(f"{traces[0]} is a sweep, which has no --out and --picture")
+        show_sweep(traces[0], as_json)
+        return
     show(traces[0], as_json, picture, out)
 
 

@@ -48,7 +48,7 @@ class Budget(Table):
     is a name of `REMEDIES`, or what stands in the study instead of it, such as `adc.bits = 8`.
     """
 
-    case: str | None = Field(None, description="whose loss it is; the first case if absent")
+    case: str | None = Field(None, description="whose loss it is; that with most effects if absent")
     effects: tuple[str, ...] | None = Field(
         None, description='that share it, such as "wires" or "stuck+drift"; all if absent'
     )

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from xbarsim.base.array_types import Floats
-from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.report.budget_outcomes import Outcomes, StepErrors, read_outcomes
 from xbarsim.report.files import write_table
 from xbarsim.studies.budget_points import BudgetPlan, Player, plan_budget
-from xbarsim.studies.sweep_directory import open_directory
+from xbarsim.studies.sweep_directory import check_kind, open_directory
 from xbarsim.tasks.language_metrics import PERPLEXITY
 from xbarsim.tasks.metrics import NORMAL_975, student
 
@@ -142,12 +141,10 @@ def open_budget(directory: str | Path) -> ErrorBudget:
     ConfigError : it holds no budget, or one whose chips are not all evaluated
     TraceError : a trace of it is damaged
     """
+    check_kind(directory, "budget")
     opened = open_directory(directory)
     study = opened.study
-    if study.budget is None or study.sweep is not None:
-        raise ConfigError(
-            f"{opened.path} holds a sweep, no budget: xbarsim sweep --status shows it"
-        )
+    assert study.budget is not None
     plan = plan_budget(study)
     outcomes = read_outcomes(opened, plan)
     sums = _Sums(plan, outcomes)

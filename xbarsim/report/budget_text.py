@@ -116,7 +116,7 @@ def effect_table(budget: ErrorBudget) -> Table:
 def _percent(part: float, whole: float) -> str:
     if whole <= 0:
         return "-"
-    return f"{100 * part / whole + 0.0:.0f} %"
+    return f"{round(100 * part / whole) + 0.0:.0f} %"
 
 
 def how_shared(budget: ErrorBudget) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from xbarsim.base import fetch
 from xbarsim.base.errors import ConfigError, IdleSettingWarning
 from xbarsim.base.progress import Progress, silent, unsaid
+from xbarsim.config.arrays import SWITCHES
 from xbarsim.config.budget import FUNCTIONS, GROUPS, Budget
 from xbarsim.config.study import Study
 from xbarsim.devices.presets import load_device
@@ -22,7 +23,7 @@ from xbarsim.hardware.place import FUNCTIONS as FUNCTION_STEPS
 from xbarsim.hardware.place import Place
 from xbarsim.models.architectures import load_network
 from xbarsim.models.graph import Graph, Step
-from xbarsim.studies.budget_points import plan_budget, remaining
+from xbarsim.studies.budget_points import plan_budget, remaining, without_remedy
 from xbarsim.studies.paths import Case
 from xbarsim.studies.run import find_idle_settings
 from xbarsim.studies.sweep import run_sweep
@@ -73,13 +74,20 @@ def resolve(study: Study) -> Study:
     ------
     ConfigError : no effect acts in the case, or one that was asked for does not
     """
-    budget = study.budget or Budget()
-    case = remaining(study, budget)
     graph = load_network(fetch.locate(study.model.name, "model")).model.graph
+    budget = study.budget or Budget()
+    if budget.case is None:
+        budget = budget.model_copy(update={"case": _fullest_case(study, graph)})
+    case = remaining(study, budget)
     device = load_device(case.device.name)
     places = idle.places(settings_of(case, graph), device, graph)
     for sentence in find_idle_settings([Case("budget", case, device)], graph):
         warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
+    for name in budget.remedies:
+        if without_remedy(case, name) == case:
+            raise ConfigError(
+                f"budget.remedies: the study does not have {name}; leave it out, or set it"
+            )
     effects = _effects(budget, places)
     on_hardware = [place.step for place in places if any(_acts(place, name) for name in effects)]
     stated = budget.places
@@ -92,6 +100,16 @@ def resolve(study: Study) -> Study:
     found = study.model_copy(update={"budget": resolved, "sweep": None})
     plan_budget(found)
     return found
+
+
+def _fullest_case(study: Study, graph: Graph) -> str:
+    """The case in which most effects act, the first of several."""
+    counts = {}
+    for name, case in study.cases():
+        device = load_device(case.device.name)
+        places = idle.places(settings_of(case, graph), device, graph)
+        counts[name] = sum(any(_acts(place, switch) for place in places) for switch in SWITCHES)
+    return max(counts, key=lambda name: counts[name])
 
 
 def _effects(budget: Budget, places: Sequence[Place]) -> tuple[str, ...]:

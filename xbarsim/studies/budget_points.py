@@ -196,6 +196,16 @@ def remaining(study: Study, budget: Budget) -> Study:
     return validate(content, f"case {name!r} without {', '.join(budget.without)}")
 
 
+def without_remedy(case: Study, name: str) -> Study:
+    """A case without a remedy."""
+    out = [Player.of_remedy(name)]
+    content = merge(case.model_dump(exclude={"case"}), _taken_away(case, out))
+    content["layer"] = [
+        _left_out(entry.model_dump(exclude_unset=True), out) for entry in case.layer
+    ]
+    return validate(content, f"the study without {name}")
+
+
 def budget_points(study: Study) -> list[Point]:
     """The points of a budget, each of some cases: see `BudgetPlan.cases`."""
     plan = plan_budget(study)

@@ -38,7 +38,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class SweepDirectory:
-    """A directory with the points of one study.
+    """A directory with the points of one study: of its sweep, or of its error budget.
 
     inputs : {file or name that the points are made of: sha256}
     """
@@ -47,6 +47,13 @@ class SweepDirectory:
     study: Study
     points: tuple[Point, ...]
     inputs: dict[str, str]
+
+    @property
+    def kind(self) -> str:
+        """ "sweep" or "budget"."""
+        if self.study.sweep is None:
+            return "budget"
+        return "sweep"
 
     def trace(self, point: Point) -> Path:
         return self.path / f"{point.name}.h5"
@@ -95,7 +102,7 @@ def create(study: Study, directory: str | Path) -> SweepDirectory:
 
 def _points(study: Study) -> list[Point]:
     """Those of its budget where it has no sweep."""
-    if study.budget is not None and study.sweep is None:
+    if study.sweep is None and study.budget is not None:
         return budget_points(study)
     return points_of(study)
 
@@ -138,6 +145,23 @@ def open_directory(directory: str | Path) -> SweepDirectory:
             "changed, or written by another version: start the sweep anew in another directory"
         )
     return SweepDirectory(path=path, study=study, points=points, inputs=inputs)
+
+
+def check_kind(directory: str | Path, kind: str) -> None:
+    """Refuse a directory of another kind.
+
+    kind : "sweep" or "budget"
+
+    Raises
+    ------
+    ConfigError
+    """
+    found = open_directory(directory).kind
+    if found != kind:
+        raise ConfigError(
+            f"{directory} holds a {found}, no {kind}; xbarsim report shows it, and xbarsim {found} --resume "
+            "goes on with it"
+        )
 
 
 def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:

@@ -108,7 +108,7 @@ class Worker:
 def serve(directory: str, threads: int) -> None:
     """Run the points whose numbers come in on standard input; its end is an interrupt."""
     opened = open_directory(directory)
-    if opened.study.budget is not None:  # what is idle where effects are left out is no news
+    if opened.kind == "budget":  # what is idle where effects are left out is no news
         warnings.simplefilter("ignore", IdleSettingWarning)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer

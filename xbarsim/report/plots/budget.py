@@ -56,7 +56,7 @@ def costs(budget: ErrorBudget, path: str | Path) -> Path:
     _stacked(figure.add_subplot(grid[1, :]), budget.steps, [effect.name for effect in effects])
     figure.suptitle(
         f"{budget.model} on {budget.task}, study {budget.study!r}, case {budget.case!r}: lost "
-        f"{form.cost(budget.total)}, {form.unit}",
+        f"{form.cost(budget.total)}",
         fontsize=10,
     )
     return save(figure, path)
@@ -80,9 +80,9 @@ def _bars(axes: Axes, names: Sequence[str], groups: dict[str, Sequence[Cost]], f
     axes.set_yticks(places, names, fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color="0.3", linewidth=0.8)
-    axes.set_xlabel("lost")
+    axes.set_xlabel(f"lost, {form.unit}", fontsize=8)
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
 
 
 def _stacked(axes: Axes, steps: Sequence[StepErrors], effects: Sequence[str]) -> None:
@@ -99,4 +99,4 @@ def _stacked(axes: Axes, steps: Sequence[StepErrors], effects: Sequence[str]) ->
     axes.set_title("power of local errors of every step, by effect", loc="left", fontsize=10)
     labels = [step.name.removeprefix("layer.") for step in steps]
     axes.set_xticks(places, labels, rotation=90, fontsize=6)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
