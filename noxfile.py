@@ -19,16 +19,26 @@ KERNEL_TESTS = (
     "tests/circuit/test_cells.py",
     "tests/circuit/test_sensitivity.py",
     "tests/kernels/test_row_products.py",
+    "tests/kernels/test_wire_resistivity.py",
     "tests/arrays/test_compensation.py",
     "tests/arrays/test_converters.py",
+    "tests/arrays/test_converter_errors.py",
     "tests/arrays/test_histograms.py",
+    "tests/arrays/test_line_noise.py",
     "tests/arrays/test_mapping.py",
     "tests/hardware/test_functions.py",
     "tests/devices/test_device.py",
 )
-COMPILED_ONLY = ("tests/kernels/test_transfer.py", "tests/arrays/test_computation.py")
+COMPILED_ONLY = (
+    "tests/kernels/test_products.py",
+    "tests/kernels/test_transfer.py",
+    "tests/arrays/test_computation.py",
+)
 # Their tests take too long in the interpreter; the cache of compiled code has nothing to do there.
-NOT_MEASURED = "*/_cache.py,*/telegraph.py,*/pulses.py,*/transfer.py,*/small_blocks.py,*/joins.py,*/counting.py"
+NOT_MEASURED = (
+    "*/_cache.py,*/telegraph.py,*/pulses.py,*/transfer.py,*/small_blocks.py,*/joins.py,"
+    "*/products.py,*/counting.py"
+)
 
 
 def install(session):

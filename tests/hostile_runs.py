@@ -3,7 +3,8 @@ undisturbed one.
 
 `python hostile_runs.py KIND COUNT DIRECTORY` runs COUNT of KIND "interrupt", "kill", "disk" (a
 small file system) or "quota" (a largest file size) and prints one JSON list of what went wrong:
-empty if nothing did. Every run is a forked process that tells over a pipe what it has finished; the
+empty if nothing did. Whatever is left is then gone on with, and must end in the undisturbed trace, bit by
+bit. Every run is a forked process that tells over a pipe what it has finished; the
 traces are read by h5py alone as well as by `read_trace`.
 """
 
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from tiny import make_tiny_place, tiny_study
+from traces import assert_same_trace
 
 from xbarsim.base.errors import XbarsimError
 from xbarsim.studies import run
@@ -56,7 +58,7 @@ def path_of(title):
     return f"cases/{title.split(':')[0]}/0" if title.endswith("examples evaluated") else None
 
 
-def start(study, out, limit=None):
+def start(study, out, limit=None, resume=False):
     """(process id, pipe) of a run; the pipe carries "path examples" lines and, in the end,
     "end"."""
     reading, writing = os.pipe()
@@ -67,12 +69,12 @@ def start(study, out, limit=None):
     os.close(reading)
     status = 1
     try:
-        status = _run(study, out, limit, writing)
+        status = _run(study, out, limit, writing, resume)
     finally:
         os._exit(status)
 
 
-def _run(study, out, limit, pipe):
+def _run(study, out, limit, pipe, resume):
     def tell(line):
         os.write(pipe, f"{line}\n".encode())
 
@@ -83,7 +85,7 @@ def _run(study, out, limit, pipe):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
-        run.run_study(study, out, threads=2, progress=progress)
+        run.run_study(study, out, threads=2, progress=progress, resume=resume)
     except KeyboardInterrupt as error:
         tell("said " + " ".join(getattr(error, "__notes__", ())))
         return INTERRUPTED
@@ -164,8 +166,26 @@ def losses(out, reference, outcome, every_batch):
     return wrong
 
 
+def resumed(study, out, whole):
+    """Lines of what is wrong with the trace of a run that goes on with what another one left.
+
+    whole : trace of an undisturbed run
+    """
+    outcome = follow(*start(study, out, resume=True))
+    if outcome.status not in (ENDED, -signal.SIGKILL):
+        return [f"gone on with, it ended with {outcome}"]
+    found = list(out.iterdir())
+    if [path.suffix for path in found] != [".h5"]:
+        return [f"gone on with, it left {sorted(path.name for path in found)}"]
+    try:
+        assert_same_trace(found[0], whole)
+    except AssertionError as error:
+        return [f"gone on with, it has other bits: {error}"]
+    return []
+
+
 def undisturbed(study, place):
-    """({path: Outputs}, seconds, bytes of the trace) of a run that nobody disturbs."""
+    """({path: Outputs}, seconds, the trace) of a run that nobody disturbs."""
     outcome = follow(*start(study, place / "undisturbed"))
     if outcome.status not in (ENDED, -signal.SIGKILL):
         raise RuntimeError(f"the undisturbed run ended with {outcome}")
@@ -173,7 +193,7 @@ def undisturbed(study, place):
     trace = read_trace(path)
     reference = {f"reference/{name}": found for name, found in trace.reference.items()}
     reference |= {f"cases/{name}/0": case.chips[0] for name, case in trace.cases.items()}
-    return reference, outcome.seconds, path.stat().st_size
+    return reference, outcome.seconds, path
 
 
 def signalled(kind, study, out, reference, seconds, choice):
@@ -226,7 +246,8 @@ def small_disk(place, size):
 def main(kind, count, place):
     """Print the JSON list of everything that went wrong."""
     study = make_study(place)
-    reference, seconds, size = undisturbed(study, place)
+    reference, seconds, whole = undisturbed(study, place)
+    size = whole.stat().st_size
     choice = random.Random(13)
     wrong = []
     for number in range(count):
@@ -235,6 +256,8 @@ def main(kind, count, place):
             found = signalled(kind, study, out, reference, seconds, choice)
         else:
             found = out_of_space(kind, study, out, reference, size, 2.2 * (number + 0.5) / count)
+        if kind != "disk":  # whose file system is gone
+            found += resumed(study, out, whole)
         wrong += [f"run {number}: {line}" for line in found]
         shutil.rmtree(out, ignore_errors=True)
     print(json.dumps(wrong))

@@ -60,7 +60,16 @@ MODES = {
     "plain": {},
     "full": {"device": {"name": "FULL", "time_s": 1000.0, "temperature_k": 320.0, "reads": 100}},
     "serial": SERIAL,
+    "geometry": {"wires": {"geometry": {"half_pitch_nm": 20.0}}},
+    "given": {
+        "wires": {
+            "word_line_resistance_ohm": 1.0,
+            "bit_line_resistance_ohm": 1.0,
+            "geometry": {"half_pitch_nm": 20.0},
+        }
+    },
     "compensated": {"mapping": {"compensation": "wires"}},
+    "uneven": {"adc": {"steps": "sar", "element_spread": 0.2}},
     "quantile": {
         "mapping": {"clip": "quantile"},
         "dac": {"range": "quantile"},
@@ -107,6 +116,14 @@ CHANGES = {
     "mapping.compensation_solves": ("compensated", 1),
     "wires.node": ("plain", "7nm"),
     "wires.pitch": ("plain", "4F"),
+    "wires.geometry.half_pitch_nm": ("geometry", 10.0),
+    "wires.geometry.metal": ("geometry", "tungsten"),
+    "wires.geometry.width_nm": ("geometry", 15.0),
+    "wires.geometry.aspect_ratio": ("geometry", 4.0),
+    "wires.geometry.grain_size_nm": ("geometry", 50.0),
+    "wires.geometry.specularity": ("geometry", 0.0),
+    "wires.geometry.reflection": ("geometry", 0.2),
+    "wires.geometry.temperature_k": ("geometry", 400.0),
     "wires.word_line_resistance_ohm": ("plain", 20.0),
     "wires.bit_line_resistance_ohm": ("plain", 20.0),
     "wires.source_resistance_ohm": ("plain", 500.0),
@@ -125,6 +142,19 @@ CHANGES = {
     "adc.per": ("plain", "tile"),
     "adc.range": ("quantile", "maximum"),
     "adc.quantile": ("quantile", 0.9),
+    "read_noise.wires": ("full", "adjoint"),
+    "dac.full_scale_v": ("plain", 0.3),
+    "dac.noise_mv": ("plain", 5.0),
+    "dac.inl_lsb": ("plain", [0.0] * 128 + [0.8] * 127),
+    "adc.full_scale_ua": ("plain", 30.0),
+    "adc.noise_ua": ("plain", 1.0),
+    "adc.noise_lsb": ("plain", 2.0),
+    "adc.offset_lsb": ("plain", 2.0),
+    "adc.gain_error": ("plain", 0.1),
+    "adc.inl_lsb": ("plain", [1.5] * 255),
+    "adc.steps": ("uneven", "thermometer"),
+    "adc.element_spread": ("uneven", 0.3),
+    "adc.shared_by": ("uneven", 4),
     "products.weights": ("plain", "computation"),
     "products.attention": ("plain", "in_situ"),
     "computation.mode": ("counting", "direct"),
@@ -204,6 +234,7 @@ CHANGES = {
 }
 # Shared by all cases of a study, or of no effect on numbers: named, joined by the report, a policy.
 ELSEWHERE = {
+    "mapping.conductances",  # of files: tests/arrays/test_conductances.py
     "products.output_matrix",  # of decoders: tests/hardware/test_decoders_on_chips.py
     "name",
     "chip",
@@ -230,6 +261,7 @@ ELSEWHERE = {
     "functions.softmax.accumulator_bits",
     "run.batch_examples",
     "run.cache_gb",
+    "run.cache_eviction",  # tests/arrays/test_kept_arrays.py
     "run.chips",
     "sweep",
 }

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 # public module -> where it is
 _MODULES = {
+    "annealing": "xbarsim.annealing",
     "calibrate": "xbarsim.calibrate",
     "cells": "xbarsim.circuit.cells",
 }
@@ -21,6 +22,7 @@ _MODULES = {
 _EXPORTS = {
     "AnalogMatrix": "xbarsim.arrays.analog_matrix",
     "Crossbar": "xbarsim.circuit.crossbar",
+    "Gradient": "xbarsim.circuit.adjoint",
     "Solution": "xbarsim.circuit.solution",
     "budget_study": "xbarsim.studies.budget",
     "compare": "xbarsim.chips.compare",
@@ -38,12 +40,15 @@ _EXPORTS = {
     "run_study": "xbarsim.studies.run",
     "summarise": "xbarsim.report.summary",
     "sweep_study": "xbarsim.studies.sweep",
+    "wire_resistances": "xbarsim.circuit.wires",
 }
 __all__ = [
     "AnalogMatrix",
     "Crossbar",
+    "Gradient",
     "Solution",
     "__version__",
+    "annealing",
     "budget_study",
     "calibrate",
     "cells",
@@ -62,17 +67,20 @@ __all__ = [
     "run_study",
     "summarise",
     "sweep_study",
+    "wire_resistances",
 ]
 
 if TYPE_CHECKING:
-    from xbarsim import calibrate
+    from xbarsim import annealing, calibrate
     from xbarsim.arrays.analog_matrix import AnalogMatrix
     from xbarsim.base.fetch import fetch
     from xbarsim.chips.compare import compare
     from xbarsim.chips.load import load_chip
     from xbarsim.circuit import cells
+    from xbarsim.circuit.adjoint import Gradient
     from xbarsim.circuit.crossbar import Crossbar
     from xbarsim.circuit.solution import Solution
+    from xbarsim.circuit.wires import wire_resistances
     from xbarsim.config.study import load_study
     from xbarsim.devices.presets import device_names, load_device
     from xbarsim.models.architectures import load_network

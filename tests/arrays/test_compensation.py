@@ -137,6 +137,29 @@ def test_error_after_two_and_four_solves(tmp_path, side, ohm, two, four):
     assert errors[1] < four
 
 
+def test_every_solve_brings_weights_nearer_where_wires_take_most_of_the_window(tmp_path):
+    """A whole line lacks current: the more of it is asked for, the less arrives."""
+    side = 128
+    weight = student(side, side)
+    errors = []
+    for solves in (1, 2, 3, 5):
+        matrix = programmed(
+            tmp_path,
+            weight,
+            mapping={"word_lines": side, "bit_lines": side, "compensation_solves": solves},
+            wires={
+                "word_line_resistance_ohm": 30.0,
+                "bit_line_resistance_ohm": 30.0,
+                "source_resistance_ohm": 0.0,
+                "sense_resistance_ohm": 0.0,
+            },
+        )
+        errors.append(gain_error(matrix, weight))
+    assert (np.diff(errors) < 0).all()
+    assert errors[1] < 2e-2
+    assert errors[3] < 2e-3
+
+
 def test_headroom_shrinks_where_programming_errs(tmp_path):
     """A programming error counts for more at a smaller scale: some weights are clipped instead."""
     weight = student(16, 24)

@@ -9,9 +9,9 @@ from scipy.stats import binomtest, norm
 from xbarsim.arrays.memory import confusion as errors
 from xbarsim.arrays.memory import segment, store
 from xbarsim.base.errors import ConfigError, OutOfRangeError
-from xbarsim.config.arrays import Wires
 from xbarsim.config.study import validate
 from xbarsim.config.synergy import Memory
+from xbarsim.config.wires import Wires
 from xbarsim.devices.presets import load_device
 from xbarsim.devices.read_tables import ReadNoise
 

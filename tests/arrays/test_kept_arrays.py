@@ -82,7 +82,7 @@ def test_another_circuit_has_another_key(changed):
 
 def test_the_code_that_solves_is_part_of_the_key(monkeypatch):
     key = key_of(plan_of())
-    monkeypatch.setattr(kept_arrays, "code_digest", lambda: "another solver")
+    monkeypatch.setattr(kept_arrays, "source_digest", lambda packages: "another solver")
     assert key_of(plan_of()) != key
 
 
@@ -112,6 +112,16 @@ def test_entries_make_room_for_new_ones(tmp_path):
     assert names == {key_of(plan_of(seed=1)), key_of(plan_of(seed=3))}
 
 
+def test_without_eviction_the_first_entries_stay(tmp_path):
+    KeptArrays(tmp_path, limit=10**9).solve(plan_of(seed=1))
+    size = next(tmp_path.glob("*.h5")).stat().st_size
+    kept = KeptArrays(tmp_path, limit=round(2.5 * size), evict=False)
+    for seed in (2, 3):
+        kept.solve(plan_of(seed=seed))
+    names = {path.stem for path in tmp_path.glob("*.h5")}
+    assert names == {key_of(plan_of(seed=1)), key_of(plan_of(seed=2))}
+
+
 def test_no_limit_keeps_nothing_and_a_full_disk_costs_nothing(tmp_path, monkeypatch):
     KeptArrays(tmp_path / "none", limit=0).solve(plan_of())
     assert not (tmp_path / "none").exists()
@@ -133,3 +143,17 @@ def test_a_second_run_skips_the_circuit(tmp_path, monkeypatch):
     second = read_trace(run_study(study, tmp_path / "runs", threads=2))
     outputs = [trace.cases["chip"].chips[0].output for trace in (plain, first, second)]
     assert np.array_equal(outputs[0], outputs[1]) and np.array_equal(outputs[0], outputs[2])
+
+
+def test_another_task_with_the_same_calibration_skips_the_circuit(tmp_path, monkeypatch):
+    """And another one without it maps the weights by its own inputs: other targets, other arrays."""
+    monkeypatch.setenv("XBARSIM_CACHE_DIR", str(tmp_path / "cache"))
+    place = make_tiny_place(tmp_path)
+    lines = (place / "task.tsv").read_text().splitlines()
+    (place / "other.tsv").write_text("\n".join([*lines[:6], *lines[9:25]]) + "\n")
+    run = {"batch_examples": 4, "cache_gb": 0.1}
+    calibration = {"calibration": str(place / "task.tsv")}
+    for name in ("task.tsv", "other.tsv"):
+        task = {"name": str(place / name)} | calibration
+        run_study(tiny_study(place, run=run, task=task), tmp_path / "runs", threads=1)
+        monkeypatch.setattr(kept_arrays, "program", refuse)

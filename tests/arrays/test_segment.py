@@ -6,8 +6,8 @@ import pytest
 from xbarsim import Crossbar
 from xbarsim.arrays.memory import segment, surroundings
 from xbarsim.circuit import cells
-from xbarsim.config.arrays import Wires
 from xbarsim.config.synergy import Memory
+from xbarsim.config.wires import Wires
 from xbarsim.devices.presets import load_device
 
 IDEAL = load_device("ideal")

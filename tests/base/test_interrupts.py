@@ -1,6 +1,7 @@
 """An interrupt ends a run between two batches, is never swallowed, and says what is kept."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def test_every_batch_before_it_is_kept(place, tmp_path, number):
     trace = read_trace(tmp_path / "tiny.h5")
     assert trace.cases["chip"].chips[0].done.sum() == sum(seen) == 12 and not trace.run.complete
     assert error.__notes__ == [
-        f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8, 12 of chip/0"
+        f"the trace {tmp_path / 'tiny.parts'} holds all 26 examples of float32, int8, 12 of chip/0"
     ]
 
 
@@ -109,12 +110,12 @@ def test_the_command_says_where_the_trace_is(place, tmp_path):
     tiny_study(place)
     code = (
         "import os, signal, sys\n"
-        "from xbarsim.studies import paths\n"
-        "real = paths.run_batch\n"
+        "from xbarsim.studies import pieces\n"
+        "real = pieces.run_batch\n"
         "def interrupt(*arguments):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    return real(*arguments)\n"
-        "paths.run_batch = interrupt\n"
+        "pieces.run_batch = interrupt\n"
         "from xbarsim.cli.app import main\n"
         "sys.argv = ['xbarsim', *sys.argv[1:]]\n"
         "main()\n"
@@ -125,4 +126,7 @@ def test_the_command_says_where_the_trace_is(place, tmp_path):
     )
     assert done.returncode == 130 and "Traceback" not in done.stderr, done.stderr
     assert "xbarsim: interrupted" in done.stderr
-    assert f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8" in done.stderr
+    held = f"the trace {tmp_path / 'tiny.parts'} holds all 26 examples of float32, int8"
+    assert held in done.stderr
+    again = shlex.join(["xbarsim", *map(str, words), "--resume"])
+    assert f"go on with {again}" in done.stderr

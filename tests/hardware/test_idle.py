@@ -24,7 +24,7 @@ from xbarsim.report.files import to_json
 from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
 from xbarsim.studies import run
-from xbarsim.studies.paths import Case
+from xbarsim.studies.pieces import Case
 from xbarsim.studies.trace_reader import read_trace
 
 SENTENCES = [
@@ -184,6 +184,9 @@ IDLE = {
         "dac.scaling_quantile",
         "dac.scaling_blocks",
         "adc.quantile",
+        "adc.steps",
+        "adc.element_spread",
+        "adc.shared_by",
         "computation.adc_bits",
         "memory.errors",
         "functions.softmax.entries",
@@ -197,6 +200,11 @@ IDLE = {
         "adc.bits",
         "adc.per",
         "adc.range",
+        "adc.full_scale_ua",
+        "adc.noise_lsb",
+        "adc.inl_lsb",
+        "dac.noise_mv",
+        "dac.inl_lsb",
         "wires.node",
         "wires.source_resistance_ohm",
         "device.time_s",
@@ -252,7 +260,21 @@ def test_keys_of_functions_and_attention_are_idle_without_them(place, path):
             {"wires": {"word_line_resistance_ohm": 1.0, "bit_line_resistance_ohm": 1.0}},
             "wires.node",
         ),
+        (
+            {
+                "wires": {
+                    "word_line_resistance_ohm": 1.0,
+                    "bit_line_resistance_ohm": 1.0,
+                    "geometry": {"half_pitch_nm": 20.0},
+                }
+            },
+            "wires.geometry.aspect_ratio",
+        ),
+        ({"wires": {"geometry": {"half_pitch_nm": 20.0}}}, "wires.node"),
         ({"adc": {"range": "unit"}, **SERIAL}, "adc.per"),
+        ({"adc": {"full_scale_ua": 30.0}}, "adc.per"),
+        ({"adc": {"steps": "sar"}}, "adc.shared_by"),
+        ({"effects": {"without": ["converter_errors"]}}, "adc.gain_error"),
         ({"dac": {"bits": "ideal"}}, "dac.range"),
         ({"adc": {"bits": "ideal"}}, "adc.range"),
         ({"functions": {"gelu": {"unit": "table"}}}, "functions.gelu.degree"),

@@ -67,7 +67,7 @@ def test_a_hardware_result_that_is_no_number_names_its_layer(place, tmp_path, mo
     with pytest.raises(OutOfRangeError, match=r"layer\.1\.key: .* not finite for 1 of") as error:
         run.run_study(tiny_study(place), tmp_path, threads=1)
     assert error.value.__notes__ == [
-        f"the trace {tmp_path / 'tiny.h5'} holds all 26 examples of float32, int8"
+        f"the trace {tmp_path / 'tiny.parts'} holds all 26 examples of float32, int8"
     ]
     assert read_trace(tmp_path / "tiny.h5").reference["int8"].done.all()
 

@@ -24,7 +24,7 @@ from xbarsim.report import accuracy_and_cost
 from xbarsim.report.files import write_files
 from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
-from xbarsim.studies import evaluation, paths, run
+from xbarsim.studies import evaluation, pieces, run
 from xbarsim.studies.batch import run_batch
 from xbarsim.studies.prepare import prepare
 from xbarsim.studies.trace_layout import arrays_of
@@ -245,7 +245,7 @@ def test_an_interrupted_run_keeps_what_it_had(place, monkeypatch):
             raise KeyboardInterrupt
         return real(model, hardware, examples, batch)
 
-    monkeypatch.setattr(paths, "run_batch", failing)
+    monkeypatch.setattr(pieces, "run_batch", failing)
     with pytest.raises(KeyboardInterrupt):
         run.run_study(tiny_study(place), place / "broken", threads=1)
     trace = read_trace(place / "broken" / "tiny.h5")
@@ -263,15 +263,15 @@ def test_a_killed_process_leaves_every_finished_path(place, tmp_path):
     code = (
         "import os, time\n"
         "from xbarsim.config import load_study\n"
-        "from xbarsim.studies import paths, run, trace_writer\n"
+        "from xbarsim.studies import pieces, run, trace_writer\n"
         "trace_writer.SAVING_SHARE = float('inf')\n"
-        "real = paths.run_batch\n"
+        "real = pieces.run_batch\n"
         "def kill(model, hardware, examples, batch):\n"
         "    if batch.start >= 8:\n"
         "        time.sleep(1)                       # the batches before are being written\n"
         "        os._exit(9)\n"
         "    return real(model, hardware, examples, batch)\n"
-        "paths.run_batch = kill\n"
+        "pieces.run_batch = kill\n"
         f"run.run_study(load_study({str(place / 'study.toml')!r}), {str(tmp_path)!r}, "
         f"threads=1)\n"
     )

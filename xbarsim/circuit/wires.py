@@ -1,9 +1,41 @@
 """Segment resistances of a tile from the wires of a study."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from xbarsim.base.array_types import Floats
-from xbarsim.config.arrays import Wires
+from xbarsim.base.toml_files import validated
+from xbarsim.config.wires import Wires
+
+
+def wire_resistances(wires: Mapping[str, Any]) -> tuple[float, float]:
+    """Resistance of one segment of a word line and of a bit line, in ohm.
+
+    Parameters
+    ----------
+    wires : the table `[wires]` of a study: a node, a metal and a cross-section, or resistances
+
+    Returns
+    -------
+    (word line, bit line)
+
+    Raises
+    ------
+    ConfigError : an unknown key, node or metal; a geometry that cannot be; a value out of range
+
+    Examples
+    --------
+    >>> wire_resistances({"node": "32nm", "pitch": "4F"})
+    (2.12, 2.12)
+    >>> word_line, bit_line = wire_resistances(
+    ...     {"geometry": {"half_pitch_nm": 6.0, "metal": "tungsten", "aspect_ratio": 5.0}}
+    ... )
+    >>> round(word_line, 2)
+    14.96
+    """
+    return validated(Wires, dict(wires), "wires").resistances()
 
 
 def have_resistance(wires: Wires) -> bool:

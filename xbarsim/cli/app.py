@@ -19,9 +19,11 @@ from xbarsim.cli import chip, devices, evaluate, solve
 from xbarsim.cli.budget import budget
 from xbarsim.cli.calibrate import calibrate
 from xbarsim.cli.console import print_table, progress
+from xbarsim.cli.export import export
 from xbarsim.cli.memory import memory
 from xbarsim.cli.report import report
 from xbarsim.cli.run import run
+from xbarsim.cli.scheduler import scheduler
 from xbarsim.cli.sweep import sweep
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ app.command("run")(run)
 app.command("report")(report)
 app.command("sweep")(sweep)
 app.command("budget")(budget)
+app.command("scheduler")(scheduler)
+app.command("export")(export)
 app.add_typer(devices.app)
 app.command("evaluate")(evaluate.evaluate)
 app.command("generate")(evaluate.generate)

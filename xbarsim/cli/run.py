@@ -1,6 +1,8 @@
 """`xbarsim run`: a study, or a trace once more."""
 
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,13 +52,24 @@ def run(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the trace.")] = Path(
         "runs"
     ),
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the unfinished run of the same study in --out, if there is one.",
+        ),
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="All cores if absent. Changes no result.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run a study: program the arrays, push the task through them, write a trace, print the
-    table."""
+    table.
+
+    Example: xbarsim run mine.toml --out runs; after Ctrl-C, a kill or a power cut: xbarsim run mine.toml
+    --out runs --resume
+    """
     stated = (study, device, calibration, limit, window, windows, seed)
     if source is not None and any(value is not None for value in stated):
         raise typer.BadParameter(
@@ -77,18 +90,26 @@ def run(
                     windows=windows,
                 ),
             }
-            path = _run(study or "default", tables | _given(seed=seed), out, threads)
+            path = _run(study or "default", tables | _given(seed=seed), out, threads, resume)
             compared = ""
         else:
             from xbarsim.studies import repeat
 
             path, comparison = repeat.repeat(
-                source, out, model=model, task=task, threads=threads, progress=progress, say=say
+                source,
+                out,
+                model=model,
+                task=task,
+                threads=threads,
+                progress=progress,
+                say=say,
+                resume=resume,
             )
             compared = comparison.render()
     except KeyboardInterrupt as interrupt:
         notes = getattr(interrupt, "__notes__", ())  # where the trace is and what it holds
         print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)
+        print(f"go on with {_resuming_command(sys.argv[1:])}", file=sys.stderr)
         raise typer.Exit(130) from None
     _print_report(path, as_json)
     if compared:
@@ -100,11 +121,23 @@ def _given(**options: Any) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _run(study: str, overrides: dict[str, Any], out: Path, threads: int | None) -> Path:
+def _resuming_command(arguments: Sequence[str]) -> str:
+    """The command line that goes on with the run that these arguments started."""
+    words = ["xbarsim", *arguments]
+    if "--resume" not in words:
+        words.append("--resume")
+    return shlex.join(words)
+
+
+def _run(
+    study: str, overrides: dict[str, Any], out: Path, threads: int | None, resume: bool
+) -> Path:
     from xbarsim import config
     from xbarsim.studies.run import run_study
 
-    return run_study(config.load_study(study, overrides), out, threads, progress, say)
+    return run_study(
+        config.load_study(study, overrides), out, threads, progress, say, resume=resume
+    )
 
 
 def _print_report(trace: Path, as_json: bool) -> None:

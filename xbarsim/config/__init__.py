@@ -6,8 +6,6 @@ from xbarsim.config.arrays import (
     Device,
     Effects,
     Mapping,
-    Wires,
-    wire_nodes,
 )
 from xbarsim.config.functions import (
     Entries,
@@ -40,6 +38,7 @@ from xbarsim.config.tables import (
     Quantile,
     Table,
 )
+from xbarsim.config.wires import Wires, wire_nodes
 
 __all__ = [
     "Adc",

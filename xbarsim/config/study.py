@@ -18,12 +18,15 @@ from pydantic import Field, ValidationError
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
-from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping, Wires
+from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
 from xbarsim.config.budget import Budget
+from xbarsim.config.converters import check_converters
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
+from xbarsim.config.wires import Wires
 
 STUDIES = Presets("study", "studies")
 
@@ -87,6 +90,10 @@ class Run(Table):
     cache_gb: float = Field(
         0.0, ge=0.0, description="programmed arrays kept on disk for later runs, GB; 0: none"
     )
+    cache_eviction: Literal["least_recently_used", "none"] = Field(
+        "least_recently_used",
+        description="what makes room for new arrays; none: what finds no room is not kept",
+    )
 
 
 class LayerOverride(Table):
@@ -95,6 +102,7 @@ class LayerOverride(Table):
     dac: dict[str, Any] = {}
     adc: dict[str, Any] = {}
     wires: dict[str, Any] = {}
+    read_noise: dict[str, Any] = {}
     effects: dict[str, Any] = {}
     functions: dict[str, Any] = {}
     memory: dict[str, Any] = {}
@@ -112,6 +120,7 @@ class Study(Table):
     wires: Wires = Wires()
     dac: Dac = Dac()
     adc: Adc = Adc()
+    read_noise: ReadNoise = ReadNoise()
     products: Products = Products()
     computation: Computation = Computation()
     effects: Effects = Effects()
@@ -264,6 +273,7 @@ def validate(content: Content, where: str) -> Study:
         raise ConfigError(f"{where}: " + describe(error)) from None
     study.wires.resistances()
     _check_arrays(study, where)
+    check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
     _check_functions(study.functions, where)
     return study
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
+from xbarsim.arrays.in_situ.correction import mean_squares
 from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.matrix import without_targets
-from xbarsim.arrays.in_situ.programmed import plan_matrix
+from xbarsim.arrays.in_situ.measured import measured_plan
+from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.memory.store import Memory
 from xbarsim.arrays.settings import InSituSettings
@@ -157,6 +161,45 @@ def build_chip(
     )
 
 
+def program_matrix_of(design: Design, seed: int, name: str) -> dict[str, InSituMatrix]:
+    """One in-situ matrix of a chip, by the name of its step, in all its uses: the same as `build_chip`
+    programs.
+    """
+    return _Builder(design, seed).in_situ(design.model.graph.step(name))
+
+
+def assemble_chip(design: Design, seed: int, in_situ: Mapping[str, InSituMatrix]) -> Hardware:
+    """The chip of `build_chip`, of in-situ matrices that are programmed already: {step: matrix}."""
+    builder = _Builder(design, seed)
+    return Hardware(
+        matrices=builder.assembled(in_situ),
+        products=builder.products(),
+        functions=design.units,
+        seed=seed,
+        causal=design.model.graph.causal,
+    )
+
+
+def in_situ_steps(settings: Mapping[str, Study], graph: Graph) -> list[Step]:
+    """Matrices with programmed tiles of their own; settings : of `settings_of`"""
+    owners = [step for step in graph.matrices if step.shares is None]
+    return [step for step in owners if _lies_on(settings, step) == "in_situ"]
+
+
+def _lies_on(settings: Mapping[str, Study], step: Step) -> str:
+    """What multiplies with a matrix."""
+    return settings[step.name].products.lies_on(step.role is Role.LOGITS)
+
+
+def matrix_plans(design: Design, seed: int) -> dict[str, Callable[[], MatrixPlan]]:
+    """{matrix: what makes its plan} of the in-situ matrices of a chip that have tiles of their own."""
+    builder = _Builder(design, seed)
+    return {
+        step.name: partial(builder.plan, step)
+        for step in in_situ_steps(design.settings, builder.graph)
+    }
+
+
 class _Builder:
     """One chip being built; matrices and products are numbered in the order of the model, which
     names their random numbers.
@@ -174,49 +217,44 @@ class _Builder:
     def matrices(
         self, pool: Executor, progress: Progress, description: str
     ) -> dict[str, MatrixOnHardware]:
-        on_hardware = [step for step in self.graph.matrices if self._lies_on(step) != "digital"]
-        owners = [step for step in on_hardware if step.shares is None]
-        steps = [step for step in owners if self._lies_on(step) == "in_situ"]
+        """All of them, those with tiles programmed on the threads of a pool."""
+        steps = in_situ_steps(self.design.settings, self.graph)
         done = progress(description, sum(self._tiles(step) for step in steps))
-        built = pool.map(self._in_situ, steps)
-        found: dict[str, MatrixOnHardware] = {}
-        for step in owners:
-            if self._lies_on(step) == "in_situ":
-                found |= next(built)
-                done(self._tiles(step))
-            else:
-                found |= self._counted(step)
-        return {step.name: found[step.name] for step in on_hardware}
+        programmed: dict[str, InSituMatrix] = {}
+        for step, of_step in zip(steps, pool.map(self.in_situ, steps), strict=True):
+            programmed |= of_step
+            done(self._tiles(step))
+        return self.assembled(programmed)
 
-    def _lies_on(self, step: Step) -> str:
-        """What multiplies with a matrix."""
-        products = self.design.settings[step.name].products
-        return products.lies_on(step.role is Role.LOGITS)
+    def assembled(self, in_situ: Mapping[str, InSituMatrix]) -> dict[str, MatrixOnHardware]:
+        """All matrices on hardware, with those of tiles that are programmed already."""
+        found: dict[str, MatrixOnHardware] = dict(in_situ)
+        on_hardware = []
+        for step in self.graph.matrices:
+            if _lies_on(self.design.settings, step) == "digital":
+                continue
+            on_hardware.append(step.name)
+            if step.shares is None and step.name not in in_situ:
+                found |= self._counted(step)
+        return {name: found[name] for name in on_hardware}
 
     def _tiles(self, step: Step) -> int:
         mapping = self.design.settings[step.name].mapping
         return layout_of(step.inputs, step.outputs, mapping).tiles
 
-    def _in_situ(self, step: Step) -> dict[str, InSituMatrix]:
+    def in_situ(self, step: Step) -> dict[str, InSituMatrix]:
         """A matrix, programmed once, in all its uses: each has converter ranges and a digital
         correction of its own, and reads of its own.
         """
         settings = self.design.settings[step.name]
         inputs = self.design.held_out.inputs
         uses = self.graph.uses(step)
-        samples = np.concatenate([inputs[use.name] for use in uses])
-        weight, _ = self.design.model.matrix(step.name)
-        plan = plan_matrix(
-            name=step.name,
-            index=self.index[step.name],
-            weight=weight,
-            moment=(samples.astype(np.float64) ** 2).mean(axis=0),
-            settings=InSituSettings.of(settings),
-            device=self.design.device.in_study(settings),
-            seed=self.seed,
-            shift=ScaleShift.of(weight, samples, settings.mapping.scale_shift),
+        plan = self.plan(step)
+        kept = KeptArrays(
+            kept_directory(),
+            limit=round(settings.run.cache_gb * GIGA),
+            evict=settings.run.cache_eviction != "none",
         )
-        kept = KeptArrays(kept_directory(), limit=round(settings.run.cache_gb * GIGA))
         programmed = kept.solve(plan)
         found = {}
         for use in uses:
@@ -224,6 +262,28 @@ class _Builder:
             array = with_ranges(of_use, inputs[use.name], any_batch=self.graph.causal)
             found[use.name] = InSituMatrix(use, settings, without_targets(array))
         return found
+
+    def plan(self, step: Step) -> MatrixPlan:
+        """A matrix mapped onto tiles, or onto those whose conductances the study names."""
+        settings = self.design.settings[step.name]
+        weight, _ = self.design.model.matrix(step.name)
+        device = self.design.device.in_study(settings)
+        index = self.index[step.name]
+        of_arrays = InSituSettings.of(settings)
+        if settings.mapping.conductances is not None:
+            return measured_plan(step.name, index, weight, of_arrays, device, self.seed)
+        inputs = self.design.held_out.inputs
+        samples = np.concatenate([inputs[use.name] for use in self.graph.uses(step)])
+        return plan_matrix(
+            name=step.name,
+            index=index,
+            weight=weight,
+            moment=mean_squares(samples),
+            settings=of_arrays,
+            device=device,
+            seed=self.seed,
+            shift=ScaleShift.of(weight, samples, settings.mapping.scale_shift),
+        )
 
     def _counted(self, step: Step) -> dict[str, CountedMatrix]:
         """A matrix on computation crossbars, in all its uses."""

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from xbarsim.arrays.in_situ.converters import converters_differ
 from xbarsim.circuit.wires import have_resistance
-from xbarsim.config.arrays import Wires
+from xbarsim.config.wires import Wires
 from xbarsim.devices.conditions import FOLLOWS
 from xbarsim.hardware.place import FUNCTIONS, FunctionTable, Place
 from xbarsim.models.graph import Kind, Role
@@ -37,7 +38,7 @@ def _depends_on_the_write(place: Place) -> bool:
     spread = place.table("spread")
     if spread is not None and spread.cycle_to_cycle_relative_sigma > 0:
         return True
-    verified = place.device.file.write_verify is not None
+    verified = place.device.file.write_verify is not None and not place.measured
     return verified and place.programmed and place.on("programming")
 
 
@@ -62,6 +63,13 @@ def _leaves_out(place: Place) -> bool:
     return any(with_all.acts(switch) for switch in study.effects.without)
 
 
+def _has_read_noise(place: Place) -> bool:
+    white = place.table("read_noise")
+    if white is not None and white.relative_sigma > 0:
+        return True
+    return place.table("flicker") is not None or place.table("telegraph") is not None
+
+
 def _follows_inputs(place: Place) -> bool:
     """Whether inputs become codes whose full scale may follow them."""
     if place.step.kind is Kind.MATRIX:
@@ -73,11 +81,17 @@ def _solves_rows(place: Place) -> bool:
     return place.segment and place.study.memory.access != "transistor"
 
 
+def _maps_weights(place: Place) -> bool:
+    """Whether targets of weights are chosen, and not those of files."""
+    return place.in_situ and not place.measured
+
+
 def _has_weights_behind_wires(place: Place) -> bool:
     wired = place.study.effects.with_wires and have_resistance(place.study.wires)
-    return place.in_situ and place.step.kind is Kind.MATRIX and wired
+    return _maps_weights(place) and place.step.kind is Kind.MATRIX and wired
 
 
+MAPPED = Rule("operands whose conductances are not those of mapping.conductances", _maps_weights)
 IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
 DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
 ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
@@ -85,9 +99,29 @@ SCALES = Rule(
     "weights on arrays or crossbars, or attention that is not causal on in-situ arrays",
     _follows_inputs,
 )
+NOISE_BEHIND_WIRES = Rule(
+    "read noise of cells on in-situ arrays, and effects.wires with wires that have resistance",
+    lambda place: place.in_situ and place.has_wires and _has_read_noise(place),
+)
+SEGMENT_BY_NODE = Rule(
+    "a resistance that is not given by itself",
+    lambda place: _segment_is_derived(place.study.wires),
+)
 BEHIND_WIRES = Rule(
     "weights on in-situ arrays, and effects.wires with wires that have resistance",
     _has_weights_behind_wires,
+)
+UNEVEN_ADC = Rule(
+    f"{ADC.needs}, and converter errors that are not left out",
+    lambda place: place.has_adc and place.study.effects.with_converter_errors,
+)
+UNEVEN_DAC = Rule(
+    f"{DAC.needs}, and converter errors that are not left out",
+    lambda place: place.has_dac and place.study.effects.with_converter_errors,
+)
+FITTED_ADC = Rule(
+    f"{ADC.needs}, and no adc.full_scale_ua",
+    lambda place: place.has_adc and place.study.adc.full_scale_ua is None,
 )
 SEGMENT = Rule('memory.errors = "segment"', lambda place: place.segment)
 TRANSISTOR = Rule(
@@ -136,8 +170,16 @@ RULES = {
     "mapping.bits_per_cell": Rule(
         'mapping.encoding = "slices"', lambda place: place.study.mapping.encoding == "slices"
     ),
+    "mapping.clip": MAPPED,
+    "mapping.scale": MAPPED,
+    "mapping.unused": MAPPED,
     "mapping.clip_quantile": Rule(
-        'mapping.clip = "quantile"', lambda place: place.study.mapping.clip == "quantile"
+        'mapping.clip = "quantile"',
+        lambda place: _maps_weights(place) and place.study.mapping.clip == "quantile",
+    ),
+    "mapping.conductances": Rule(
+        "weights on in-situ arrays",
+        lambda place: place.in_situ and place.step.kind is Kind.MATRIX,
     ),
     "mapping.scale_shift": Rule(
         "weight matrices on arrays or crossbars",
@@ -151,11 +193,18 @@ RULES = {
         ),
     ),
     "wires.node": Rule(
-        "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
+        "a resistance that neither a key nor wires.geometry gives",
+        lambda place: _node_is_used(place.study.wires),
     ),
-    "wires.pitch": Rule(
-        "a resistance that is not given by itself", lambda place: _node_is_used(place.study.wires)
-    ),
+    "wires.pitch": SEGMENT_BY_NODE,
+    "wires.geometry.half_pitch_nm": SEGMENT_BY_NODE,
+    "wires.geometry.metal": SEGMENT_BY_NODE,
+    "wires.geometry.width_nm": SEGMENT_BY_NODE,
+    "wires.geometry.aspect_ratio": SEGMENT_BY_NODE,
+    "wires.geometry.grain_size_nm": SEGMENT_BY_NODE,
+    "wires.geometry.specularity": SEGMENT_BY_NODE,
+    "wires.geometry.reflection": SEGMENT_BY_NODE,
+    "wires.geometry.temperature_k": SEGMENT_BY_NODE,
     "dac.bits": Rule("in-situ arrays with converters", lambda place: place.converts_inputs),
     "dac.polarity": IN_SITU,  # two phases cost their energy without converters too
     "dac.encoding": DAC,
@@ -183,15 +232,39 @@ RULES = {
     "dac.read_time_ns": Rule(
         "products on arrays or crossbars", lambda place: place.hardware != "digital"
     ),
+    "dac.full_scale_v": IN_SITU,
+    "dac.noise_mv": UNEVEN_DAC,
+    "dac.inl_lsb": UNEVEN_DAC,
     "adc.per": Rule(
-        'an adc.range other than "unit"',
-        lambda place: place.has_adc and place.study.adc.range != "unit" and not place.step.causal,
+        'an adc.range other than "unit", and no adc.full_scale_ua',
+        lambda place: (
+            FITTED_ADC.holds(place) and place.study.adc.range != "unit" and not place.step.causal
+        ),
     ),
-    "adc.range": ADC,
+    "adc.range": FITTED_ADC,
+    "adc.full_scale_ua": ADC,
+    "adc.noise_ua": UNEVEN_ADC,
+    "adc.noise_lsb": UNEVEN_ADC,
+    "adc.offset_lsb": UNEVEN_ADC,
+    "adc.gain_error": UNEVEN_ADC,
+    "adc.inl_lsb": UNEVEN_ADC,
+    "adc.steps": Rule(
+        "adc.element_spread above 0",
+        lambda place: UNEVEN_ADC.holds(place) and place.study.adc.element_spread > 0,
+    ),
+    "adc.element_spread": Rule(
+        'adc.steps other than "ideal"',
+        lambda place: UNEVEN_ADC.holds(place) and place.study.adc.steps != "ideal",
+    ),
+    "adc.shared_by": Rule(
+        "converters that differ: adc.offset_lsb, adc.gain_error or adc.element_spread",
+        lambda place: UNEVEN_ADC.holds(place) and converters_differ(place.study.adc),
+    ),
     "adc.quantile": Rule(
         'adc.range = "quantile"',
         lambda place: place.has_adc and place.study.adc.range == "quantile",
     ),
+    "read_noise.wires": NOISE_BEHIND_WIRES,
     "computation.ir_drop": Rule(
         'computation.mode = "statistical" and effects.wires',
         lambda place: (
@@ -262,8 +335,14 @@ RULES |= {
 }
 
 
-def _node_is_used(wires: Wires) -> bool:
+def _segment_is_derived(wires: Wires) -> bool:
     return None in (wires.word_line_resistance_ohm, wires.bit_line_resistance_ohm)
+
+
+def _node_is_used(wires: Wires) -> bool:
+    if wires.geometry.half_pitch_nm is not None:
+        return False
+    return _segment_is_derived(wires)
 
 
 def _is_polynomial(settings: FunctionTable | None) -> bool:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from xbarsim.arrays.in_situ.converters import has_errors
+from xbarsim.arrays.in_situ.input_coder import has_driver_errors
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.functions import Gelu, LayerNorm, Softmax
 from xbarsim.config.study import Study
@@ -14,6 +16,8 @@ FunctionTable = Softmax | LayerNorm | Gelu
 
 # Tables [functions.*] of a study, and the kind of step that each is for.
 FUNCTIONS = {"softmax": Kind.SOFTMAX, "layer_norm": Kind.NORM, "gelu": Kind.ACTIVATION}
+
+OF_READS = (Effect.READ_NOISE, Effect.FLICKER, Effect.TELEGRAPH)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,12 @@ class Place:
         """Whether cells of the device are written."""
         return self.in_situ or self.segment
 
+    @property
+    def measured(self) -> bool:
+        """Whether conductances come from files, and nothing is written."""
+        weights = self.in_situ and self.step.kind is Kind.MATRIX
+        return weights and self.study.mapping.conductances is not None
+
     def on(self, effect: str) -> bool:
         """Whether an effect of the study is on, by itself or with its group."""
         return effect in effects_on(self.study.effects)
@@ -89,6 +99,8 @@ class Place:
         """The table of the device behind an effect that is on, else None; of read noise its own."""
         file = self.device.file
         if not (self.programmed and self.on(effect)):
+            return None
+        if self.measured and effect not in OF_READS:
             return None
         if effect in (Effect.FLICKER, Effect.TELEGRAPH):
             return getattr(file.read_noise, effect, None)
@@ -104,6 +116,10 @@ class Place:
             return self.has_dac
         if switch == "adc":
             return self.has_adc or (self.counts and self.study.effects.with_adc)
+        if switch == "converter_errors":
+            return (self.has_adc and has_errors(self.study.adc)) or (
+                self.has_dac and has_driver_errors(self.study.dac)
+            )
         if self.counts and self.on(switch) and self._acts_on_resistors(switch):
             return True
         if switch == Effect.PROGRAMMING and self.programmed and self.on(switch):

@@ -24,7 +24,7 @@ from xbarsim.hardware.place import Place
 from xbarsim.models.architectures import load_network
 from xbarsim.models.graph import Graph, Step
 from xbarsim.studies.budget_points import plan_budget, remaining, without_remedy
-from xbarsim.studies.paths import Case
+from xbarsim.studies.pieces import Case
 from xbarsim.studies.run import find_idle_settings
 from xbarsim.studies.sweep import run_sweep
 from xbarsim.studies.sweep_directory import create, open_directory

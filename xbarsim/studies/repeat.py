@@ -119,13 +119,14 @@ def repeat(
     threads: int | None = None,
     progress: Progress = silent,
     say: Callable[[str], object] = unsaid,
+    resume: bool = False,
 ) -> tuple[Path, Comparison]:
     """Run the study of a trace again, with its device and chip files.
 
     Parameters
     ----------
     path : trace of version 3 or later
-    directory, threads, progress, say : see `run.run_study`
+    directory, threads, progress, say, resume : see `run.run_study`
     model, task : see `study_of`
 
     Returns
@@ -146,6 +147,7 @@ def repeat(
         progress=progress,
         say=say,
         sources=trace.sources,
+        resume=resume,
     )
     return new, compare(trace, read_trace(new))
 

@@ -8,6 +8,8 @@ import dataclasses
 import datetime
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,32 @@ from xbarsim.models import checkpoint
 from xbarsim.models.graph import Graph
 from xbarsim.models.network import Network
 from xbarsim.models.shapes import OF_A_DECODER, shape_of_matrices
-from xbarsim.studies.paths import Case, Paths
+from xbarsim.studies.origin import Origin, origin_of
+from xbarsim.studies.paths import Paths
+from xbarsim.studies.pieces import Case, LocalPieces, Pieces, PiecesOf
 from xbarsim.studies.prepare_language import idle_task_settings
 from xbarsim.studies.trace_layout import RunAttributes, Sources
 from xbarsim.studies.trace_writer import TraceWriter
+from xbarsim.studies.unfinished import (
+    Journal,
+    created_of,
+    discard,
+    find_finished,
+    find_unfinished,
+)
 from xbarsim.studies.work import Work, work_of
 
 BUDGET_IS_IDLE = "[budget] has no effect in a single run: `xbarsim budget` reads it"
 SWEEP_IS_IDLE = "[sweep] has no effect in a single run: `xbarsim sweep` runs its points"
+
+
+class Resume(Enum):
+    """Whether a run goes on with an unfinished one of the same study in its directory; True and False
+    say as much as YES and NO."""
+
+    NO = False
+    YES = True
+    OR_REPLACE = "or replace"  # what began otherwise under this name is removed, not refused
 
 
 def sources_of(study: Study) -> Sources:
@@ -53,11 +73,14 @@ def run_study(
     progress: Progress = silent,
     say: Callable[[str], Any] = unsaid,
     sources: Sources | None = None,
+    resume: Resume | bool = Resume.NO,
+    pieces_of: PiecesOf | None = None,
 ) -> Path:
     """Run every case of a study on its examples.
 
     Whatever was evaluated before an error or an interruption stays in the trace; the error carries
-    a note that says where it is and what it holds.
+    a note that says where it is and what it holds.  With `resume` the same study goes on from there, and
+    ends in the same bits.
 
     Parameters
     ----------
@@ -67,6 +90,8 @@ def run_study(
     progress : see `silent`
     say : function (text) for what a user must hear on the way
     sources : trace_layout.Sources to take the place of the device and chip files that the study names
+    resume : whether an unfinished run of the study in the directory is gone on with
+    pieces_of : what computes the pieces of the run; threads of this process if None
 
     Returns
     -------
@@ -74,7 +99,8 @@ def run_study(
 
     Raises
     ------
-    ConfigError : a study, device or chip file that cannot be used as it is
+    ConfigError : a study, device or chip file that cannot be used as it is; an unfinished run that
+        began otherwise, or that another process works on
     OutOfRangeError : conditions that the device does not state; a result that is no number
     CheckpointError, TaskError, FetchError, OutputError : what is read, fetched or written
     """
@@ -99,35 +125,90 @@ def run_study(
             warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
         hashes = checkpoint.file_hashes(work.directory)
         sources = dataclasses.replace(sources, model_files=hashes)
+        run = run_attributes(study, work, idle_settings)
+        place = _Place(Path(directory), study.name, Resume(resume))
+        finished = place.finished(run, sources)
+        if finished is not None:
+            say(f"{finished} is complete: nothing is left to run")
+            return finished
         interrupts.keep()
-        with (
-            worker_threads(threads) as pool,
-            open_trace(directory, study, work, sources, idle_settings) as writer,
-        ):
-            paths = Paths(
-                writer=writer,
-                work=work,
-                batch_size=study.run.batch_examples,
-                pool=pool,
-                threads=threads,
-                progress=progress,
-            )
-            paths.run(cases)
+        origin = origin_of(study, work, sources)
+        writer = place.writer(run, origin, work, sources, say)
+        with worker_threads(threads) as pool, writer:
+            size = study.run.batch_examples
+            pieces: Pieces
+            if pieces_of is None:
+                pieces = LocalPieces.of(work, size, pool, threads, progress)
+            else:
+                pieces = pieces_of(study, origin, sources, work, progress)
+            Paths(writer, work, pieces, batch_size=size, progress=progress).run(cases)
         interrupts.check(writer.holds())  # one that came after the last batch
     return writer.path
 
 
-def open_trace(
-    directory: str | Path,
-    study: Study,
-    work: Work,
-    sources: Sources,
-    idle_settings: Iterable[str],
-) -> TraceWriter:
-    """The TraceWriter of a study; idle_settings : see `find_idle_settings`."""
+@dataclass(frozen=True)
+class _Place:
+    """Where a run finds what earlier runs of its study left."""
+
+    directory: Path
+    name: str
+    resume: Resume
+
+    def finished(self, run: RunAttributes, sources: Sources) -> Path | None:
+        """The complete trace of the same run, None where it is not asked for or not there."""
+        if self.resume is not Resume.YES:
+            return None
+        return find_finished(self.directory, self.name, run, sources)
+
+    def writer(
+        self,
+        run: RunAttributes,
+        origin: Origin,
+        work: Work,
+        sources: Sources,
+        say: Callable[[str], Any],
+    ) -> TraceWriter:
+        """Of a new trace, or of the unfinished one that is gone on with."""
+        unfinished = self.unfinished(origin, say)
+        if unfinished is not None:
+            run = dataclasses.replace(run, created=created_of(unfinished) or run.created)
+        return TraceWriter(
+            self.directory,
+            self.name,
+            run,
+            work.table,
+            outputs=work.outputs,
+            sources=sources,
+            predictions=work.predictions,
+            journal=Journal(self.name, run.created, origin),
+            unfinished=unfinished,
+            say=say,
+        )
+
+    def unfinished(self, origin: Origin, say: Callable[[str], Any]) -> Path | None:
+        """The parts that are gone on with; None where a run begins anew."""
+        if self.resume is Resume.NO:
+            return None
+        try:
+            found = find_unfinished(self.directory, self.name, origin, say)
+        except ConfigError:
+            if self.resume is Resume.YES:
+                raise
+            found = None
+        if self.resume is Resume.OR_REPLACE and found is None:
+            discard(self.directory, self.name)
+        elif found is None:
+            say(f"no unfinished run of {self.name!r} in {self.directory}: it starts anew")
+        else:
+            say(f"going on with {found}")
+        return found
+
+
+def run_attributes(study: Study, work: Work, idle_settings: Iterable[str]) -> RunAttributes:
+    """What a trace says of its run; idle_settings : see `find_idle_settings`."""
     task = work.task
     model = work.reader.model
-    run = RunAttributes(
+    return RunAttributes(
         software_version=__version__,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         complete=False,
@@ -145,15 +226,6 @@ def open_trace(
         truncated_sentences=task.truncated,
         notes="\n".join(task.notes),
         idle_settings="\n".join(idle_settings),
-    )
-    return TraceWriter(
-        directory,
-        study.name,
-        run,
-        work.table,
-        outputs=work.outputs,
-        sources=sources,
-        predictions=work.predictions,
     )
 
 

@@ -16,8 +16,8 @@ from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base import fetch
 from xbarsim.base.workers import one_blas_thread
 from xbarsim.circuit.wires import wire_segments
-from xbarsim.config.arrays import Wires
 from xbarsim.config.study import Study
+from xbarsim.config.wires import Wires
 from xbarsim.hardware.build import settings_of
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 from xbarsim.models.architectures import LoadedDecoder, LoadedEncoder, load_network

@@ -3,37 +3,43 @@
 Nothing that was written is opened for writing again.  A path (a reference, or a chip of a case) is
 collected in memory and saved as a file of its own in the directory `NAME.parts`: written beside and
 renamed, when it is finished, when the run ends, and meanwhile as often as saving takes little of
-the time.  In the end the parts are joined into `NAME.h5` in the same way, and removed.  HDF5 itself
+the time.  When all of them are finished the parts are joined into `NAME.h5` in the same way, and removed;
+those of a run that ends before stay, and `TraceWriter(unfinished=...)` takes them over.  HDF5 itself
 never meets an error of the disk, which it does not survive: it writes into memory, or into a file
 that keeps such an error to itself until HDF5 is done.
 """
 
 import contextlib
-import io
-import itertools
-import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from xbarsim.base.errors import OutOfRangeError, OutputError, TraceError
-from xbarsim.base.files import replacing
+from xbarsim.base.locks import locked
+from xbarsim.base.progress import unsaid
+from xbarsim.studies.part_file import (
+    Attributes,
+    DataSet,
+    Part,
+    begins_alike,
+    load_part,
+    save_part,
+    stamp_of,
+)
 from xbarsim.studies.readers import TokenScores
 from xbarsim.studies.trace_layout import (
     CODE_COUNTS,
     CODES_BEYOND,
     FORMAT,
     UNITS_OF_TILES,
-    Attribute,
     Column,
     Entries,
     ExampleTable,
@@ -49,35 +55,16 @@ from xbarsim.studies.trace_layout import (
     Sources,
     attributes_of,
     columns_of,
+    part_files,
     parts_of,
     text_sha256,
 )
-from xbarsim.studies.trace_parts import LIBRARY, join_parts
+from xbarsim.studies.trace_parts import join_parts
+from xbarsim.studies.unfinished import Journal, claim, write_journal
 
 SAVING_SHARE = 0.02  # of the run's time, at most, for saving a path that is not finished
 
-Attributes = dict[str, Attribute]
 NOTHING = Entries()
-
-
-class _DataSet(NamedTuple):
-    values: NDArray[Any]
-    unit: str
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What one part holds.  number : of its file;  groups : {name: attributes};  arrays : {name:
-    data set}"""
-
-    number: int
-    path: str
-    groups: dict[str, Attributes]
-    arrays: dict[str, _DataSet]
-
-    @property
-    def done(self) -> int:
-        return int(self.arrays[f"{self.path}/done"].values.sum())
 
 
 @dataclass(frozen=True)
@@ -117,8 +104,8 @@ class ChipHead:
 class TraceWriter:
     """Writes one trace; use as a context manager.
 
-    `complete` is set only when the block ends without an error.  An error that ends it carries a
-    note that says where the trace is and what it holds.
+    The parts are joined only when the block ends without an error.  An error that ends it carries a
+    note that says where the trace is and what it holds.  Another process cannot work on it meanwhile.
     """
 
     def __init__(
@@ -131,30 +118,48 @@ class TraceWriter:
         outputs: int,
         sources: Sources,
         predictions: PredictionTable | None = None,
+        journal: Journal | None = None,
+        unfinished: Path | None = None,
+        say: Callable[[str], object] = unsaid,
     ) -> None:
         """
         directory, name : the trace is directory/NAME.h5, or NAME-2.h5, ... where that is taken
         run : its `complete` is stated in the end
         outputs : numbers per example (classes of a head, 1 for a pair's score)
         predictions : the tokens that a decoder predicts
+        journal : what determines the numbers, for a run that goes on with this one
+        unfinished : of `find_unfinished`, the parts that this run goes on with
+        say : function (text) that hears of parts that cannot be used
         """
-        self.path = _claim(Path(directory), name)
-        self.parts = parts_of(self.path)
+        self.say = say
+        self.parts = unfinished or parts_of(claim(Path(directory), name))
+        self.path = self.parts.with_suffix(".h5")
         self.examples = len(examples)
         self.outputs = outputs
         self.predictions = predictions
         arrays = _example_arrays(run, examples) | _prediction_arrays(predictions)
-        self.head = _Part(0, "/", _head_groups(run, sources), arrays)
+        self.head = Part(0, "/", _head_groups(run, sources), arrays)
         self.cases: dict[str, Attributes] = {}
         self.chips: Counter[str] = Counter()  # of each case
-        self.under_way: _Part | None = None
+        self.under_way: Part | None = None
         self.held: dict[str, int] = {}  # {path: examples in its part}
+        self.kept: dict[str, Path] = {}  # {path: part of the run that this one goes on with}
+        self.begun = 0  # paths
+        self.is_saved = True  # what is in memory
         self.saved_at = 0.0
         self.saving_took = 0.0
+        self.lock = contextlib.ExitStack()
         try:
+            self.lock.enter_context(locked(self.parts))
+            if unfinished is not None:
+                self._look_through()
             self._save(self.head)
+            if journal is not None:
+                write_journal(self.parts, journal)
         except OutputError as error:
-            shutil.rmtree(self.parts, ignore_errors=True)
+            self.lock.close()
+            if unfinished is None:
+                shutil.rmtree(self.parts, ignore_errors=True)
             raise TraceError(
                 f"cannot create the trace: {error}; choose another --out directory"
             ) from None
@@ -168,11 +173,20 @@ class TraceWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, OutputError):  # nothing more can be written
-            error.add_note(self.holds())
-            return
         try:
-            self._close(complete=error is None)
+            self._end(error)
+        finally:
+            self.lock.close()
+
+    def _end(self, error: BaseException | None) -> None:
+        """Join the parts of a run that came to its end, or save what is in memory of another one."""
+        try:
+            if not isinstance(error, OutputError):  # after one nothing more can be written
+                self._finish_path()
+            if error is None:
+                self.head.groups["/"]["complete"] = True
+                self._save(self.head)
+                join_parts(self.parts, self.path)
         except OutputError as unwritten:
             if error is None:
                 unwritten.add_note(self.holds())
@@ -181,13 +195,17 @@ class TraceWriter:
         if error is not None:
             error.add_note(self.holds())
 
-    def _close(self, complete: bool) -> None:
-        """Save what is in memory, and join the parts."""
-        self._finish_path()
-        if complete:
-            self.head.groups["/"]["complete"] = True
-            self._save(self.head)
-        join_parts(self.parts, self.path)
+    def _look_through(self) -> None:
+        """Find the parts that can be taken over."""
+        for file in part_files(self.parts):
+            try:
+                stamp = stamp_of(file)
+            except TraceError as error:
+                self.say(f"{error}: what it held is run again")
+                continue
+            if stamp.path != self.head.path:
+                self.kept[stamp.path] = file
+                self.held[stamp.path] = stamp.done
 
     def holds(self) -> str:
         """One line: where the trace is and what it holds."""
@@ -211,6 +229,24 @@ class TraceWriter:
         self._begin(path, {}, {})
         return path
 
+    def passes_over_chip(self, name: str) -> bool:
+        """Whether the next chip of a case was finished by the run that this one goes on with; it need
+        not be added then."""
+        path = f"cases/{name}/{self.chips[name]}"
+        if path not in self.kept or self.held[path] < self.examples:
+            return False
+        self._finish_path()
+        self.chips[name] += 1
+        self.begun += 1
+        return True
+
+    def missing(self, batches: Sequence[slice]) -> list[slice]:
+        """Those batches of the path that was begun last that are not written yet."""
+        if self.under_way is None:
+            return list(batches)
+        done = self.under_way.arrays[f"{self.under_way.path}/done"].values
+        return [batch for batch in batches if not done[batch].all()]
+
     def add_case(self, name: str, study: str) -> None:
         """Begin a case; its chips follow by `add_chip`."""
         number = len(self.cases)
@@ -230,19 +266,19 @@ class TraceWriter:
             f"cases/{name}": self.cases[name],
             path: {"seed": chip.seed, "number": number},
         }
-        arrays: dict[str, _DataSet] = {}
+        arrays: dict[str, DataSet] = {}
         for place, entry in enumerate(_entry_heads(chip)):
             group = f"{path}/{entry.section}/{entry.name}"
             _check_head(group, entry)
             groups[group] = entry.attributes | {"number": place}
             for key, values in entry.tiles.items():
                 unit = UNITS_OF_TILES[key]
-                arrays[f"{group}/{key}"] = _DataSet(np.asarray(values), unit)
+                arrays[f"{group}/{key}"] = DataSet(np.asarray(values), unit)
             for key, length in entry.histograms.items():
-                nothing = _DataSet(np.zeros(length, np.int64), "1")
+                nothing = DataSet(np.zeros(length, np.int64), "1")
                 arrays[f"{group}/{key}"] = nothing
             for column in entry.columns.values():
-                empty = _DataSet(column.empty(self.examples), column.unit)
+                empty = DataSet(column.empty(self.examples), column.unit)
                 arrays[f"{group}/{column.name}"] = empty
         self._begin(path, groups, arrays)
         return path
@@ -280,73 +316,62 @@ class TraceWriter:
             arrays[f"{path}/{name}"].values[:] += counts
         arrays[f"{path}/output"].values[where] = output
         arrays[f"{path}/done"].values[where] = 1
+        self.is_saved = False
         if under_way.done == self.examples:
             self._finish_path()
         elif time.monotonic() - self.saved_at >= self.saving_took / SAVING_SHARE:
             self._save_path(under_way)
 
-    def _begin(self, name: str, groups: dict[str, Attributes], arrays: dict[str, _DataSet]) -> None:
+    def _begin(self, name: str, groups: dict[str, Attributes], arrays: dict[str, DataSet]) -> None:
         self._finish_path()
         nothing = np.full((self.examples, self.outputs), np.nan, np.float32)
         outputs = {
-            f"{name}/output": _DataSet(nothing, "1"),
-            f"{name}/done": _DataSet(np.zeros(self.examples, np.uint8), "1"),
+            f"{name}/output": DataSet(nothing, "1"),
+            f"{name}/done": DataSet(np.zeros(self.examples, np.uint8), "1"),
         }
         if self.predictions is not None:
             count = len(self.predictions)
             unknown = np.full(count, np.nan, np.float32)
-            outputs[f"{name}/log_probability"] = _DataSet(unknown, "1")
-            outputs[f"{name}/likeliest"] = _DataSet(np.zeros(count, np.uint8), "1")
-        self.under_way = _Part(len(self.held) + 1, name, groups, outputs | arrays)
-        self.held[name] = 0
+            outputs[f"{name}/log_probability"] = DataSet(unknown, "1")
+            outputs[f"{name}/likeliest"] = DataSet(np.zeros(count, np.uint8), "1")
+        self.begun += 1
+        fresh = Part(self.begun, name, groups, outputs | arrays)
+        self.under_way = self._taken_over(fresh) or fresh
+        self.held[name] = self.under_way.done
+        self.is_saved = self.under_way is not fresh
         self.saved_at = time.monotonic()
+
+    def _taken_over(self, fresh: Part) -> Part | None:
+        """What the run that this one goes on with has of a path; None where that is not usable."""
+        file = self.kept.get(fresh.path)
+        if file is None or file != fresh.file_in(self.parts):
+            return None
+        kept = load_part(file, fresh.path)
+        if begins_alike(kept, fresh):
+            return kept
+        self.say(
+            f"{file} was begun with other bits, as another processor or library computes them: "
+            f"{fresh.path} is run again"
+        )
+        return None
 
     def _finish_path(self) -> None:
         """Save the path under way and let go of its memory."""
         if self.under_way is not None:
-            self._save_path(self.under_way)
+            if not self.is_saved:
+                self._save_path(self.under_way)
             self.under_way = None
 
-    def _save_path(self, part: _Part) -> None:
+    def _save_path(self, part: Part) -> None:
         started = time.monotonic()
         self._save(part)
+        self.is_saved = True
         self.held[part.path] = part.done
         self.saved_at = time.monotonic()
         self.saving_took = self.saved_at - started
 
-    def _save(self, part: _Part) -> None:
-        image = io.BytesIO()
-        with h5py.File(image, "w", libver=LIBRARY) as file:
-            for name, attributes in part.groups.items():
-                file.require_group(name).attrs.update(attributes)
-            for name, (values, unit) in part.arrays.items():
-                dataset = file.create_dataset(
-                    name, data=values, chunks=values.shape, fletcher32=True, track_times=False
-                )
-                dataset.attrs["unit"] = unit
-        with replacing(self.parts / f"{part.number:06}.h5", "wb") as file:
-            file.write(image.getbuffer())
-
-
-def _claim(directory: Path, name: str) -> Path:
-    """The first free NAME.h5, NAME-2.h5, ... of a directory; the directory of its parts is made,
-    which claims it."""
-    stem = re.sub(r"[^\w.-]+", "-", name).strip(".") or "study"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for number in itertools.count(1):
-            path = directory / (f"{stem}.h5" if number == 1 else f"{stem}-{number}.h5")
-            with contextlib.suppress(FileExistsError):
-                parts_of(path).mkdir()
-                if not path.exists():
-                    return path
-                parts_of(path).rmdir()
-        raise AssertionError("numbers end")
-    except OSError as error:
-        raise TraceError(
-            f"cannot create a trace in {directory} ({error.strerror}); choose another --out "
-            "directory"
-        ) from None
+    def _save(self, part: Part) -> None:
+        save_part(part, self.parts)
 
 
 def _head_groups(run: RunAttributes, sources: Sources) -> dict[str, Attributes]:
@@ -367,26 +392,26 @@ def _head_groups(run: RunAttributes, sources: Sources) -> dict[str, Attributes]:
     return groups
 
 
-def _example_arrays(run: RunAttributes, examples: ExampleTable) -> dict[str, _DataSet]:
+def _example_arrays(run: RunAttributes, examples: ExampleTable) -> dict[str, DataSet]:
     unit_of_label = "score" if run.task_kind == "pairs" else "class"
     arrays = {
-        "examples/label": _DataSet(np.asarray(examples.label), unit_of_label),
-        "examples/tokens": _DataSet(np.asarray(examples.tokens), "1"),
-        "examples/index": _DataSet(np.asarray(examples.index), "1"),
-        "examples/truncated": _DataSet(np.asarray(examples.truncated), "1"),
+        "examples/label": DataSet(np.asarray(examples.label), unit_of_label),
+        "examples/tokens": DataSet(np.asarray(examples.tokens), "1"),
+        "examples/index": DataSet(np.asarray(examples.index), "1"),
+        "examples/truncated": DataSet(np.asarray(examples.truncated), "1"),
     }
     if examples.size is not None:
-        arrays["examples/size"] = _DataSet(np.asarray(examples.size), "byte")
+        arrays["examples/size"] = DataSet(np.asarray(examples.size), "byte")
     return arrays
 
 
-def _prediction_arrays(predictions: PredictionTable | None) -> dict[str, _DataSet]:
+def _prediction_arrays(predictions: PredictionTable | None) -> dict[str, DataSet]:
     if predictions is None:
         return {}
     return {
-        "predictions/example": _DataSet(np.asarray(predictions.example), "1"),
-        "predictions/position": _DataSet(np.asarray(predictions.position), "1"),
-        "predictions/token": _DataSet(np.asarray(predictions.token), "1"),
+        "predictions/example": DataSet(np.asarray(predictions.example), "1"),
+        "predictions/position": DataSet(np.asarray(predictions.position), "1"),
+        "predictions/token": DataSet(np.asarray(predictions.token), "1"),
     }
 
 

@@ -28,7 +28,7 @@ from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.base.units import MICROSIEMENS
 from xbarsim.circuit.wires import wire_segments
-from xbarsim.config.arrays import Wires
+from xbarsim.config.wires import Wires
 from xbarsim.devices.conditions import Effect
 from xbarsim.devices.model import DeviceModel
 from xbarsim.kernels.arrays.compensation import scale_errors
@@ -40,6 +40,7 @@ LOWER = np.geomspace(0.75, 1, 10)  # of a scale that is too large by now
 # Scales whose errors differ by less than this share of the sum of squares of the product are alike:
 # the largest of them has the largest currents.
 ALIKE = 1e-10
+REACHED = (0.25, 2.0)  # of a scale that was asked for, what may be believed to have arrived
 MARGIN = 0.98  # of a scale found with shares that are still to change
 VARIANCE_STEPS = 1024  # of the window, between which the variance of a cell is interpolated
 MEAN_STEP = 1.05  # ratio of the mean conductances whose first shares are kept
@@ -102,6 +103,42 @@ class _Compensation:
     def lowered(self, scale: Floats, shares: Floats) -> Floats:
         """(outputs,): the scale, or a smaller one of less expected error."""
         return self._largest_of_least_error(shares, LOWER[:, None] * scale)
+
+    def reached(self, target: Floats, shares: Floats, scale: Floats) -> Floats:
+        """(outputs,): the scale that these targets pass on, by least squares over the product.
+
+        scale : that was asked for
+        """
+        passed_on = self._passed_on(target, shares)
+        cross = self._products(passed_on, self.wanted)
+        norm = self._products(self.wanted, self.wanted)
+        share = np.divide(cross, scale * norm, out=np.ones_like(norm), where=norm > 0)
+        reached: Floats = scale * np.clip(share, *REACHED)
+        return reached
+
+    def error(self, target: Floats, shares: Floats, scale: Floats) -> float:
+        """Relative rms error of the product of these targets, read with this scale."""
+        missing = self._passed_on(target, shares) / scale[:, None] - self.wanted
+        errors = self._products(missing, missing).sum()
+        norm = self._products(self.wanted, self.wanted).sum()
+        return float(np.sqrt(errors / norm)) if norm > 0 else 0.0
+
+    def _passed_on(self, target: Floats, shares: Floats) -> Floats:
+        """(slices, outputs, inputs) S that the cells of a digit pass on, the low state taken off."""
+        arrives = target * shares
+        if self.signs == 1:
+            return arrives[:, 0] - self.low
+        difference: Floats = arrives[:, 0] - arrives[:, 1]
+        return difference
+
+    def _products(self, one: Floats, other: Floats) -> Floats:
+        """(outputs,): of (slices, outputs, inputs), weighed as errors of the product are; one sum
+        for all with one scale.
+        """
+        products: Floats = np.einsum("so,soi,soi,i->o", self.value**2, one, other, self.moment)
+        if self.settings.mapping.scale == "matrix":
+            return np.full_like(products, products.sum())
+        return products
 
     def _largest_of_least_error(self, shares: Floats, candidates: Floats) -> Floats:
         """(outputs,) of scales (candidates, outputs) from small to large."""
@@ -293,15 +330,31 @@ def _iterate(task: _Compensation, target: Floats, solves: int) -> tuple[Floats, 
         shares = task.first_shares(target)
         scale = task.scale(shares)
         target = task.targets(shares, scale)
+    best = _Solved(target, scale, np.inf)
     for solved in range(solves):
         shares = task.shares(target, otherwise=shares)
-        # Shares settle only while the scale stays: it is found once, and lowered where they ask.
+        reached = task.reached(target, shares, scale)
+        now = _Solved(target, reached, task.error(target, shares, reached))
+        if now.error > best.error:
+            return best.target, best.scale
+        best = now
+        # Shares settle only while the scale stays, but for what a whole line lacks: to ask for it
+        # again draws more current, and less arrives.  It is left to the digital value.
         if solved == 0:
-            scale = task.scale(shares)
+            scale = task.scale(shares) * np.minimum(reached / scale, 1.0)
         else:
-            scale = task.lowered(scale, shares)
+            scale = task.lowered(reached, shares)
         target = task.targets(shares, scale)
     return target, scale
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """Targets whose wires were solved, the scale (outputs,) that they reach, and their error."""
+
+    target: Floats
+    scale: Floats
+    error: float
 
 
 def _check_levels(device: DeviceModel) -> None:

@@ -9,10 +9,8 @@ that were not used for longest make room for new ones.
 import contextlib
 import dataclasses
 import hashlib
-import importlib.resources
 import os
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +18,16 @@ import h5py
 import numpy as np
 
 from xbarsim import __version__
+from xbarsim.arrays.in_situ.line_noise import LineNoise
 from xbarsim.arrays.in_situ.programmed import MatrixPlan, ProgrammedMatrix, program
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyArray, Singles
 from xbarsim.base.cache import cache_directory, write_atomically
+from xbarsim.base.source_digest import source_digest
 from xbarsim.devices.programmed import Counts
 
 FORMAT = 1
+SOURCES = ("xbarsim.kernels", "xbarsim.devices", "xbarsim.arrays.in_situ", "xbarsim.circuit")
 BLOCKS = ("transfer", "variance", "power")  # one matrix per row block
 VECTORS = ("attenuation_mean", "attenuation_std", "conductance_edges", "conductance_counts")
 
@@ -41,10 +42,12 @@ class KeptArrays:
     """Programmed arrays of earlier runs.
 
     limit : bytes of all entries together; 0 keeps none
+    evict : whether what was not used for longest makes room; else what finds no room is not kept
     """
 
     directory: Path
     limit: int
+    evict: bool = True
 
     def solve(self, plan: MatrixPlan) -> ProgrammedMatrix:
         """The programmed matrix of a plan: as it was kept, or programmed and solved now.
@@ -60,13 +63,15 @@ class KeptArrays:
         programmed = program(plan)
         with contextlib.suppress(OSError):  # a full disk costs the next run time, not this one
             write_atomically(path, lambda file: _write(file, programmed))
-            self._make_room()
+            self._make_room(path)
         return programmed
 
-    def _make_room(self) -> None:
-        """Remove what was not used for longest until all entries fit."""
+    def _make_room(self, newest: Path) -> None:
+        """Remove entries until all fit: what was not used for longest, or the newest."""
         entries = sorted(self.directory.glob("*.h5"), key=lambda path: path.stat().st_mtime)
         total = sum(path.stat().st_size for path in entries)
+        if not self.evict:
+            entries = [newest]
         for path in entries:
             if total <= self.limit:
                 return
@@ -82,13 +87,14 @@ def key_of(plan: MatrixPlan) -> str:
     facts = [
         FORMAT,
         __version__,
-        code_digest(),
+        source_digest(SOURCES),
         plan.index,
         plan.seed,
         plan.reference,
         plan.layout,
         *_circuit(plan.settings),
         _conditions(plan),
+        plan.cells_sha256,
         plan.encoded.target.shape,
     ]
     digest.update(repr(facts).encode())
@@ -99,7 +105,8 @@ def key_of(plan: MatrixPlan) -> str:
 def _circuit(settings: InSituSettings) -> list[Any]:
     """What the cells and their wires depend on; a digital gain comes after them."""
     wires = settings.solved_wires
-    facts: list[Any] = [settings.mapping.model_dump(exclude={"gain"}), settings.dac.read_time_ns]
+    mapping = settings.mapping.model_dump(exclude={"gain", "conductances"})
+    facts: list[Any] = [mapping, settings.dac.read_time_ns, settings.read_noise.wires]
     if wires is None:
         return facts
     ends = (wires.source_resistance_ohm, wires.sense_resistance_ohm)
@@ -117,23 +124,6 @@ def _conditions(plan: MatrixPlan) -> list[tuple[str, Any]]:
     return found
 
 
-@cache
-def code_digest() -> str:
-    """Hex digest of the sources that make a programmed matrix."""
-    digest = hashlib.sha256()
-    for package in (
-        "xbarsim.kernels",
-        "xbarsim.devices",
-        "xbarsim.arrays.in_situ",
-        "xbarsim.circuit",
-    ):
-        root = importlib.resources.files(package)
-        with importlib.resources.as_file(root) as directory:
-            for path in sorted(directory.rglob("*.py")):
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 # ---------------------------------------------------------------- one entry
 
 
@@ -143,11 +133,24 @@ def _write(file: Any, programmed: ProgrammedMatrix) -> None:
             blocks = getattr(programmed, name)
             for number, block in enumerate(blocks or ()):
                 _put(target, f"{name}/{number}", block)
+        for number, noise in enumerate(programmed.line_noise or ()):
+            _write_line_noise(target.create_group(f"line_noise/{number}"), noise)
         for name in VECTORS:
             _put(target, name, getattr(programmed, name))
         for name, value in vars(programmed.counts).items():
             if value is not None:
                 target.attrs[name] = value
+
+
+def _write_line_noise(group: Any, noise: LineNoise | None) -> None:
+    """An empty group where there is none."""
+    if noise is None:
+        return
+    for section, transfer in enumerate(noise.transfer):
+        _put(group, f"transfer/{section}", transfer)
+    _put(group, "cross", noise.cross)
+    _put(group, "own", noise.own)
+    _put(group, "error", noise.error)
 
 
 def _put(target: Any, name: str, values: AnyArray) -> None:
@@ -180,9 +183,29 @@ def _programmed(source: Any, plan: MatrixPlan) -> ProgrammedMatrix:
         plan,
         transfer=transfer,
         variance=variance,
+        line_noise=_line_noise(source),
         power=_blocks(source, "power", plan),
         counts=Counts(**counts),
         **vectors,
+    )
+
+
+def _line_noise(source: Any) -> tuple[LineNoise | None, ...] | None:
+    if "line_noise" not in source:
+        return None
+    groups = [source[f"line_noise/{block}"] for block in range(len(source["line_noise"]))]
+    return tuple(_of_row_block(group) for group in groups)
+
+
+def _of_row_block(group: Any) -> LineNoise | None:
+    if not len(group):
+        return None
+    parts = group["transfer"]
+    return LineNoise(
+        transfer=tuple(parts[str(section)][:] for section in range(len(parts))),
+        cross=group["cross"][:],
+        own=group["own"][:],
+        error=group["error"][:],
     )
 
 

@@ -20,8 +20,8 @@ from xbarsim.arrays.memory.surroundings import PLACES, Surroundings, surrounding
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import MICRO
-from xbarsim.config.arrays import Wires
 from xbarsim.config.synergy import Memory as MemorySettings
+from xbarsim.config.wires import Wires
 from xbarsim.devices.model import DeviceModel
 
 # Solved segments behind error rates: as many as PRECISION needs.

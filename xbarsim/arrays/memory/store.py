@@ -11,9 +11,9 @@ from xbarsim.arrays.memory.confusion import Confusion, segment_confusion, stated
 from xbarsim.arrays.memory.segment import READ
 from xbarsim.base.array_types import AnyArray, Integers
 from xbarsim.base.errors import OutOfRangeError
-from xbarsim.config.arrays import Wires
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Memory as MemorySettings
+from xbarsim.config.wires import Wires
 from xbarsim.devices.model import DeviceModel
 
 WEIGHT_BITS = 8

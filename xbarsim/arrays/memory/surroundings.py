@@ -20,8 +20,8 @@ from xbarsim.base.array_types import Floats, Integers
 from xbarsim.circuit import cells
 from xbarsim.circuit.crossbar import Crossbar
 from xbarsim.circuit.solution import Solution
-from xbarsim.config.arrays import Wires
 from xbarsim.config.synergy import Memory
+from xbarsim.config.wires import Wires
 from xbarsim.devices.model import DeviceModel
 
 STRETCHES = 32  # of a word line
