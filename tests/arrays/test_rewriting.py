@@ -187,3 +187,13 @@ def test_writes_beyond_endurance_and_levels_are_refused(tmp_path):
     levels = levels.replace("0.2, levels_us = [1.0, 20.0, 40.0], source", "0.2, source")
     with pytest.raises(ConfigError, match='compensation = "measured" needs cells'):
         measured(tmp_path, weight, levels, effects=NO_WIRES | {"levels": True})
+
+
+def test_ranges_of_another_time_are_refused():
+    tables = {
+        "device": {"name": "pcm", "time_s": 100.0},
+        "mapping": {"compensation": "measured"},
+        "correction": {"fitted_s": 20.0},
+    }
+    with pytest.raises(ConfigError, match='compensation = "measured" reads cells back'):
+        validate(tables, "test")
