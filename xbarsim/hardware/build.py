@@ -18,6 +18,7 @@ from xbarsim.arrays.in_situ.matrix import without_targets
 from xbarsim.arrays.in_situ.measured import measured_plan
 from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
+from xbarsim.arrays.in_situ.shelf import Shelf
 from xbarsim.arrays.memory.store import Memory
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Singles
@@ -147,11 +148,15 @@ def build_chip(
     *,
     progress: Progress = silent,
     description: str = "tiles programmed",
+    room: int | None = None,
 ) -> Hardware:
     """Program one chip.  Every thread of `pool` works on a matrix of its own, row block by row
     block.
+
+    room : bytes for the arrays of in-situ matrices, beyond which they wait in files; None without a
+        bound
     """
-    builder = _Builder(design, seed)
+    builder = _Builder(design, seed, Shelf(room))
     return Hardware(
         matrices=builder.matrices(pool, progress, description),
         products=builder.products(),
@@ -163,7 +168,7 @@ def build_chip(
 
 def matrix_plans(design: Design, seed: int) -> dict[str, Callable[[], MatrixPlan]]:
     """{matrix: what makes its plan} of the in-situ matrices of a chip that have tiles of their own."""
-    builder = _Builder(design, seed)
+    builder = _Builder(design, seed, Shelf(None))
     return {step.name: partial(builder.plan, step) for step in builder.in_situ_steps}
 
 
@@ -172,9 +177,10 @@ class _Builder:
     names their random numbers.
     """
 
-    def __init__(self, design: Design, seed: int) -> None:
+    def __init__(self, design: Design, seed: int, shelf: Shelf) -> None:
         self.design = design
         self.seed = seed
+        self.shelf = shelf
         self.graph = design.model.graph
         numbered = (*self.graph.matrices, *self.graph.products)
         self.index = {step.name: index for index, step in enumerate(numbered)}
@@ -231,7 +237,8 @@ class _Builder:
         for use in uses:
             of_use = dataclasses.replace(programmed, index=self.index[use.name])
             array = with_ranges(of_use, inputs[use.name], any_batch=self.graph.causal)
-            found[use.name] = InSituMatrix(use, settings, without_targets(array))
+            placed = self.shelf.place(without_targets(array))
+            found[use.name] = InSituMatrix(use, settings, placed)
         return found
 
     def plan(self, step: Step) -> MatrixPlan:
@@ -244,7 +251,10 @@ class _Builder:
         if settings.mapping.conductances is not None:
             return measured_plan(step.name, index, weight, of_arrays, device, self.seed)
         inputs = self.design.held_out.inputs
-        samples = np.concatenate([inputs[use.name] for use in self.graph.uses(step)])
+        samples = inputs[step.name]
+        uses = self.graph.uses(step)
+        if len(uses) > 1:
+            samples = np.concatenate([inputs[use.name] for use in uses])
         return plan_matrix(
             name=step.name,
             index=index,
