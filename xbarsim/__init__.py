@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 # public module -> where it is
 _MODULES = {
+    "annealing": "xbarsim.annealing",
     "calibrate": "xbarsim.calibrate",
     "cells": "xbarsim.circuit.cells",
 }
@@ -21,6 +22,7 @@ _MODULES = {
 _EXPORTS = {
     "AnalogMatrix": "xbarsim.arrays.analog_matrix",
     "Crossbar": "xbarsim.circuit.crossbar",
+    "Gradient": "xbarsim.circuit.adjoint",
     "Solution": "xbarsim.circuit.solution",
     "compare": "xbarsim.chips.compare",
     "device_names": "xbarsim.devices.presets",
@@ -41,8 +43,10 @@ _EXPORTS = {
 __all__ = [
     "AnalogMatrix",
     "Crossbar",
+    "Gradient",
     "Solution",
     "__version__",
+    "annealing",
     "calibrate",
     "cells",
     "compare",
@@ -63,12 +67,13 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from xbarsim import calibrate
+    from xbarsim import annealing, calibrate
     from xbarsim.arrays.analog_matrix import AnalogMatrix
     from xbarsim.base.fetch import fetch
     from xbarsim.chips.compare import compare
     from xbarsim.chips.load import load_chip
     from xbarsim.circuit import cells
+    from xbarsim.circuit.adjoint import Gradient
     from xbarsim.circuit.crossbar import Crossbar
     from xbarsim.circuit.solution import Solution
     from xbarsim.circuit.wires import wire_resistances

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.arrays import Adc, Dac, Effects, Mapping
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Computation
 from xbarsim.config.wires import Wires
+from xbarsim.devices.model import DeviceModel
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class InSituSettings:
     wires: Wires
     dac: Dac
     adc: Adc
+    read_noise: ReadNoise
     effects: Effects
 
     @classmethod
@@ -29,8 +32,15 @@ class InSituSettings:
             wires=study.wires,
             dac=study.dac,
             adc=study.adc,
+            read_noise=study.read_noise,
             effects=study.effects,
         )
+
+    def read_voltage(self, device: DeviceModel) -> float:
+        """Volt that the largest input puts on a word line."""
+        if self.dac.full_scale_v is not None:
+            return self.dac.full_scale_v
+        return device.read_voltage
 
     @property
     def solved_wires(self) -> Wires | None:

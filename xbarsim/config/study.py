@@ -19,7 +19,9 @@ from pydantic import Field, ValidationError
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
+from xbarsim.config.converters import check_converters
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
@@ -104,6 +106,7 @@ class LayerOverride(Table):
     dac: dict[str, Any] = {}
     adc: dict[str, Any] = {}
     wires: dict[str, Any] = {}
+    read_noise: dict[str, Any] = {}
     effects: dict[str, Any] = {}
     functions: dict[str, Any] = {}
     memory: dict[str, Any] = {}
@@ -121,6 +124,7 @@ class Study(Table):
     wires: Wires = Wires()
     dac: Dac = Dac()
     adc: Adc = Adc()
+    read_noise: ReadNoise = ReadNoise()
     products: Products = Products()
     computation: Computation = Computation()
     effects: Effects = Effects()
@@ -272,6 +276,7 @@ def validate(content: Content, where: str) -> Study:
         raise ConfigError(f"{where}: " + describe(error)) from None
     study.wires.resistances()
     _check_arrays(study, where)
+    check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
     _check_functions(study.functions, where)
     return study
 

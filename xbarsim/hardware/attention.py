@@ -18,6 +18,7 @@ from xbarsim.base.array_types import AnyArray, Booleans, Integers, Singles
 from xbarsim.config.arrays import Mapping
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
+from xbarsim.devices.streams import Streams
 from xbarsim.hardware.counting import Codes, code_scale, keys_of, read_energy, to_codes
 from xbarsim.hardware.steps import (
     CachePerToken,
@@ -239,6 +240,7 @@ class WrittenAttention:
             settings=dataclasses.replace(InSituSettings.of(self.settings), mapping=mapping),
             device=self.device,
             seed=seed,
+            converters=self._converters(head),
         )
         array = with_ranges(programmed, a, cross_terms=False)
         rows = np.column_stack([np.full(len(a), head), np.arange(len(a))])
@@ -258,6 +260,12 @@ class WrittenAttention:
             write_energy=np.array((programmed.counts.write_energy or 0.0) / len(a)),
         )
         return product.output, costs
+
+    def _converters(self, head: int) -> Streams:
+        """Random streams of the converters of a head: those of every sentence, as tiles are."""
+        key = (self.index, head)
+        seed = np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1)[0]
+        return Streams(int(seed))
 
     def _smallest(self, inputs: int, outputs: int) -> Mapping:
         """The study's mapping on tiles that are no larger than a matrix of this size needs; what is

@@ -77,7 +77,18 @@ class InSituMatrix:
             scale_shift=None if shift is None else shift.exponent,
             unshifted_inputs=None if shift is None else shift.unshifted,
         )
-        return description.counted_once(self.step)
+        return self._with_converters(description).counted_once(self.step)
+
+    def _with_converters(self, description: MatrixDescription) -> MatrixDescription:
+        """The description with converters that are not ideal, and codes that they never give."""
+        errors = self.array.errors
+        if errors is None:
+            return description
+        return dataclasses.replace(
+            description,
+            converters=sum(of_block.converters for of_block in errors),
+            missing_codes=sum(of_block.missing_codes for of_block in errors),
+        )
 
     @property
     def code_bins(self) -> CodeBins | None:
@@ -85,12 +96,15 @@ class InSituMatrix:
 
     def tile_data(self) -> dict[str, AnyArray]:
         programmed = self.array.programmed
-        return {
+        found: dict[str, AnyArray] = {
             "attenuation_mean": programmed.attenuation_mean,
             "attenuation_std": programmed.attenuation_std,
             "conductance_edges": programmed.conductance_edges,
             "conductance_counts": programmed.conductance_counts,
         }
+        if programmed.noise_error is not None:
+            found["read_noise_error"] = programmed.noise_error
+        return found
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from xbarsim.arrays.in_situ.compensation import compensate
 from xbarsim.arrays.in_situ.encoding import Encoded, encode
 from xbarsim.arrays.in_situ.full_scale import choose_clip
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
+from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
 from xbarsim.arrays.in_situ.tiles import (
     TileRow,
     conductance_edges,
@@ -28,6 +29,7 @@ from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.programmed import Counts, Programmed
 from xbarsim.devices.streams import Streams
+from xbarsim.kernels.arrays.row_products import multiply_rows
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class MatrixPlan:
     """A matrix mapped onto tiles that are not programmed yet.
 
     index, seed : name the random streams
+    converters : name those of the converters, if not these
     device : with the effects and under the conditions of the study
     weight : (outputs, inputs), as given, times the divisors of `shift`
     shift : of scale from inputs into weights, None without
@@ -50,6 +53,7 @@ class MatrixPlan:
     encoded: Encoded
     layout: Layout
     shift: ScaleShift | None = None
+    converters: Streams | None = None
     cells: Callable[[int], Programmed] | None = None
     cells_sha256: str = ""
 
@@ -100,10 +104,12 @@ class ProgrammedMatrix:
     value : (conversions, outputs), weight per siemens
     transfer : one matrix per row block, (conversions * outputs, rows) A/V
     variance : the same in A²/V², None without read noise
+    line_noise : of every row block what the adjoint adds to it, or None; None without adjoint
     power : one matrix per row block, (rows, rows) W/V²
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
     attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
     counts : what happened in the write
+    converters : random streams of the tiles' converters
     conductance_edges : (bins + 1,) S, of a histogram of the programmed cells that hold the matrix
     conductance_counts : (bins + 2,), the histogram, with what is below and above all edges
     shift : of scale from inputs into weights, None without
@@ -118,9 +124,11 @@ class ProgrammedMatrix:
     value: Floats
     transfer: tuple[Singles, ...]
     variance: tuple[Singles, ...] | None
+    line_noise: tuple[LineNoise | None, ...] | None
     power: tuple[Singles, ...]
     input_sum: Floats
     read_voltage: float
+    converters: Streams
     attenuation_mean: Floats
     attenuation_std: Floats
     counts: Counts
@@ -146,7 +154,8 @@ class ProgrammedMatrix:
             layout=plan.layout,
             value=value,
             input_sum=encoded.offset + plan.reference * encoded.value.sum(axis=(0, 1)),
-            read_voltage=plan.device.read_voltage,
+            read_voltage=plan.settings.read_voltage(plan.device),
+            converters=plan.converters or plan.streams(0),
             shift=plan.shift,
             **solved,
         )
@@ -161,6 +170,30 @@ class ProgrammedMatrix:
             self,
             weight=np.zeros((0, inputs)),
             encoded=dataclasses.replace(self.encoded, target=nothing),
+        )
+
+    def noise_variance(self, block: int, volts: Singles, columns: slice) -> Singles:
+        """(b, columns) A² of read noise in some of the conversions of a row block, which has some.
+
+        volts : (b, rows) of its word lines
+        """
+        if self.variance is None:
+            raise ValueError(f"{self.name} has no read noise")
+        square = self.variance[block][columns]
+        noise = None if self.line_noise is None else self.line_noise[block]
+        if noise is None:
+            found: Singles = multiply_rows(volts**2, square)
+            return found
+        return noise.variance(volts, square, columns)
+
+    @property
+    def noise_error(self) -> Floats | None:
+        """(tiles,), see `TileNoise.error`; None where the adjoint is not asked."""
+        if self.line_noise is None:
+            return None
+        silent = np.zeros(self.layout.tiles_per_row_block)
+        return np.concatenate(
+            [silent if noise is None else noise.error for noise in self.line_noise]
         )
 
     @property
@@ -194,6 +227,7 @@ def program_matrix(
     device: DeviceModel,
     seed: int,
     shift: ScaleShift | None = None,
+    converters: Streams | None = None,
 ) -> ProgrammedMatrix:
     """Map a weight (outputs, inputs) onto tiles, program them and solve their wires.
 
@@ -206,13 +240,14 @@ def program_matrix(
     settings : those of this matrix
     device : with the effects and under the conditions of the study, see `DeviceModel.in_study`
     shift : of scale from inputs into weights
+    converters : random streams of the converters, if they are not those of `seed` and `index`
 
     Raises
     ------
     ShapeError, OutOfRangeError : not a finite matrix
     """
     plan = plan_matrix(name, index, weight, moment, settings, device, seed, shift)
-    return program(plan)
+    return program(dataclasses.replace(plan, converters=converters))
 
 
 def plan_matrix(
@@ -268,10 +303,14 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     variance = None
     if any(row.variance is not None for row in rows):
         variance = tuple(row.variance_or_zero for row in rows)
+    line_noise = None
+    if any(row.line_noise is not None for row in rows):
+        line_noise = tuple(row.line_noise for row in rows)
     return ProgrammedMatrix.of_plan(
         plan,
         transfer=tuple(row.transfer for row in rows),
         variance=variance,
+        line_noise=line_noise,
         power=tuple(row.power for row in rows),
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
@@ -293,8 +332,17 @@ def _converted(plan: MatrixPlan, row: TileRow) -> TileRow:
         row,
         transfer=_conversions(plan, transfer, np.subtract),
         variance=variance,
+        noise=None,
+        line_noise=_line_noise(plan, row.noise),
         power=row.power.astype(np.float32),
     )
+
+
+def _line_noise(plan: MatrixPlan, noise: RowBlockNoise | None) -> LineNoise | None:
+    if noise is None:
+        return None
+    joined = subtracts_currents(plan.settings.mapping)
+    return LineNoise.of(noise, slices=len(plan.encoded.target), joined=joined)
 
 
 def _conversions(plan: MatrixPlan, planes: AnyFloats, join: np.ufunc) -> Singles:
