@@ -32,7 +32,7 @@ def results(study, directory, threads=1):
 
 
 @pytest.mark.parametrize("tables", CONVERTERS.values(), ids=CONVERTERS)
-@pytest.mark.parametrize("room", [0, 8000])
+@pytest.mark.parametrize("room", [0, 12000])
 def test_arrays_in_files_give_the_same_bits(tmp_path, monkeypatch, tables, room):
     """All of them, or those that find no room; with two threads at once too."""
     place = make_tiny_place(tmp_path)

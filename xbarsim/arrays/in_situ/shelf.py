@@ -19,6 +19,7 @@ import numpy as np
 from xbarsim.arrays.digital_scale import DigitalScale
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins
+from xbarsim.arrays.in_situ.converters import ConverterErrors
 from xbarsim.arrays.in_situ.input_coder import InputCoder
 from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray, Product
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
@@ -44,32 +45,27 @@ class Shelf:
         """
         if self._room is None:
             return array
+        apart = _Apart.of(array)
         with self._lock:
-            size = bytes_of(array)
-            if size <= self._room:
-                self._room -= size
+            if apart.size <= self._room:
+                self._room -= apart.size
                 return array
-        return ArrayOnDisk(_without_blocks(array), _File.holding(array))
-
-
-def bytes_of(array: Array) -> int:
-    """Of the matrices of an array."""
-    programmed = array.programmed
-    blocks = [*programmed.transfer, *programmed.power, *(programmed.variance or ())]
-    if isinstance(array, IdealArray):
-        blocks.append(array.folded)
-        if array.folded_variance is not None:
-            blocks.append(array.folded_variance)
-    return sum(block.nbytes for block in blocks)
+        return ArrayOnDisk(_without_blocks(array), _File.holding(apart))
 
 
 def _without_blocks(array: Array) -> Array:
     """An array that says all of itself and cannot multiply."""
-    programmed = dataclasses.replace(array.programmed, transfer=(), variance=None, power=())
+    programmed = dataclasses.replace(
+        array.programmed, transfer=(), variance=None, line_noise=None, power=()
+    )
     if isinstance(array, IdealArray):
         nothing = np.zeros((0, 0), np.float32)
         return dataclasses.replace(
-            array, programmed=programmed, folded=nothing, folded_variance=None
+            array,
+            programmed=programmed,
+            folded=nothing,
+            folded_variance=None,
+            folded_currents=None,
         )
     if isinstance(array, ConvertedArray):
         return dataclasses.replace(array, programmed=programmed)
@@ -108,6 +104,10 @@ class ArrayOnDisk:
         return self.outline.code_bins
 
     @property
+    def errors(self) -> tuple[ConverterErrors, ...] | None:
+        return self.outline.errors
+
+    @property
     def events_per_row(self) -> Events:
         return self.outline.events_per_row
 
@@ -120,10 +120,32 @@ class ArrayOnDisk:
 
 
 @dataclass(frozen=True)
-class _File:
-    """A record with large arrays in a file without a name.
+class _Apart:
+    """A record taken apart.
 
-    head : the record as a pickle without the arrays;  sizes : bytes of each of them
+    head : it, as a pickle without the arrays within it;  parts : their bytes, nothing is copied
+    """
+
+    head: bytes
+    parts: tuple[memoryview, ...]
+
+    @classmethod
+    def of(cls, record: Any) -> _Apart:
+        buffers: list[pickle.PickleBuffer] = []
+        head = pickle.dumps(record, protocol=5, buffer_callback=buffers.append)
+        return cls(head, tuple(buffer.raw() for buffer in buffers))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the arrays."""
+        return sum(part.nbytes for part in self.parts)
+
+
+@dataclass(frozen=True)
+class _File:
+    """Arrays of a record in a file without a name.
+
+    head : the rest of it, see `_Apart`;  sizes : bytes of each of its arrays
     """
 
     head: bytes
@@ -132,24 +154,22 @@ class _File:
     lock: threading.Lock
 
     @classmethod
-    def holding(cls, record: Any) -> _File:
+    def holding(cls, apart: _Apart) -> _File:
         """A file that holds a record."""
-        buffers: list[pickle.PickleBuffer] = []
-        head = pickle.dumps(record, protocol=5, buffer_callback=buffers.append)
-        parts = [buffer.raw() for buffer in buffers]
         directory = cache_directory()
         try:
             directory.mkdir(parents=True, exist_ok=True)
             # It is closed, and gone, with the record that holds it.
             file = tempfile.TemporaryFile(dir=directory, buffering=0)
-            for part in parts:
+            for part in apart.parts:
                 _write_all(file, part)
         except OSError as error:
             raise OutputError(
                 f"arrays beyond run.memory_gb cannot be put into {directory}: {error}; make room "
                 "there, choose another place by XBARSIM_CACHE_DIR, or a larger run.memory_gb"
             ) from None
-        return cls(head, tuple(part.nbytes for part in parts), file, threading.Lock())
+        sizes = tuple(part.nbytes for part in apart.parts)
+        return cls(apart.head, sizes, file, threading.Lock())
 
     def read(self) -> Any:
         """The record as it was."""
