@@ -180,6 +180,14 @@ class Study(Table):
         _check_places(cases)
         return cases
 
+    def conductance_directories(self) -> list[str]:
+        """Every `mapping.conductances` of its cases and their `[[layer]]` tables."""
+        found = []
+        for _, case in self.cases():
+            found.append(case.mapping.conductances)
+            found += [entry.mapping.get("conductances") for entry in case.layer]
+        return list(dict.fromkeys(name for name in found if name is not None))
+
     def check_layers(self) -> None:
         """Refuse a `[[layer]]` table with a wrong key or value, whether or not it matches a
         matrix.

@@ -10,7 +10,7 @@ from xbarsim.arrays.in_situ.layout import Layout, layout_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.memory import peak_bytes, resident_bytes
 from xbarsim.base.units import GIGA
-from xbarsim.hardware.build import Design
+from xbarsim.hardware.build import Design, in_situ_steps
 from xbarsim.models.graph import Kind, Role, Step
 from xbarsim.studies.examples import Examples
 
@@ -68,12 +68,10 @@ def room_for_arrays(design: Design, memory_gb: float, on_the_way: OnTheWay) -> i
 
 def _layouts(design: Design) -> list[Layout]:
     """Of the matrices on in-situ tiles."""
-    found = []
-    for step in design.model.graph.matrices:
-        settings = design.settings[step.name]
-        if settings.products.lies_on(step.role is Role.LOGITS) == "in_situ":
-            found.append(layout_of(step.inputs, step.outputs, settings.mapping))
-    return found
+    return [
+        layout_of(step.inputs, step.outputs, design.settings[step.name].mapping)
+        for step in in_situ_steps(design.settings, design.model.graph)
+    ]
 
 
 def _bytes_of_array(layout: Layout) -> int:
