@@ -19,7 +19,9 @@ from pydantic import Field, ValidationError
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
+from xbarsim.config.budget import Budget
 from xbarsim.config.converters import check_converters
+from xbarsim.config.correction import Correction, check_correction
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
 from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
@@ -93,6 +95,11 @@ class Run(Table):
         "least_recently_used",
         description="what makes room for new arrays; none: what finds no room is not kept",
     )
+    memory_gb: float | None = Field(
+        None,
+        gt=0.0,
+        description="of the process, GB: in-situ arrays beyond it wait in files; no bound if absent",
+    )
 
 
 class LayerOverride(Table):
@@ -107,6 +114,7 @@ class LayerOverride(Table):
     memory: dict[str, Any] = {}
     products: dict[str, Any] = {}
     computation: dict[str, Any] = {}
+    correction: dict[str, Any] = {}
 
 
 class Study(Table):
@@ -123,6 +131,7 @@ class Study(Table):
     products: Products = Products()
     computation: Computation = Computation()
     effects: Effects = Effects()
+    correction: Correction = Correction()
     functions: Functions = Functions()
     memory: Memory = Memory()
     run: Run = Run()
@@ -139,6 +148,7 @@ class Study(Table):
     )
     layer: tuple[LayerOverride, ...] = ()
     sweep: Sweep | None = Field(None, description="keys that `xbarsim sweep` varies")
+    budget: Budget | None = Field(None, description="who shares the loss in `xbarsim budget`")
     case: tuple[dict[str, Any], ...] = ({"name": "chip"},)
 
     def to_toml(self) -> str:
@@ -154,7 +164,7 @@ class Study(Table):
         ------
         ConfigError : a case that cannot be run, or two that cannot be told apart
         """
-        base = self.model_dump(exclude={"case", "sweep"}, exclude_unset=True)
+        base = self.model_dump(exclude={"case", "sweep", "budget"}, exclude_unset=True)
         overrides: dict[str, Content] = {}
         cases = []
         for number, stated in enumerate(self.case, 1):
@@ -222,7 +232,7 @@ def _case_name(name: object) -> str:
 
 def _check_shared_keys(name: str, override: Content) -> None:
     """Refuse a case that overrides what all cases of a study share."""
-    fixed = set(override) & {"model", "task", "run", "case", "sweep"}
+    fixed = set(override) & {"model", "task", "run", "case", "sweep", "budget"}
     if fixed == {"run"} and isinstance(override["run"], dict):
         fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
     if fixed:
@@ -280,6 +290,7 @@ def validate(content: Content, where: str) -> Study:
     study.wires.resistances()
     _check_arrays(study, where)
     check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
+    check_correction(study.correction, study.device, study.mapping, where)
     _check_functions(study.functions, where)
     return study
 
