@@ -64,7 +64,7 @@ def sweep(
     if sum(given) != 1:
         raise typer.BadParameter("give one of STUDY, --resume DIR and --status DIR")
     if status is not None:
-        _show(status, as_json)
+        show_sweep(status, as_json)
     elif dry_run:
         _plan(study, resume, workers)
     else:
@@ -81,9 +81,10 @@ def _run(
 ) -> None:
     from xbarsim.config.study import load_study
     from xbarsim.studies.sweep import run_sweep
-    from xbarsim.studies.sweep_directory import create, open_directory
+    from xbarsim.studies.sweep_directory import check_kind, create, open_directory
 
     if resume is not None:
+        check_kind(resume, "sweep")
         directory = open_directory(resume)
     elif out is not None:
         directory = create(load_study(study or "default"), out)
@@ -95,7 +96,7 @@ def _run(
         notes = getattr(interrupt, "__notes__", ())
         print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)
         raise typer.Exit(130) from None
-    _show(directory.path, as_json)
+    show_sweep(directory.path, as_json)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -118,7 +119,8 @@ def _plan(study: str | None, resume: Path | None, workers: int) -> None:
     print(f"time about {engineering(plan.seconds / workers, 's')} on {workers} idle cores")
 
 
-def _show(path: Path, as_json: bool) -> None:
+def show_sweep(path: Path, as_json: bool) -> None:
+    """Print what a sweep has found so far."""
     from xbarsim.report import sweep_table
 
     found = sweep_table.open_study(path)
