@@ -110,7 +110,10 @@ class Wires(Table):
     sense_resistance_ohm: float = Field(
         0.0, ge=0, description="sense node, in series with the last segment"
     )
-    geometry: WireGeometry = WireGeometry()
+    geometry: WireGeometry = Field(
+        WireGeometry(),
+        description="metal and cross-section of the lines, in the place of the node's values",
+    )
 
     def resistances(self) -> tuple[float, float]:
         """(word line, bit line) resistance of one segment in ohm.

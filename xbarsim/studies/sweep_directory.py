@@ -40,12 +40,14 @@ class SweepDirectory:
     """A directory with the points of one study.
 
     inputs : {file or name that the points are made of: sha256}
+    is_new : it was just made, and its inputs hashed
     """
 
     path: Path
     study: Study
     points: tuple[Point, ...]
     inputs: dict[str, str]
+    is_new: bool = False
 
     def trace(self, point: Point) -> Path:
         return self.path / f"{point.name}.h5"
@@ -89,7 +91,7 @@ def create(study: Study, directory: str | Path) -> SweepDirectory:
     with replacing(path / "sweep.json") as file:
         json.dump(content, file, indent=1)
         file.write("\n")
-    return SweepDirectory(path=path, study=study, points=points, inputs=inputs)
+    return SweepDirectory(path=path, study=study, points=points, inputs=inputs, is_new=True)
 
 
 def _entry(point: Point) -> dict[str, Any]:
@@ -153,6 +155,8 @@ def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
 
 def check_inputs(directory: SweepDirectory) -> None:
     """Raise ConfigError where a file is no longer what it was when the sweep began."""
+    if directory.is_new:
+        return
     now = hashes_of_inputs(directory.points)
     changed = [name for name, value in directory.inputs.items() if now.get(name) != value]
     if changed:
