@@ -22,6 +22,7 @@ KERNEL_TESTS = (
     "tests/kernels/test_wire_resistivity.py",
     "tests/arrays/test_compensation.py",
     "tests/arrays/test_converters.py",
+    "tests/arrays/test_converter_errors.py",
     "tests/arrays/test_histograms.py",
     "tests/arrays/test_mapping.py",
     "tests/hardware/test_functions.py",

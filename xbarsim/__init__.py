@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 # public module -> where it is
 _MODULES = {
+    "annealing": "xbarsim.annealing",
     "calibrate": "xbarsim.calibrate",
     "cells": "xbarsim.circuit.cells",
 }
@@ -43,6 +44,7 @@ __all__ = [
     "Crossbar",
     "Solution",
     "__version__",
+    "annealing",
     "calibrate",
     "cells",
     "compare",
@@ -63,7 +65,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from xbarsim import calibrate
+    from xbarsim import annealing, calibrate
     from xbarsim.arrays.analog_matrix import AnalogMatrix
     from xbarsim.base.fetch import fetch
     from xbarsim.chips.compare import compare

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from xbarsim.arrays.in_situ.encoding import CLIP_QUANTILES, choose_clip, encode, hold, reached
+from xbarsim.arrays.in_situ.correction import mean_squares
+from xbarsim.arrays.in_situ.encoding import encode, hold
+from xbarsim.arrays.in_situ.full_scale import CLIP_QUANTILES, choose_clip, reached
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.arrays import Mapping
@@ -248,3 +250,36 @@ def test_tiles_hold_every_cell_once(encoding, sign, placement, inputs, outputs):
 def test_more_cells_than_bit_lines_is_refused():
     with pytest.raises(ConfigError, match="bit_lines"):
         layout_of(4, 4, Mapping(encoding="slices", placement="neighbour", bit_lines=4))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", ["matrix", "column"])
+@pytest.mark.parametrize("quantile", [0.62, 0.9, 0.973, 1.0])
+def test_a_quantile_of_the_clip_is_that_of_numpy_to_the_last_bit(dtype, scale, quantile):
+    """Of more outputs than are sorted at once."""
+    weight = np.random.default_rng(3).standard_t(4, size=(47, 130)).astype(dtype)
+    mapping = Mapping(clip="quantile", clip_quantile=quantile, scale=scale)
+    axis = 0 if scale == "column" else None
+    wanted = np.quantile(np.abs(weight).astype(float), quantile, axis=axis)
+    found = choose_clip(weight, np.ones(47), mapping, Window())
+    np.testing.assert_array_equal(found, np.broadcast_to(wanted, 130))
+
+
+def test_single_precision_weights_are_mapped_as_the_same_weights_in_double_precision():
+    weight = np.random.default_rng(4).standard_t(4, size=(150, 70)).astype(np.float32)
+    moment = np.random.default_rng(5).uniform(0, 2, 150)
+    for encoding, sign in ENCODINGS:
+        mapping = Mapping(encoding=encoding, sign=sign)
+        of_single = choose_clip(weight, moment, mapping, Window(1e-6))
+        of_double = choose_clip(weight.astype(float), moment, mapping, Window(1e-6))
+        np.testing.assert_array_equal(of_single, of_double)
+        single = encode(weight, of_single, mapping, Window())
+        double = encode(weight.astype(float), of_double, mapping, Window())
+        np.testing.assert_array_equal(single.target, double.target)
+        assert single.clipped == double.clipped > 0
+
+
+def test_mean_squares_are_added_up_input_by_input():
+    x = np.random.default_rng(6).standard_normal((9, 5)).astype(np.float32)
+    wanted = [sum(float(value) ** 2 for value in column) / 9 for column in x.T]
+    np.testing.assert_array_equal(mean_squares(x), wanted)

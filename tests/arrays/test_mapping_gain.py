@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from xbarsim.arrays.in_situ.encoding import (
+from xbarsim.arrays.in_situ.encoding import encode, hold
+from xbarsim.arrays.in_situ.full_scale import (
     CLIP_QUANTILES,
     choose_clip,
-    encode,
-    hold,
     programming_variance,
     reached,
 )

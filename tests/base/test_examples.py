@@ -27,6 +27,14 @@ def printed(script, words, place, *arguments):
     return [float(number) for number in re.findall(rf"^{words}: (\S+)", ended.stdout, re.M)]
 
 
+def all_printed(script, place):
+    """What a script prints."""
+    command = [sys.executable, str(EXAMPLES / script)]
+    ended = subprocess.run(command, cwd=place, capture_output=True, text=True, env=os.environ)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
 def test_scripts_are_short():
     for script in EXAMPLES.glob("*.py"):
         assert len(script.read_text().splitlines()) < 40, script.name
@@ -70,8 +78,7 @@ def test_a_trace_is_read_without_the_package(tmp_path):
 
 def test_the_largest_array_of_six_nanometres(tmp_path):
     """First order: the worst cell of n lines lacks r g n (n + 1) of its voltage; exactly, it lacks less."""
-    command = [sys.executable, str(EXAMPLES / "related/six_nanometres.py")]
-    text = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    text = all_printed("related/six_nanometres.py", tmp_path)
 
     def after(words):
         return [float(number) for number in re.findall(rf"^{words}: (\S+)", text, re.M)]
@@ -87,3 +94,27 @@ def test_the_largest_array_of_six_nanometres(tmp_path):
         for n, segment in zip(sizes, segments, strict=True):
             assert segment * conductance * 2 * n * (2 * n + 1) > 0.1
             assert segment * conductance * n * (n + 1) < 0.13
+
+
+@pytest.mark.long
+def test_annealing_falls_with_noise_converters_and_wires(tmp_path):
+    """Orderings between intervals that do not overlap; the optimum is a search of all states."""
+    text = all_printed("related/parallel_annealing.py", tmp_path)
+    found = {}
+    for line in text.splitlines():
+        rate = re.fullmatch(r"(.*): (\S+) \((\S+) \.\. (\S+)\)", line)
+        if rate:
+            found[rate[1]] = tuple(map(float, rate.groups()[1:]))
+    assert len(found) == 13
+
+    def higher(first, second):
+        return found[first][1] > found[second][2]
+
+    assert higher("read noise 0 of the conductance", "read noise 1 of the conductance")
+    assert higher("converters of 4 bits", "converters of 2 bits")
+    assert higher("wires of 10 ohm per cell", "wires of 50 ohm per cell")
+    assert higher("wires of 50 ohm per cell", "wires of 200 ohm per cell")
+    assert higher("simulated annealing", "exact arithmetic")
+    assert abs(found["exact arithmetic"][0] - found["read noise 0.1 of the conductance"][0]) < 0.06
+    best, median = map(float, text.splitlines()[-1].split(": ")[1].split())
+    assert 0.99 < median <= best <= 1.0 + 1e-9

@@ -26,6 +26,7 @@ ROOMS = (
     "models",
     "calibrate",
     "arrays",
+    "annealing",
     "chips",
     "hardware",
     "studies",

@@ -74,7 +74,7 @@ def test_a_full_study_is_the_study_and_its_comments_are_defaults(name):
     base = tomllib.loads(config.study_text(name))
     whole |= {key: base[key] for key in ("layer", "sweep", "case") if key in base}
     assert validate(whole, "whole").to_toml() == config.load_study(name).to_toml()
-    assert len(whole["adc"]) == 4 and len(whole["functions"]["softmax"]) > 8
+    assert len(whole["adc"]) > 3 and len(whole["functions"]["softmax"]) > 8
 
 
 def test_the_json_schema_has_every_key_and_unit():

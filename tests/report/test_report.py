@@ -13,6 +13,7 @@ from xbarsim.report.energy import Cost
 from xbarsim.report.files import to_json, write_files
 from xbarsim.report.scores import Estimate
 from xbarsim.report.steps import (
+    Converters,
     FunctionSummary,
     IrDrop,
     MatrixSummary,
@@ -427,3 +428,30 @@ def test_an_energy_that_one_layer_does_not_state_is_not_known():
     lines = render(replace(SUMMARY, cases=(case,))).splitlines()
     row = next(line for line in lines if line.startswith("scores "))
     assert row.endswith("   not known") and "nJ" not in row
+
+
+def test_converters_that_are_not_ideal_have_a_line():
+    study = tomli_w.dumps(
+        {
+            "adc": {"noise_lsb": 0.5, "noise_ua": 0.0, "offset_lsb": 1.25, "gain_error": 0.01}
+            | {"steps": "sar", "element_spread": 0.02, "shared_by": 8, "full_scale_ua": 20.0}
+            | {"inl_lsb": [0.0] * 4},
+            "dac": {"full_scale_v": 0.3, "noise_mv": 0.5, "inl_lsb": "drivers.csv"},
+        }
+    )
+    counted = {"adc_conversions": 1_000, "adc_saturations": 12.0}
+    first = replace(LAYERS[0], converters=Converters(10, 4), **counted)
+    second = replace(LAYERS[1], converters=Converters(30, 6), **counted)
+    case = replace(CASE, layers=(first, second), study=study)
+    lines = render(replace(SUMMARY, cases=(case,))).splitlines()
+    assert (
+        "ADC    full scale 20 µA, noise 0.5 LSB, offsets of 1.25 LSB, gain errors of 0.01, elements "
+        "that vary by 0.02, one for 8 bit lines, steps sar, a table of INL, 24 of 2,000 conversions "
+        "saturated; 40 converters that never give 0.2 of their codes on average"
+    ) in lines
+    assert "DAC    full scale 0.3 V, noise 0.5 mV, a table of INL" in lines
+    found = to_json(replace(SUMMARY, cases=(case,)))["cases"][0]["layers"]
+    assert found[1]["converters"] == {"converters": 30, "missing_codes": 6}
+    plain = replace(CASE, study=tomli_w.dumps({"adc": {"noise_ua": 0.0, "shared_by": 1}}))
+    lines = render(replace(SUMMARY, cases=(plain,))).splitlines()
+    assert not [line for line in lines if line.startswith(("ADC", "DAC"))]

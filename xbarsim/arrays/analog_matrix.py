@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xbarsim.arrays.digital_scale import ScaleShift
+from xbarsim.arrays.in_situ.correction import mean_squares
 from xbarsim.arrays.in_situ.matrix import Array
 from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, solve_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
@@ -116,7 +117,7 @@ class AnalogMatrix:
                 "AnalogMatrix lies on in-situ tiles"
             )
         samples = samples.astype(np.float32)
-        moment = (samples.astype(np.float64) ** 2).mean(axis=0)
+        moment = mean_squares(samples)
         device = load_device(chosen.device.name).in_study(chosen)
         with one_blas_thread():
             plan = plan_matrix(

@@ -9,6 +9,7 @@ from xbarsim.config.arrays import Adc, Dac, Effects, Mapping
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Computation
 from xbarsim.config.wires import Wires
+from xbarsim.devices.model import DeviceModel
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class InSituSettings:
             adc=study.adc,
             effects=study.effects,
         )
+
+    def read_voltage(self, device: DeviceModel) -> float:
+        """Volt that the largest input puts on a word line."""
+        if self.dac.full_scale_v is not None:
+            return self.dac.full_scale_v
+        return device.read_voltage
 
     @property
     def solved_wires(self) -> Wires | None:

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from xbarsim.config.tables import Bits, Quantile, Table
+from xbarsim.config.tables import Bits, CodeTable, Quantile, Table
 
 
 class Device(Table):
@@ -117,6 +117,21 @@ class Dac(Table):
     read_time_ns: float = Field(
         100.0, gt=0, description="time that one phase drives the tile (ISAAC: 100 ns)"
     )
+    full_scale_v: float | None = Field(
+        None,
+        gt=0,
+        le=5,
+        description="voltage of the largest code; the read voltage of the device if absent",
+    )
+    noise_mv: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        description="standard deviation of the mean voltage of a driven word line, anew in every read",
+    )
+    inl_lsb: CodeTable | None = Field(
+        None, description="deviation of the voltage of every code, a list or a .csv or .npy file"
+    )
 
 
 class Adc(Table):
@@ -129,9 +144,44 @@ class Adc(Table):
         description="full scale from calibration data, or one LSB per unit of current (slices, bit_serial)",
     )
     quantile: Quantile = Field(0.9999, description="of `range = quantile`")
+    full_scale_ua: float | None = Field(
+        None,
+        gt=0,
+        description="current of the highest code; from calibration data, see `range`, if absent",
+    )
+    noise_ua: float = Field(
+        0.0, ge=0, description="standard deviation of the noise of a conversion"
+    )
+    noise_lsb: float = Field(0.0, ge=0, le=1024, description="the same in LSB")
+    offset_lsb: float = Field(
+        0.0, ge=0, le=1024, description="standard deviation of the offsets of converters"
+    )
+    gain_error: float = Field(
+        0.0, ge=0, le=0.5, description="relative standard deviation of the gains of converters"
+    )
+    inl_lsb: CodeTable | None = Field(
+        None,
+        description="shift of the level where every code begins, the same of all converters, a list "
+        "or a .csv or .npy file",
+    )
+    steps: Literal["ideal", "thermometer", "sar"] = Field(
+        "ideal",
+        description="what makes the steps: nothing that varies, 2^bits - 1 equal elements, or one "
+        "capacitor per bit",
+    )
+    element_spread: float = Field(
+        0.0, ge=0, le=0.5, description="relative standard deviation of a unit element of `steps`"
+    )
+    shared_by: int = Field(
+        1,
+        ge=1,
+        le=4096,
+        description="bit lines, or pairs that are subtracted, that one converter serves in turn",
+    )
 
 
-# What `effects.without` may name: the switches, and the two kinds of converters apart.
+# What `effects.without` may name: the switches, the two kinds of converters apart, and what is not
+# ideal about their steps.
 Switch = Literal[
     "wires",
     "dac",
@@ -147,6 +197,7 @@ Switch = Literal[
     "read_noise",
     "flicker",
     "telegraph",
+    "converter_errors",
 ]
 SWITCHES: tuple[Switch, ...] = get_args(Switch)
 
@@ -181,6 +232,11 @@ class Effects(Table):
     @property
     def with_wires(self) -> bool:
         return self.wires and "wires" not in self.without
+
+    @property
+    def with_converter_errors(self) -> bool:
+        """Whether converters may be anything but ideal steps."""
+        return "converter_errors" not in self.without
 
     @property
     def with_dac(self) -> bool:

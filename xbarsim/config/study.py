@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
+from xbarsim.config.converters import check_converters
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
@@ -285,6 +286,7 @@ def validate(content: Content, where: str) -> Study:
         raise ConfigError(f"{where}: " + describe(error, Study)) from None
     study.wires.resistances()
     _check_arrays(study, where)
+    check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
     _check_functions(study.functions, where)
     return study
 

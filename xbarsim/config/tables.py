@@ -20,6 +20,7 @@ def whole(value: object) -> int:
 
 Bits = Annotated[int, Field(ge=1, le=16)] | Literal["ideal"]
 Quantile = Annotated[float, Field(gt=0.5, le=1.0)]
+CodeTable = tuple[float, ...] | str  # a number for every code, or the file that holds them
 
 
 class Table(BaseModel):

@@ -6,10 +6,9 @@ achieved, or what is read.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Annotated, Literal, Self, TypeVar, cast
+from typing import Annotated, Literal, Self, TypeVar
 
 import numpy as np
-from numpy.polynomial.polynomial import polyval
 from numpy.typing import ArrayLike
 from pydantic import (
     BeforeValidator,
@@ -43,7 +42,11 @@ def increasing(name: str, values: Sequence[float], unit: str = "") -> None:
 
 def polynomial(x: Floats, coefficients: Numbers) -> Floats:
     """Sum of coefficients_k x^k, element by element of x."""
-    return cast(Floats, polyval(x, coefficients))  # of any precision to a checker of types
+    total = np.full(np.shape(x), coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        total *= x
+        total += coefficient
+    return total
 
 
 Given = TypeVar("Given")

@@ -57,6 +57,8 @@ def noise_sigma(
     telegraph = parts["telegraph"]
     if telegraph.any():
         telegraph = telegraph * _telegraph_cells(device, cells, streams)
+    elif not parts["flicker"].any():
+        return parts["white"]
     sigma: Floats = np.hypot(np.hypot(parts["flicker"], telegraph), parts["white"])
     return sigma
 

@@ -8,6 +8,9 @@ from xbarsim.base.array_types import Keys
 
 # Purposes of random streams: SeedSequence(seed, spawn_key=(matrix, tile, purpose)).
 PROGRAMMING, DEVICE, CYCLE, RELAXATION, DRIFT, STUCK, TELEGRAPH, READS, WHITE, FLICKER = range(10)
+# Of what stands beside the tiles: converters, and what is read to follow drift.
+CONVERTERS = 20
+REFERENCE = 21
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +20,10 @@ class Streams:
     seed: int
     matrix: int = 0
     first_tile: int = 0
+
+    def beyond(self, tiles: int) -> "Streams":
+        """Those of the tiles after so many."""
+        return dataclasses.replace(self, first_tile=self.first_tile + tiles)
 
     def of(self, tiles: int, purpose: int, write: int = 0) -> list[np.random.SeedSequence]:
         """SeedSequences of `tiles` tiles.

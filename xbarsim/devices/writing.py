@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xbarsim.base.array_types import Booleans, Floats
+from xbarsim.base.array_types import AnyArray, Floats
 from xbarsim.base.units import MICROSIEMENS, NANO, PICO
 from xbarsim.devices import ageing
 from xbarsim.devices.conditions import Conditions, Effect
@@ -116,18 +116,17 @@ def program(device: Conditions, target: ArrayLike, streams: Streams) -> Programm
     cells = Programmed(written, aimed, np.clip(written, low, high))
     g = ageing.age(device, cells, streams)
     bounded = _hold_in_bounds(g, low, high)
-    on, off = _stick(device, g, streams)
-    stuck = on | off
+    stuck = _stick(device, g, streams)
     counts = counts + Counts(
-        stuck_on=int(np.count_nonzero(on)),
-        stuck_off=int(np.count_nonzero(off)),
+        stuck_on=int(np.count_nonzero(stuck == variability.ON)),
+        stuck_off=int(np.count_nonzero(stuck == variability.OFF)),
         bounded=bounded,
         rounded=rounded,
     )
     return Programmed(
         conductance=g.reshape(target.shape),
-        target=np.where(stuck, g, cells.target).reshape(target.shape),
-        achieved=np.where(stuck, g, cells.achieved).reshape(target.shape),
+        target=_where_stuck(stuck, g, cells.target).reshape(target.shape),
+        achieved=_where_stuck(stuck, g, cells.achieved).reshape(target.shape),
         counts=counts,
     )
 
@@ -143,6 +142,8 @@ def _to_levels(device: Conditions, tiles: Floats) -> tuple[Floats, int]:
 
 def _hold_in_bounds(g: Floats, low: float, high: float) -> int:
     """Hold cells within physical bounds, in place; returns how many were outside."""
+    if g.min(initial=low) >= low and g.max(initial=high) <= high:
+        return 0
     below = g < low
     above = g > high
     g[below] = low
@@ -237,24 +238,31 @@ def _spread(device: Conditions, g: Floats, streams: Streams) -> Floats:
     return g
 
 
-def _stick(device: Conditions, g: Floats, streams: Streams) -> tuple[Booleans, Booleans]:
-    """Set stuck cells of g (t, m, n) in place; returns which are stuck on and which off."""
+def _stick(device: Conditions, g: Floats, streams: Streams) -> AnyArray:
+    """Set stuck cells of g (t, m, n) in place; returns which are stuck ON or OFF, (t, m, n), or (0,)
+    where none can be.
+    """
     table = device.active.stuck
+    if table is None:
+        return np.zeros(0, np.int64)
     state = np.zeros(g.shape, np.int8)
-    if table is not None:
-        variability.stuck_cells(
-            np.array([table.on_rate, table.word_line_on_rate, table.bit_line_on_rate]),
-            np.array([table.off_rate, table.word_line_off_rate, table.bit_line_off_rate]),
-            streams.keys(len(g), STUCK),
-            state,
-        )
-    on = state == variability.ON
-    off = state == variability.OFF
-    if table is not None:
-        at_on, at_off = stuck_conductances(device, table)
-        g[on] = at_on
-        g[off] = at_off
-    return on, off
+    variability.stuck_cells(
+        np.array([table.on_rate, table.word_line_on_rate, table.bit_line_on_rate]),
+        np.array([table.off_rate, table.word_line_off_rate, table.bit_line_off_rate]),
+        streams.keys(len(g), STUCK),
+        state,
+    )
+    at_on, at_off = stuck_conductances(device, table)
+    g[state == variability.ON] = at_on
+    g[state == variability.OFF] = at_off
+    return state
+
+
+def _where_stuck(stuck: AnyArray, g: Floats, others: Floats) -> Floats:
+    """Conductances of cells: `g` of those that are stuck."""
+    if not stuck.any():
+        return np.array(others)
+    return np.where(stuck, g, others)
 
 
 def stuck_conductances(device: Conditions, table: Stuck) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from xbarsim.arrays.counting.crossbars import Crossbars
 from xbarsim.arrays.counting.moments import rounded
+from xbarsim.arrays.in_situ.correction import mean_squares
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.programmed import program_matrix
 from xbarsim.arrays.in_situ.ranges import with_ranges
@@ -17,6 +18,7 @@ from xbarsim.base.array_types import AnyArray, Booleans, Integers, Singles
 from xbarsim.config.arrays import Mapping
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
+from xbarsim.devices.streams import Streams
 from xbarsim.hardware.counting import Codes, code_scale, keys_of, read_energy, to_codes
 from xbarsim.hardware.steps import (
     CachePerToken,
@@ -234,10 +236,11 @@ class WrittenAttention:
             name=self.step.name,
             index=0,
             weight=b.T,
-            moment=(a.astype(np.float64) ** 2).mean(axis=0),
+            moment=mean_squares(a),
             settings=dataclasses.replace(InSituSettings.of(self.settings), mapping=mapping),
             device=self.device,
             seed=seed,
+            converters=self._converters(head),
         )
         array = with_ranges(programmed, a, cross_terms=False)
         rows = np.column_stack([np.full(len(a), head), np.arange(len(a))])
@@ -257,6 +260,12 @@ class WrittenAttention:
             write_energy=np.array((programmed.counts.write_energy or 0.0) / len(a)),
         )
         return product.output, costs
+
+    def _converters(self, head: int) -> Streams:
+        """Random streams of the converters of a head: those of every sentence, as tiles are."""
+        key = (self.index, head)
+        seed = np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1)[0]
+        return Streams(int(seed))
 
     def _smallest(self, inputs: int, outputs: int) -> Mapping:
         """The study's mapping on tiles that are no larger than a matrix of this size needs; what is

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
+from xbarsim.arrays.in_situ.correction import mean_squares
 from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.matrix import without_targets
@@ -248,7 +249,7 @@ class _Builder:
             name=step.name,
             index=index,
             weight=weight,
-            moment=(samples.astype(np.float64) ** 2).mean(axis=0),
+            moment=mean_squares(samples),
             settings=of_arrays,
             device=device,
             seed=self.seed,

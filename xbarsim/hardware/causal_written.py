@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xbarsim.arrays.in_situ.encoding import choose_clip
 from xbarsim.arrays.in_situ.fixed_ranges import FixedRanges, SampleProduct
+from xbarsim.arrays.in_situ.full_scale import choose_clip
 from xbarsim.arrays.in_situ.input_coder import InputCoder
 from xbarsim.arrays.in_situ.matrix import Array
 from xbarsim.arrays.settings import InSituSettings
@@ -17,6 +17,7 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.programmed import Programmed
+from xbarsim.devices.streams import Streams
 from xbarsim.hardware.causal_parts import Block, Query, ResultPlace, Results, Shares
 from xbarsim.hardware.key_value_cells import KeyValueCells, joined, part_of
 from xbarsim.hardware.steps import (
@@ -131,6 +132,12 @@ class CausalWrittenAttention:
                 place.add_cost(name, of_heads.sum(axis=0), block.first)
         place.put(output)
 
+    def _converters(self, head: int, block: int) -> Streams:
+        """Random streams of the converters of a block: those of every sequence, as tiles are."""
+        key = (self.index, head)
+        seed = np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1)[0]
+        return Streams(int(seed), block)
+
     def _shares(self, block: Block) -> Shares:
         seen = block.seen / block.size
         if self.cells.holds_keys:
@@ -160,7 +167,8 @@ class CausalWrittenAttention:
         for block in Block.all_of(query, self.cells.block):
             if block.number >= len(arrays):
                 of_block = part_of(cells, block.positions)
-                programmed = self.cells.matrix(of_block, block.number, seed)
+                converters = self._converters(query.head, block.number)
+                programmed = self.cells.matrix(of_block, block.number, seed, converters)
                 arrays.append(self.ranges.array(programmed))
         written = Written(np.array(query.values), cells, arrays)
         if tokens.written is not None:
@@ -240,8 +248,9 @@ def _coder(
         inputs,
         power,
         settings.dac,
-        device.read_voltage,
+        InSituSettings.of(settings).read_voltage(device),
         ideal=not settings.effects.with_dac,
+        even=not settings.effects.with_converter_errors,
     )
 
 

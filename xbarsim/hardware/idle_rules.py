@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from xbarsim.arrays.in_situ.converters import converters_differ
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.wires import Wires
 from xbarsim.devices.conditions import FOLLOWS
@@ -98,6 +99,18 @@ SEGMENT_BY_NODE = Rule(
 BEHIND_WIRES = Rule(
     "weights on in-situ arrays, and effects.wires with wires that have resistance",
     _has_weights_behind_wires,
+)
+UNEVEN_ADC = Rule(
+    f"{ADC.needs}, and converter errors that are not left out",
+    lambda place: place.has_adc and place.study.effects.with_converter_errors,
+)
+UNEVEN_DAC = Rule(
+    f"{DAC.needs}, and converter errors that are not left out",
+    lambda place: place.has_dac and place.study.effects.with_converter_errors,
+)
+FITTED_ADC = Rule(
+    f"{ADC.needs}, and no adc.full_scale_ua",
+    lambda place: place.has_adc and place.study.adc.full_scale_ua is None,
 )
 SEGMENT = Rule('memory.errors = "segment"', lambda place: place.segment)
 TRANSISTOR = Rule(
@@ -208,11 +221,34 @@ RULES = {
     "dac.read_time_ns": Rule(
         "products on arrays or crossbars", lambda place: place.hardware != "digital"
     ),
+    "dac.full_scale_v": IN_SITU,
+    "dac.noise_mv": UNEVEN_DAC,
+    "dac.inl_lsb": UNEVEN_DAC,
     "adc.per": Rule(
-        'an adc.range other than "unit"',
-        lambda place: place.has_adc and place.study.adc.range != "unit" and not place.step.causal,
+        'an adc.range other than "unit", and no adc.full_scale_ua',
+        lambda place: (
+            FITTED_ADC.holds(place) and place.study.adc.range != "unit" and not place.step.causal
+        ),
     ),
-    "adc.range": ADC,
+    "adc.range": FITTED_ADC,
+    "adc.full_scale_ua": ADC,
+    "adc.noise_ua": UNEVEN_ADC,
+    "adc.noise_lsb": UNEVEN_ADC,
+    "adc.offset_lsb": UNEVEN_ADC,
+    "adc.gain_error": UNEVEN_ADC,
+    "adc.inl_lsb": UNEVEN_ADC,
+    "adc.steps": Rule(
+        "adc.element_spread above 0",
+        lambda place: UNEVEN_ADC.holds(place) and place.study.adc.element_spread > 0,
+    ),
+    "adc.element_spread": Rule(
+        'adc.steps other than "ideal"',
+        lambda place: UNEVEN_ADC.holds(place) and place.study.adc.steps != "ideal",
+    ),
+    "adc.shared_by": Rule(
+        "converters that differ: adc.offset_lsb, adc.gain_error or adc.element_spread",
+        lambda place: UNEVEN_ADC.holds(place) and converters_differ(place.study.adc),
+    ),
     "adc.quantile": Rule(
         'adc.range = "quantile"',
         lambda place: place.has_adc and place.study.adc.range == "quantile",

@@ -94,10 +94,13 @@ class KeyValueCells:
         planes = target.reshape(self.layout.planes, *target.shape[2:])
         return self.device.program(self._by_position(planes), Streams(seed, 0, first))
 
-    def matrix(self, cells: Programmed, number: int, seed: int) -> ProgrammedMatrix:
+    def matrix(
+        self, cells: Programmed, number: int, seed: int, converters: Streams | None = None
+    ) -> ProgrammedMatrix:
         """A block's tiles with their wires solved.
 
         cells : of its written positions;  number : of the block, names its random numbers
+        converters : random streams of the tiles' converters, if not those of `seed`
         """
         plan = MatrixPlan(
             name=self.step.name,
@@ -108,6 +111,7 @@ class KeyValueCells:
             weight=self._nothing,
             encoded=self._empty,
             layout=self.layout,
+            converters=converters,
         )
         blocks = range(self.layout.row_blocks)
         return solve_matrix(plan, [self._on_tiles(cells, block) for block in blocks])

@@ -77,7 +77,18 @@ class InSituMatrix:
             scale_shift=None if shift is None else shift.exponent,
             unshifted_inputs=None if shift is None else shift.unshifted,
         )
-        return description.counted_once(self.step)
+        return self._with_converters(description).counted_once(self.step)
+
+    def _with_converters(self, description: MatrixDescription) -> MatrixDescription:
+        """The description with converters that are not ideal, and codes that they never give."""
+        errors = self.array.errors
+        if errors is None:
+            return description
+        return dataclasses.replace(
+            description,
+            converters=sum(of_block.converters for of_block in errors),
+            missing_codes=sum(of_block.missing_codes for of_block in errors),
+        )
 
     @property
     def code_bins(self) -> CodeBins | None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from xbarsim.arrays.in_situ.converters import has_errors
+from xbarsim.arrays.in_situ.input_coder import has_driver_errors
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.functions import Gelu, LayerNorm, Softmax
 from xbarsim.config.study import Study
@@ -114,6 +116,10 @@ class Place:
             return self.has_dac
         if switch == "adc":
             return self.has_adc or (self.counts and self.study.effects.with_adc)
+        if switch == "converter_errors":
+            return (self.has_adc and has_errors(self.study.adc)) or (
+                self.has_dac and has_driver_errors(self.study.dac)
+            )
         if self.counts and self.on(switch) and self._acts_on_resistors(switch):
             return True
         if switch == Effect.PROGRAMMING and self.programmed and self.on(switch):

@@ -67,6 +67,7 @@ class MatrixDescription(Description):
     input_scaling : what the full scale of the inputs follows, None where it is static
     scale_shift : exponent of the scale that was shifted from inputs into weights, None without
     unshifted_inputs : of these, inputs that stayed as they are: they or their weights are all 0
+    converters : of currents, where they are not ideal; codes that these never give, of all together
     shares : the matrix whose tiles it uses; then its tiles, cells and writing are counted there
     """
 
@@ -93,6 +94,8 @@ class MatrixDescription(Description):
     input_scaling: str | None = None
     scale_shift: float | None = None
     unshifted_inputs: int | None = None
+    converters: int | None = None
+    missing_codes: int | None = None
     shares: str | None = None
 
     def counted_once(self, step: Step) -> MatrixDescription:

@@ -275,6 +275,9 @@ def _matrix(layer: MatrixSummary) -> Content:
     found = _figures_of_matrix(layer) | _place(layer)
     found["saturated_codes"] = None
     found["worst_tile"] = None
+    found["converters"] = None
+    if layer.converters is not None:
+        found["converters"] = dataclasses.asdict(layer.converters)
     if layer.saturated_codes is not None:
         found["saturated_codes"] = dataclasses.asdict(layer.saturated_codes)
     if layer.ir_drop is not None and layer.ir_drop.worst is not None:

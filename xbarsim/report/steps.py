@@ -108,13 +108,32 @@ class SaturatedCodes:
         return cls(low, high)
 
 
+@dataclass(frozen=True)
+class Converters:
+    """Converters of the currents of a matrix on the first chip, where they are not ideal, and codes
+    that they never give, of all together.
+    """
+
+    converters: int
+    missing_codes: int
+
+    @classmethod
+    def of(cls, attributes: MatrixAttributes) -> Self | None:
+        """None of ideal converters."""
+        if attributes.converters is None or attributes.missing_codes is None:
+            return None
+        return cls(attributes.converters, attributes.missing_codes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class MatrixSummary(StepSummary):
     """A matrix.
 
     adc_saturated, dac_saturated : share of the conversions, of the inputs that left their range
     ir_drop : None on computation crossbars
+    adc_conversions, adc_saturations : of all examples and chips
     saturated_codes : None where no codes are counted
+    converters : None where they are ideal
     array_energy_per_token : joule that the drivers of its word lines deliver into cells and wires
     """
 
@@ -125,7 +144,10 @@ class MatrixSummary(StepSummary):
     ir_drop: IrDrop | None
     programming: Programming
     array_energy_per_token: float
+    adc_conversions: int = 0
+    adc_saturations: float = 0.0
     saturated_codes: SaturatedCodes | None = None
+    converters: Converters | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +199,10 @@ def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixS
         ir_drop=ir_drop,
         programming=Programming.of(attributes),
         array_energy_per_token=float(rows.array_energy.sum() / tokens.sum()),
+        adc_conversions=int(rows.adc_conversions.sum()),
+        adc_saturations=float(rows.adc_saturations.sum()),
         saturated_codes=saturated,
+        converters=Converters.of(attributes),
     )
 
 

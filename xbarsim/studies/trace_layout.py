@@ -311,6 +311,8 @@ class MatrixAttributes(ProductAttributes):
         older traces
     scale_shift, unshifted_inputs : exponent of the scale that was shifted from inputs into weights,
         and inputs that stayed as they are; None without
+    converters, missing_codes : converters of currents that are not ideal, and codes that they never
+        give, of all together; None of ideal ones
     shares : the matrix whose tiles it uses and that counts them, None of tiles of its own
     """
 
@@ -334,6 +336,8 @@ class MatrixAttributes(ProductAttributes):
     worst_tile_attenuation: float | None = None
     scale_shift: float | None = None
     unshifted_inputs: int | None = None
+    converters: int | None = None
+    missing_codes: int | None = None
     shares: str | None = None
 
 

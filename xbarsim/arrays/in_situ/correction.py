@@ -6,7 +6,9 @@ import numpy as np
 
 from xbarsim.base.array_types import AnyFloats, Floats, Singles
 from xbarsim.config.arrays import Mapping
+from xbarsim.kernels.arrays.mapping import add_squares
 
+OUTPUTS_AT_ONCE = 64
 ROUNDING = 1e-6  # of a sum of squares: what float32 leaves of it
 
 
@@ -22,21 +24,29 @@ class Correction:
         return weight * self.gain[:, None] + self.sum_weight[:, None]
 
 
-def second_moment(x: Singles, cross_terms: bool) -> Floats:
-    """Mean products of the inputs x (s, in): (in, in) of every two, or (in,) of each with itself."""
-    if cross_terms:
-        x = np.asarray(x, np.float32)
-        mean: Floats = (x.T @ x).astype(np.float64) / len(x)
-        return mean
-    squares: Floats = x.astype(np.float64) ** 2
-    own: Floats = squares.mean(axis=0)
-    return own
+def second_moment(x: Singles, cross_terms: bool) -> AnyFloats:
+    """Mean products of the inputs x (s, in): (in, in) float32 of every two, or (in,) float64 of
+    each with itself.
+    """
+    if not cross_terms:
+        return mean_squares(x)
+    x = np.asarray(x, np.float32)
+    products: Singles = x.T @ x
+    products /= np.float32(len(x))
+    return products
+
+
+def mean_squares(x: AnyFloats) -> Floats:
+    """(in,) mean square of each of the inputs x (s, in)."""
+    total = np.zeros(x.shape[1])
+    add_squares(x, total)
+    return total / len(x)
 
 
 def digital_correction(
-    weight: Floats,
+    weight: AnyFloats,
     achieved: Floats,
-    moment: Floats,
+    moment: AnyFloats,
     mapping: Mapping,
 ) -> Correction:
     """Gains and weights of the sum of the inputs that bring the products nearest to the right ones.
@@ -50,17 +60,18 @@ def digital_correction(
     outputs = len(weight)
     if mapping.gain == "none":
         return Correction(gain=np.ones(outputs), sum_weight=np.zeros(outputs))
-    ones = np.ones((1, achieved.shape[1]))
     reached = _products_with(moment, achieved)
-    of_ones = _products_with(moment, ones)[0]
-    cross = (weight * reached).sum(axis=1)
-    own = (achieved * reached).sum(axis=1)
+    cross = _sums_of_products(weight, reached)
+    own = _sums_of_products(achieved, reached)
     alone = own
-    total = of_ones.sum()
-    right = weight @ of_ones
-    found = achieved @ of_ones
-    fits_sum = mapping.sign == "offset" and total > 0
+    total = 0.0
+    if mapping.sign == "offset":
+        of_ones = _products_with(moment, np.ones((1, achieved.shape[1])))[0]
+        total = of_ones.sum()
+    fits_sum = total > 0
     if fits_sum:  # what the sum of the inputs explains is taken out
+        right = np.asarray(weight, np.float64) @ of_ones
+        found = achieved @ of_ones
         cross = cross - right * found / total
         own = own - found**2 / total
     if mapping.gain == "matrix":
@@ -75,10 +86,20 @@ def digital_correction(
     return Correction(gain=gain, sum_weight=sum_weight)
 
 
-def _products_with(moment: Floats, weight: Floats) -> AnyFloats:
+def _sums_of_products(one: AnyFloats, other: AnyFloats) -> Floats:
+    """(outputs,) sums in float64 of the products of two matrices (outputs, in), element by element."""
+    sums = np.empty(len(one))
+    for first in range(0, len(one), OUTPUTS_AT_ONCE):
+        some = slice(first, first + OUTPUTS_AT_ONCE)
+        products = one[some].astype(np.float64) * other[some]
+        sums[some] = products.sum(axis=1)
+    return sums
+
+
+def _products_with(moment: AnyFloats, weight: Floats) -> AnyFloats:
     """E[(x w) x] (outputs, in) of weights (outputs, in); O(outputs in²) where `moment` holds cross
     terms.
     """
     if moment.ndim == 1:
         return weight * moment
-    return weight.astype(np.float32) @ moment.astype(np.float32)
+    return weight.astype(np.float32) @ moment

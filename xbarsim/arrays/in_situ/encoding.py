@@ -19,11 +19,9 @@ from xbarsim.arrays.in_situ.layout import slices
 from xbarsim.base.array_types import AnyFloats, Floats, Integers
 from xbarsim.config.arrays import Mapping
 from xbarsim.devices.model import DeviceModel
-from xbarsim.kernels.arrays.mapping import clip_errors
+from xbarsim.kernels.arrays.mapping import pair_targets
 
-# Candidates of the `mse` criterion.
-CLIP_QUANTILES = 1 - np.append(np.geomspace(0.1, 1e-4, 13), 0.0)
-VARIANCE_STEPS = 1024  # of a weight from 0 to full scale; its variance is interpolated
+INPUTS_AT_ONCE = 128  # of a matrix, whose codes are cut into slices
 
 
 @dataclass(frozen=True)
@@ -63,28 +61,57 @@ class Encoded:
         return weights + self.offset
 
 
-def encode(weight: Floats, clip: Floats, mapping: Mapping, device: DeviceModel) -> Encoded:
+def encode(weight: AnyFloats, clip: Floats, mapping: Mapping, device: DeviceModel) -> Encoded:
     """Conductances of a weight matrix (inputs, outputs), the transpose of a checkpoint's.
 
     clip : (outputs,) full-scale weights, positive
     """
-    window = device.conductance_max - device.conductance_min
-    held = hold(weight, clip, mapping)
     if mapping.encoding == "amplitude":
-        relative, value = _amplitudes(held, clip, window)
-        offset = np.zeros_like(clip)
-        step = window
-    else:
-        base = 2**mapping.bits_per_cell
-        step = window / (base - 1)
-        relative, value = _digits(held, clip, mapping, step)
-        offset = np.zeros_like(clip)
-        if mapping.sign == "offset":
-            highest = _highest(mapping)
-            offset = -(highest + 1) * clip / highest
+        return _amplitudes(weight, clip, device)
+    return _digits(weight, clip, mapping, device)
+
+
+def _amplitudes(weight: AnyFloats, clip: Floats, device: DeviceModel) -> Encoded:
+    """Pairs of cells of one analog level each."""
     low = device.conductance_min
+    window = device.conductance_max - low
+    target = np.empty((1, 2, *weight.shape))
+    clipped = pair_targets(weight, clip, low, window, target[0, 0], target[0, 1])
+    value = np.stack([clip, -clip])[None] / window
     return Encoded(
-        target=low + window * relative,
+        target=target,
+        value=value,
+        offset=np.zeros_like(clip) - low * value.sum(axis=(0, 1)),
+        clip=clip,
+        clipped=clipped,
+        step=window,
+    )
+
+
+def _digits(weight: AnyFloats, clip: Floats, mapping: Mapping, device: DeviceModel) -> Encoded:
+    """Slices of whole numbers, some inputs at a time."""
+    low = device.conductance_min
+    window = device.conductance_max - low
+    highest = highest_code(mapping)
+    base = 2**mapping.bits_per_cell
+    step = window / (base - 1)
+    signs = np.array([1.0, -1.0])
+    offset = np.zeros_like(clip)
+    if mapping.sign == "offset":
+        signs = np.ones(1)
+        offset = -(highest + 1) * clip / highest
+    digits = np.arange(slices(mapping))
+    divisor = base ** digits[:, None, None, None]
+    target = np.empty((len(digits), len(signs), *weight.shape))
+    for first in range(0, len(weight), INPUTS_AT_ONCE):
+        some = slice(first, first + INPUTS_AT_ONCE)
+        held = hold(weight[some], clip, mapping)
+        unsigned = _unsigned(np.rint(held * (highest / clip)).astype(np.int64), mapping)
+        target[:, :, some] = low + window * (unsigned // divisor % base / (base - 1))
+    place = base ** digits[:, None, None].astype(float)
+    value = (place * signs[:, None] * clip / highest) / step
+    return Encoded(
+        target=target,
         value=value,
         offset=offset - low * value.sum(axis=(0, 1)),
         clip=clip,
@@ -93,174 +120,25 @@ def encode(weight: Floats, clip: Floats, mapping: Mapping, device: DeviceModel) 
     )
 
 
-def _highest(mapping: Mapping) -> int:
+def highest_code(mapping: Mapping) -> int:
     """Largest code of a sliced weight."""
     return int(2 ** (mapping.weight_bits - 1) - 1)
-
-
-def _amplitudes(held: Floats, clip: Floats, window: float) -> tuple[Floats, Floats]:
-    """Targets (1, 2, inputs, outputs) over the window, and values per siemens (1, 2, outputs)."""
-    magnitude = np.abs(held) / clip
-    positive = np.where(held > 0, magnitude, 0.0)
-    negative = np.where(held < 0, magnitude, 0.0)
-    target = np.stack([positive, negative])[None]
-    value = np.stack([clip, -clip])[None] / window
-    return target, value
-
-
-def _digits(held: Floats, clip: Floats, mapping: Mapping, step: float) -> tuple[Floats, Floats]:
-    """Targets (slices, signs, inputs, outputs) over the window, and values per siemens (slices,
-    signs, outputs); step : siemens between two levels.
-    """
-    highest = _highest(mapping)
-    base = 2**mapping.bits_per_cell
-    unsigned = _unsigned(np.rint(held * (highest / clip)).astype(np.int64), mapping)
-    digits = np.arange(slices(mapping))
-    target = unsigned // base ** digits[:, None, None, None] % base / (base - 1)
-    signs = np.array([1.0, -1.0])[: len(unsigned)]
-    place = base ** digits[:, None, None].astype(float)
-    value = (place * signs[:, None] * clip / highest) / step
-    return target, value
 
 
 def _unsigned(code: Integers, mapping: Mapping) -> Integers:
     """(signs, inputs, outputs) what the cells of each sign hold of codes (inputs, outputs)."""
     if mapping.sign == "pair":
         return np.stack([np.maximum(code, 0), np.maximum(-code, 0)])
-    return (code + _highest(mapping) + 1)[None]
+    return (code + highest_code(mapping) + 1)[None]
 
 
-def hold(weight: Floats, clip: Floats, mapping: Mapping) -> Floats:
+def hold(weight: AnyFloats, clip: Floats, mapping: Mapping) -> Floats:
     """Weights (inputs, outputs) as the encoding can state them: clipped and, with `slices`,
     rounded.
     """
-    clipped = np.clip(weight, -clip, clip)
+    clipped: Floats = np.clip(weight, -clip, clip)
     if mapping.encoding == "amplitude":
         return clipped
-    highest = _highest(mapping)
+    highest = highest_code(mapping)
     rounded: Floats = np.rint(clipped * (highest / clip)) * (clip / highest)
     return rounded
-
-
-def choose_clip(weight: Floats, moment: Floats, mapping: Mapping, device: DeviceModel) -> Floats:
-    """Full-scale weight of every output column, (outputs,): equal ones with `scale = "matrix"`.
-
-    With `clip = "mse"` it is the quantile of |weight| (of the matrix, or of each column) with the
-    least expected square error of the product y = x W, for independent inputs of second moment
-    `moment` (inputs,): sum_i moment_i ((held_ij - w_ij)² + sum over the cells of the weight of
-    value² σ(target)²), what clipping and rounding change plus what programming adds.  Inputs are
-    weighted because a few of them are far larger than the rest in a transformer, and a clipped
-    weight behind such an input costs most.  Correlations of the inputs would change the SNR of a
-    product by 0.03 dB or less here, at O(inputs) the cost.  Where the mean error of a write depends
-    on its target, held_ij and value are those after `reached`.
-    """
-    magnitude = np.abs(weight)
-    by_matrix = mapping.scale == "matrix"
-    axis = None if by_matrix else 0
-    largest = np.broadcast_to(magnitude.max(axis=axis), weight.shape[1])
-    # An all-zero matrix or column has no scale of its own.
-    largest = np.where(largest > 0, largest, 1.0)
-    if mapping.clip == "maximum":
-        return largest
-    if mapping.clip == "quantile":
-        of_quantile: Floats = _quantiles(magnitude, [mapping.clip_quantile], axis, largest)[0]
-        return of_quantile
-    candidates = _quantiles(magnitude, CLIP_QUANTILES, axis, largest)
-    if _mean_error_varies(device):
-        errors = _errors_of_reached(weight, candidates, moment, mapping, device)
-    else:
-        errors = clip_errors(
-            np.ascontiguousarray(weight.T),
-            candidates,
-            moment,
-            programming_variance(mapping, device),
-            mapping.encoding == "slices",
-        )
-    if by_matrix:
-        errors = np.broadcast_to(errors.sum(axis=1, keepdims=True), errors.shape)
-    best = np.argmin(errors, axis=0)
-    chosen: Floats = candidates[best, np.arange(weight.shape[1])]
-    return chosen
-
-
-def _quantiles(
-    magnitude: Floats, quantiles: list[float] | Floats, axis: int | None, largest: Floats
-) -> Floats:
-    """(quantiles, outputs) of |weight|, the largest where a quantile is 0."""
-    found: Floats = np.quantile(magnitude, quantiles, axis=axis).reshape(len(quantiles), -1)
-    return np.where(found > 0, found, largest)
-
-
-def _mean_error_varies(device: DeviceModel) -> bool:
-    """Whether the mean error of a write depends on its target."""
-    window = np.linspace(device.conductance_min, device.conductance_max, 33)
-    return bool(np.ptp(device.programming_bias(window)) != 0)
-
-
-def _errors_of_reached(
-    weight: Floats,
-    candidates: Floats,
-    moment: Floats,
-    mapping: Mapping,
-    device: DeviceModel,
-) -> Floats:
-    """(candidates, outputs) expected squared errors with weights and gains of `reached`."""
-    variance = programming_variance(mapping, device)
-    steps = len(variance) // 2
-    errors = []
-    for clip in candidates:
-        held, gain = reached(weight, clip, moment, mapping, device)
-        code = np.rint(np.clip(weight / clip, -1, 1) * steps).astype(int)
-        scatter = clip**2 * variance[code + steps]
-        errors.append(moment @ ((held - weight) ** 2 + gain**2 * scatter))
-    return np.array(errors)
-
-
-def programming_variance(mapping: Mapping, device: DeviceModel) -> Floats:
-    """(2 k + 1,): variance over clip² that programming adds to weights held at -clip ... clip, in
-    equal steps.
-
-    The steps are the codes of `slices`; with `amplitude`, whose weights lie between them, there are
-    VARIANCE_STEPS.
-    """
-    steps = _highest(mapping)
-    if mapping.encoding == "amplitude":
-        steps = VARIANCE_STEPS
-    relative = np.arange(-steps, steps + 1) / steps
-    encoded = encode(relative[:, None], np.ones(1), mapping, device)
-    variance = device.programming_sigma(encoded.target) ** 2
-    of_weights: Floats = np.einsum("sqo,sqio->io", encoded.value**2, variance)
-    return of_weights[:, 0]
-
-
-def reached(
-    weight: Floats, clip: Floats, moment: Floats, mapping: Mapping, device: DeviceModel
-) -> tuple[Floats, Floats]:
-    """Weights (inputs, outputs) that cells with the device's mean error stand for, and the gain
-    (outputs,) they hold.
-
-    The gain brings them nearest to the weights that can be held, as the digital gain of an array
-    does: it undoes a mean error that is proportional to the target, and widens the scatter by as
-    much.  An error that is the same at all targets cancels in a pair, and is taken off with the
-    offset of a single cell.
-    """
-    held = hold(weight, clip, mapping)
-    if not _mean_error_varies(device):
-        return held, np.ones(weight.shape[1])
-    encoded = encode(weight, clip, mapping, device)
-    mean = encoded.decode(encoded.target + device.programming_bias(encoded.target))
-    if mapping.gain == "none":
-        return mean, np.ones(weight.shape[1])
-    middle: AnyFloats = np.zeros(weight.shape[1])
-    average = middle
-    if mapping.sign == "offset" and moment.any():
-        middle = moment @ held / moment.sum()
-        average = moment @ mean / moment.sum()
-    own = moment @ (mean - average) ** 2
-    cross = moment @ ((mean - average) * (held - middle))
-    if mapping.gain == "matrix":
-        own = np.full_like(own, own.sum())
-        cross = np.full_like(cross, cross.sum())
-    usable = own > 0
-    gain = np.where(usable, cross / np.where(usable, own, 1.0), 1.0)
-    return gain * (mean - average) + middle, gain

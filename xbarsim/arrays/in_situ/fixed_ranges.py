@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.arrays.digital_scale import DigitalScale
+from xbarsim.arrays.in_situ.converters import errors_of_row_blocks
 from xbarsim.arrays.in_situ.input_coder import InputCoder
 from xbarsim.arrays.in_situ.layout import subtracts_currents
 from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix, fold
-from xbarsim.arrays.in_situ.ranges import adc_full_scale, code_range
+from xbarsim.arrays.in_situ.ranges import adc_full_scale, code_range, folded_currents
 from xbarsim.base.array_types import Booleans, Floats, Singles
+from xbarsim.base.units import MICRO
 
 CURRENTS = 2**16  # sample currents behind the full scale of the ADC
 
@@ -67,6 +69,9 @@ class FixedRanges:
             largest_digit = 2**coder.digit_bits - 1
             unit = programmed.encoded.step * programmed.read_voltage / largest_digit
             return cls(coder, gain, lsb=unit, codes=codes)
+        if settings.adc.full_scale_ua is not None:
+            stated = settings.adc.full_scale_ua * MICRO / codes[1]
+            return cls(coder, gain, lsb=stated, codes=codes)
         currents = np.concatenate([_currents(coder, sample) for sample in samples])
         some = currents[:: -(-len(currents) // CURRENTS)]
         lowest, highest = codes
@@ -86,16 +91,19 @@ class FixedRanges:
                 gain=gain,
                 folded=(programmed.achieved_weight * self.gain).astype(np.float32),
                 folded_variance=self._folded_variance(programmed),
+                folded_currents=folded_currents(programmed, self.coder, gain),
                 any_batch=True,
             )
-        lsb = np.full(programmed.value.shape, self.lsb, np.float32)
+        lsb = (np.full(programmed.value.shape, self.lsb, np.float32),)
+        of_blocks = lsb * programmed.layout.row_blocks
         return ConvertedArray(
             programmed=programmed,
             coder=self.coder,
             scale=scale,
             codes=self.codes,
             gain=gain,
-            lsb=(lsb,) * programmed.layout.row_blocks,
+            lsb=of_blocks,
+            errors=errors_of_row_blocks(programmed, self.codes, of_blocks),
             input_sum_weight=(programmed.input_sum * self.gain).astype(np.float32),
             constant=np.zeros((1, outputs), np.float32),
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
+from xbarsim.base.array_types import AnyFloats, Floats, Integers, Keys, Singles
+from xbarsim.base.units import MILLI
 from xbarsim.config.arrays import Dac
+from xbarsim.config.converters import table_of
+from xbarsim.kernels.arrays.converter_levels import add_driver_noise
 from xbarsim.kernels.arrays.converters import range_errors
 
 # Of the largest sample: candidates of the `mse` criterion.
@@ -28,6 +31,8 @@ class InputCoder:
     bits : sign included, or "ideal"; of one bit the codes are -1 and 1, there is no 0
     full_scale : magnitude of the largest code in the unit of the input
     read_voltage : volt that the largest code (or digit) puts on a word line
+    noise : volt, standard deviation on a driven word line in a phase
+    deviation : (codes,) volt of every code of a phase beside its even step, None of even ones
     """
 
     encoding: str
@@ -36,6 +41,8 @@ class InputCoder:
     bits: int | Literal["ideal"]
     full_scale: float
     read_voltage: float
+    noise: float = 0.0
+    deviation: Singles | None = None
 
     @classmethod
     def covering(
@@ -45,12 +52,14 @@ class InputCoder:
         dac: Dac,
         read_voltage: float,
         ideal: bool,
+        even: bool = True,
     ) -> InputCoder:
         """Coder whose full scale covers the sample inputs x (s, in) by the criterion of `dac.range`.
 
         weight_power : (in,), sum of the squared weights of each input: what the `mse` criterion
             weighs errors with
         ideal : whether inputs are not rounded at all
+        even : whether voltages are without noise and in even steps, whatever `dac` says
         """
         encoding: str = dac.encoding
         bits = dac.bits
@@ -59,7 +68,7 @@ class InputCoder:
         if bits == "ideal":
             encoding = "amplitude"
         largest = float(np.abs(x).max())
-        return cls(
+        coder = cls(
             encoding=encoding,
             polarity=dac.polarity,
             digit_bits=dac.digit_bits,
@@ -67,6 +76,29 @@ class InputCoder:
             full_scale=_full_scale(x, weight_power, dac, bits) or largest or 1.0,
             read_voltage=read_voltage,
         )
+        if even or bits == "ideal":
+            return coder
+        return coder._uneven(dac)
+
+    def _uneven(self, dac: Dac) -> InputCoder:
+        """The same with the noise and the uneven steps that a study states."""
+        deviation = None
+        if dac.inl_lsb is not None:
+            shift = table_of("dac.inl_lsb", dac.inl_lsb)
+            deviation = (shift * self._volts_per_step).astype(np.float32)
+        return replace(self, noise=dac.noise_mv * MILLI, deviation=deviation)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether voltages are without noise and in even steps."""
+        return self.noise == 0 and self.deviation is None
+
+    @property
+    def _volts_per_step(self) -> float:
+        """Volt of one code, or of one unit of a digit."""
+        if self.serial:
+            return self.read_voltage / float(2**self.digit_bits - 1)
+        return self.read_voltage / self.highest
 
     @property
     def highest(self) -> int:
@@ -137,7 +169,30 @@ class InputCoder:
         return 0.0
 
     def phases(self, held: Singles) -> Singles:
-        """Voltages (b, p, in) of held inputs (b, in)."""
+        """Voltages (b, p, in) of held inputs (b, in), without noise."""
+        volts = self._even_phases(held)
+        if self.deviation is None:
+            return volts
+        steps = np.rint(volts / np.float32(self._volts_per_step)).astype(np.int64)
+        if self.signed_voltages:
+            steps = steps + self.highest
+        uneven: Singles = volts + self.deviation[steps]
+        return uneven
+
+    def add_noise(self, volts: Singles, keys: Keys, first: int) -> None:
+        """Add noise to voltages (b, p, m) in place.
+
+        keys : (b, p), name the random numbers;  first : number of the first word line
+        """
+        flat = volts.reshape(-1, volts.shape[-1])
+        add_driver_noise(flat, np.float32(self.noise), keys.reshape(-1), first)
+
+    def inputs_of(self, volts: Singles) -> Singles:
+        """Inputs (b, m) that voltages (b, p, m) stand for."""
+        inputs: Singles = np.einsum("bpm,p->bm", volts, self.phase_weight) - np.float32(self.shift)
+        return inputs
+
+    def _even_phases(self, held: Singles) -> Singles:
         if self.serial:
             return self._serial_phases(held)
         volts = held * np.float32(self.read_voltage / self.full_scale)
@@ -178,6 +233,11 @@ class InputCoder:
             watts = np.einsum("bm,bm->b", flat @ power, flat)
         power_of_rows: Floats = watts.reshape(volts.shape[:2]).sum(axis=1).astype(np.float64)
         return power_of_rows * read_time
+
+
+def has_driver_errors(dac: Dac) -> bool:
+    """Whether the voltages of codes are noisy or uneven."""
+    return dac.noise_mv > 0 or dac.inl_lsb is not None
 
 
 def _full_scale(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from xbarsim.arrays.digital_scale import DigitalScale
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins, CodeCounter, CodeCounts
+from xbarsim.arrays.in_situ.converters import ConverterErrors
 from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
 from xbarsim.base.array_types import (
@@ -41,6 +42,9 @@ from xbarsim.kernels.devices.random import add_normal, row_keys
 # shapes: a token's result is that of any batch.
 CURRENT_ROWS = 256
 CURRENT_COLUMNS = 512
+# What noise of converters is for: the last name of its random numbers.
+CONVERSION = 1
+DRIVE = 2
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -92,6 +96,11 @@ class Array(Protocol):
         ...
 
     @property
+    def errors(self) -> tuple[ConverterErrors, ...] | None:
+        """Converters of currents of every row block; None if all are ideal."""
+        ...
+
+    @property
     def events_per_row(self) -> Events:
         """What one input row costs."""
         ...
@@ -115,6 +124,8 @@ class IdealArray:
     gain : (outputs,), digital gain, included in `folded`
     folded : (outputs, inputs), the matrix
     folded_variance : (outputs, inputs), of the read noise per square of an input, None without
+    folded_currents : (outputs, inputs), the part of the matrix that voltages meet, None where these
+        are what the inputs say
     any_batch : whether a row's result has the same bits in any batch, at the cost of rows that are
         filled up
     """
@@ -125,11 +136,17 @@ class IdealArray:
     gain: Floats
     folded: Singles
     folded_variance: Singles | None
+    folded_currents: Singles | None = None
     any_batch: bool = False
 
     @property
     def code_bins(self) -> None:
         """It has no codes."""
+        return None
+
+    @property
+    def errors(self) -> None:
+        """It has no converters."""
         return None
 
     @property
@@ -145,10 +162,19 @@ class IdealArray:
         held, dac_saturations = self.coder.hold(scaled.values)
         padded = _padded(held, self.coder)
         energy = np.zeros(len(padded))
-        for drive in _drives(self.programmed, self.coder, padded):
+        beside = np.zeros_like(padded)  # what voltages say beside the inputs
+        named = _Named(_padded(rows, self.coder), seed)
+        for drive in _drives(self.programmed, self.coder, padded, named):
             energy[drive.rows] += _energy(self.programmed, self.coder, drive)
+            if self.folded_currents is not None:
+                lines = self.programmed.layout.rows(drive.block)
+                driven = self.coder.inputs_of(drive.volts)
+                beside[drive.rows, lines] = driven - padded[drive.rows, lines]
         multiplied = self.scale.restored(held, scaled.scales)
         output = self._product(multiplied, self.folded)
+        if self.folded_currents is not None:
+            added = self.scale.restored(beside[: len(x)], scaled.scales)
+            output += self._product(added, self.folded_currents)
         if self.folded_variance is not None:
             keys = _noise_keys(self.programmed.index, rows, seed, block=0, phase=0)
             add_normal(output, self._product(multiplied**2, self.folded_variance), keys)
@@ -175,6 +201,7 @@ class ConvertedArray:
     gain : (outputs,), digital gain
     lsb : one matrix per row block, (conversions, outputs) ampere per code
     input_sum_weight : (outputs,), digital weight of the sum of the inputs
+    errors : converters of every row block, None if all are ideal
     constant : (parts, outputs), added to every output of a part of `scale`: removes what offset
         binary added to the inputs
     """
@@ -187,6 +214,7 @@ class ConvertedArray:
     lsb: tuple[Singles, ...]
     input_sum_weight: Singles
     constant: Singles
+    errors: tuple[ConverterErrors, ...] | None = None
 
     @property
     def code_bins(self) -> CodeBins:
@@ -213,7 +241,7 @@ class ConvertedArray:
         saturations = np.zeros(len(padded), np.int64)
         output = np.zeros((len(padded), self.programmed.layout.outputs), np.float32)
         counter = CodeCounter(self.code_bins)
-        for drive in _drives(self.programmed, self.coder, padded):
+        for drive in _drives(self.programmed, self.coder, padded, _Named(padded_rows, seed)):
             part = drive.rows
             energy[part] += _energy(self.programmed, self.coder, drive)
             converted = None if padded_wanted is None else padded_wanted[part]
@@ -293,12 +321,20 @@ class ConvertedArray:
         one_bit = self.programmed.settings.adc.bits == 1 and lowest < 0
         phase_weight = self.coder.phase_weight
         noise = _ReadNoise.of(self.programmed, drive, rows, seed)
+        errors = None
+        if self.errors is not None:
+            errors = self.errors[drive.block]
+            conversion_keys = _keys_of_phases(
+                self.programmed.index, rows, seed, drive.block, phases, CONVERSION
+            ).reshape(-1)
         saturations = np.zeros(b, np.int64)
         for first in range(0, len(transfer), CURRENT_COLUMNS):
             columns = slice(first, first + CURRENT_COLUMNS)
             current = multiply_rows(volts, transfer[columns])
             if noise is not None:
                 noise.add_to(current, columns)
+            if errors is not None:
+                errors.disturb(current, columns, inverse_lsb[columns], conversion_keys)
             if wanted is not None:  # a line that is not converted saturates nothing
                 of_lines = np.tile(wanted, (1, conversions))[:, columns]
                 current *= np.repeat(of_lines, phases, axis=0)
@@ -343,6 +379,14 @@ class _Drive:
     rows: slice
     block: int
     volts: Singles
+
+
+@dataclass(frozen=True)
+class _Named:
+    """rows (b, k), padded, and a seed, which name the noise of drivers"""
+
+    rows: Integers
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -402,7 +446,9 @@ def _padded(values: NDArray[Number], coder: InputCoder) -> NDArray[Number]:
     return np.pad(values, ((0, -len(values) % _rows_at_once(coder)), (0, 0)))
 
 
-def _drives(programmed: ProgrammedMatrix, coder: InputCoder, padded: Singles) -> Iterator[_Drive]:
+def _drives(
+    programmed: ProgrammedMatrix, coder: InputCoder, padded: Singles, named: _Named
+) -> Iterator[_Drive]:
     """Voltages of held and padded inputs, for every row block of some rows after the other."""
     layout = programmed.layout
     step = _rows_at_once(coder)
@@ -411,6 +457,11 @@ def _drives(programmed: ProgrammedMatrix, coder: InputCoder, padded: Singles) ->
         volts = coder.phases(padded[rows])
         for block in range(layout.row_blocks):
             driven = np.ascontiguousarray(volts[:, :, layout.rows(block)])
+            if coder.noise:
+                names = named.rows[rows]
+                phases = driven.shape[1]
+                keys = _keys_of_phases(programmed.index, names, named.seed, block, phases, DRIVE)
+                coder.add_noise(driven, keys, first=0)
             yield _Drive(rows, block, driven)
 
 
@@ -418,6 +469,15 @@ def _energy(programmed: ProgrammedMatrix, coder: InputCoder, drive: _Drive) -> F
     """(b,) joule that the drivers deliver."""
     read_time = programmed.settings.dac.read_time_ns * 1e-9
     return coder.drive_energy(drive.volts, programmed.power[drive.block], read_time)
+
+
+def _keys_of_phases(
+    index: int, rows: Integers, seed: int, block: int, phases: int, purpose: int
+) -> Keys:
+    """(b, phases) names of the random numbers of converters, of one row block."""
+    names = np.column_stack([rows, np.full(len(rows), purpose)])
+    keys = [_noise_keys(index, names, seed, block, phase) for phase in range(phases)]
+    return np.stack(keys, axis=1)
 
 
 def _noise_keys(index: int, rows: Integers, seed: int, block: int, phase: int) -> Keys:

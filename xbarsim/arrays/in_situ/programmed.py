@@ -13,7 +13,8 @@ import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.compensation import compensate
-from xbarsim.arrays.in_situ.encoding import Encoded, choose_clip, encode
+from xbarsim.arrays.in_situ.encoding import Encoded, encode
+from xbarsim.arrays.in_situ.full_scale import choose_clip
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
 from xbarsim.arrays.in_situ.tiles import (
     TileRow,
@@ -34,6 +35,7 @@ class MatrixPlan:
     """A matrix mapped onto tiles that are not programmed yet.
 
     index, seed : name the random streams
+    converters : name those of the converters, if not these
     device : with the effects and under the conditions of the study
     weight : (outputs, inputs), as given, times the divisors of `shift`
     shift : of scale from inputs into weights, None without
@@ -45,10 +47,11 @@ class MatrixPlan:
     seed: int
     settings: InSituSettings
     device: DeviceModel
-    weight: Floats
+    weight: AnyFloats
     encoded: Encoded
     layout: Layout
     shift: ScaleShift | None = None
+    converters: Streams | None = None
     cells: Callable[[int], Programmed] | None = None
     cells_sha256: str = ""
 
@@ -103,6 +106,7 @@ class ProgrammedMatrix:
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
     attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
     counts : what happened in the write
+    converters : random streams of the tiles' converters
     conductance_edges : (bins + 1,) S, of a histogram of the programmed cells that hold the matrix
     conductance_counts : (bins + 2,), the histogram, with what is below and above all edges
     shift : of scale from inputs into weights, None without
@@ -111,7 +115,7 @@ class ProgrammedMatrix:
     name: str
     index: int
     settings: InSituSettings
-    weight: Floats
+    weight: AnyFloats
     encoded: Encoded
     layout: Layout
     value: Floats
@@ -120,6 +124,7 @@ class ProgrammedMatrix:
     power: tuple[Singles, ...]
     input_sum: Floats
     read_voltage: float
+    converters: Streams
     attenuation_mean: Floats
     attenuation_std: Floats
     counts: Counts
@@ -145,7 +150,8 @@ class ProgrammedMatrix:
             layout=plan.layout,
             value=value,
             input_sum=encoded.offset + plan.reference * encoded.value.sum(axis=(0, 1)),
-            read_voltage=plan.device.read_voltage,
+            read_voltage=plan.settings.read_voltage(plan.device),
+            converters=plan.converters or plan.streams(0),
             shift=plan.shift,
             **solved,
         )
@@ -193,6 +199,7 @@ def program_matrix(
     device: DeviceModel,
     seed: int,
     shift: ScaleShift | None = None,
+    converters: Streams | None = None,
 ) -> ProgrammedMatrix:
     """Map a weight (outputs, inputs) onto tiles, program them and solve their wires.
 
@@ -205,13 +212,14 @@ def program_matrix(
     settings : those of this matrix
     device : with the effects and under the conditions of the study, see `DeviceModel.in_study`
     shift : of scale from inputs into weights
+    converters : random streams of the converters, if they are not those of `seed` and `index`
 
     Raises
     ------
     ShapeError, OutOfRangeError : not a finite matrix
     """
     plan = plan_matrix(name, index, weight, moment, settings, device, seed, shift)
-    return program(plan)
+    return program(dataclasses.replace(plan, converters=converters))
 
 
 def plan_matrix(
@@ -232,7 +240,7 @@ def plan_matrix(
             f"weights of {name} contain NaN or infinity; the checkpoint is damaged"
         )
     mapping = settings.mapping
-    by_input = np.asarray(weight, np.float64).T
+    by_input = weight.T
     if shift is not None:
         divisor = shift.divisor.astype(np.float64)
         by_input = by_input * divisor[:, None]
@@ -263,17 +271,15 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     """ProgrammedMatrix of a MatrixPlan and the Programmed cells of its row blocks, one after the
     other: their wires solved, their planes joined to conversions.
     """
-    rows = [plan.solve(block, of_block) for block, of_block in enumerate(cells)]
+    rows = [_converted(plan, plan.solve(block, of_block)) for block, of_block in enumerate(cells)]
     variance = None
     if any(row.variance is not None for row in rows):
-        variance = tuple(_conversions(plan, row.variance_or_zero, np.add) for row in rows)
+        variance = tuple(row.variance_or_zero for row in rows)
     return ProgrammedMatrix.of_plan(
         plan,
-        transfer=tuple(
-            _conversions(plan, row.transfer - plan.reference, np.subtract) for row in rows
-        ),
+        transfer=tuple(row.transfer for row in rows),
         variance=variance,
-        power=tuple(row.power.astype(np.float32) for row in rows),
+        power=tuple(row.power for row in rows),
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
         counts=sum((row.counts for row in rows), Counts()),
@@ -282,13 +288,32 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     )
 
 
-def _conversions(plan: MatrixPlan, planes: Floats, join: np.ufunc) -> Singles:
+def _converted(plan: MatrixPlan, row: TileRow) -> TileRow:
+    """A row block with its planes joined to conversions, (conversions * outputs, rows) float32."""
+    transfer = row.transfer
+    if plan.reference:
+        transfer = transfer - plan.reference
+    variance = None
+    if row.variance is not None:
+        variance = _conversions(plan, row.variance, np.add)
+    return dataclasses.replace(
+        row,
+        transfer=_conversions(plan, transfer, np.subtract),
+        variance=variance,
+        power=row.power.astype(np.float32),
+    )
+
+
+def _conversions(plan: MatrixPlan, planes: AnyFloats, join: np.ufunc) -> Singles:
     """(conversions * outputs, rows) of (planes, outputs, rows) of a row block.
 
     join : what becomes of the positive and the negative cell of pairs whose currents are subtracted
     """
+    rows = planes.shape[-1]
+    if not subtracts_currents(plan.settings.mapping):
+        return planes.reshape(-1, rows).astype(np.float32)
     slices, signs, _, outputs = plan.encoded.target.shape
-    by_sign = planes.reshape(slices, signs, outputs, -1)
-    if subtracts_currents(plan.settings.mapping):
-        by_sign = join(by_sign[:, 0], by_sign[:, 1])
-    return by_sign.reshape(-1, by_sign.shape[-1]).astype(np.float32)
+    by_sign = planes.reshape(slices, signs, outputs, rows)
+    joined = np.empty((slices, outputs, rows), np.float32)
+    join(by_sign[:, 0], by_sign[:, 1], out=joined, casting="same_kind")
+    return joined.reshape(-1, rows)

@@ -3,13 +3,15 @@
 import numpy as np
 
 from xbarsim.arrays.digital_scale import DigitalScale
+from xbarsim.arrays.in_situ.converters import errors_of_row_blocks
 from xbarsim.arrays.in_situ.correction import Correction, digital_correction, second_moment
 from xbarsim.arrays.in_situ.input_coder import RANGE_FRACTIONS, InputCoder
 from xbarsim.arrays.in_situ.layout import subtracts_currents
 from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix, fold
-from xbarsim.base.array_types import Singles
+from xbarsim.base.array_types import Floats, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.base.units import MICRO
 from xbarsim.config.arrays import Adc
 from xbarsim.kernels.arrays.converters import range_errors
 
@@ -49,6 +51,7 @@ def with_ranges(
         settings.dac,
         programmed.read_voltage,
         ideal=not settings.effects.with_dac,
+        even=not settings.effects.with_converter_errors,
     )
     multiplied = scale.restored(scaled.values, scaled.scales)
     correction = digital_correction(
@@ -64,6 +67,7 @@ def with_ranges(
             gain=correction.gain,
             folded=corrected.astype(np.float32),
             folded_variance=_folded_variance(programmed, correction),
+            folded_currents=folded_currents(programmed, coder, correction.gain),
             any_batch=any_batch,
         )
     analog = subtracts_currents(settings.mapping)
@@ -73,13 +77,15 @@ def with_ranges(
     if settings.mapping.gain == "none":
         seen = intended
     of_ones = np.stack([seen[:, part].sum(axis=1) for part in scale.parts])
+    lsb = _lsb_of_row_blocks(programmed, coder, codes, scaled.values)
     return ConvertedArray(
         programmed=programmed,
         coder=coder,
         scale=scale,
         codes=codes,
         gain=correction.gain,
-        lsb=_lsb_of_row_blocks(programmed, coder, codes, scaled.values),
+        lsb=lsb,
+        errors=errors_of_row_blocks(programmed, codes, lsb),
         input_sum_weight=(programmed.input_sum * correction.gain + correction.sum_weight).astype(
             np.float32
         ),
@@ -95,6 +101,17 @@ def _check_samples(programmed: ProgrammedMatrix, samples: Singles) -> None:
         )
     if not np.isfinite(samples).all():
         raise OutOfRangeError(f"sample inputs of {programmed.name} contain NaN or infinity")
+
+
+def folded_currents(
+    programmed: ProgrammedMatrix, coder: InputCoder, gain: Floats
+) -> Singles | None:
+    """(outputs, inputs) that voltages are multiplied with, without what is known digitally from the
+    inputs; None where voltages are what the inputs say.
+    """
+    if coder.is_even:
+        return None
+    return (fold(programmed.transfer, programmed.value) * gain[:, None]).astype(np.float32)
 
 
 def _folded_variance(programmed: ProgrammedMatrix, correction: Correction) -> Singles | None:
@@ -134,6 +151,9 @@ def _adc_lsb(
     if adc.range == "unit":
         unit = programmed.encoded.step * programmed.read_voltage / (2**coder.digit_bits - 1)
         return np.full((conversions, outputs), unit, np.float32)
+    if adc.full_scale_ua is not None:
+        stated = adc.full_scale_ua * MICRO / codes[1]
+        return np.full((conversions, outputs), stated, np.float32)
     current = volts.reshape(-1, volts.shape[-1]) @ transfer.T
     lowest, highest = codes
     scale = adc_full_scale(current, adc, lowest, highest).reshape(conversions, outputs)

@@ -6,7 +6,7 @@ import numpy as np
 
 from xbarsim.arrays.in_situ.layout import Layout
 from xbarsim.arrays.settings import InSituSettings
-from xbarsim.base.array_types import Floats, Integers
+from xbarsim.base.array_types import AnyFloats, Floats, Integers
 from xbarsim.base.units import NANO
 from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.wires import Wires
@@ -23,24 +23,25 @@ CONDUCTANCE_BINS = 64  # of the window of a device, in a histogram of programmed
 class TileRow:
     """The tiles of one row block of a matrix, as its inputs and outputs see them.
 
-    transfer : (planes, outputs, rows), bit-line ampere per word-line volt
-    variance : (planes, outputs, rows) or None, A² of read noise per V² of a word line
+    transfer : (planes, outputs, rows), bit-line ampere per word-line volt; with planes joined to
+        conversions, (conversions * outputs, rows) float32
+    variance : the same of read noise, A² per V² of a word line, or None
     power : (rows, rows), watt drawn from the word-line drivers of all tiles: v @ power @ v
     attenuation_mean, attenuation_std : (tiles,), see `attenuation`
     counts : what happened in the write, in all positions of the tiles
     conductances : (bins + 2,), see `count_conductances`
     """
 
-    transfer: Floats
-    variance: Floats | None
-    power: Floats
+    transfer: AnyFloats
+    variance: AnyFloats | None
+    power: AnyFloats
     attenuation_mean: Floats
     attenuation_std: Floats
     counts: Counts
     conductances: Integers
 
     @property
-    def variance_or_zero(self) -> Floats:
+    def variance_or_zero(self) -> AnyFloats:
         """The variance, 0 where there is none."""
         if self.variance is None:
             return np.zeros_like(self.transfer)
@@ -82,18 +83,23 @@ def solve_row_block(
 
     streams : which cells have telegraph noise
     """
-    transfer, power = solve_wires(cells.conductance, settings.solved_wires)
     conductance = cells.conductance.transpose(0, 2, 1)
-    passed, mean, std = attenuation(transfer, conductance)
-    variance = None
     sigma = device.read_noise_sigma(cells, streams, settings.dac.read_time_ns * NANO)
-    if np.any(sigma):
-        # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as its
-        # signal is.
-        variance = layout.from_tiles(sigma.transpose(0, 2, 1) ** 2 * passed**2, rows)
+    noisy = bool(np.any(sigma))
+    variance = np.empty(conductance.shape) if noisy else None
+    mean = np.empty(len(conductance))
+    std = np.empty(len(conductance))
+    transfer, power = solve_wires(cells.conductance, settings.solved_wires)
+    for tile in range(len(conductance)):  # one by one they stay in cache
+        one = slice(tile, tile + 1)
+        passed, mean[one], std[one] = attenuation(transfer[one], conductance[one])
+        if variance is not None:
+            # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as
+            # its signal is.
+            variance[one] = sigma[one].transpose(0, 2, 1) ** 2 * passed**2
     return TileRow(
         transfer=layout.from_tiles(transfer, rows),
-        variance=variance,
+        variance=None if variance is None else layout.from_tiles(variance, rows),
         power=power[:rows, :rows],
         attenuation_mean=mean,
         attenuation_std=std,
