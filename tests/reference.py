@@ -11,7 +11,7 @@ def stamped(g, r_word, r_bit):
         each bit-line node.
     """
     m, n = g.shape
-    y = np.zeros((2 * m * n, 2 * m * n))
+    y = np.zeros((2 * m * n, 2 * m * n), np.result_type(g, r_word, r_bit, float))
     word = np.arange(m * n).reshape(m, n)
     bit = word + m * n
 

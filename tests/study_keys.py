@@ -142,6 +142,7 @@ CHANGES = {
     "adc.per": ("plain", "tile"),
     "adc.range": ("quantile", "maximum"),
     "adc.quantile": ("quantile", 0.9),
+    "read_noise.wires": ("full", "adjoint"),
     "dac.full_scale_v": ("plain", 0.3),
     "dac.noise_mv": ("plain", 5.0),
     "dac.inl_lsb": ("plain", [0.0] * 128 + [0.8] * 127),

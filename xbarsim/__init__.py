@@ -22,6 +22,7 @@ _MODULES = {
 _EXPORTS = {
     "AnalogMatrix": "xbarsim.arrays.analog_matrix",
     "Crossbar": "xbarsim.circuit.crossbar",
+    "Gradient": "xbarsim.circuit.adjoint",
     "Solution": "xbarsim.circuit.solution",
     "compare": "xbarsim.chips.compare",
     "device_names": "xbarsim.devices.presets",
@@ -42,6 +43,7 @@ _EXPORTS = {
 __all__ = [
     "AnalogMatrix",
     "Crossbar",
+    "Gradient",
     "Solution",
     "__version__",
     "annealing",
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from xbarsim.chips.compare import compare
     from xbarsim.chips.load import load_chip
     from xbarsim.circuit import cells
+    from xbarsim.circuit.adjoint import Gradient
     from xbarsim.circuit.crossbar import Crossbar
     from xbarsim.circuit.solution import Solution
     from xbarsim.circuit.wires import wire_resistances

@@ -49,6 +49,103 @@ def test_sensitivities_are_finite_differences(options):
         np.testing.assert_allclose(every[:, i, j], slope, rtol=0, atol=1e-6 * abs(every).max())
 
 
+def complex_step(function, array, relative=1e-30):
+    """Derivative of a function by every entry of an array: exact to rounding, without differences."""
+    slopes = np.zeros(array.shape)
+    for place in np.ndindex(array.shape):
+        moved = array.astype(complex)
+        step = relative * array[place]
+        moved[place] += 1j * step
+        slopes[place] = function(moved).imag / step
+    return slopes
+
+
+def stamped_outputs(g, r_word, r_bit, inputs):
+    """(b, n) A of inputs (b, m) V by the stamped matrix, complex or not."""
+    y, word, bit = stamped(g, r_word, r_bit)
+    source = np.zeros((len(y), len(inputs)), np.result_type(y, inputs))
+    source[word[:, 0]] = (inputs / r_word[:, 0]).T
+    return (np.linalg.solve(y, source)[bit[-1]] / r_bit[-1][:, None]).T
+
+
+def test_gradients_are_those_of_the_stamped_circuit_by_complex_steps():
+    """F = sum of cubes of the outputs of three inputs, by every conductance, segment and input."""
+    rng = np.random.default_rng(7)
+    m, n = 4, 3
+    g = rng.uniform(1e-5, 1e-3, (m, n))
+    r_word = rng.uniform(5, 50, (m, n))
+    r_bit = rng.uniform(5, 50, (m, n))
+    inputs = rng.uniform(-1, 1, (3, m))
+
+    def scalar(g=g, r_word=r_word, r_bit=r_bit, inputs=inputs):
+        return (1e9 * stamped_outputs(g, r_word, r_bit, inputs) ** 3).sum()
+
+    xb = Crossbar(g, r_word, r_bit)
+    outputs = xb.solve(inputs).output_current
+    found = xb.gradient(inputs, 3e9 * outputs**2)
+    pairs = [
+        (found.conductance, complex_step(lambda x: scalar(g=x), g)),
+        (found.word_line_resistance[:, :-1], complex_step(lambda x: scalar(r_word=x), r_word)),
+        (found.bit_line_resistance[1:], complex_step(lambda x: scalar(r_bit=x), r_bit)),
+        (found.input_voltage, complex_step(lambda x: scalar(inputs=x), inputs)),
+    ]
+    for adjoint, exact in pairs:
+        np.testing.assert_allclose(adjoint, exact, rtol=1e-8, atol=1e-10 * abs(exact).max())
+    assert not found.word_line_resistance[:, -1].any() and not found.bit_line_resistance[0].any()
+    one = xb.gradient(inputs[0], np.ones(n))
+    assert one.input_voltage.shape == (m,)
+    np.testing.assert_allclose(one.input_voltage, xb.transfer_matrix().sum(axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transposed": True},
+        {"drive": "both", "sense": "both"},
+        {"floating_word_lines": [2], "drive": "right"},
+    ],
+)
+def test_gradients_of_any_arrangement_are_finite_differences(options):
+    """Of the sum of squares of a batch with biases, more inputs than are solved at once."""
+    rng = np.random.default_rng(8)
+    g = rng.uniform(1e-5, 1e-3, (4, 3))
+    word = rng.uniform(5, 50, (4, 4))
+    bit = rng.uniform(5, 50, (5, 3))
+    driven, sensed = (3, 4) if options.get("transposed") else (4, 3)
+    inputs = rng.uniform(-1, 1, (40, driven))
+    bias = rng.uniform(-0.1, 0.1, sensed)
+
+    def scalar(g=g, word=word, bit=bit):
+        return (Crossbar(g, word, bit, **options).solve(inputs, bias).output_current ** 2).sum()
+
+    xb = Crossbar(g, word, bit, **options)
+    outputs = xb.solve(inputs, bias).output_current
+    found = xb.gradient(inputs, 2 * outputs, bias)
+    for name, values, slopes in (
+        ("g", g, found.conductance),
+        ("word", word, found.word_line_resistance),
+        ("bit", bit, found.bit_line_resistance),
+    ):
+        for place in np.ndindex(values.shape):
+            high, low = values.copy(), values.copy()
+            high[place] *= 1 + 1e-4
+            low[place] *= 1 - 1e-4
+            change = scalar(**{name: high}) - scalar(**{name: low})
+            slope = change / (2e-4 * values[place])
+            assert slopes[place] == pytest.approx(slope, rel=1e-5, abs=1e-6 * abs(slopes).max())
+
+
+def test_gradients_of_wrong_shape_are_refused():
+    g, v, options = array()
+    xb = Crossbar(g, **options)
+    with pytest.raises(ShapeError, match="output_gradient"):
+        xb.gradient(v, np.ones((2, 5)))
+    with pytest.raises(ShapeError, match="output_gradient"):
+        xb.gradient(np.ones((3, 6)), np.ones(5))
+    with pytest.raises(ConfigError):
+        Crossbar(g, cell=Sinh(0.3)).gradient(v, np.ones(5))
+
+
 def test_output_noise_is_that_of_repeated_solutions():
     g, v, options = array()
     rng, sigma = np.random.default_rng(1), 0.01 * g

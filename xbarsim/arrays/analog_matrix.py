@@ -28,7 +28,18 @@ from xbarsim.devices.presets import load_device
 from xbarsim.devices.programmed import Programmed
 
 # Keys of a study that say something about one matrix; the others need a model or are not in-situ.
-KEYS = ("name", "seed", "device", "mapping", "wires", "dac", "adc", "effects", "layer")
+KEYS = (
+    "name",
+    "seed",
+    "device",
+    "mapping",
+    "wires",
+    "dac",
+    "adc",
+    "read_noise",
+    "effects",
+    "layer",
+)
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.arrays import Adc, Dac, Effects, Mapping
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Computation
 from xbarsim.config.wires import Wires
@@ -20,6 +21,7 @@ class InSituSettings:
     wires: Wires
     dac: Dac
     adc: Adc
+    read_noise: ReadNoise
     effects: Effects
 
     @classmethod
@@ -30,6 +32,7 @@ class InSituSettings:
             wires=study.wires,
             dac=study.dac,
             adc=study.adc,
+            read_noise=study.read_noise,
             effects=study.effects,
         )
 

@@ -246,6 +246,36 @@ class Crossbar:
         self._require_ohmic()
         return adjoint.sensitivity(self, input_voltage, output_weight, bias_voltage)
 
+    def gradient(
+        self,
+        input_voltage: ArrayLike,
+        output_gradient: ArrayLike,
+        bias_voltage: ArrayLike = 0.0,
+    ) -> adjoint.Gradient:
+        """Derivatives of a scalar F of the outputs by every conductance, wire and input.
+
+        Parameters
+        ----------
+        input_voltage : (m,) or (b, m) V;  bias_voltage : as in `solve`
+        output_gradient : (n,) or (b, n), dF / d output_current of every input; of a function of
+            the transfer matrix T: input_voltage = eye(m), output_gradient = (dF / dT).T
+
+        Returns
+        -------
+        Gradient : summed over the inputs, but for that by the inputs
+
+        Raises
+        ------
+        ConfigError : nonlinear or shorted cells
+        ShapeError : a gradient that is not of the outputs of these inputs
+
+        Notes
+        -----
+        The adjoint: two solutions per input, O(m n) an iteration, for all derivatives together.
+        """
+        self._require_ohmic()
+        return adjoint.gradient(self, input_voltage, output_gradient, bias_voltage)
+
     def output_noise(
         self,
         input_voltage: ArrayLike,

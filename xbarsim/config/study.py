@@ -21,6 +21,7 @@ from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
 from xbarsim.config.converters import check_converters
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
@@ -106,6 +107,7 @@ class LayerOverride(Table):
     dac: dict[str, Any] = Field({}, description="keys of [dac]")
     adc: dict[str, Any] = Field({}, description="keys of [adc]")
     wires: dict[str, Any] = Field({}, description="keys of [wires]")
+    read_noise: dict[str, Any] = Field({}, description="keys of [read_noise]")
     effects: dict[str, Any] = Field({}, description="keys of [effects]")
     functions: dict[str, Any] = Field({}, description="keys of [functions]")
     memory: dict[str, Any] = Field({}, description="keys of [memory]")
@@ -125,6 +127,9 @@ class Study(Table):
     wires: Wires = Field(Wires(), description="resistances of a tile")
     dac: Dac = Field(Dac(), description="inputs of a tile")
     adc: Adc = Field(Adc(), description="outputs of a tile")
+    read_noise: ReadNoise = Field(
+        ReadNoise(), description="how the noise of cells reaches the bit lines"
+    )
     products: Products = Field(Products(), description="what multiplies")
     computation: Computation = Field(Computation(), description="crossbars that count")
     effects: Effects = Field(Effects(), description="what is simulated")

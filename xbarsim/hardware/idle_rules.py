@@ -63,6 +63,13 @@ def _leaves_out(place: Place) -> bool:
     return any(with_all.acts(switch) for switch in study.effects.without)
 
 
+def _has_read_noise(place: Place) -> bool:
+    white = place.table("read_noise")
+    if white is not None and white.relative_sigma > 0:
+        return True
+    return place.table("flicker") is not None or place.table("telegraph") is not None
+
+
 def _follows_inputs(place: Place) -> bool:
     """Whether inputs become codes whose full scale may follow them."""
     if place.step.kind is Kind.MATRIX:
@@ -91,6 +98,10 @@ ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has
 SCALES = Rule(
     "weights on arrays or crossbars, or attention that is not causal on in-situ arrays",
     _follows_inputs,
+)
+NOISE_BEHIND_WIRES = Rule(
+    "read noise of cells on in-situ arrays, and effects.wires with wires that have resistance",
+    lambda place: place.in_situ and place.has_wires and _has_read_noise(place),
 )
 SEGMENT_BY_NODE = Rule(
     "a resistance that is not given by itself",
@@ -253,6 +264,7 @@ RULES = {
         'adc.range = "quantile"',
         lambda place: place.has_adc and place.study.adc.range == "quantile",
     ),
+    "read_noise.wires": NOISE_BEHIND_WIRES,
     "computation.ir_drop": Rule(
         'computation.mode = "statistical" and effects.wires',
         lambda place: (

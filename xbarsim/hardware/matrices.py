@@ -96,12 +96,15 @@ class InSituMatrix:
 
     def tile_data(self) -> dict[str, AnyArray]:
         programmed = self.array.programmed
-        return {
+        found: dict[str, AnyArray] = {
             "attenuation_mean": programmed.attenuation_mean,
             "attenuation_std": programmed.attenuation_std,
             "conductance_edges": programmed.conductance_edges,
             "conductance_counts": programmed.conductance_counts,
         }
+        if programmed.noise_error is not None:
+            found["read_noise_error"] = programmed.noise_error
+        return found
 
 
 @dataclass(frozen=True)

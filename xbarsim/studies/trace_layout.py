@@ -32,6 +32,7 @@ CODES_BEYOND = "codes_beyond"
 UNITS_OF_TILES = {
     "attenuation_mean": "1",
     "attenuation_std": "1",
+    "read_noise_error": "1",
     "conductance_edges": "S",
     "conductance_counts": "1",
 }

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from xbarsim import __version__
+from xbarsim.arrays.in_situ.line_noise import LineNoise
 from xbarsim.arrays.in_situ.programmed import MatrixPlan, ProgrammedMatrix, program
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyArray, Singles
@@ -105,7 +106,7 @@ def _circuit(settings: InSituSettings) -> list[Any]:
     """What the cells and their wires depend on; a digital gain comes after them."""
     wires = settings.solved_wires
     mapping = settings.mapping.model_dump(exclude={"gain", "conductances"})
-    facts: list[Any] = [mapping, settings.dac.read_time_ns]
+    facts: list[Any] = [mapping, settings.dac.read_time_ns, settings.read_noise.wires]
     if wires is None:
         return facts
     ends = (wires.source_resistance_ohm, wires.sense_resistance_ohm)
@@ -132,11 +133,24 @@ def _write(file: Any, programmed: ProgrammedMatrix) -> None:
             blocks = getattr(programmed, name)
             for number, block in enumerate(blocks or ()):
                 _put(target, f"{name}/{number}", block)
+        for number, noise in enumerate(programmed.line_noise or ()):
+            _write_line_noise(target.create_group(f"line_noise/{number}"), noise)
         for name in VECTORS:
             _put(target, name, getattr(programmed, name))
         for name, value in vars(programmed.counts).items():
             if value is not None:
                 target.attrs[name] = value
+
+
+def _write_line_noise(group: Any, noise: LineNoise | None) -> None:
+    """An empty group where there is none."""
+    if noise is None:
+        return
+    for section, transfer in enumerate(noise.transfer):
+        _put(group, f"transfer/{section}", transfer)
+    _put(group, "cross", noise.cross)
+    _put(group, "own", noise.own)
+    _put(group, "error", noise.error)
 
 
 def _put(target: Any, name: str, values: AnyArray) -> None:
@@ -169,9 +183,29 @@ def _programmed(source: Any, plan: MatrixPlan) -> ProgrammedMatrix:
         plan,
         transfer=transfer,
         variance=variance,
+        line_noise=_line_noise(source),
         power=_blocks(source, "power", plan),
         counts=Counts(**counts),
         **vectors,
+    )
+
+
+def _line_noise(source: Any) -> tuple[LineNoise | None, ...] | None:
+    if "line_noise" not in source:
+        return None
+    groups = [source[f"line_noise/{block}"] for block in range(len(source["line_noise"]))]
+    return tuple(_of_row_block(group) for group in groups)
+
+
+def _of_row_block(group: Any) -> LineNoise | None:
+    if not len(group):
+        return None
+    parts = group["transfer"]
+    return LineNoise(
+        transfer=tuple(parts[str(section)][:] for section in range(len(parts))),
+        cross=group["cross"][:],
+        own=group["own"][:],
+        error=group["error"][:],
     )
 
 

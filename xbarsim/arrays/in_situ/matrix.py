@@ -10,18 +10,26 @@ all that is linear and one matrix: `IdealArray`.  With codes it is not: `Convert
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xbarsim.arrays.digital_scale import DigitalScale
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins, CodeCounter, CodeCounts
 from xbarsim.arrays.in_situ.converters import ConverterErrors
+from xbarsim.arrays.in_situ.drives import (
+    Drive,
+    NamedRows,
+    ReadNoise,
+    drive_energy,
+    drives,
+    filled_up,
+    keys_of_phases,
+    noise_keys,
+)
 from xbarsim.arrays.in_situ.input_coder import InputCoder, only_sign
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
 from xbarsim.base.array_types import (
@@ -30,23 +38,14 @@ from xbarsim.base.array_types import (
     Booleans,
     Floats,
     Integers,
-    Keys,
     Singles,
 )
 from xbarsim.kernels.arrays.converters import convert_accumulate
 from xbarsim.kernels.arrays.row_products import multiply_rows
-from xbarsim.kernels.devices.random import add_normal, row_keys
+from xbarsim.kernels.devices.random import add_normal
 
-# Currents held at once by a thread, from GEMM to ADC: 512 KiB of float32 that stay in cache.  Every
-# GEMM has this number of rows, filled up with zeros, because BLAS rounds differently for other
-# shapes: a token's result is that of any batch.
-CURRENT_ROWS = 256
-CURRENT_COLUMNS = 512
-# What noise of converters is for: the last name of its random numbers.
-CONVERSION = 1
-DRIVE = 2
-
-Number = TypeVar("Number", bound=np.generic)
+CURRENT_COLUMNS = 512  # of a block of currents, see `drives.CURRENT_ROWS`
+CONVERSION = 1  # what noise of converters is for: the last name of its random numbers
 
 
 @dataclass(frozen=True)
@@ -160,12 +159,12 @@ class IdealArray:
         """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
         scaled = self.scale.scaled(x)
         held, dac_saturations = self.coder.hold(scaled.values)
-        padded = _padded(held, self.coder)
+        padded = filled_up(held, self.coder)
         energy = np.zeros(len(padded))
         beside = np.zeros_like(padded)  # what voltages say beside the inputs
-        named = _Named(_padded(rows, self.coder), seed)
-        for drive in _drives(self.programmed, self.coder, padded, named):
-            energy[drive.rows] += _energy(self.programmed, self.coder, drive)
+        named = NamedRows(filled_up(rows, self.coder), seed)
+        for drive in drives(self.programmed, self.coder, padded, named):
+            energy[drive.rows] += drive_energy(self.programmed, self.coder, drive)
             if self.folded_currents is not None:
                 lines = self.programmed.layout.rows(drive.block)
                 driven = self.coder.inputs_of(drive.volts)
@@ -176,14 +175,28 @@ class IdealArray:
             added = self.scale.restored(beside[: len(x)], scaled.scales)
             output += self._product(added, self.folded_currents)
         if self.folded_variance is not None:
-            keys = _noise_keys(self.programmed.index, rows, seed, block=0, phase=0)
-            add_normal(output, self._product(multiplied**2, self.folded_variance), keys)
+            keys = noise_keys(self.programmed.index, rows, seed, block=0, phase=0)
+            add_normal(output, self._variance(multiplied, self.folded_variance), keys)
         return Product(
             output=_only(output, wanted),
             dac_saturations=dac_saturations,
             adc_saturations=np.zeros(len(x), np.int64),
             array_energy=energy[: len(x)],
         )
+
+    def _variance(self, x: Singles, folded: Singles) -> Singles:
+        """(b, outputs) of the read noise of inputs x (b, in)."""
+        programmed = self.programmed
+        if programmed.line_noise is None:
+            return self._product(x**2, folded)
+        total = np.zeros((len(x), len(folded)), np.float32)
+        squares = ((programmed.value * self.gain) ** 2).astype(np.float32)
+        every = slice(0, squares.size)
+        for block in range(programmed.layout.row_blocks):
+            of_block = np.ascontiguousarray(x[:, programmed.layout.rows(block)])
+            variance = programmed.noise_variance(block, of_block, every)
+            total += (variance.reshape(-1, *squares.shape) * squares).sum(axis=1)
+        return total
 
     def _product(self, x: Singles, matrix: Singles) -> Singles:
         """x (b, in) times matrix (out, in), transposed."""
@@ -233,17 +246,17 @@ class ConvertedArray:
         b = len(x)
         scaled = self.scale.scaled(x)
         held, dac_saturations = self.coder.hold(scaled.values)
-        padded = _padded(held, self.coder)
-        padded_scales = None if scaled.scales is None else _padded(scaled.scales, self.coder)
-        padded_rows = _padded(rows, self.coder)
-        padded_wanted = None if wanted is None else _padded(wanted, self.coder)
+        padded = filled_up(held, self.coder)
+        padded_scales = None if scaled.scales is None else filled_up(scaled.scales, self.coder)
+        padded_rows = filled_up(rows, self.coder)
+        padded_wanted = None if wanted is None else filled_up(wanted, self.coder)
         energy = np.zeros(len(padded))
         saturations = np.zeros(len(padded), np.int64)
         output = np.zeros((len(padded), self.programmed.layout.outputs), np.float32)
         counter = CodeCounter(self.code_bins)
-        for drive in _drives(self.programmed, self.coder, padded, _Named(padded_rows, seed)):
+        for drive in drives(self.programmed, self.coder, padded, NamedRows(padded_rows, seed)):
             part = drive.rows
-            energy[part] += _energy(self.programmed, self.coder, drive)
+            energy[part] += drive_energy(self.programmed, self.coder, drive)
             converted = None if padded_wanted is None else padded_wanted[part]
             of_drive = output[part]
             if padded_scales is not None:
@@ -299,7 +312,7 @@ class ConvertedArray:
 
     def _convert(
         self,
-        drive: _Drive,
+        drive: Drive,
         rows: Integers,
         seed: int,
         output: Singles,
@@ -320,11 +333,11 @@ class ConvertedArray:
         lowest, highest = map(np.float32, self.codes)
         one_bit = self.programmed.settings.adc.bits == 1 and lowest < 0
         phase_weight = self.coder.phase_weight
-        noise = _ReadNoise.of(self.programmed, drive, rows, seed)
+        noise = ReadNoise.of(self.programmed, drive, rows, seed)
         errors = None
         if self.errors is not None:
             errors = self.errors[drive.block]
-            conversion_keys = _keys_of_phases(
+            conversion_keys = keys_of_phases(
                 self.programmed.index, rows, seed, drive.block, phases, CONVERSION
             ).reshape(-1)
         saturations = np.zeros(b, np.int64)
@@ -372,57 +385,6 @@ def _only(output: Singles, wanted: Booleans | None) -> Singles:
     return np.where(wanted, output, np.float32(0))
 
 
-@dataclass(frozen=True)
-class _Drive:
-    """Voltages (b, p, m) of the word lines of a row block for the inputs of a slice of rows."""
-
-    rows: slice
-    block: int
-    volts: Singles
-
-
-@dataclass(frozen=True)
-class _Named:
-    """rows (b, k), padded, and a seed, which name the noise of drivers"""
-
-    rows: Integers
-    seed: int
-
-
-@dataclass(frozen=True)
-class _ReadNoise:
-    """Read noise of the currents of a row block.
-
-    variance : (columns, m) A²/V²;  squares : (b * p, m) V²;  keys : (b * p,)
-    """
-
-    variance: Singles
-    squares: Singles
-    keys: Keys
-
-    @classmethod
-    def of(
-        cls, programmed: ProgrammedMatrix, drive: _Drive, rows: Integers, seed: int
-    ) -> _ReadNoise | None:
-        """That of a row block, None without read noise."""
-        if programmed.variance is None:
-            return None
-        _, phases, m = drive.volts.shape
-        keys = [
-            _noise_keys(programmed.index, rows, seed, drive.block, phase) for phase in range(phases)
-        ]
-        return cls(
-            variance=programmed.variance[drive.block],
-            squares=drive.volts.reshape(-1, m) ** 2,
-            keys=np.stack(keys, axis=1).reshape(-1),
-        )
-
-    def add_to(self, current: Singles, columns: slice) -> None:
-        """Add noise to the currents of some of the columns, in place."""
-        variance = multiply_rows(self.squares, self.variance[columns])
-        add_normal(current, variance, self.keys, columns.start)
-
-
 def _events_per_row(programmed: ProgrammedMatrix, coder: InputCoder, scale: DigitalScale) -> Events:
     layout = programmed.layout
     phases = len(coder.phase_weight)
@@ -434,61 +396,3 @@ def _events_per_row(programmed: ProgrammedMatrix, coder: InputCoder, scale: Digi
         shift_adds=conversions,
     )
     return reads + scale.events(layout.outputs)
-
-
-def _rows_at_once(coder: InputCoder) -> int:
-    """Input rows whose phases fill CURRENT_ROWS."""
-    return max(1, CURRENT_ROWS // len(coder.phase_weight))
-
-
-def _padded(values: NDArray[Number], coder: InputCoder) -> NDArray[Number]:
-    """Values (b, k) with rows of zeros up to a multiple of `_rows_at_once`."""
-    return np.pad(values, ((0, -len(values) % _rows_at_once(coder)), (0, 0)))
-
-
-def _drives(
-    programmed: ProgrammedMatrix, coder: InputCoder, padded: Singles, named: _Named
-) -> Iterator[_Drive]:
-    """Voltages of held and padded inputs, for every row block of some rows after the other."""
-    layout = programmed.layout
-    step = _rows_at_once(coder)
-    for start in range(0, len(padded), step):
-        rows = slice(start, start + step)
-        volts = coder.phases(padded[rows])
-        for block in range(layout.row_blocks):
-            driven = np.ascontiguousarray(volts[:, :, layout.rows(block)])
-            if coder.noise:
-                names = named.rows[rows]
-                phases = driven.shape[1]
-                keys = _keys_of_phases(programmed.index, names, named.seed, block, phases, DRIVE)
-                coder.add_noise(driven, keys, first=0)
-            yield _Drive(rows, block, driven)
-
-
-def _energy(programmed: ProgrammedMatrix, coder: InputCoder, drive: _Drive) -> Floats:
-    """(b,) joule that the drivers deliver."""
-    read_time = programmed.settings.dac.read_time_ns * 1e-9
-    return coder.drive_energy(drive.volts, programmed.power[drive.block], read_time)
-
-
-def _keys_of_phases(
-    index: int, rows: Integers, seed: int, block: int, phases: int, purpose: int
-) -> Keys:
-    """(b, phases) names of the random numbers of converters, of one row block."""
-    names = np.column_stack([rows, np.full(len(rows), purpose)])
-    keys = [_noise_keys(index, names, seed, block, phase) for phase in range(phases)]
-    return np.stack(keys, axis=1)
-
-
-def _noise_keys(index: int, rows: Integers, seed: int, block: int, phase: int) -> Keys:
-    """(b,) names of the random numbers of rows (b, k) in one phase of a row block."""
-    names = np.column_stack(
-        [
-            np.full(len(rows), index),
-            np.full(len(rows), block),
-            np.full(len(rows), phase),
-            rows,
-        ]
-    )
-    keys: Keys = row_keys(np.uint64(seed), names.astype(np.int64))
-    return keys

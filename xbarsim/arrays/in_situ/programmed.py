@@ -16,6 +16,7 @@ from xbarsim.arrays.in_situ.compensation import compensate
 from xbarsim.arrays.in_situ.encoding import Encoded, encode
 from xbarsim.arrays.in_situ.full_scale import choose_clip
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
+from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
 from xbarsim.arrays.in_situ.tiles import (
     TileRow,
     conductance_edges,
@@ -28,6 +29,7 @@ from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.programmed import Counts, Programmed
 from xbarsim.devices.streams import Streams
+from xbarsim.kernels.arrays.row_products import multiply_rows
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class ProgrammedMatrix:
     value : (conversions, outputs), weight per siemens
     transfer : one matrix per row block, (conversions * outputs, rows) A/V
     variance : the same in A²/V², None without read noise
+    line_noise : of every row block what the adjoint adds to it, or None; None without adjoint
     power : one matrix per row block, (rows, rows) W/V²
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
     attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
@@ -121,6 +124,7 @@ class ProgrammedMatrix:
     value: Floats
     transfer: tuple[Singles, ...]
     variance: tuple[Singles, ...] | None
+    line_noise: tuple[LineNoise | None, ...] | None
     power: tuple[Singles, ...]
     input_sum: Floats
     read_voltage: float
@@ -166,6 +170,30 @@ class ProgrammedMatrix:
             self,
             weight=np.zeros((0, inputs)),
             encoded=dataclasses.replace(self.encoded, target=nothing),
+        )
+
+    def noise_variance(self, block: int, volts: Singles, columns: slice) -> Singles:
+        """(b, columns) A² of read noise in some of the conversions of a row block, which has some.
+
+        volts : (b, rows) of its word lines
+        """
+        if self.variance is None:
+            raise ValueError(f"{self.name} has no read noise")
+        square = self.variance[block][columns]
+        noise = None if self.line_noise is None else self.line_noise[block]
+        if noise is None:
+            found: Singles = multiply_rows(volts**2, square)
+            return found
+        return noise.variance(volts, square, columns)
+
+    @property
+    def noise_error(self) -> Floats | None:
+        """(tiles,), see `TileNoise.error`; None where the adjoint is not asked."""
+        if self.line_noise is None:
+            return None
+        silent = np.zeros(self.layout.tiles_per_row_block)
+        return np.concatenate(
+            [silent if noise is None else noise.error for noise in self.line_noise]
         )
 
     @property
@@ -275,10 +303,14 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     variance = None
     if any(row.variance is not None for row in rows):
         variance = tuple(row.variance_or_zero for row in rows)
+    line_noise = None
+    if any(row.line_noise is not None for row in rows):
+        line_noise = tuple(row.line_noise for row in rows)
     return ProgrammedMatrix.of_plan(
         plan,
         transfer=tuple(row.transfer for row in rows),
         variance=variance,
+        line_noise=line_noise,
         power=tuple(row.power for row in rows),
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
@@ -300,8 +332,17 @@ def _converted(plan: MatrixPlan, row: TileRow) -> TileRow:
         row,
         transfer=_conversions(plan, transfer, np.subtract),
         variance=variance,
+        noise=None,
+        line_noise=_line_noise(plan, row.noise),
         power=row.power.astype(np.float32),
     )
+
+
+def _line_noise(plan: MatrixPlan, noise: RowBlockNoise | None) -> LineNoise | None:
+    if noise is None:
+        return None
+    joined = subtracts_currents(plan.settings.mapping)
+    return LineNoise.of(noise, slices=len(plan.encoded.target), joined=joined)
 
 
 def _conversions(plan: MatrixPlan, planes: AnyFloats, join: np.ufunc) -> Singles:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.arrays.in_situ.layout import Layout
+from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyFloats, Floats, Integers
 from xbarsim.base.units import NANO
@@ -26,6 +27,7 @@ class TileRow:
     transfer : (planes, outputs, rows), bit-line ampere per word-line volt; with planes joined to
         conversions, (conversions * outputs, rows) float32
     variance : the same of read noise, A² per V² of a word line, or None
+    noise : what the adjoint says beyond that, of planes; line_noise : of conversions; or None
     power : (rows, rows), watt drawn from the word-line drivers of all tiles: v @ power @ v
     attenuation_mean, attenuation_std : (tiles,), see `attenuation`
     counts : what happened in the write, in all positions of the tiles
@@ -34,6 +36,8 @@ class TileRow:
 
     transfer: AnyFloats
     variance: AnyFloats | None
+    noise: RowBlockNoise | None
+    line_noise: LineNoise | None
     power: AnyFloats
     attenuation_mean: Floats
     attenuation_std: Floats
@@ -97,9 +101,17 @@ def solve_row_block(
             # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as
             # its signal is.
             variance[one] = sigma[one].transpose(0, 2, 1) ** 2 * passed**2
+    of_planes = None if variance is None else layout.from_tiles(variance, rows)
+    noise = None
+    wires = settings.solved_wires
+    if noisy and settings.read_noise.wires == "adjoint" and wires is not None:
+        noise = RowBlockNoise.of(cells.conductance, sigma, transfer, layout, wires, rows)
+        of_planes = noise.square
     return TileRow(
         transfer=layout.from_tiles(transfer, rows),
-        variance=None if variance is None else layout.from_tiles(variance, rows),
+        variance=of_planes,
+        noise=noise,
+        line_noise=None,
         power=power[:rows, :rows],
         attenuation_mean=mean,
         attenuation_std=std,
