@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,15 @@ from xbarsim.cli.console import print_table, progress, say
 
 if TYPE_CHECKING:
     from xbarsim.config.study import Study
+
+
+@dataclass(frozen=True)
+class _How:
+    """On what a sweep is run."""
+
+    workers: int
+    threads: int | None
+    scheduler: str
 
 
 def sweep(
@@ -51,6 +61,14 @@ def sweep(
         int | None,
         typer.Option(min=1, help="Of each worker; the cores divided by the workers if absent."),
     ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Of a Dask cluster that computes the points, such as tcp://127.0.0.1:8786; "
+            "--workers is then the number of points under way. Needs xbarsim[cluster].",
+        ),
+    ] = "",
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say points, tiles, memory and time, and run nothing."),
@@ -78,7 +96,8 @@ def sweep(
     if dry_run:
         _plan(loaded, resume, workers)
     else:
-        _run(loaded, resume, out, workers, threads, as_json)
+        how = _How(workers, threads, scheduler)
+        _run(loaded, resume, out, how, as_json)
 
 
 def _study_of(name: str, settings: list[str], axes: list[str]) -> "Study":
@@ -95,8 +114,7 @@ def _run(
     study: "Study | None",
     resume: Path | None,
     out: Path | None,
-    workers: int,
-    threads: int | None,
+    how: _How,
     as_json: bool,
 ) -> None:
     from xbarsim.studies.sweep import run_sweep
@@ -109,7 +127,7 @@ def _run(
     else:
         raise typer.BadParameter("name a new directory", param_hint="--out")
     try:
-        outcome = run_sweep(directory, workers, threads, progress, say)
+        outcome = run_sweep(directory, how.workers, how.threads, progress, say, how.scheduler)
     except KeyboardInterrupt as interrupt:
         notes = getattr(interrupt, "__notes__", ())
         print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)
