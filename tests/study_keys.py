@@ -263,5 +263,6 @@ ELSEWHERE = {
     "run.cache_gb",
     "run.cache_eviction",  # tests/arrays/test_kept_arrays.py
     "run.chips",
+    "run.chips_half_width",  # tests/studies/test_enough_chips.py
     "sweep",
 }

@@ -28,6 +28,7 @@ from xbarsim.config.tables import Table
 from xbarsim.config.wires import Wires
 
 STUDIES = Presets("study", "studies")
+FEWEST_CHIPS = 5  # before an interval over chips may end a case
 
 
 class Model(Table):
@@ -91,6 +92,12 @@ class Run(Table):
     )
     chips: int = Field(
         1, ge=1, le=1000, description="simulated chips per case, each with seeds of its own"
+    )
+    chips_half_width: float | None = Field(
+        None,
+        gt=0,
+        description="chips are simulated until the interval of a case's metric over chips reaches no "
+        "farther to each side, at most `chips`; in the metric's own unit: 0.01 is a point of an accuracy",
     )
     cache_gb: float = Field(
         0.0, ge=0.0, description="programmed arrays kept on disk for later runs, GB; 0: none"
@@ -293,7 +300,18 @@ def validate(content: Content, where: str) -> Study:
     _check_arrays(study, where)
     check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
     _check_functions(study.functions, where)
+    _check_run(study.run, where)
     return study
+
+
+def _check_run(run: Run, where: str) -> None:
+    """Refuse a width of an interval that has nothing to decide."""
+    if run.chips_half_width is not None and run.chips <= FEWEST_CHIPS:
+        raise ConfigError(
+            f"{where}: run.chips_half_width = {run.chips_half_width:g} ends a case after {FEWEST_CHIPS} "
+            f"chips or more, but run.chips = {run.chips}; allowed: {FEWEST_CHIPS + 1} chips or more, "
+            "the most that are simulated"
+        )
 
 
 def _check_arrays(study: Study, where: str) -> None:

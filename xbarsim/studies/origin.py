@@ -12,6 +12,7 @@ import numpy as np
 
 from xbarsim import __version__
 from xbarsim.base.source_digest import source_digest
+from xbarsim.config.named_files import hashes_of_named
 from xbarsim.config.study import Study
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.readers import EncoderReader
@@ -68,6 +69,7 @@ def origin_of(study: Study, work: Work, sources: Sources) -> Origin:
     facts |= {f"model file {name}": value for name, value in sources.model_files.items()}
     facts |= {f"device {name}": text_sha256(text) for name, text in sources.devices.items()}
     facts |= {f"chip {name}": text_sha256(text) for name, text in sources.chips.items()}
+    facts |= hashes_of_named(study)
     facts["task"] = work.task.sha256
     facts["evaluated examples"] = _digest([*_fields(work.table), *_tokens(work.examples)])
     if work.predictions is not None:

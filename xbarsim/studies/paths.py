@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from xbarsim.base.errors import ValidRangeWarning
 from xbarsim.base.progress import Done, Progress
+from xbarsim.config.study import FEWEST_CHIPS
+from xbarsim.studies.enough_chips import is_narrow, values_of_chips
 from xbarsim.studies.pieces import Case, ChipPieces, Pieces
 from xbarsim.studies.trace_writer import ChipHead, TraceWriter
 from xbarsim.studies.work import Work
@@ -57,6 +59,8 @@ class Paths:
     def _case(self, case: Case) -> None:
         self.writer.add_case(case.name, case.study.to_toml())
         for number in range(case.study.run.chips):
+            if self._has_enough(case, number):
+                return
             if self.writer.passes_over_chip(case.name):
                 continue
             title = case.name
@@ -66,6 +70,14 @@ class Paths:
             head = chip.head
             _warn_outside_window(case, title, head)
             self._evaluate(self.writer.add_chip(case.name, head), title, chip)
+
+    def _has_enough(self, case: Case, chips: int) -> bool:
+        """Whether a case needs no more than these chips."""
+        half_width = case.study.run.chips_half_width
+        if half_width is None or chips < FEWEST_CHIPS:
+            return False
+        values = values_of_chips(self.writer.parts, case.name, chips)
+        return is_narrow(values, half_width)
 
     def _evaluate(self, path: str, title: str, chip: ChipPieces) -> None:
         """Evaluate a programmed chip; path : of it in the trace"""

@@ -16,6 +16,7 @@ from xbarsim.base.cache import sha256_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.base.locks import is_locked
+from xbarsim.config.named_files import hashes_of_named
 from xbarsim.config.study import Study, validate
 from xbarsim.models import checkpoint
 from xbarsim.studies.points import Point, points_of
@@ -143,6 +144,7 @@ def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
             found[f"device {name}"] = text_sha256(text)
         for name, text in sources.chips.items():
             found[f"chip {name}"] = text_sha256(text)
+        found |= hashes_of_named(point.study)
         model = f"model {point.study.model.name}"
         if model not in found:
             files = _hashes_of_model(point.study.model.name)
