@@ -1,6 +1,7 @@
-"""Files that keys of a study name beside its model, task, devices and chips, and what they hold."""
+"""Files that keys of a study name beside its model, task, devices, chips and conductances, and what they
+hold.
+"""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,18 @@ from typing import Any
 from xbarsim.base.cache import sha256_of
 from xbarsim.config.study import Study
 
-FILE_KEYS = ("calibration", "conductances", "inl_lsb")
+FILE_KEYS = ("calibration", "inl_lsb")
 
 
 def hashes_of_named(study: Study) -> dict[str, str]:
-    """{key and file or directory: sha256}, of the study, its cases and its layers; without those that are no
+    """{key and file: sha256}, of the study, its cases and its layers; without those that are no
     files.
     """
     found = {}
     for key, name in _stated(study.model_dump(mode="json", exclude_none=True)):
         path = Path(name)
-        if path.exists():
-            found[f"{key} {name}"] = _sha256(path)
+        if path.is_file():
+            found[f"{key} {name}"] = sha256_of(path)
     return found
 
 
@@ -34,14 +35,3 @@ def _stated(content: Any) -> Iterator[tuple[str, str]]:
                 yield key, value
             else:
                 yield from _stated(value)
-
-
-def _sha256(path: Path) -> str:
-    """Hex digest of a file, or of all files below a directory and their names."""
-    if path.is_file():
-        return sha256_of(path)
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            digest.update(f"{file.relative_to(path)} {sha256_of(file)}\n".encode())
-    return digest.hexdigest()

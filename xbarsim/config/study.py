@@ -20,6 +20,7 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
 from xbarsim.config.converters import check_converters
+from xbarsim.config.correction import Correction, check_correction
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
 from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
@@ -120,6 +121,7 @@ class LayerOverride(Table):
     memory: dict[str, Any] = Field({}, description="keys of [memory]")
     products: dict[str, Any] = Field({}, description="keys of [products]")
     computation: dict[str, Any] = Field({}, description="keys of [computation]")
+    correction: dict[str, Any] = Field({}, description="keys of [correction]")
 
 
 class Study(Table):
@@ -140,6 +142,9 @@ class Study(Table):
     products: Products = Field(Products(), description="what multiplies")
     computation: Computation = Field(Computation(), description="crossbars that count")
     effects: Effects = Field(Effects(), description="what is simulated")
+    correction: Correction = Field(
+        Correction(), description="when ranges and gains are fitted, and what follows drift"
+    )
     functions: Functions = Field(
         Functions(), description="softmax, layer norm and GELU in integers"
     )
@@ -201,6 +206,14 @@ class Study(Table):
             cases.append((name, validate(merge(base, override), f"case {name!r}")))
         _check_places(cases)
         return cases
+
+    def conductance_directories(self) -> list[str]:
+        """Every `mapping.conductances` of its cases and their `[[layer]]` tables."""
+        found = []
+        for _, case in self.cases():
+            found.append(case.mapping.conductances)
+            found += [entry.mapping.get("conductances") for entry in case.layer]
+        return list(dict.fromkeys(name for name in found if name is not None))
 
     def check_layers(self) -> None:
         """Refuse a `[[layer]]` table with a wrong key or value, whether or not it matches a
@@ -299,6 +312,7 @@ def validate(content: Content, where: str) -> Study:
     study.wires.resistances()
     _check_arrays(study, where)
     check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
+    check_correction(study.correction, study.device, study.mapping, where)
     _check_functions(study.functions, where)
     _check_run(study.run, where)
     return study
