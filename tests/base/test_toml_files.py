@@ -109,6 +109,8 @@ def test_nothing_else_reads_toml_files():
         "curves.py",
         "trace_reader.py",
         "origin.py",
+        "cluster_worker.py",
+        "converter_text.py",
         "settings_text.py",
     }
     using = {

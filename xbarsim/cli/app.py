@@ -17,6 +17,7 @@ from xbarsim import __version__
 from xbarsim.base.errors import XbarsimError
 from xbarsim.base.units import MEGA
 from xbarsim.cli import chip, devices, evaluate, solve
+from xbarsim.cli.budget import budget
 from xbarsim.cli.calibrate import calibrate
 from xbarsim.cli.console import print_table, progress
 from xbarsim.cli.export import export
@@ -41,6 +42,7 @@ app.add_typer(chip.app)
 app.command("run")(run)
 app.command("report")(report)
 app.command("sweep")(sweep)
+app.command("budget")(budget)
 app.command("scheduler")(scheduler)
 app.command("export")(export)
 app.add_typer(devices.app)

@@ -88,7 +88,7 @@ def sweep(
             "the directory states the study; give --set and --sweep with a STUDY"
         )
     if status is not None:
-        _show(status, as_json)
+        show_sweep(status, as_json)
         return
     loaded = None
     if study is not None:
@@ -118,9 +118,10 @@ def _run(
     as_json: bool,
 ) -> None:
     from xbarsim.studies.sweep import run_sweep
-    from xbarsim.studies.sweep_directory import create, open_directory
+    from xbarsim.studies.sweep_directory import check_kind, create, open_directory
 
     if resume is not None:
+        check_kind(resume, "sweep")
         directory = open_directory(resume)
     elif out is not None and study is not None:
         directory = create(study, out)
@@ -132,7 +133,7 @@ def _run(
         notes = getattr(interrupt, "__notes__", ())
         print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)
         raise typer.Exit(130) from None
-    _show(directory.path, as_json)
+    show_sweep(directory.path, as_json)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -155,7 +156,8 @@ def _plan(study: "Study | None", resume: Path | None, workers: int) -> None:
     print(f"time about {engineering(plan.seconds / workers, 's')} on {workers} idle cores")
 
 
-def _show(path: Path, as_json: bool) -> None:
+def show_sweep(path: Path, as_json: bool) -> None:
+    """Print what a sweep has found so far."""
     from xbarsim.report import sweep_table
 
     found = sweep_table.open_study(path)

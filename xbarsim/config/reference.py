@@ -219,8 +219,12 @@ def full_text(name_or_path: str | Path) -> str:
         if name in EXAMPLES:
             lines += _list_lines(facts[name], content)
         else:
-            (form,) = tables_of(Study.model_fields[name].annotation)
-            lines += _table_lines(name, form, facts, content.get(name, {}))
+            field = Study.model_fields[name]
+            (form,) = tables_of(field.annotation)
+            of_table = _table_lines(name, form, facts, content.get(name, {}))
+            if field.default is None and name not in content:  # an empty table would say something
+                of_table = [line.replace(f"[{name}]", f"#[{name}]") for line in of_table]
+            lines += of_table
     return "\n".join(lines) + "\n"
 
 

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
+from xbarsim.config.budget import Budget
 from xbarsim.config.converters import check_converters
 from xbarsim.config.correction import Correction, check_correction
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
@@ -167,6 +168,7 @@ class Study(Table):
         (), description="[[layer]] tables: other keys for the matrices of some names"
     )
     sweep: Sweep | None = Field(None, description="keys that `xbarsim sweep` varies")
+    budget: Budget | None = Field(None, description="who shares the loss in `xbarsim budget`")
     case: tuple[dict[str, Any], ...] = Field(
         ({"name": "chip"},),
         description="[[case]] tables: variants of the study, each with a name, any keys but those of model and task, "
@@ -186,7 +188,7 @@ class Study(Table):
         ------
         ConfigError : a case that cannot be run, or two that cannot be told apart
         """
-        base = self.model_dump(exclude={"case", "sweep"}, exclude_unset=True)
+        base = self.model_dump(exclude={"case", "sweep", "budget"}, exclude_unset=True)
         overrides: dict[str, Content] = {}
         cases = []
         for number, stated in enumerate(self.case, 1):
@@ -254,7 +256,7 @@ def _case_name(name: object) -> str:
 
 def _check_shared_keys(name: str, override: Content) -> None:
     """Refuse a case that overrides what all cases of a study share."""
-    fixed = set(override) & {"model", "task", "run", "case", "sweep"}
+    fixed = set(override) & {"model", "task", "run", "case", "sweep", "budget"}
     if fixed == {"run"} and isinstance(override["run"], dict):
         fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
     if fixed:

@@ -20,6 +20,7 @@ from xbarsim.base.locks import is_locked
 from xbarsim.config.named_files import hashes_of_named
 from xbarsim.config.study import Study, validate
 from xbarsim.models import checkpoint
+from xbarsim.studies.budget_points import budget_points
 from xbarsim.studies.points import Point, points_of
 from xbarsim.studies.run import sources_of
 from xbarsim.studies.trace_layout import text_sha256
@@ -39,7 +40,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class SweepDirectory:
-    """A directory with the points of one study.
+    """A directory with the points of one study: of its sweep, or of its error budget.
 
     inputs : {file or name that the points are made of: sha256}
     is_new : it was just made, and its inputs hashed
@@ -50,6 +51,13 @@ class SweepDirectory:
     points: tuple[Point, ...]
     inputs: dict[str, str]
     is_new: bool = False
+
+    @property
+    def kind(self) -> str:
+        """ "sweep" or "budget"."""
+        if self.study.sweep is None:
+            return "budget"
+        return "sweep"
 
     def trace(self, point: Point) -> Path:
         return self.path / f"{point.name}.h5"
@@ -77,10 +85,10 @@ def create(study: Study, directory: str | Path) -> SweepDirectory:
     OutputError : the directory cannot be written
     """
     path = Path(directory)
-    points = tuple(points_of(study))
+    points = tuple(_points(study))
     if (path / "sweep.json").exists():
         raise ConfigError(
-            f"{path} holds a sweep already; go on with it by --resume {path}, or name another --out"
+            f"{path} holds a sweep or a budget already; go on with it by --resume {path}, or name another --out"
         )
     inputs = hashes_of_inputs(points)
     content = {
@@ -94,6 +102,13 @@ def create(study: Study, directory: str | Path) -> SweepDirectory:
         json.dump(content, file, indent=1)
         file.write("\n")
     return SweepDirectory(path=path, study=study, points=points, inputs=inputs, is_new=True)
+
+
+def _points(study: Study) -> list[Point]:
+    """Those of its budget where it has no sweep."""
+    if study.sweep is None and study.budget is not None:
+        return budget_points(study)
+    return points_of(study)
 
 
 def _entry(point: Point) -> dict[str, Any]:
@@ -117,7 +132,7 @@ def open_directory(directory: str | Path) -> SweepDirectory:
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
         study = validate(content["study"], f"{path / 'sweep.json'}")
-        points = tuple(points_of(study))
+        points = tuple(_points(study))
         inputs = {str(name): str(value) for name, value in content["inputs"].items()}
         stated = [(entry["number"], entry["study_sha256"]) for entry in content["points"]]
     except FileNotFoundError:
@@ -134,6 +149,23 @@ def open_directory(directory: str | Path) -> SweepDirectory:
             "changed, or written by another version: start the sweep anew in another directory"
         )
     return SweepDirectory(path=path, study=study, points=points, inputs=inputs)
+
+
+def check_kind(directory: str | Path, kind: str) -> None:
+    """Refuse a directory of another kind.
+
+    kind : "sweep" or "budget"
+
+    Raises
+    ------
+    ConfigError
+    """
+    found = open_directory(directory).kind
+    if found != kind:
+        raise ConfigError(
+            f"{directory} holds a {found}, no {kind}; xbarsim report shows it, and xbarsim {found} --resume "
+            "goes on with it"
+        )
 
 
 def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
