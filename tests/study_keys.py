@@ -124,6 +124,7 @@ CHANGES = {
     "mapping.compensation_solves": ("compensated", 1),
     "wires.node": ("plain", "7nm"),
     "wires.pitch": ("plain", "4F"),
+    "wires.precision": ("plain", "single"),
     "wires.geometry.half_pitch_nm": ("geometry", 10.0),
     "wires.geometry.metal": ("geometry", "tungsten"),
     "wires.geometry.width_nm": ("geometry", 15.0),
@@ -275,6 +276,7 @@ ELSEWHERE = {
     "run.batch_examples",
     "run.cache_gb",
     "run.cache_eviction",  # tests/arrays/test_kept_arrays.py
+    "run.memory_gb",  # tests/studies/test_memory_budget.py
     "run.chips",
     "run.chips_half_width",  # tests/studies/test_enough_chips.py
     "sweep",

@@ -114,6 +114,10 @@ class Wires(Table):
         WireGeometry(),
         description="metal and cross-section of the lines, in the place of the node's values",
     )
+    precision: Literal["double", "single"] = Field(
+        "double",
+        description="arithmetic of the solution of in-situ tiles; single: each entry to 2e-6, faster",
+    )
 
     def resistances(self) -> tuple[float, float]:
         """(word line, bit line) resistance of one segment in ohm.

@@ -91,8 +91,12 @@ def _holds_weights(place: Place) -> bool:
 
 
 def _has_weights_behind_wires(place: Place) -> bool:
-    wired = place.study.effects.with_wires and have_resistance(place.study.wires)
-    return _maps_weights(place) and place.step.kind is Kind.MATRIX and wired
+    is_weight = place.step.kind is Kind.MATRIX and not place.measured
+    return is_weight and _is_behind_wires(place)
+
+
+def _is_behind_wires(place: Place) -> bool:
+    return place.in_situ and place.study.effects.with_wires and have_resistance(place.study.wires)
 
 
 MAPPED = Rule("operands whose conductances are not those of mapping.conductances", _maps_weights)
@@ -207,6 +211,9 @@ RULES = {
     "wires.node": Rule(
         "a resistance that neither a key nor wires.geometry gives",
         lambda place: _node_is_used(place.study.wires),
+    ),
+    "wires.precision": Rule(
+        "in-situ arrays, and effects.wires with wires that have resistance", _is_behind_wires
     ),
     "wires.pitch": SEGMENT_BY_NODE,
     "wires.geometry.half_pitch_nm": SEGMENT_BY_NODE,

@@ -110,7 +110,7 @@ def _circuit(settings: InSituSettings) -> list[Any]:
     if wires is None:
         return facts
     ends = (wires.source_resistance_ohm, wires.sense_resistance_ohm)
-    return [*facts, wires.resistances(), ends]
+    return [*facts, wires.resistances(), ends, wires.precision]
 
 
 def _conditions(plan: MatrixPlan) -> list[tuple[str, Any]]:
