@@ -99,6 +99,10 @@ def key_of(plan: MatrixPlan) -> str:
     ]
     digest.update(repr(facts).encode())
     digest.update(np.ascontiguousarray(plan.encoded.target).tobytes())
+    if plan.settings.mapping.compensation == "measured":  # what is written next depends on weights
+        digest.update(plan.settings.mapping.gain.encode())
+        digest.update(np.ascontiguousarray(plan.encoded.value).tobytes())
+        digest.update(np.ascontiguousarray(plan.encoded.intended).tobytes())
     return digest.hexdigest()
 
 
