@@ -73,12 +73,19 @@ class Mapping(Table):
         description="exponent of the scale that is shifted from inputs into weights: input k is divided, and its "
         "weights multiplied, by max|x|^a / max|w|^(1 - a); 0: none",
     )
-    compensation: Literal["none", "wires"] = Field(
+    compensation: Literal["none", "wires", "measured"] = Field(
         "none",
-        description="targets of weights as they are, or such that the weights arrive through the wires",
+        description="targets of weights as they are, such that the weights arrive through the wires, or these and, "
+        "read back, some cells written again",
     )
     compensation_solves: int = Field(
         2, ge=1, le=20, description="solves of every tile before it is written, with `compensation`"
+    )
+    compensation_rounds: int = Field(
+        2, ge=1, le=20, description="of reading back and writing again, with `measured`"
+    )
+    compensation_reads: int = Field(
+        16, ge=1, le=100_000, description="of every cell in a round, averaged, with `measured`"
     )
     conductances: str | None = Field(
         None,

@@ -95,6 +95,11 @@ class Run(Table):
         "least_recently_used",
         description="what makes room for new arrays; none: what finds no room is not kept",
     )
+    memory_gb: float | None = Field(
+        None,
+        gt=0.0,
+        description="of the process, GB: in-situ arrays beyond it wait in files; no bound if absent",
+    )
 
 
 class LayerOverride(Table):

@@ -111,6 +111,10 @@ class Wires(Table):
         0.0, ge=0, description="sense node, in series with the last segment"
     )
     geometry: WireGeometry = WireGeometry()
+    precision: Literal["double", "single"] = Field(
+        "double",
+        description="arithmetic of the solution of in-situ tiles; single: each entry to 2e-6, faster",
+    )
 
     def resistances(self) -> tuple[float, float]:
         """(word line, bit line) resistance of one segment in ohm.

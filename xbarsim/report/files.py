@@ -275,6 +275,9 @@ def _matrix(layer: MatrixSummary) -> Content:
     found = _figures_of_matrix(layer) | _place(layer)
     found["saturated_codes"] = None
     found["worst_tile"] = None
+    found["compensation"] = None
+    if layer.compensation is not None:
+        found["compensation"] = dataclasses.asdict(layer.compensation)
     found["converters"] = None
     found["drift_scales"] = None
     if layer.drift_scales is not None:

@@ -157,7 +157,8 @@ class _Meter:
 def _time_tile(layout: Layout, wires: Wires) -> float:
     shape = (layout.word_lines, layout.bit_lines)
     r_word, r_bit = wire_segments(wires, *shape)
-    cells = np.full(shape, CELL_S)
+    precision = np.float32 if wires.precision == "single" else np.float64
+    cells = np.full(shape, CELL_S, precision)
     with one_blas_thread():
         transfer_matrix(cells, r_word, r_bit)  # compiles
         return min(_timed(lambda: transfer_matrix(cells, r_word, r_bit)) for _ in range(3))

@@ -99,6 +99,10 @@ def key_of(plan: MatrixPlan) -> str:
     ]
     digest.update(repr(facts).encode())
     digest.update(np.ascontiguousarray(plan.encoded.target).tobytes())
+    if plan.settings.mapping.compensation == "measured":  # what is written next depends on weights
+        digest.update(plan.settings.mapping.gain.encode())
+        digest.update(np.ascontiguousarray(plan.encoded.value).tobytes())
+        digest.update(np.ascontiguousarray(plan.encoded.intended).tobytes())
     return digest.hexdigest()
 
 
@@ -110,7 +114,7 @@ def _circuit(settings: InSituSettings) -> list[Any]:
     if wires is None:
         return facts
     ends = (wires.source_resistance_ohm, wires.sense_resistance_ohm)
-    return [*facts, wires.resistances(), ends]
+    return [*facts, wires.resistances(), ends, wires.precision]
 
 
 def _conditions(plan: MatrixPlan) -> list[tuple[str, Any]]:
