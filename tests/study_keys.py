@@ -285,5 +285,6 @@ ELSEWHERE = {
     "run.cache_eviction",  # tests/arrays/test_kept_arrays.py
     "run.memory_gb",  # tests/studies/test_memory_budget.py
     "run.chips",
+    "run.chips_half_width",  # tests/studies/test_enough_chips.py
     "sweep",
 }

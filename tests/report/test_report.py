@@ -11,7 +11,6 @@ import tomli_w
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report.energy import Cost
 from xbarsim.report.files import to_json, write_files
-from xbarsim.report.scores import Estimate
 from xbarsim.report.steps import (
     Compensation,
     Converters,
@@ -26,6 +25,7 @@ from xbarsim.report.steps import (
 )
 from xbarsim.report.summary import CaseSummary, OverChips, PathSummary, Summary
 from xbarsim.report.text import render
+from xbarsim.studies.scores import Estimate
 from xbarsim.studies.trace_layout import RunAttributes
 
 KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")

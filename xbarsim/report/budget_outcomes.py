@@ -13,11 +13,11 @@ import numpy as np
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError
 from xbarsim.models.graph import Role
-from xbarsim.report.resampling import Outcome, Resampler
-from xbarsim.report.scores import Scorer, scorer_of
 from xbarsim.report.steps import snr_db
 from xbarsim.report.summary import check_finite
 from xbarsim.studies.budget_points import BudgetPlan
+from xbarsim.studies.resampling import Outcome, Resampler
+from xbarsim.studies.scores import Scorer, scorer_of
 from xbarsim.studies.sweep_directory import State, SweepDirectory
 from xbarsim.studies.trace import (
     Chip,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim.base.files import replacing
-from xbarsim.report.scores import Estimate, TokenFigures
 from xbarsim.report.steps import FunctionSummary, MatrixSummary, ProductSummary, StepSummary
 from xbarsim.report.summary import CaseSummary, PathSummary, Summary
+from xbarsim.studies.scores import Estimate, TokenFigures
 
 FILES = ("report.json", "paths.csv", "layers.csv")
 POSITIONS = "positions.csv"

@@ -15,9 +15,9 @@ from xbarsim.config.sweep import Range
 from xbarsim.report import accuracy_and_cost
 from xbarsim.report.files import write_table
 from xbarsim.report.metric_form import form_of
-from xbarsim.report.scores import Estimate
 from xbarsim.report.summary import CaseSummary, OverChips, Summary, summarise
 from xbarsim.studies.points import Point
+from xbarsim.studies.scores import Estimate
 from xbarsim.studies.sweep_directory import State, SweepDirectory, check_kind, open_directory
 from xbarsim.studies.trace_reader import read_trace
 from xbarsim.tasks.language_metrics import PERPLEXITY

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from xbarsim.base.errors import ValidRangeWarning
 from xbarsim.base.progress import Done, Progress
+from xbarsim.config.study import FEWEST_CHIPS
+from xbarsim.studies.enough_chips import is_narrow, values_of_chips
 from xbarsim.studies.pieces import Case, Pieces
 from xbarsim.studies.trace_writer import ChipHead, TraceWriter
 from xbarsim.studies.work import Work
@@ -57,12 +59,22 @@ class Paths:
     def _case(self, case: Case) -> None:
         self.writer.add_case(case.name, case.study.to_toml())
         for number in range(case.study.run.chips):
+            if self._has_enough(case, number):
+                return
             if self.writer.passes_over_chip(case.name):
                 continue
             title = case.name
             if case.study.run.chips > 1:
                 title = f"{case.name}, chip {number + 1}"
             self._chip(case, number, title)
+
+    def _has_enough(self, case: Case, chips: int) -> bool:
+        """Whether a case needs no more than these chips."""
+        half_width = case.study.run.chips_half_width
+        if half_width is None or chips < FEWEST_CHIPS:
+            return False
+        values = values_of_chips(self.writer.parts, case.name, chips)
+        return is_narrow(values, half_width)
 
     def _chip(self, case: Case, number: int, title: str) -> None:
         """Program a chip and evaluate it; it is gone before the next one is made."""

@@ -17,6 +17,7 @@ from xbarsim.base.cache import sha256_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.base.locks import is_locked
+from xbarsim.config.named_files import hashes_of_named
 from xbarsim.config.study import Study, validate
 from xbarsim.models import checkpoint
 from xbarsim.studies.budget_points import budget_points
@@ -42,12 +43,14 @@ class SweepDirectory:
     """A directory with the points of one study: of its sweep, or of its error budget.
 
     inputs : {file or name that the points are made of: sha256}
+    is_new : it was just made, and its inputs hashed
     """
 
     path: Path
     study: Study
     points: tuple[Point, ...]
     inputs: dict[str, str]
+    is_new: bool = False
 
     @property
     def kind(self) -> str:
@@ -98,7 +101,7 @@ def create(study: Study, directory: str | Path) -> SweepDirectory:
     with replacing(path / "sweep.json") as file:
         json.dump(content, file, indent=1)
         file.write("\n")
-    return SweepDirectory(path=path, study=study, points=points, inputs=inputs)
+    return SweepDirectory(path=path, study=study, points=points, inputs=inputs, is_new=True)
 
 
 def _points(study: Study) -> list[Point]:
@@ -174,6 +177,7 @@ def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
             found[f"device {name}"] = text_sha256(text)
         for name, text in sources.chips.items():
             found[f"chip {name}"] = text_sha256(text)
+        found |= hashes_of_named(point.study)
         for name in point.study.conductance_directories():
             if f"conductances {name}" not in found:
                 found[f"conductances {name}"] = sha256_of_directory(Path(name))
@@ -189,6 +193,8 @@ def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
 
 def check_inputs(directory: SweepDirectory) -> None:
     """Raise ConfigError where a file is no longer what it was when the sweep began."""
+    if directory.is_new:
+        return
     now = hashes_of_inputs(directory.points)
     changed = [name for name, value in directory.inputs.items() if now.get(name) != value]
     if changed:

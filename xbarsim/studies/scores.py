@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from xbarsim.base.array_types import AnyArray, Booleans, Floats, Integers
-from xbarsim.report.resampling import Outcome, Resampler
+from xbarsim.studies.resampling import Outcome, Resampler
 from xbarsim.studies.trace import Chip, Outputs, Trace
 from xbarsim.studies.trace_layout import PredictionTable
 from xbarsim.tasks import metrics
