@@ -57,6 +57,12 @@ def error(found: Floats, weight: Floats) -> float:
     return float(np.sqrt(((gain * found - weight) ** 2).sum() / (weight**2).sum()))
 
 
+def error_after_one_gain(found: Floats, weight: Floats) -> float:
+    """Relative rms error after the best gain for all outputs, (inputs, outputs)."""
+    gain = (found * weight).sum() / (found**2).sum()
+    return float(np.sqrt(((gain * found - weight) ** 2).sum() / (weight**2).sum()))
+
+
 def pair_on_tiles(
     weight: Floats, ohm: float, compensation: str, solves: int
 ) -> tuple[ProgrammedMatrix, float]:
@@ -137,8 +143,8 @@ def main() -> None:
         return
     sides = arguments.sides
     pair_on_tiles(student(128), 1.0, "wires", 1)  # compiles
-    heads = ("tile, wire", "gain", "ordered", "10 x R", "plain 2 / 4", "wires 2 / 4")
-    widths = (16, 9, 9, 9, 19, 19)
+    heads = ("tile, wire", "1 gain", "gain", "ordered", "10 x R", "plain 2 / 4", "wires 2 / 4")
+    widths = (16, 9, 9, 9, 9, 19, 19)
     titles = [head.ljust(width) for head, width in zip(heads, widths, strict=True)]
     print("".join(titles) + "seconds 2 / 4, one solve")
     for side, ohm in CASES:
@@ -154,6 +160,7 @@ def print_row(side: int, ohm: float) -> None:
     two, after_two = pair_on_tiles(weight, ohm, "wires", 2)
     four, after_four = pair_on_tiles(weight, ohm, "wires", 4)
     errors = [
+        error_after_one_gain(bare.achieved_weight.T, weight),
         error(bare.achieved_weight.T, weight),
         ordered_error(weight, ohm),
         gain_error(weight, ohm / 10),

@@ -89,7 +89,7 @@ def resolve(study: Study) -> Study:
                 f"budget.remedies: the study does not have {name}; leave it out, or set it"
             )
     effects = _effects(budget, places)
-    on_hardware = [place.step for place in places if any(_acts(place, name) for name in effects)]
+    on_hardware = [place.step for place in places if _acts(place, "+".join(effects))]
     stated = budget.places
     if stated is None:
         stated = places_of(graph, on_hardware, budget.layers)
@@ -108,16 +108,14 @@ def _fullest_case(study: Study, graph: Graph) -> str:
     for name, case in study.cases():
         device = load_device(case.device.name)
         places = idle.places(settings_of(case, graph), device, graph)
-        counts[name] = sum(any(_acts(place, switch) for place in places) for switch in SWITCHES)
+        counts[name] = sum(_acts_somewhere(places, switch) for switch in SWITCHES)
     return max(counts, key=lambda name: counts[name])
 
 
 def _effects(budget: Budget, places: Sequence[Place]) -> tuple[str, ...]:
     """The effects that share the loss: those that are asked for, or all that act, in their groups."""
     if budget.effects is not None:
-        idle_ones = [
-            name for name in budget.effects if not any(_acts(place, name) for place in places)
-        ]
+        idle_ones = [name for name in budget.effects if not _acts_somewhere(places, name)]
         if idle_ones:
             raise ConfigError(
                 f"budget.effects: {', '.join(idle_ones)} does nothing in this study; leave it out"
@@ -125,7 +123,7 @@ def _effects(budget: Budget, places: Sequence[Place]) -> tuple[str, ...]:
         return budget.effects
     found = []
     for group in GROUPS:
-        acting = [name for name in group if any(_acts(place, name) for place in places)]
+        acting = [name for name in group if _acts_somewhere(places, name)]
         if acting:
             found.append("+".join(acting))
     if not found:
@@ -134,6 +132,10 @@ def _effects(budget: Budget, places: Sequence[Place]) -> tuple[str, ...]:
             "--case"
         )
     return tuple(found)
+
+
+def _acts_somewhere(places: Sequence[Place], effect: str) -> bool:
+    return any(_acts(place, effect) for place in places)
 
 
 def _acts(place: Place, effect: str) -> bool:
@@ -183,10 +185,12 @@ def _patterns(found: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
 def _check_partition(places: dict[str, tuple[str, ...]], steps: Sequence[Step]) -> None:
     """Refuse places that leave out a step on hardware, or have one twice."""
     for step in steps:
-        count = sum(
-            any(fnmatch.fnmatch(step.name, pattern) for pattern in patterns)
-            for patterns in places.values()
-        )
+        count = sum(_has(patterns, step.name) for patterns in places.values())
         if count != 1:
-            where = "in none" if count == 0 else f"in {count}"
-            raise ConfigError(f"budget.places: {step.name} is {where} of them; allowed: in one")
+            raise ConfigError(
+                f"budget.places: {step.name} is in {count or 'none'} of them; allowed: in one"
+            )
+
+
+def _has(patterns: Sequence[str], name: str) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
