@@ -22,6 +22,7 @@ from xbarsim.cli.export import export
 from xbarsim.cli.memory import memory
 from xbarsim.cli.report import report
 from xbarsim.cli.run import run
+from xbarsim.cli.scheduler import scheduler
 from xbarsim.cli.sweep import sweep
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ app.add_typer(chip.app)
 app.command("run")(run)
 app.command("report")(report)
 app.command("sweep")(sweep)
+app.command("scheduler")(scheduler)
 app.command("export")(export)
 app.add_typer(devices.app)
 app.command("evaluate")(evaluate.evaluate)

@@ -2,12 +2,22 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xbarsim.cli.console import print_table, progress, say
+
+
+@dataclass(frozen=True)
+class _How:
+    """On what a sweep is run."""
+
+    workers: int
+    threads: int | None
+    scheduler: str
 
 
 def sweep(
@@ -32,6 +42,14 @@ def sweep(
         int | None,
         typer.Option(min=1, help="Of each worker; the cores divided by the workers if absent."),
     ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Of a Dask cluster that computes the points, such as tcp://127.0.0.1:8786; "
+            "--workers is then the number of points under way. Needs xbarsim[cluster].",
+        ),
+    ] = "",
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say points, tiles, memory and time, and run nothing."),
@@ -50,15 +68,15 @@ def sweep(
     elif dry_run:
         _plan(study, resume, workers)
     else:
-        _run(study, resume, out, workers, threads, as_json)
+        how = _How(workers, threads, scheduler)
+        _run(study, resume, out, how, as_json)
 
 
 def _run(
     study: str | None,
     resume: Path | None,
     out: Path | None,
-    workers: int,
-    threads: int | None,
+    how: _How,
     as_json: bool,
 ) -> None:
     from xbarsim.config.study import load_study
@@ -72,7 +90,7 @@ def _run(
     else:
         raise typer.BadParameter("name a new directory", param_hint="--out")
     try:
-        outcome = run_sweep(directory, workers, threads, progress, say)
+        outcome = run_sweep(directory, how.workers, how.threads, progress, say, how.scheduler)
     except KeyboardInterrupt as interrupt:
         notes = getattr(interrupt, "__notes__", ())
         print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -161,10 +161,43 @@ def build_chip(
     )
 
 
+def program_matrix_of(design: Design, seed: int, name: str) -> dict[str, InSituMatrix]:
+    """One in-situ matrix of a chip, by the name of its step, in all its uses: the same as `build_chip`
+    programs.
+    """
+    return _Builder(design, seed).in_situ(design.model.graph.step(name))
+
+
+def assemble_chip(design: Design, seed: int, in_situ: Mapping[str, InSituMatrix]) -> Hardware:
+    """The chip of `build_chip`, of in-situ matrices that are programmed already: {step: matrix}."""
+    builder = _Builder(design, seed)
+    return Hardware(
+        matrices=builder.assembled(in_situ),
+        products=builder.products(),
+        functions=design.units,
+        seed=seed,
+        causal=design.model.graph.causal,
+    )
+
+
+def in_situ_steps(settings: Mapping[str, Study], graph: Graph) -> list[Step]:
+    """Matrices with programmed tiles of their own; settings : of `settings_of`"""
+    owners = [step for step in graph.matrices if step.shares is None]
+    return [step for step in owners if _lies_on(settings, step) == "in_situ"]
+
+
+def _lies_on(settings: Mapping[str, Study], step: Step) -> str:
+    """What multiplies with a matrix."""
+    return settings[step.name].products.lies_on(step.role is Role.LOGITS)
+
+
 def matrix_plans(design: Design, seed: int) -> dict[str, Callable[[], MatrixPlan]]:
     """{matrix: what makes its plan} of the in-situ matrices of a chip that have tiles of their own."""
     builder = _Builder(design, seed)
-    return {step.name: partial(builder.plan, step) for step in builder.in_situ_steps}
+    return {
+        step.name: partial(builder.plan, step)
+        for step in in_situ_steps(design.settings, builder.graph)
+    }
 
 
 class _Builder:
@@ -184,36 +217,32 @@ class _Builder:
     def matrices(
         self, pool: Executor, progress: Progress, description: str
     ) -> dict[str, MatrixOnHardware]:
-        on_hardware = [step for step in self.graph.matrices if self._lies_on(step) != "digital"]
-        owners = [step for step in on_hardware if step.shares is None]
-        steps = self.in_situ_steps
+        """All of them, those with tiles programmed on the threads of a pool."""
+        steps = in_situ_steps(self.design.settings, self.graph)
         done = progress(description, sum(self._tiles(step) for step in steps))
-        built = pool.map(self._in_situ, steps)
-        found: dict[str, MatrixOnHardware] = {}
-        for step in owners:
-            if self._lies_on(step) == "in_situ":
-                found |= next(built)
-                done(self._tiles(step))
-            else:
+        programmed: dict[str, InSituMatrix] = {}
+        for step, of_step in zip(steps, pool.map(self.in_situ, steps), strict=True):
+            programmed |= of_step
+            done(self._tiles(step))
+        return self.assembled(programmed)
+
+    def assembled(self, in_situ: Mapping[str, InSituMatrix]) -> dict[str, MatrixOnHardware]:
+        """All matrices on hardware, with those of tiles that are programmed already."""
+        found: dict[str, MatrixOnHardware] = dict(in_situ)
+        on_hardware = []
+        for step in self.graph.matrices:
+            if _lies_on(self.design.settings, step) == "digital":
+                continue
+            on_hardware.append(step.name)
+            if step.shares is None and step.name not in in_situ:
                 found |= self._counted(step)
-        return {step.name: found[step.name] for step in on_hardware}
-
-    @property
-    def in_situ_steps(self) -> list[Step]:
-        """Matrices with programmed tiles of their own."""
-        owners = [step for step in self.graph.matrices if step.shares is None]
-        return [step for step in owners if self._lies_on(step) == "in_situ"]
-
-    def _lies_on(self, step: Step) -> str:
-        """What multiplies with a matrix."""
-        products = self.design.settings[step.name].products
-        return products.lies_on(step.role is Role.LOGITS)
+        return {name: found[name] for name in on_hardware}
 
     def _tiles(self, step: Step) -> int:
         mapping = self.design.settings[step.name].mapping
         return layout_of(step.inputs, step.outputs, mapping).tiles
 
-    def _in_situ(self, step: Step) -> dict[str, InSituMatrix]:
+    def in_situ(self, step: Step) -> dict[str, InSituMatrix]:
         """A matrix, programmed once, in all its uses: each has converter ranges and a digital
         correction of its own, and reads of its own.
         """

@@ -21,12 +21,14 @@ from xbarsim.models.graph import Graph
 from xbarsim.models.operations import Hook, float32
 from xbarsim.studies.batch import run_batch
 from xbarsim.studies.held_out import held_out
+from xbarsim.studies.origin import Origin
 from xbarsim.studies.readers import Reading
 from xbarsim.studies.trace_layout import (
     Entries,
     MatrixAttributes,
     Place,
     ProductAttributes,
+    Sources,
     record_from,
 )
 from xbarsim.studies.trace_writer import ChipHead, MatrixHead, ProductHead
@@ -61,6 +63,16 @@ class Pieces(Protocol):
 
     def chip(self, case: Case, number: int, title: str) -> ChipPieces:
         """Program a chip of a case, by its number; title : of its progress"""
+
+
+class PiecesOf(Protocol):
+    """What makes the pieces of a run, in the place of `LocalPieces`."""
+
+    def __call__(
+        self, study: Study, origin: Origin, sources: Sources, work: Work, progress: Progress
+    ) -> Pieces:
+        """Of a study, with what determines its numbers, the files that it is made of and what it
+        evaluates."""
 
 
 def reference_hook(name: str, work: Work, found: HeldOut) -> Hook:

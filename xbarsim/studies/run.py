@@ -29,7 +29,7 @@ from xbarsim.models.network import Network
 from xbarsim.models.shapes import OF_A_DECODER, shape_of_matrices
 from xbarsim.studies.origin import Origin, origin_of
 from xbarsim.studies.paths import Paths
-from xbarsim.studies.pieces import Case, LocalPieces
+from xbarsim.studies.pieces import Case, LocalPieces, Pieces, PiecesOf
 from xbarsim.studies.prepare_language import idle_task_settings
 from xbarsim.studies.trace_layout import RunAttributes, Sources
 from xbarsim.studies.trace_writer import TraceWriter
@@ -73,6 +73,7 @@ def run_study(
     say: Callable[[str], Any] = unsaid,
     sources: Sources | None = None,
     resume: Resume | bool = Resume.NO,
+    pieces_of: PiecesOf | None = None,
 ) -> Path:
     """Run every case of a study on its examples.
 
@@ -89,6 +90,7 @@ def run_study(
     say : function (text) for what a user must hear on the way
     sources : trace_layout.Sources to take the place of the device and chip files that the study names
     resume : whether an unfinished run of the study in the directory is gone on with
+    pieces_of : what computes the pieces of the run; threads of this process if None
 
     Returns
     -------
@@ -131,7 +133,11 @@ def run_study(
         writer = place.writer(run, origin, work, sources, say)
         with worker_threads(threads) as pool, writer:
             size = study.run.batch_examples
-            pieces = LocalPieces.of(work, size, pool, threads, progress)
+            pieces: Pieces
+            if pieces_of is None:
+                pieces = LocalPieces.of(work, size, pool, threads, progress)
+            else:
+                pieces = pieces_of(study, origin, sources, work, progress)
             Paths(writer, work, pieces, batch_size=size, progress=progress).run(cases)
         interrupts.check(writer.holds())  # one that came after the last batch
     return writer.path

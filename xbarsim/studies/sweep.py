@@ -19,6 +19,7 @@ from xbarsim.base.locks import locked
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.base.workers import cores
 from xbarsim.config.study import Study
+from xbarsim.studies.cluster import Cluster
 from xbarsim.studies.points import Point
 from xbarsim.studies.sweep_directory import (
     SweepDirectory,
@@ -40,6 +41,7 @@ def sweep_study(
     threads: int | None = None,
     progress: Progress = silent,
     say: Callable[[str], object] = unsaid,
+    scheduler: str = "",
 ) -> Path:
     """Run a study at every point of its `[sweep]`; a directory that holds the same sweep is gone on
     with.
@@ -48,7 +50,7 @@ def sweep_study(
     ----------
     study : with a table `[sweep]`
     directory : where the traces are written
-    workers, threads, progress, say : as of `run_sweep`
+    workers, threads, progress, say, scheduler : as of `run_sweep`
 
     Returns
     -------
@@ -66,7 +68,7 @@ def sweep_study(
             raise ConfigError(f"{path} holds the sweep of another study; name another directory")
     else:
         opened = create(study, path)
-    run_sweep(opened, workers, threads, progress, say)
+    run_sweep(opened, workers, threads, progress, say, scheduler)
     return path
 
 
@@ -85,6 +87,7 @@ def run_sweep(
     threads: int | None = None,
     progress: Progress = silent,
     say: Callable[[str], object] = unsaid,
+    scheduler: str = "",
 ) -> Outcome:
     """Run every point that has no whole trace yet; the results do not depend on `workers`.
 
@@ -94,19 +97,23 @@ def run_sweep(
     workers : processes that run points at the same time
     threads : of each process; the cores divided by the workers if None
     progress, say : as of `run_study`; progress counts points
+    scheduler : address of a Dask cluster whose workers compute the pieces of the points, such as
+        "tcp://127.0.0.1:8786"; "" for none: the processes compute them
 
     Raises
     ------
-    ConfigError : another process works on the directory, or its inputs changed
+    ConfigError : no scheduler answers; another process works on the directory, or its inputs changed
     KeyboardInterrupt : with a note on what is done; `run_sweep` again goes on
     """
     threads = threads or max(1, cores() // workers)
+    if scheduler:
+        Cluster(scheduler).close()
     with locked(directory.path) as lock:
         check_inputs(directory)
         waiting = [point for point in directory.points if not _is_whole(directory, point, say)]
         done = progress(f"{directory.study.name}: points", len(directory.points))
         done(len(directory.points) - len(waiting))
-        failed = _Crew(directory, threads, lock, done, say).run(waiting, workers)
+        failed = _Crew(directory, threads, lock, done, say, scheduler).run(waiting, workers)
     whole = sum(directory.trace(point).exists() for point in directory.points)
     return Outcome(directory, whole, failed)
 
@@ -150,8 +157,10 @@ class _Crew:
         lock: int,
         done: Callable[[int], object],
         say: Callable[[str], object],
+        scheduler: str,
     ) -> None:
         self.directory = directory
+        self.scheduler = scheduler
         self.threads = threads
         self.lock = lock
         self.done = done
@@ -190,7 +199,7 @@ class _Crew:
         return dict(sorted(self.failed.items()))
 
     def _serve(self) -> None:
-        worker = Worker(self.directory.path, self.threads, self.lock)
+        worker = Worker(self.directory.path, self.threads, self.lock, self.scheduler)
         try:
             while not self.stopping.is_set():
                 try:
@@ -216,7 +225,7 @@ class _Crew:
                     return worker
                 reason = str(lost)
                 self.say(f"{point.name}: {lost}; another process goes on with it")
-                worker = Worker(self.directory.path, self.threads, self.lock)
+                worker = Worker(self.directory.path, self.threads, self.lock, self.scheduler)
         if self.stopping.is_set():
             return worker
         if reason:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from xbarsim.base.errors import XbarsimError
+from xbarsim.studies.cluster import Cluster
 from xbarsim.studies.points import Point
 from xbarsim.studies.run import Resume, run_study
 from xbarsim.studies.sweep_directory import open_directory
@@ -33,9 +34,10 @@ class Worker:
     """A process that runs points one after the other; it is started with its first point.
 
     lock : descriptor that the process inherits, so that the directory is held as long as it lives
+    scheduler : address of a Dask cluster whose workers compute the pieces of its points, "" for none
     """
 
-    def __init__(self, directory: Path, threads: int, lock: int) -> None:
+    def __init__(self, directory: Path, threads: int, lock: int, scheduler: str = "") -> None:
         self.lock = lock
         self.command = [
             sys.executable,
@@ -43,6 +45,7 @@ class Worker:
             "xbarsim.studies.sweep_worker",
             str(directory),
             str(threads),
+            scheduler,
         ]
         self.process: subprocess.Popen[str] | None = None
 
@@ -105,9 +108,12 @@ class Worker:
             self.process.wait()
 
 
-def serve(directory: str, threads: int) -> None:
+def serve(directory: str, threads: int, scheduler: str) -> None:
     """Run the points whose numbers come in on standard input; its end is an interrupt."""
     opened = open_directory(directory)
+    pieces_of = None
+    if scheduler:
+        pieces_of = Cluster(scheduler).pieces_of
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
     numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -122,6 +128,7 @@ def serve(directory: str, threads: int) -> None:
                 threads,
                 say=partial(_say, point.name),
                 resume=Resume.OR_REPLACE,
+                pieces_of=pieces_of,
             )
         except (XbarsimError, OSError) as error:
             failed = str(error)
@@ -143,6 +150,6 @@ def _listen(numbers: queue.SimpleQueue[int]) -> None:
 
 if __name__ == "__main__":
     try:
-        serve(sys.argv[1], int(sys.argv[2]))
+        serve(sys.argv[1], int(sys.argv[2]), sys.argv[3])
     except KeyboardInterrupt:
         sys.exit(130)
