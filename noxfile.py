@@ -30,9 +30,16 @@ KERNEL_TESTS = (
     "tests/hardware/test_functions.py",
     "tests/devices/test_device.py",
 )
-COMPILED_ONLY = ("tests/kernels/test_transfer.py", "tests/arrays/test_computation.py")
+COMPILED_ONLY = (
+    "tests/kernels/test_products.py",
+    "tests/kernels/test_transfer.py",
+    "tests/arrays/test_computation.py",
+)
 # Their tests take too long in the interpreter; the cache of compiled code has nothing to do there.
-NOT_MEASURED = "*/_cache.py,*/telegraph.py,*/pulses.py,*/transfer.py,*/small_blocks.py,*/joins.py,*/counting.py"
+NOT_MEASURED = (
+    "*/_cache.py,*/telegraph.py,*/pulses.py,*/transfer.py,*/small_blocks.py,*/joins.py,"
+    "*/products.py,*/counting.py"
+)
 
 
 def install(session):

@@ -20,7 +20,7 @@ import xbarsim
 
 def main():
     study = xbarsim.load_study(sys.argv[1])
-    repetitions = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    repetitions = int((sys.argv[2:] or ["3"])[0])
     times = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as place:
         for repetition in range(repetitions + 1):

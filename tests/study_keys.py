@@ -73,6 +73,14 @@ MODES = {
         }
     },
     "compensated": {"mapping": {"compensation": "wires"}},
+    "used later": {
+        "device": {"name": "FULL", "time_s": 1e5},
+        "correction": {"fitted_s": 10.0, "rescaling": "global"},
+    },
+    "reference": {
+        "device": {"name": "FULL", "time_s": 1e5},
+        "correction": {"fitted_s": 10.0, "rescaling": "global", "reference": "column"},
+    },
     "uneven": {"adc": {"steps": "sar", "element_spread": 0.2}},
     "quantile": {
         "mapping": {"clip": "quantile"},
@@ -162,6 +170,11 @@ CHANGES = {
     "adc.steps": ("uneven", "thermometer"),
     "adc.element_spread": ("uneven", 0.3),
     "adc.shared_by": ("uneven", 4),
+    "correction.fitted_s": ("used later", 1000.0),
+    "correction.rescaling": ("used later", "column"),
+    "correction.reference": ("used later", "column"),
+    "correction.reference_us": ("reference", 5.0),
+    "correction.reads": ("used later", 100),
     "products.weights": ("plain", "computation"),
     "products.attention": ("plain", "in_situ"),
     "computation.mode": ("counting", "direct"),

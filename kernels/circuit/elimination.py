@@ -1,68 +1,11 @@
 """Eliminating the nodes of a network of conductances, panel by panel."""
 
 import numpy as np
-from numba import config
-from numba.core import types
-from numba.np.linalg import ensure_blas
 
 from xbarsim.kernels._jit import jit
+from xbarsim.kernels.circuit.products import accumulate
 
 PANEL = 8  # nodes that are eliminated one by one
-
-ensure_blas()
-# The matrix product that Numba itself calls, which can add to its result: c = alpha a b + beta c by
-# columns.
-_gemm = types.ExternalFunction(
-    "numba_xxgemm",
-    types.intc(
-        types.char,
-        types.char,
-        types.char,
-        types.intp,
-        types.intp,
-        types.intp,
-        types.voidptr,
-        types.voidptr,
-        types.intp,
-        types.voidptr,
-        types.intp,
-        types.voidptr,
-        types.voidptr,
-        types.intp,
-    ),
-)
-
-
-@jit
-def accumulate(c, a, b):
-    """c += a' b;  c : (m, n), a : (k, m), b : (k, n), the numbers of a row next to each other."""
-    one = np.ones(1, c.dtype)
-    size = c.itemsize
-    kind = ord("s")
-    if size == 8:
-        kind = ord("d")
-    _gemm(
-        kind,
-        ord("n"),
-        ord("t"),
-        c.shape[1],
-        c.shape[0],
-        a.shape[0],
-        one.ctypes,
-        b.ctypes,
-        b.strides[0] // size,
-        a.ctypes,
-        a.strides[0] // size,
-        one.ctypes,
-        c.ctypes,
-        c.strides[0] // size,
-    )
-
-
-if config.DISABLE_JIT:  # the interpreter cannot call it
-
-    def accumulate(c, a, b):
-        c += a.T @ b
 
 
 @jit(fastmath={"contract", "reassoc"})

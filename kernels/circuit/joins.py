@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from xbarsim.kernels._jit import jit
-from xbarsim.kernels.circuit.elimination import accumulate, eliminate_nodes
+from xbarsim.kernels.circuit.elimination import eliminate_nodes
+from xbarsim.kernels.circuit.products import accumulate, copy_squares, copy_turned_squares
 from xbarsim.kernels.circuit.small_blocks import SMALL
 
-STRIPE = 16  # rows of a symmetric update that are multiplied at once
+STRIPE = 16  # rows of a result that are made at once
 PIECES = 6  # that the ports of two blocks which stay fall into
 
 
@@ -96,40 +97,38 @@ def _pieces(first, second, vertical):
 
 
 @jit
-def _copy(source, target):
-    for i in range(source.size):
-        target[i] = source[i]
-
-
-@jit
 def _gather_joined(own, at, joined, start, length, target):
-    """Conductances of the joined ports, from `at` on, to a piece of a block, as columns of `target`
-    (joined, length).
+    """Conductances of the joined ports, from `at` on, to a piece of a block, into `target` (joined,
+    length).
     """
     if start < at:
-        for k in range(joined):
-            _copy(own[at + k, start : start + length], target[k])
+        copy_squares(target, own[at : at + joined, start : start + length])
     else:
-        for i in range(length):
-            _copy(own[start + i, at : at + joined], target[:, i])
+        copy_turned_squares(target, own[start : start + length, at : at + joined])
 
 
 @jit
-def _gather_kept(first, second, pieces, result):
-    """Conductances among the ports that stay, below the diagonal; there are none between blocks."""
-    for p in range(PIECES):
-        block, start, length, place = pieces[p]
-        own = first
-        if block:
-            own = second
-        for i in range(length):
-            row = result[place + i]
-            for q in range(p + 1):
-                other, from_, count, to = pieces[q]
-                if block == other:
-                    _copy(own[start + i, from_ : from_ + count], row[to : to + count])
-                else:
-                    row[to : to + count] = 0
+def _gather_kept(own, shift, low, high, pieces, p, result):
+    """Rows low to high - 1 of conductances among the ports that stay, those of piece p, up to the
+    end of the piece; there are none between blocks.
+
+    own : the block of the piece; shift : of its rows in the result
+    """
+    for q in range(p + 1):
+        block, start, count, place = pieces[q]
+        target = result[low:high, place : place + count]
+        if block == pieces[p, 0]:
+            copy_squares(target, own[low - shift : high - shift, start : start + count])
+        else:
+            target[:] = 0
+
+
+@jit
+def _odd_tiles(width):
+    """Numbers from row to row, an odd number of cache lines or pairs of them: rows that follow each other do not compete for
+    the same places of the cache.
+    """
+    return ((width + STRIPE - 1) // STRIPE | 1) * STRIPE
 
 
 @jit
@@ -139,7 +138,8 @@ def _join(first, size1, second, size2, vertical, sensed, work, result):
     sensed : the number of bottom ports that are at 0 V: conductances among these may be anything
     """
     pieces, joined1, joined2, joined, kept = _pieces(size1, size2, vertical)
-    y = work[: joined * (kept + joined)].reshape((joined, kept + joined))
+    stride = _odd_tiles(kept + joined)
+    y = work[: joined * stride].reshape((joined, stride))
     for block, start, length, place in pieces:
         target = y[:, place : place + length]
         if block:
@@ -148,17 +148,22 @@ def _join(first, size1, second, size2, vertical, sensed, work, result):
             _gather_joined(first, joined1, joined, start, length, target)
     for k in range(joined):
         own = y[k, kept : kept + k]
-        _copy(first[joined1 + k, joined1 : joined1 + k], own)
-        more = second[joined2 + k, joined2 : joined2 + k]
+        one = first[joined1 + k, joined1 : joined1 + k]
+        other = second[joined2 + k, joined2 : joined2 + k]
         for i in range(k):
-            own[i] += more[i]
+            own[i] = one[i] + other[i]
     eliminate_nodes(y, kept)
-    _gather_kept(first, second, pieces, result)
-    stripe = max(STRIPE, kept // 8)  # rows that are multiplied at once, up to the diagonal
-    for low in range(0, kept, stripe):
-        high = min(low + stripe, kept)
-        columns = min(high, kept - sensed)
-        accumulate(result[low:high, :columns], y[:, low:high], y[:, :columns])
+    for p in range(PIECES):
+        block, start, length, place = pieces[p]
+        own = first
+        if block:
+            own = second
+        end = place + length
+        for low in range(place, end, STRIPE):
+            high = min(low + STRIPE, end)
+            _gather_kept(own, place - start, low, high, pieces, p, result)
+            columns = min(high, kept - sensed)
+            accumulate(result[low:high, :columns], y[:, low:high], y[:, :columns])
 
 
 @jit

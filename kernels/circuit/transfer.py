@@ -29,8 +29,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xbarsim.kernels.circuit.elimination import accumulate, eliminate_nodes
+from xbarsim.kernels.circuit.elimination import eliminate_nodes
 from xbarsim.kernels.circuit.joins import Edges, merge
+from xbarsim.kernels.circuit.products import accumulate
 from xbarsim.kernels.circuit.small_blocks import LANES, PLANS, SMALL, Blocks, Tile, small_blocks
 
 # Ports that are kept together; cells along the side of a block built in one compiled call.
@@ -57,7 +58,7 @@ def _scratch(dtype, side):
     key = f"{dtype.name} {side}"
     if not hasattr(_threads, key):
         places = max(plan.count for plan in PLANS.values())
-        work = np.zeros(max(LANES * places, 5 * side**2), dtype)
+        work = np.zeros(max(LANES * places, 6 * side**2), dtype)
         room = np.zeros(18 * side**2, dtype)
         spare = np.zeros(18 * side**2, dtype)
         setattr(_threads, key, (work, room, spare))

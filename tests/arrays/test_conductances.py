@@ -368,6 +368,17 @@ def test_settings_of_the_write_have_no_effect_on_measured_cells(place, exported,
     assert any("mapping.clip = 'maximum' has no effect" in str(one.message) for one in said)
 
 
+def test_a_sweep_of_conductances_that_changed_is_refused(place, files, tmp_path):
+    from xbarsim.studies import sweep, sweep_directory
+
+    layers = [{"match": "layer.0.query", "mapping": {"conductances": str(files)}}]
+    study = study_of(place, layer=layers, sweep={"adc.bits": [4]})
+    directory = sweep_directory.create(study, tmp_path / "sweep")
+    put(files, 1, 2, 3e-6)
+    with pytest.raises(ConfigError, match=r"conductances .*files changed since the sweep"):
+        sweep.run_sweep(directory)
+
+
 def test_a_wrong_request_is_one_line(place, files, tmp_path):
     study = study_of(place)
     with pytest.raises(ConfigError, match=r"names are such as .*layer\.0\.query"):

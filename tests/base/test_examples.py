@@ -118,3 +118,35 @@ def test_annealing_falls_with_noise_converters_and_wires(tmp_path):
     assert abs(found["exact arithmetic"][0] - found["read noise 0.1 of the conductance"][0]) < 0.06
     best, median = map(float, text.splitlines()[-1].split(": ")[1].split())
     assert 0.99 < median <= best <= 1.0 + 1e-9
+
+
+@pytest.mark.long
+def test_single_crossbars_draw_less_current_and_err_first(tmp_path):
+    text = all_printed("related/data_density.py", tmp_path)
+    ratios = dict(re.findall(r"density (\S+): (\S+)$", text.partition("wrong")[0], re.M))
+    for density, ratio in ratios.items():
+        assert float(ratio) == pytest.approx(1 / float(density), abs=5e-4)
+    shares = re.findall(r"complementary (\S+) single (\S+)", text)
+    assert len(shares) == 24
+    both, single = np.array(shares, float).T
+    assert (both <= single).all()
+    widest = re.search(r"spread 1, 0 ohm.*?0\.9: complementary (\S+) single (\S+)", text, re.S)
+    # 200 inputs: standard errors below .035
+    assert float(widest[2]) > float(widest[1]) + 0.1
+
+
+@pytest.mark.long
+def test_coarse_off_and_fine_on_is_the_cheapest_small_error(tmp_path):
+    text = all_printed("related/asymmetric_writing.py", tmp_path)
+    number = r"(\d+\.\d+)"
+    row = rf"  (\S-\S): error {number} \+- {number}, pulses {number}, product {number}"
+    found = [(how, *map(float, rest)) for how, *rest in re.findall(row, text)]
+    assert len(found) == 12
+    high_ratio = {how: values for how, *values in found[8:]}
+    fine, mixed = high_ratio["F-F"], high_ratio["C-F"]
+    assert abs(fine[0] - mixed[0]) < 4 * np.hypot(fine[1], mixed[1])
+    for how in ("F-C", "C-C"):
+        assert high_ratio[how][0] > 5 * mixed[0]
+    assert min(high_ratio, key=lambda how: high_ratio[how][3]) == "C-F"
+    low_ratio = {how: values for how, *values in found[:4]}
+    assert low_ratio["C-F"][0] > 3 * low_ratio["F-F"][0]

@@ -65,6 +65,9 @@ NEVER_IDLE = {
     "dac.scaling",
     "mapping.scale_shift",
     "mapping.sign",
+    # without a device that ages: below; a fit without a time of use is refused
+    "correction.fitted_s",
+    "correction.rescaling",
 }
 RULED = [path for path in CHANGES if rules_of(path) and path not in NEVER_IDLE]
 SLOW = {"digits", "stated", "segment", "selector"}
@@ -187,6 +190,8 @@ IDLE = {
         "adc.steps",
         "adc.element_spread",
         "adc.shared_by",
+        "correction.reads",
+        "correction.reference_us",
         "computation.adc_bits",
         "memory.errors",
         "functions.softmax.entries",
@@ -274,6 +279,11 @@ def test_keys_of_functions_and_attention_are_idle_without_them(place, path):
         ({"adc": {"range": "unit"}, **SERIAL}, "adc.per"),
         ({"adc": {"full_scale_ua": 30.0}}, "adc.per"),
         ({"adc": {"steps": "sar"}}, "adc.shared_by"),
+        ({"device": {"name": "ideal", "time_s": 1e5}}, "correction.fitted_s"),
+        (
+            {"device": {"name": "ideal", "time_s": 1e5}, "correction": {"fitted_s": 10.0}},
+            "correction.rescaling",
+        ),
         ({"effects": {"without": ["converter_errors"]}}, "adc.gain_error"),
         ({"dac": {"bits": "ideal"}}, "dac.range"),
         ({"adc": {"bits": "ideal"}}, "adc.range"),

@@ -14,6 +14,7 @@ from xbarsim.report.files import to_json, write_files
 from xbarsim.report.scores import Estimate
 from xbarsim.report.steps import (
     Converters,
+    DriftScales,
     FunctionSummary,
     IrDrop,
     MatrixSummary,
@@ -455,3 +456,18 @@ def test_converters_that_are_not_ideal_have_a_line():
     plain = replace(CASE, study=tomli_w.dumps({"adc": {"noise_ua": 0.0, "shared_by": 1}}))
     lines = render(replace(SUMMARY, cases=(plain,))).splitlines()
     assert not [line for line in lines if line.startswith(("ADC", "DAC"))]
+
+
+def test_scales_that_follow_drift_have_a_line_with_their_cost():
+    first = DriftScales(mean=1.2, std=0.1, tile_reads=4, conversions=1_000, joules=1e-9)
+    second = DriftScales(mean=1.31, std=0.2, tile_reads=6, conversions=500, joules=2e-9)
+    scaled = (replace(LAYERS[0], drift_scales=first), replace(LAYERS[1], drift_scales=second))
+    case = replace(CASE, layers=scaled)
+    lines = render(replace(SUMMARY, cases=(case,))).splitlines()
+    assert (
+        "drift  scales of matrices 1.2 to 1.31; each reading of their reference takes 10 tile reads "
+        "and 1,500 conversions, 3 nJ"
+    ) in lines
+    found = to_json(replace(SUMMARY, cases=(case,)))["cases"][0]["layers"]
+    assert found[0]["drift_scales"]["conversions"] == 1_000
+    assert not [line for line in render(SUMMARY).splitlines() if line.startswith("drift")]

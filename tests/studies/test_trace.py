@@ -112,6 +112,12 @@ OF_OTHER_STUDIES = {  # of inputs, see tests/hardware/test_decoders_on_chips.py
     "cases/<case>/<chip>/layers/<matrix> unshifted_inputs",
     "cases/<case>/<chip>/layers/<matrix> converters",
     "cases/<case>/<chip>/layers/<matrix> missing_codes",
+    "cases/<case>/<chip>/layers/<matrix> rescaling_mean",
+    "cases/<case>/<chip>/layers/<matrix> rescaling_std",
+    "cases/<case>/<chip>/layers/<matrix> reference_tile_reads",
+    "cases/<case>/<chip>/layers/<matrix> reference_adc_conversions",
+    "cases/<case>/<chip>/layers/<matrix> reference_dac_drives",
+    "cases/<case>/<chip>/layers/<matrix> reference_array_energy",
     "cases/<case>/<chip>/products/<product> input_scaling",
 }
 

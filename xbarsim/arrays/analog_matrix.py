@@ -16,14 +16,21 @@ from numpy.typing import ArrayLike
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.correction import mean_squares
 from xbarsim.arrays.in_situ.matrix import Array
-from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, solve_matrix
+from xbarsim.arrays.in_situ.programmed import (
+    MatrixPlan,
+    ProgrammedMatrix,
+    plan_matrix,
+    solve_matrix,
+)
 from xbarsim.arrays.in_situ.ranges import with_ranges
+from xbarsim.arrays.in_situ.rescaling import fitted_device, rescaling_of, used_later
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_files import numbers
 from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.workers import one_blas_thread
 from xbarsim.config.study import Study, load_study, validate
+from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.presets import load_device
 from xbarsim.devices.programmed import Programmed
 
@@ -38,6 +45,7 @@ KEYS = (
     "adc",
     "read_noise",
     "effects",
+    "correction",
     "layer",
 )
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -68,7 +76,7 @@ class AnalogMatrix:
     weight : (outputs, inputs), finite
     study : what the tiles are: a `config.Study`, the name or the file of one (its `[[case]]`
         tables are left aside: take a case from `study.cases()`), or a dictionary of the tables
-        `device`, `mapping`, `wires`, `dac`, `adc`, `effects` and `layer`, such as
+        `device`, `mapping`, `wires`, `dac`, `adc`, `effects`, `correction` and `layer`, such as
         {"device": {"name": "pcm"}, "adc": {"bits": 6}}; what is not given has its default
     samples : (s, inputs), inputs that set converter ranges, digital gains and the full scale of
         the weights: typical ones, but not those on which results are judged
@@ -129,7 +137,8 @@ class AnalogMatrix:
             )
         samples = samples.astype(np.float32)
         moment = mean_squares(samples)
-        device = load_device(chosen.device.name).in_study(chosen)
+        device = load_device(chosen.device.name)
+        at_fit = fitted_device(device, chosen)
         with one_blas_thread():
             plan = plan_matrix(
                 name=name,
@@ -137,21 +146,39 @@ class AnalogMatrix:
                 weight=weight,
                 moment=moment,
                 settings=InSituSettings.of(chosen),
-                device=device,
+                device=at_fit,
                 seed=chosen.seed,
                 shift=ScaleShift.of(weight, samples, chosen.mapping.scale_shift),
             )
-            cells = tuple(plan.program(block) for block in range(plan.layout.row_blocks))
+            cells = _cells(plan)
         self._study = chosen
-        self._set(plan, cells, samples)
+        if chosen.correction.fitted_s is None:
+            self._set(plan, cells, samples)
+            return
+        used = dataclasses.replace(plan, device=device.in_study(chosen))
+        self._set(used, _cells(used), samples, fitted=solve_matrix(plan, cells), at_fit=at_fit)
 
-    def _set(self, plan: MatrixPlan, cells: tuple[Programmed, ...], samples: Singles) -> None:
-        """Solve the wires of programmed cells, and fit the converters to the samples."""
+    def _set(
+        self,
+        plan: MatrixPlan,
+        cells: tuple[Programmed, ...],
+        samples: Singles,
+        fitted: ProgrammedMatrix | None = None,
+        at_fit: DeviceModel | None = None,
+    ) -> None:
+        """Solve the wires of programmed cells, and fit the converters to the samples, or to what
+        was `fitted` before with the device `at_fit`.
+        """
         self._plan = plan
         self._cells = cells
         self._samples = samples
         with one_blas_thread():
-            self._array = with_ranges(solve_matrix(plan, cells), samples)
+            programmed = solve_matrix(plan, cells)
+            if fitted is None or at_fit is None:
+                self._array = with_ranges(programmed, samples)
+                return
+            rescaling = rescaling_of(plan, fitted, programmed, at_fit)
+            self._array = used_later(with_ranges(fitted, samples), programmed, rescaling)
 
     @property
     def study(self) -> Study:
@@ -206,7 +233,14 @@ class AnalogMatrix:
         Raises
         ------
         ShapeError, OutOfRangeError : another shape; NaN, infinity or a negative conductance
+        ConfigError : ranges that were fitted at another time, `correction.fitted_s`
         """
+        fitted = self.study.correction.fitted_s
+        if fitted is not None:
+            raise ConfigError(
+                f"correction.fitted_s = {fitted:g} s keeps ranges of conductances at that time; "
+                "allowed: with_conductances without it, which fits them to what is given"
+            )
         given = numbers("conductances", conductances, "S")
         if given.shape != self._tiles_shape:
             raise ShapeError(
@@ -258,6 +292,10 @@ class AnalogMatrix:
             dac_saturations=product.dac_saturations,
             adc_saturations=product.adc_saturations,
         )
+
+
+def _cells(plan: MatrixPlan) -> tuple[Programmed, ...]:
+    return tuple(plan.program(block) for block in range(plan.layout.row_blocks))
 
 
 def _matrix(

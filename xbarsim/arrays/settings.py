@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.arrays import Adc, Dac, Effects, Mapping
+from xbarsim.config.correction import Correction
 from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.study import Study
 from xbarsim.config.synergy import Computation
@@ -23,6 +24,7 @@ class InSituSettings:
     adc: Adc
     read_noise: ReadNoise
     effects: Effects
+    correction: Correction = Correction()
 
     @classmethod
     def of(cls, study: Study) -> InSituSettings:
@@ -34,6 +36,7 @@ class InSituSettings:
             adc=study.adc,
             read_noise=study.read_noise,
             effects=study.effects,
+            correction=study.correction,
         )
 
     def read_voltage(self, device: DeviceModel) -> float:

@@ -20,6 +20,7 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
 from xbarsim.config.converters import check_converters
+from xbarsim.config.correction import Correction, check_correction
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
 from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
@@ -107,6 +108,7 @@ class LayerOverride(Table):
     memory: dict[str, Any] = {}
     products: dict[str, Any] = {}
     computation: dict[str, Any] = {}
+    correction: dict[str, Any] = {}
 
 
 class Study(Table):
@@ -123,6 +125,7 @@ class Study(Table):
     products: Products = Products()
     computation: Computation = Computation()
     effects: Effects = Effects()
+    correction: Correction = Correction()
     functions: Functions = Functions()
     memory: Memory = Memory()
     run: Run = Run()
@@ -174,6 +177,14 @@ class Study(Table):
             cases.append((name, validate(merge(base, override), f"case {name!r}")))
         _check_places(cases)
         return cases
+
+    def conductance_directories(self) -> list[str]:
+        """Every `mapping.conductances` of its cases and their `[[layer]]` tables."""
+        found = []
+        for _, case in self.cases():
+            found.append(case.mapping.conductances)
+            found += [entry.mapping.get("conductances") for entry in case.layer]
+        return list(dict.fromkeys(name for name in found if name is not None))
 
     def check_layers(self) -> None:
         """Refuse a `[[layer]]` table with a wrong key or value, whether or not it matches a
@@ -272,6 +283,7 @@ def validate(content: Content, where: str) -> Study:
     study.wires.resistances()
     _check_arrays(study, where)
     check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
+    check_correction(study.correction, study.device, study.mapping, where)
     _check_functions(study.functions, where)
     return study
 

@@ -242,7 +242,7 @@ class WrittenAttention:
             ),
             device=self.device,
             seed=seed,
-            converters=self._converters(head),
+            periphery=self._periphery(head),
         )
         array = with_ranges(programmed, a, cross_terms=False)
         rows = np.column_stack([np.full(len(a), head), np.arange(len(a))])
@@ -263,7 +263,7 @@ class WrittenAttention:
         )
         return product.output, costs
 
-    def _converters(self, head: int) -> Streams:
+    def _periphery(self, head: int) -> Streams:
         """Random streams of the converters of a head: those of every sentence, as tiles are."""
         key = (self.index, head)
         seed = np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1)[0]

@@ -16,8 +16,9 @@ from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.matrix import without_targets
 from xbarsim.arrays.in_situ.measured import measured_plan
-from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix
+from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, program
 from xbarsim.arrays.in_situ.ranges import with_ranges
+from xbarsim.arrays.in_situ.rescaling import LaterUse, fitted_device, rescaling_of
 from xbarsim.arrays.memory.store import Memory
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Singles
@@ -250,17 +251,29 @@ class _Builder:
         inputs = self.design.held_out.inputs
         uses = self.graph.uses(step)
         plan = self.plan(step)
+        at_fit = fitted_device(self.design.device, settings)
         kept = KeptArrays(
             kept_directory(),
             limit=round(settings.run.cache_gb * GIGA),
             evict=settings.run.cache_eviction != "none",
         )
-        programmed = kept.solve(plan)
+        solve = kept.solve
+        if settings.correction.reads_lines:  # the currents of lines are not kept
+            solve = program
+        programmed = solve(dataclasses.replace(plan, device=at_fit))
+        later = None
+        if settings.correction.fitted_s is not None:
+            used = solve(plan)
+            later = LaterUse(used, rescaling_of(plan, programmed, used, at_fit))
         found = {}
         for use in uses:
             of_use = dataclasses.replace(programmed, index=self.index[use.name])
             array = with_ranges(of_use, inputs[use.name], any_batch=self.graph.causal)
-            found[use.name] = InSituMatrix(use, settings, without_targets(array))
+            rescaling = None
+            if later is not None:
+                array = later.of(array)
+                rescaling = later.rescaling
+            found[use.name] = InSituMatrix(use, settings, without_targets(array), rescaling)
         return found
 
     def plan(self, step: Step) -> MatrixPlan:
@@ -274,16 +287,17 @@ class _Builder:
             return measured_plan(step.name, index, weight, of_arrays, device, self.seed)
         inputs = self.design.held_out.inputs
         samples = np.concatenate([inputs[use.name] for use in self.graph.uses(step)])
-        return plan_matrix(
+        plan = plan_matrix(
             name=step.name,
             index=index,
             weight=weight,
             moment=mean_squares(samples),
             settings=of_arrays,
-            device=device,
+            device=fitted_device(self.design.device, settings),
             seed=self.seed,
             shift=ScaleShift.of(weight, samples, settings.mapping.scale_shift),
         )
+        return dataclasses.replace(plan, device=device)
 
     def _counted(self, step: Step) -> dict[str, CountedMatrix]:
         """A matrix on computation crossbars, in all its uses."""

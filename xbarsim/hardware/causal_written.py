@@ -134,7 +134,7 @@ class CausalWrittenAttention:
                 place.add_cost(name, of_heads.sum(axis=0), block.first)
         place.put(output)
 
-    def _converters(self, head: int, block: int) -> Streams:
+    def _periphery(self, head: int, block: int) -> Streams:
         """Random streams of the converters of a block: those of every sequence, as tiles are."""
         key = (self.index, head)
         seed = np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1)[0]
@@ -169,8 +169,8 @@ class CausalWrittenAttention:
         for block in Block.all_of(query, self.cells.block):
             if block.number >= len(arrays):
                 of_block = part_of(cells, block.positions)
-                converters = self._converters(query.head, block.number)
-                programmed = self.cells.matrix(of_block, block.number, seed, converters)
+                periphery = self._periphery(query.head, block.number)
+                programmed = self.cells.matrix(of_block, block.number, seed, periphery)
                 arrays.append(self.ranges.array(programmed))
         written = Written(np.array(query.values), cells, arrays)
         if tokens.written is not None:

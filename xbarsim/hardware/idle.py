@@ -92,6 +92,12 @@ def refuse(case: CasePlaces) -> None:
     stated = case.study.device
     if stated.temperature_k is not None and device.file.temperature is None:
         raise _without_table(case, "temperature_k", stated.temperature_k, "temperature")
+    fitted = case.study.correction.fitted_s
+    if fitted is not None and stated.time_s is None:
+        raise ConfigError(
+            f"case {case.name!r}: correction.fitted_s = {fitted:g} s needs device.time_s, the time "
+            "when the weights are used"
+        )
     if stated.reads and device.file.read_disturb is None:
         raise _without_table(case, "reads", stated.reads, "read_disturb")
 

@@ -90,6 +90,10 @@ def _maps_weights(place: Place) -> bool:
     return place.in_situ and not place.measured
 
 
+def _holds_weights(place: Place) -> bool:
+    return place.in_situ and place.step.kind is Kind.MATRIX
+
+
 def _has_weights_behind_wires(place: Place) -> bool:
     wired = place.study.effects.with_wires and have_resistance(place.study.wires)
     return _maps_weights(place) and place.step.kind is Kind.MATRIX and wired
@@ -134,6 +138,14 @@ UNEVEN_DAC = Rule(
 FITTED_ADC = Rule(
     f"{ADC.needs}, and no adc.full_scale_ua",
     lambda place: place.has_adc and place.study.adc.full_scale_ua is None,
+)
+AGEING_WEIGHTS = Rule(
+    "weights on in-situ arrays of a device whose tables depend on time, and their effects",
+    lambda place: _holds_weights(place) and _depends_on_time(place),
+)
+RESCALED = Rule(
+    'a correction.rescaling other than "none"',
+    lambda place: AGEING_WEIGHTS.holds(place) and place.study.correction.rescaling != "none",
 )
 SEGMENT = Rule('memory.errors = "segment"', lambda place: place.segment)
 TRANSISTOR = Rule(
@@ -295,6 +307,14 @@ RULES = {
     "computation.stuck_open_rate": Rule("effects.stuck", lambda place: place.on("stuck")),
     "computation.telegraph_amplitude": Rule(
         "effects.telegraph", lambda place: place.on("telegraph")
+    ),
+    "correction.fitted_s": AGEING_WEIGHTS,
+    "correction.rescaling": AGEING_WEIGHTS,
+    "correction.reference": RESCALED,
+    "correction.reads": RESCALED,
+    "correction.reference_us": Rule(
+        'correction.reference = "column" and a correction.rescaling',
+        lambda place: RESCALED.holds(place) and place.study.correction.reference == "column",
     ),
     "effects.without": Rule("a device or arrays that have the effect", _leaves_out),
     "effects.telegraph_multiplier": Rule(

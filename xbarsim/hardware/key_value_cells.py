@@ -95,12 +95,12 @@ class KeyValueCells:
         return self.device.program(self._by_position(planes), Streams(seed, 0, first))
 
     def matrix(
-        self, cells: Programmed, number: int, seed: int, converters: Streams | None = None
+        self, cells: Programmed, number: int, seed: int, periphery: Streams | None = None
     ) -> ProgrammedMatrix:
         """A block's tiles with their wires solved.
 
         cells : of its written positions;  number : of the block, names its random numbers
-        converters : random streams of the tiles' converters, if not those of `seed`
+        periphery : random streams of what stands beside the tiles, if not those of `seed`
         """
         plan = MatrixPlan(
             name=self.step.name,
@@ -111,7 +111,7 @@ class KeyValueCells:
             weight=self._nothing,
             encoded=self._empty,
             layout=self.layout,
-            converters=converters,
+            periphery=periphery,
         )
         blocks = range(self.layout.row_blocks)
         return solve_matrix(plan, [self._on_tiles(cells, block) for block in blocks])

@@ -16,6 +16,7 @@ from xbarsim.arrays.digital_scale import DigitalScale, ScaleShift
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins
 from xbarsim.arrays.in_situ.matrix import Array, Product
+from xbarsim.arrays.in_situ.rescaling import Rescaling
 from xbarsim.base.array_types import AnyArray, Integers, Singles
 from xbarsim.config.study import Study
 from xbarsim.hardware.counting import Pool, code_scale, keys_of, read_energy, to_codes
@@ -31,6 +32,7 @@ class InSituMatrix:
     step: Step
     settings: Study
     array: Array
+    rescaling: Rescaling | None = None
 
     @property
     def events_per_row(self) -> Events:
@@ -77,7 +79,23 @@ class InSituMatrix:
             scale_shift=None if shift is None else shift.exponent,
             unshifted_inputs=None if shift is None else shift.unshifted,
         )
-        return self._with_converters(description).counted_once(self.step)
+        rescaled = self._with_rescaling(self._with_converters(description))
+        return rescaled.counted_once(self.step)
+
+    def _with_rescaling(self, description: MatrixDescription) -> MatrixDescription:
+        """The description with the scales that follow drift, and the cost of their reference."""
+        if self.rescaling is None:
+            return description
+        events = self.rescaling.events
+        return dataclasses.replace(
+            description,
+            rescaling_mean=self.rescaling.mean,
+            rescaling_std=self.rescaling.spread,
+            reference_tile_reads=events.tile_reads,
+            reference_adc_conversions=events.adc_conversions,
+            reference_dac_drives=events.dac_drives,
+            reference_array_energy=self.rescaling.array_energy,
+        )
 
     def _with_converters(self, description: MatrixDescription) -> MatrixDescription:
         """The description with converters that are not ideal, and codes that they never give."""

@@ -68,6 +68,9 @@ class MatrixDescription(Description):
     scale_shift : exponent of the scale that was shifted from inputs into weights, None without
     unshifted_inputs : of these, inputs that stayed as they are: they or their weights are all 0
     converters : of currents, where they are not ideal; codes that these never give, of all together
+    rescaling_mean, rescaling_std : of the scales that follow drift, None without
+    reference_... : what reading their reference once takes, and the joule that it draws from the
+        word lines
     shares : the matrix whose tiles it uses; then its tiles, cells and writing are counted there
     """
 
@@ -96,6 +99,12 @@ class MatrixDescription(Description):
     unshifted_inputs: int | None = None
     converters: int | None = None
     missing_codes: int | None = None
+    rescaling_mean: float | None = None
+    rescaling_std: float | None = None
+    reference_tile_reads: int | None = None
+    reference_adc_conversions: int | None = None
+    reference_dac_drives: int | None = None
+    reference_array_energy: float | None = None
     shares: str | None = None
 
     def counted_once(self, step: Step) -> MatrixDescription:
@@ -114,6 +123,10 @@ class MatrixDescription(Description):
             unverified_cells=0,
             write_pulses=0,
             write_energy=None,
+            reference_tile_reads=None,
+            reference_adc_conversions=None,
+            reference_dac_drives=None,
+            reference_array_energy=None,
             shares=step.shares,
         )
 

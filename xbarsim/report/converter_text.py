@@ -1,9 +1,10 @@
-"""Converters that are not ideal, in the report of a case."""
+"""Converters that are not ideal, and scales that follow drift, in the report of a case."""
 
 import tomllib
 from collections.abc import Sequence
 from typing import Any
 
+from xbarsim.base.units import engineering
 from xbarsim.report.steps import MatrixSummary
 
 ADC = {
@@ -41,6 +42,21 @@ def converter_lines(study: str, layers: Sequence[MatrixSummary]) -> list[str]:
     if drivers:
         lines.append("DAC    " + ", ".join(drivers))
     return lines
+
+
+def drift_lines(layers: Sequence[MatrixSummary]) -> list[str]:
+    """The scales that follow drift, and what their reference costs each time."""
+    scales = [layer.drift_scales for layer in layers if layer.drift_scales is not None]
+    if not scales:
+        return []
+    means = [each.mean for each in scales]
+    reads = sum(each.tile_reads for each in scales)
+    conversions = sum(each.conversions for each in scales)
+    joules = engineering(sum(each.joules for each in scales), "J")
+    return [
+        f"drift  scales of matrices {min(means):.4g} to {max(means):.4g}; each reading of their "
+        f"reference takes {reads:,} tile reads and {conversions:,} conversions, {joules}"
+    ]
 
 
 def _stated(table: dict[str, Any], texts: dict[str, str]) -> list[str]:

@@ -276,6 +276,9 @@ def _matrix(layer: MatrixSummary) -> Content:
     found["saturated_codes"] = None
     found["worst_tile"] = None
     found["converters"] = None
+    found["drift_scales"] = None
+    if layer.drift_scales is not None:
+        found["drift_scales"] = dataclasses.asdict(layer.drift_scales)
     if layer.converters is not None:
         found["converters"] = dataclasses.asdict(layer.converters)
     if layer.saturated_codes is not None:

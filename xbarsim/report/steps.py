@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from xbarsim.base.array_types import Integers
+from xbarsim.chips.components import adc, dac
 from xbarsim.models.graph import Kind, Role, short_name
 from xbarsim.studies.errors import ErrorStatistics
 from xbarsim.studies.trace import TracedFunction, TracedMatrix, TracedProduct
@@ -126,6 +127,39 @@ class Converters:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriftScales:
+    """Scales that follow drift on the first chip, and what one reading of their reference takes.
+
+    joules : of cells and wires, and of converters by the prices of the component library
+    """
+
+    mean: float
+    std: float
+    tile_reads: int
+    conversions: int
+    joules: float
+
+    @classmethod
+    def of(cls, attributes: MatrixAttributes) -> Self | None:
+        """None without scales, and where another matrix counts the tiles."""
+        if attributes.rescaling_mean is None or attributes.reference_tile_reads is None:
+            return None
+        conversions = attributes.reference_adc_conversions or 0
+        joules = attributes.reference_array_energy or 0.0
+        if attributes.adc_bits:
+            joules += conversions * adc(attributes.adc_bits).energy
+        if attributes.dac_bits:
+            joules += (attributes.reference_dac_drives or 0) * dac(attributes.dac_bits).energy
+        return cls(
+            mean=attributes.rescaling_mean,
+            std=attributes.rescaling_std or 0.0,
+            tile_reads=attributes.reference_tile_reads,
+            conversions=conversions,
+            joules=joules,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class MatrixSummary(StepSummary):
     """A matrix.
 
@@ -134,6 +168,7 @@ class MatrixSummary(StepSummary):
     adc_conversions, adc_saturations : of all examples and chips
     saturated_codes : None where no codes are counted
     converters : None where they are ideal
+    drift_scales : None where nothing follows drift
     array_energy_per_token : joule that the drivers of its word lines deliver into cells and wires
     """
 
@@ -148,6 +183,7 @@ class MatrixSummary(StepSummary):
     adc_saturations: float = 0.0
     saturated_codes: SaturatedCodes | None = None
     converters: Converters | None = None
+    drift_scales: DriftScales | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +239,7 @@ def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixS
         adc_saturations=float(rows.adc_saturations.sum()),
         saturated_codes=saturated,
         converters=Converters.of(attributes),
+        drift_scales=DriftScales.of(attributes),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from xbarsim.base.units import engineering
 from xbarsim.models.graph import Role
 from xbarsim.report.case_places import table_of
-from xbarsim.report.converter_text import converter_lines
+from xbarsim.report.converter_text import converter_lines, drift_lines
 from xbarsim.report.metric_form import MetricForm, form_of
 from xbarsim.report.steps import FunctionSummary, MatrixSummary, ProductSummary, StepSummary
 from xbarsim.report.summary import REFERENCES, CaseSummary, PathSummary, Summary, named_paths
@@ -199,6 +199,7 @@ def _hardware(case: CaseSummary) -> list[str]:
         _ranges(case.layers),
         *_saturated_codes(case.layers),
         *converter_lines(case.study, case.layers),
+        *drift_lines(case.layers),
         *_worst_tile(case.layers),
         *_cost(case),
     ]

@@ -6,11 +6,13 @@ import importlib.metadata
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xbarsim import __version__
+from xbarsim.arrays.in_situ.conductance_files import sha256_of_directory
 from xbarsim.base.source_digest import source_digest
 from xbarsim.config.study import Study
 from xbarsim.studies.examples import Examples
@@ -68,6 +70,8 @@ def origin_of(study: Study, work: Work, sources: Sources) -> Origin:
     facts |= {f"model file {name}": value for name, value in sources.model_files.items()}
     facts |= {f"device {name}": text_sha256(text) for name, text in sources.devices.items()}
     facts |= {f"chip {name}": text_sha256(text) for name, text in sources.chips.items()}
+    for name in study.conductance_directories():
+        facts[f"conductances {name}"] = sha256_of_directory(Path(name))
     facts["task"] = work.task.sha256
     facts["evaluated examples"] = _digest([*_fields(work.table), *_tokens(work.examples)])
     if work.predictions is not None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from xbarsim.arrays.in_situ.conductance_files import sha256_of_directory
 from xbarsim.base import fetch
 from xbarsim.base.cache import sha256_of
 from xbarsim.base.errors import ConfigError
@@ -141,6 +142,9 @@ def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
             found[f"device {name}"] = text_sha256(text)
         for name, text in sources.chips.items():
             found[f"chip {name}"] = text_sha256(text)
+        for name in point.study.conductance_directories():
+            if f"conductances {name}" not in found:
+                found[f"conductances {name}"] = sha256_of_directory(Path(name))
         model = f"model {point.study.model.name}"
         if model not in found:
             files = _hashes_of_model(point.study.model.name)

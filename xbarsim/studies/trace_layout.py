@@ -314,6 +314,9 @@ class MatrixAttributes(ProductAttributes):
         and inputs that stayed as they are; None without
     converters, missing_codes : converters of currents that are not ideal, and codes that they never
         give, of all together; None of ideal ones
+    rescaling_mean, rescaling_std : of the scales that follow drift, None without
+    reference_... : what reading their reference once takes, and the joule that it draws from the
+        word lines
     shares : the matrix whose tiles it uses and that counts them, None of tiles of its own
     """
 
@@ -339,6 +342,12 @@ class MatrixAttributes(ProductAttributes):
     unshifted_inputs: int | None = None
     converters: int | None = None
     missing_codes: int | None = None
+    rescaling_mean: float | None = None
+    rescaling_std: float | None = None
+    reference_tile_reads: int | None = None
+    reference_adc_conversions: int | None = None
+    reference_dac_drives: int | None = None
+    reference_array_energy: float | None = None
     shares: str | None = None
 
 

@@ -190,6 +190,19 @@ def entry_of(directory: Path, name: str) -> MatrixEntry:
     )
 
 
+def sha256_of_directory(directory: Path) -> str:
+    """Hex digest of an index and of all files that it names.
+
+    Raises
+    ------
+    ConfigError : no such directory, or files that are missing or not those of the index
+    """
+    digest = hashlib.sha256()
+    for entry in read_index(directory).matrices:
+        digest.update(check_hashes(directory, entry).encode())
+    return digest.hexdigest()
+
+
 def weights_sha256(weight: AnyFloats) -> str:
     """Hex digest of a matrix of a checkpoint (outputs, inputs)."""
     single = np.ascontiguousarray(weight, np.float32)

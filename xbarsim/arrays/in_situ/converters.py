@@ -134,7 +134,7 @@ def _of_row_block(
     conversions = len(programmed.value)
     place = converter_places(layout, conversions, adc.shared_by, paired=paired)
     per_tile = converters_per_tile(layout, adc.shared_by)
-    streams = programmed.converters.beyond(block * layout.tiles_per_row_block)
+    streams = programmed.periphery.beyond(block * layout.tiles_per_row_block)
     drawn = draw_converters(adc, codes, streams, layout.tiles_per_row_block, per_tile)
     used, table = np.unique(place, return_inverse=True)
     levels = _levels(adc, codes, drawn.levels[used])

@@ -230,6 +230,7 @@ class ConvertedArray:
     lsb : one matrix per row block, (conversions, outputs) ampere per code
     input_sum_weight : (outputs,), digital weight of the sum of the inputs
     errors : converters of every row block, None if all are ideal
+    rescaling : digital scales of every row block, (conversions, outputs), None without
     constant : (parts, outputs), added to every output of a part of `scale`: removes what offset
         binary added to the inputs
     """
@@ -243,6 +244,7 @@ class ConvertedArray:
     input_sum_weight: Singles
     constant: Singles
     errors: tuple[ConverterErrors, ...] | None = None
+    rescaling: tuple[Floats, ...] | None = None
 
     @property
     def code_bins(self) -> CodeBins:
@@ -305,6 +307,9 @@ class ConvertedArray:
     def _code_value(self) -> list[Singles]:
         """Value of a code of every row block, (conversions * outputs,)."""
         value = self.programmed.value * self.gain
+        if self.rescaling is not None:
+            scaled = zip(self.rescaling, self.lsb, strict=True)
+            return [(value * scale * lsb).astype(np.float32).ravel() for scale, lsb in scaled]
         return [(value * lsb).astype(np.float32).ravel() for lsb in self.lsb]
 
     def _with_sums(self, output: Singles, held: Singles, scales: Singles | None) -> Singles:

@@ -19,6 +19,7 @@ from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
 from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
 from xbarsim.arrays.in_situ.processes import CellNoise, LineProcesses, TokenTimes
 from xbarsim.arrays.in_situ.tiles import (
+    LineCurrents,
     TileRow,
     conductance_edges,
     program_cells,
@@ -38,7 +39,7 @@ class MatrixPlan:
     """A matrix mapped onto tiles that are not programmed yet.
 
     index, seed : name the random streams
-    converters : name those of the converters, if not these
+    periphery : name those of what stands beside the tiles, if not these
     device : with the effects and under the conditions of the study
     weight : (outputs, inputs), as given, times the divisors of `shift`
     shift : of scale from inputs into weights, None without
@@ -54,7 +55,7 @@ class MatrixPlan:
     encoded: Encoded
     layout: Layout
     shift: ScaleShift | None = None
-    converters: Streams | None = None
+    periphery: Streams | None = None
     cells: Callable[[int], Programmed] | None = None
     cells_sha256: str = ""
 
@@ -111,7 +112,8 @@ class ProgrammedMatrix:
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
     attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
     counts : what happened in the write
-    converters : random streams of the tiles' converters
+    periphery : random streams of what stands beside the tiles, converters among it
+    lines : currents of all bit lines of every row block, None where they are not asked for
     conductance_edges : (bins + 1,) S, of a histogram of the programmed cells that hold the matrix
     conductance_counts : (bins + 2,), the histogram, with what is below and above all edges
     shift : of scale from inputs into weights, None without
@@ -131,13 +133,14 @@ class ProgrammedMatrix:
     power: tuple[Singles, ...]
     input_sum: Floats
     read_voltage: float
-    converters: Streams
+    periphery: Streams
     attenuation_mean: Floats
     attenuation_std: Floats
     counts: Counts
     conductance_edges: Floats
     conductance_counts: Integers
     shift: ScaleShift | None = None
+    lines: tuple[LineCurrents, ...] | None = None
 
     @classmethod
     def of_plan(cls, plan: MatrixPlan, **solved: Any) -> Self:
@@ -158,7 +161,7 @@ class ProgrammedMatrix:
             value=value,
             input_sum=encoded.offset + plan.reference * encoded.value.sum(axis=(0, 1)),
             read_voltage=plan.settings.read_voltage(plan.device),
-            converters=plan.converters or plan.streams(0),
+            periphery=plan.periphery or plan.streams(0),
             shift=plan.shift,
             **solved,
         )
@@ -242,7 +245,7 @@ def program_matrix(
     device: DeviceModel,
     seed: int,
     shift: ScaleShift | None = None,
-    converters: Streams | None = None,
+    periphery: Streams | None = None,
 ) -> ProgrammedMatrix:
     """Map a weight (outputs, inputs) onto tiles, program them and solve their wires.
 
@@ -255,14 +258,14 @@ def program_matrix(
     settings : those of this matrix
     device : with the effects and under the conditions of the study, see `DeviceModel.in_study`
     shift : of scale from inputs into weights
-    converters : random streams of the converters, if they are not those of `seed` and `index`
+    periphery : random streams of what stands beside the tiles, if not those of `seed` and `index`
 
     Raises
     ------
     ShapeError, OutOfRangeError : not a finite matrix
     """
     plan = plan_matrix(name, index, weight, moment, settings, device, seed, shift)
-    return program(dataclasses.replace(plan, converters=converters))
+    return program(dataclasses.replace(plan, periphery=periphery))
 
 
 def plan_matrix(
@@ -338,7 +341,14 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
         counts=sum((row.counts for row in rows), Counts()),
         conductance_edges=conductance_edges(plan.device),
         conductance_counts=np.sum([row.conductances for row in rows], axis=0),
+        lines=_lines(rows),
     )
+
+
+def _lines(rows: Iterable[TileRow]) -> tuple[LineCurrents, ...] | None:
+    """Of every row block, None where they are not asked for."""
+    found = tuple(row.lines for row in rows if row.lines is not None)
+    return found or None
 
 
 def _converted(plan: MatrixPlan, row: TileRow, block: int) -> TileRow:
@@ -349,6 +359,9 @@ def _converted(plan: MatrixPlan, row: TileRow, block: int) -> TileRow:
     variance = None
     if row.variance is not None:
         variance = _conversions(plan, row.variance, np.add)
+    lines = None
+    if plan.settings.correction.reads_lines:
+        lines = LineCurrents(row.transfer.sum(axis=2), row.variance_or_zero.sum(axis=2))
     return dataclasses.replace(
         row,
         transfer=_conversions(plan, transfer, np.subtract),
@@ -358,6 +371,7 @@ def _converted(plan: MatrixPlan, row: TileRow, block: int) -> TileRow:
         cell_noise=None,
         processes=_processes(plan, row.cell_noise, block),
         power=row.power.astype(np.float32),
+        lines=lines,
     )
 
 

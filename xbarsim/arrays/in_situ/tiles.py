@@ -23,6 +23,17 @@ CONDUCTANCE_BINS = 64  # of the window of a device, in a histogram of programmed
 
 
 @dataclass(frozen=True)
+class LineCurrents:
+    """All bit lines of a row block when every driven word line is at 1 V.
+
+    current : (planes, outputs) A;  variance : A² of read noise
+    """
+
+    current: AnyFloats
+    variance: AnyFloats
+
+
+@dataclass(frozen=True)
 class TileRow:
     """The tiles of one row block of a matrix, as its inputs and outputs see them.
 
@@ -35,6 +46,7 @@ class TileRow:
     attenuation_mean, attenuation_std : (tiles,), see `attenuation`
     counts : what happened in the write, in all positions of the tiles
     conductances : (bins + 2,), see `count_conductances`
+    lines : None where they are not asked for
     """
 
     transfer: AnyFloats
@@ -48,6 +60,7 @@ class TileRow:
     attenuation_std: Floats
     counts: Counts
     conductances: Integers
+    lines: LineCurrents | None = None
 
     @property
     def variance_or_zero(self) -> AnyFloats:
