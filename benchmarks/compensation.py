@@ -3,7 +3,10 @@ the plain iteration that multiplies every target by what is missing of it, at .7
 Further beside a gain with inputs in the order of their weights, and with cells of ten times the
 resistance.
 
-    python benchmarks/compensation.py [--sides 128 256 512]
+    python benchmarks/compensation.py [--sides 128 256 512] [--measured]
+
+With --measured: errors of cells that are written with the programming error of rram-wan2022, read
+back and written again in 1 ... 5 rounds, without wires.
 
 One tile pair of weights from Student's t with 5 degrees of freedom, clipped at the 99 % quantile of
 their magnitude, in cells of 1 to 40 uS; no other effect than wires.  Errors are relative rms of the
@@ -16,6 +19,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -50,6 +54,12 @@ def student(side: int) -> Floats:
 def error(found: Floats, weight: Floats) -> float:
     """Relative rms error after the best gain per output, (inputs, outputs)."""
     gain = (found * weight).sum(axis=0) / (found**2).sum(axis=0)
+    return float(np.sqrt(((gain * found - weight) ** 2).sum() / (weight**2).sum()))
+
+
+def error_after_one_gain(found: Floats, weight: Floats) -> float:
+    """Relative rms error after the best gain for all outputs, (inputs, outputs)."""
+    gain = (found * weight).sum() / (found**2).sum()
     return float(np.sqrt(((gain * found - weight) ** 2).sum() / (weight**2).sum()))
 
 
@@ -126,10 +136,15 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sides", type=int, nargs="+", default=[128, 256, 512])
-    sides = parser.parse_args().sides
+    parser.add_argument("--measured", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.measured:
+        print_measured()
+        return
+    sides = arguments.sides
     pair_on_tiles(student(128), 1.0, "wires", 1)  # compiles
-    heads = ("tile, wire", "gain", "ordered", "10 x R", "plain 2 / 4", "wires 2 / 4")
-    widths = (16, 9, 9, 9, 19, 19)
+    heads = ("tile, wire", "1 gain", "gain", "ordered", "10 x R", "plain 2 / 4", "wires 2 / 4")
+    widths = (16, 9, 9, 9, 9, 19, 19)
     titles = [head.ljust(width) for head, width in zip(heads, widths, strict=True)]
     print("".join(titles) + "seconds 2 / 4, one solve")
     for side, ohm in CASES:
@@ -145,6 +160,7 @@ def print_row(side: int, ohm: float) -> None:
     two, after_two = pair_on_tiles(weight, ohm, "wires", 2)
     four, after_four = pair_on_tiles(weight, ohm, "wires", 4)
     errors = [
+        error_after_one_gain(bare.achieved_weight.T, weight),
         error(bare.achieved_weight.T, weight),
         ordered_error(weight, ohm),
         gain_error(weight, ohm / 10),
@@ -158,6 +174,49 @@ def print_row(side: int, ohm: float) -> None:
         f" {after_two - seconds:.3f} / {after_four - seconds:.3f}, {seconds:.3f}",
         flush=True,
     )
+
+
+ENCODINGS = {
+    "pairs": {},
+    "slices of 2 bits": {"encoding": "slices"},
+    "unsigned slices": {"encoding": "slices", "sign": "offset"},
+}
+
+
+def written(weight: Floats, mapping: dict[str, Any], time_s: float) -> ProgrammedMatrix:
+    """A matrix in cells that err as those of rram-wan2022, read at a time, without wires."""
+    study = validate(
+        {
+            "device": {"name": "rram-wan2022", "time_s": time_s},
+            "mapping": mapping,
+            "effects": {"wires": False, "read_noise": False, "converters": False},
+        },
+        "benchmark",
+    )
+    return program_matrix(
+        name="pair",
+        index=0,
+        weight=weight.T,
+        moment=np.ones(len(weight)),
+        settings=InSituSettings.of(study),
+        device=load_device(study.device.name).in_study(study),
+        seed=0,
+    )
+
+
+def print_measured() -> None:
+    """Errors, and cells written again per cell, by rounds."""
+    weight = student(128)
+    for name, mapping in ENCODINGS.items():
+        for time_s in (1.0, 86400.0):
+            once = written(weight, mapping, time_s)
+            line = f"{name:18s} {time_s:7.0f} s  {error(once.achieved_weight.T, weight):.4f}"
+            for rounds in (1, 2, 3, 5):
+                measured = {"compensation": "measured", "compensation_rounds": rounds}
+                found = written(weight, mapping | measured, time_s)
+                again = found.counts.rewritten / found.encoded.target.size
+                line += f"  {error(found.achieved_weight.T, weight):.4f} ({again:.2f})"
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ wall times.
 
     python benchmarks/solver.py [--sizes 64 128 256 512 1024]
 
-Peers: the machine's own n x n x n float64 GEMM; SciPy's `splu` with one solve per word line (up to
-128); badcrossbar with one example per word line (up to 64) and ngspice with one input (up to 64)
-where they are installed.
+Peers: the machine's own n x n x n GEMM of the same type; SciPy's `splu` with one solve per word
+line (up to 128); badcrossbar with one example per word line (up to 64) and ngspice with one input
+(up to 64) where they are installed.
 """
 
 import argparse
@@ -165,7 +165,8 @@ def cold_start():
 def transfer_table(sizes):
     print("transfer matrix, one thread")
     print(
-        f"{'n':>5}{'GEMM':>11}{'float64':>12}{'x GEMM':>8}{'memory/T':>10}{'float32':>11}{'f32/f64':>9}{'error f32':>11}"
+        f"{'n':>5}{'GEMM':>11}{'float64':>12}{'x GEMM':>8}{'memory/T':>10}{'float32':>11}{'x GEMM32':>9}"
+        f"{'f32/f64':>9}{'error f32':>11}"
         f"{'splu':>10}{'/ours':>7}{'difference':>12}{'badcrossbar':>13}{'/ours':>7}{'difference':>12}"
     )
     badcrossbar = badcrossbar_transfer()
@@ -173,13 +174,14 @@ def transfer_table(sizes):
         g, r = network(n)
         single = g.astype(np.float32)
         gemm, ours = median(lambda g=g: g @ g), median(lambda g=g, r=r: transfer_matrix(g, r, r))
+        single_gemm = median(lambda g=single: g @ g)
         half = median(lambda g=single, r=r: transfer_matrix(g, r, r))
         exact = transfer_matrix(g, r, r)[0]
         error = abs(transfer_matrix(single, r, r)[0] - exact).max() / exact.max()
         space = f"{memory(n):.1f}" if n >= 256 else ""  # below, the warm-up has left enough
         line = (
-            f"{n:>5}{1e3 * gemm:>8.3f} ms{1e3 * ours:>9.2f} ms{ours / gemm:>8.0f}{space:>10}{1e3 * half:>8.1f} ms"
-            f"{half / ours:>9.2f}{error:>11.1e}"
+            f"{n:>5}{1e3 * gemm:>8.3f} ms{1e3 * ours:>9.2f} ms{ours / gemm:>8.0f}{space:>10}{1e3 * half:>8.2f} ms"
+            f"{half / single_gemm:>9.0f}{half / ours:>9.2f}{error:>11.1e}"
         )
         for peer, largest, width in ((sparse_transfer, 128, 7), (badcrossbar, 64, 10)):
             if peer is not None and n <= largest:

@@ -73,6 +73,11 @@ MODES = {
         }
     },
     "compensated": {"mapping": {"compensation": "wires"}},
+    "measured": {
+        "device": {"name": "FULL", "time_s": 1000.0},
+        "mapping": {"compensation": "measured"},
+        "effects": {"levels": False},
+    },
     "used later": {
         "device": {"name": "FULL", "time_s": 1e5},
         "correction": {"fitted_s": 10.0, "rescaling": "global"},
@@ -126,8 +131,11 @@ CHANGES = {
     "mapping.scale_shift": ("plain", 0.5),
     "mapping.compensation": ("plain", "wires"),
     "mapping.compensation_solves": ("compensated", 1),
+    "mapping.compensation_rounds": ("measured", 1),
+    "mapping.compensation_reads": ("measured", 1),
     "wires.node": ("plain", "7nm"),
     "wires.pitch": ("plain", "4F"),
+    "wires.precision": ("plain", "single"),
     "wires.geometry.half_pitch_nm": ("geometry", 10.0),
     "wires.geometry.metal": ("geometry", "tungsten"),
     "wires.geometry.width_nm": ("geometry", 15.0),
@@ -282,6 +290,8 @@ ELSEWHERE = {
     "run.batch_examples",
     "run.cache_gb",
     "run.cache_eviction",  # tests/arrays/test_kept_arrays.py
+    "run.memory_gb",  # tests/studies/test_memory_budget.py
     "run.chips",
+    "run.chips_half_width",  # tests/studies/test_enough_chips.py
     "sweep",
 }

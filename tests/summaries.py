@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from xbarsim.report.energy import Cost
-from xbarsim.report.scores import Estimate
 from xbarsim.report.summary import CaseSummary, OverChips, PathSummary, Summary
+from xbarsim.studies.scores import Estimate
 from xbarsim.studies.trace_layout import RunAttributes
 
 RUN = RunAttributes(

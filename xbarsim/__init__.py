@@ -24,6 +24,7 @@ _EXPORTS = {
     "Crossbar": "xbarsim.circuit.crossbar",
     "Gradient": "xbarsim.circuit.adjoint",
     "Solution": "xbarsim.circuit.solution",
+    "budget_study": "xbarsim.studies.budget",
     "compare": "xbarsim.chips.compare",
     "device_names": "xbarsim.devices.presets",
     "evaluate": "xbarsim.studies.scoring",
@@ -33,6 +34,7 @@ _EXPORTS = {
     "load_device": "xbarsim.devices.presets",
     "load_network": "xbarsim.models.architectures",
     "load_study": "xbarsim.config.study",
+    "open_budget": "xbarsim.report.budget",
     "open_study": "xbarsim.report.sweep_table",
     "read_trace": "xbarsim.studies.trace_reader",
     "run_study": "xbarsim.studies.run",
@@ -47,6 +49,7 @@ __all__ = [
     "Solution",
     "__version__",
     "annealing",
+    "budget_study",
     "calibrate",
     "cells",
     "compare",
@@ -58,6 +61,7 @@ __all__ = [
     "load_device",
     "load_network",
     "load_study",
+    "open_budget",
     "open_study",
     "read_trace",
     "run_study",
@@ -80,8 +84,10 @@ if TYPE_CHECKING:
     from xbarsim.config.study import load_study
     from xbarsim.devices.presets import device_names, load_device
     from xbarsim.models.architectures import load_network
+    from xbarsim.report.budget import open_budget
     from xbarsim.report.summary import summarise
     from xbarsim.report.sweep_table import open_study
+    from xbarsim.studies.budget import budget_study
     from xbarsim.studies.generation import generate
     from xbarsim.studies.run import run_study
     from xbarsim.studies.scoring import evaluate

@@ -29,9 +29,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xbarsim.kernels._jit import jit
 from xbarsim.kernels.circuit.elimination import eliminate_nodes
 from xbarsim.kernels.circuit.joins import Edges, merge
-from xbarsim.kernels.circuit.products import accumulate
+from xbarsim.kernels.circuit.products import accumulate, copy_squares, copy_turned_squares
 from xbarsim.kernels.circuit.small_blocks import LANES, PLANS, SMALL, Blocks, Tile, small_blocks
 
 # Ports that are kept together; cells along the side of a block built in one compiled call.
@@ -47,6 +48,15 @@ class Segment(NamedTuple):
     kind: str  # "word" or "bit"
     row: int  # of word lines: the row segment; of bit lines: above this row segment
     column: int  # of word lines: left of this column segment; of bit lines: the column segment
+
+
+@jit
+def _subtract_mirrored(power, conductance):
+    """Take what lies below the diagonal from both halves of a square."""
+    for i in range(len(power)):
+        for j in range(i):
+            power[i, j] -= conductance[i, j]
+            power[j, i] -= conductance[i, j]
 
 
 def _scratch(dtype, side):
@@ -213,7 +223,10 @@ class _Joined:
                 part = block[ports[i], ports[j]]
                 pair = _pair(a, b)
                 network[pair] = self.empty(*pair)
-                network[pair][:] = part if pair == (a, b) else part.T
+                if pair == (a, b):
+                    copy_squares(network[pair], part)
+                else:
+                    copy_turned_squares(network[pair], part)
         return network
 
     def join(self, network, second):
@@ -283,9 +296,10 @@ class _Joined:
             columns = self.extent[b]
             if self.driven(a) and self.driven(b):  # all but those between the ends of one line
                 if a == b:
-                    conductance = np.tril(conductance, -1)
-                power[rows, columns] -= conductance
-                power[columns, rows] -= conductance.T
+                    _subtract_mirrored(power[rows, rows], conductance)
+                else:
+                    power[rows, columns] -= conductance
+                    power[columns, rows] -= conductance.T
             elif conductance.base is not self.transfer:  # it is not there already
                 self.transfer[rows, columns] += conductance
         np.fill_diagonal(power, 0)

@@ -29,6 +29,11 @@ from xbarsim.studies.run import run_study
 
 TILES = {"word_lines": 16, "bit_lines": 16}
 FULL = {"name": "FULL", "time_s": 1000.0, "temperature_k": 320.0, "reads": 100}
+# noise that depends on what the write aimed at: levels, and where cells are stuck
+OF_TARGET = (
+    'amplitude = { law = "power", scale_us = 25.0, coefficient = 0.0088, exponent = -0.65, '
+    'maximum = 0.2, of = "target" }'
+)
 SETTINGS = {
     "plain": {},
     "every effect": {"device": FULL},
@@ -44,7 +49,8 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     directory = make_tiny_place(tmp_path_factory.mktemp("place"))
-    (directory / "full.toml").write_text(DEVICE)
+    assert "amplitude = 0.005" in DEVICE
+    (directory / "full.toml").write_text(DEVICE.replace("amplitude = 0.005", OF_TARGET))
     return directory
 
 

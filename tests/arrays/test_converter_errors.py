@@ -7,7 +7,11 @@ import pytest
 from array_cases import IDEAL, build, names, study
 
 from xbarsim.arrays.in_situ.converters import CodeRange, sar_levels, thermometer_levels
+from xbarsim.devices.presets import load_device
 from xbarsim.devices.streams import CONVERTERS
+from xbarsim.hardware.attention import WrittenAttention
+from xbarsim.hardware.steps import Tokens
+from xbarsim.models.graph import Block, Transformer, graph_of
 
 CONVERTED = IDEAL | {"converters": True}
 TILES = {"word_lines": 16, "bit_lines": 12, "clip": "maximum"}
@@ -428,3 +432,49 @@ def test_converter_errors_can_be_left_out():
     plain = build(study(mapping=TILES, effects=CONVERTED))[2]
     found, expected = (each.multiply(x, names(len(x)), 1).output for each in (array, plain))
     np.testing.assert_array_equal(found, expected)
+
+
+# ---------------------------------------------------------------- attention
+
+
+def attention(**adc):
+    chosen = study(
+        mapping=TILES,
+        dac={"bits": 6},
+        adc={"bits": 8} | adc,
+        effects=CONVERTED,
+        products={"attention": "in_situ"},
+    )
+    scores = graph_of(
+        Transformer(
+            layers=1,
+            hidden=24,
+            heads=2,
+            key_value_heads=2,
+            head_width=12,
+            intermediate=8,
+            block=Block.POST_NORM,
+            causal=False,
+            embeddings_norm=True,
+            activation_name="gelu",
+        ),
+        sequence=8,
+    ).step("layer.0.attention_scores")
+    device = load_device("ideal").in_study(chosen)
+    return WrittenAttention(scores, index=3, settings=chosen, seed=9, device=device)
+
+
+def test_a_head_has_the_same_converters_in_every_sentence():
+    """Equal sentences in two batches, on cells without error: equal but for their place."""
+    rng = np.random.default_rng(2)
+    a = np.tile(rng.standard_normal((1, 1, 8, 12)), (2, 2, 1, 1)).astype(np.float32)
+    b = np.tile(rng.standard_normal((1, 1, 12, 8)), (2, 2, 1, 1)).astype(np.float32)
+    mask = np.ones((2, 8), bool)
+    product = attention(offset_lsb=4.0)
+    first, _ = product.multiply(a, b, Tokens(mask, 0))
+    later, _ = product.multiply(a[:1], b[:1], Tokens(mask[:1], 17))
+    np.testing.assert_array_equal(first[0], first[1])
+    np.testing.assert_array_equal(first[:1], later)
+    plain, _ = attention().multiply(a, b, Tokens(mask, 0))
+    error = first[0] - plain[0]
+    assert np.abs(error).max() > 0.01 and (error[0] != error[1]).any()

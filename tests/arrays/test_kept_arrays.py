@@ -10,6 +10,8 @@ from xbarsim.arrays.in_situ import kept_arrays
 from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, key_of
 from xbarsim.arrays.in_situ.programmed import plan_matrix, program_matrix
 from xbarsim.arrays.settings import InSituSettings
+from xbarsim.base.errors import DamageWarning
+from xbarsim.base.stamped_files import is_whole
 from xbarsim.config.study import load_study
 from xbarsim.devices.presets import load_device
 from xbarsim.studies.run import run_study
@@ -98,8 +100,23 @@ def test_a_damaged_entry_is_made_again(tmp_path, damage):
         content[start] ^= 1
     damaged = {"flipped": content, "cut": content[:5000], "empty": b"", "text": b"no HDF5"}
     path.write_bytes(damaged[damage])
-    assert numbers_of(kept.solve(plan_of())) == expected
+    with pytest.warns(DamageWarning, match=f"{path.name} is damaged .* is programmed again"):
+        assert numbers_of(kept.solve(plan_of())) == expected
     assert path.stat().st_size == len(content)
+
+
+def test_every_flipped_bit_of_an_entry_is_noticed(tmp_path):
+    """Attributes and links of HDF5 have no checksum of their own."""
+    KeptArrays(tmp_path, limit=10**9).solve(plan_of())
+    (path,) = tmp_path.glob("*.h5")
+    assert is_whole(path)
+    content = path.read_bytes()
+    choice = np.random.default_rng(2)
+    for at in [*range(80), *choice.integers(len(content), size=200)]:
+        spoilt = bytearray(content)
+        spoilt[at] ^= 1 << choice.integers(8)
+        path.write_bytes(spoilt)
+        assert not is_whole(path), at
 
 
 def test_entries_make_room_for_new_ones(tmp_path):

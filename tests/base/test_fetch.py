@@ -3,6 +3,7 @@ no network.
 """
 
 import hashlib
+import io
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ import pytest
 from tiny import make_tiny_bert
 
 from xbarsim.base import cache, fetch, packages, sources
-from xbarsim.base.errors import FetchError
+from xbarsim.base.errors import DamageWarning, FetchError
 from xbarsim.models import bert_checkpoint, checkpoint
 from xbarsim.studies.heads import HeadWanted, choose_head
 from xbarsim.tasks.files import load_task
@@ -214,9 +215,12 @@ def test_a_damaged_or_unwritable_probe_is_fitted_again(tmp_path, monkeypatch):
     content = probe.read_bytes()
     middle = len(content) // 4
     flipped = content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
-    for damaged in (flipped, content[:-50], b"", b"no archive"):
+    other = io.BytesIO()
+    np.savez(other, weight=fitted[:, :3], bias=np.zeros(2, np.float32))
+    for damaged in (flipped, content[:-50], b"", b"no archive", other.getvalue()):
         probe.write_bytes(damaged)
-        np.testing.assert_array_equal(weight(), fitted)
+        with pytest.warns(DamageWarning, match=f"{probe.name} is damaged .* fitted again"):
+            np.testing.assert_array_equal(weight(), fitted)
         np.testing.assert_array_equal(np.load(probe)["weight"], fitted)
 
     def full(*_):

@@ -89,6 +89,35 @@ def test_lists(place):
     assert 'name = "default"' in xbarsim("study", "default").stdout
 
 
+def test_the_keys_of_a_study_are_shown():
+    whole = xbarsim("study", "--schema").stdout
+    assert "adc.bits  whole number from 1 to 16" in whole and "[functions.softmax]" in whole
+    one = xbarsim("study", "adc", "--schema").stdout
+    assert one.startswith("[adc]  ") and "dac" not in one
+    assert json.loads(xbarsim("study", "--schema", "--json").stdout)["$defs"]["Adc"]
+    full = xbarsim("study", "default", "--full").stdout
+    assert "#temperature_k =" in full and 'name = "rram-wan2022"' in full
+    for words in (("--json",), ("adc", "--schema", "--json")):
+        wrong = xbarsim("study", *words)
+        assert wrong.exit_code == 2 and "Schema of a" in wrong.output
+
+
+def test_keys_and_values_from_the_shell_are_those_of_the_run(place, tmp_path):
+    words = ["--model", place / "model", "--task", place / "pairs.tsv", "--limit", 4]
+    words += ["--set", "adc.bits=6", "--sweep", "dac.bits=4,8", "--out", tmp_path, "--threads", 1]
+    done = xbarsim("run", place / "study.toml", *words, "--json")
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout)[0]
+    assert [case["name"] for case in summary["cases"]] == ["dac.bits = 4", "dac.bits = 8"]
+    with h5py.File(tmp_path / "study.h5") as file:
+        assert "[adc]\nbits = 6" in file.attrs["study"]
+        assert "[dac]\nbits = 4" in file["cases/dac.bits = 4"].attrs["study"]
+    wrong = xbarsim("run", place / "study.toml", "--set", "adc")
+    assert "'adc' is not of the form KEY=VALUE" in str(wrong.exception)
+    wrong = xbarsim("run", "--from", tmp_path / "study.h5", "--set", "adc.bits=4")
+    assert wrong.exit_code == 2 and "the trace states the study" in wrong.output
+
+
 def test_solve_reads_and_writes_all_formats(tmp_path):
     g, v = 1 / np.arange(10.0, 201.0, 10.0).reshape(5, 4), np.arange(5.0)
     np.save(tmp_path / "g.npy", g)

@@ -60,9 +60,26 @@ def test_a_point_that_fails_is_the_exit_status(place, tmp_path, monkeypatch):
     assert "point 1 failed: " in done.stdout and said[0].startswith("point-00001 failed: ")
 
 
+def test_axes_and_keys_come_from_the_shell_too(place, tmp_path):
+    """An axis of the shell stands beside those of the study, a key in the place of its own."""
+    words = ["--sweep", "mapping.word_lines=8,16", "--set", "task.limit=4"]
+    planned = xbarsim("sweep", place / "study.toml", *words, "--dry-run")
+    assert planned.stdout.startswith("4 points, "), planned.output
+    out = tmp_path / "sweep"
+    done = xbarsim("sweep", place / "study.toml", *words, "--set", "adc.bits=ideal", "--out", out)
+    assert done.exit_code == 0, done.output
+    content = json.loads((out / "sweep.json").read_text())
+    points = [entry["values"] for entry in content["points"]]
+    assert points[1] == {"adc.bits": 2, "mapping.word_lines": 16}
+    assert content["study"]["task"]["limit"] == 4 and content["study"]["adc"]["bits"] == "ideal"
+    wrong = xbarsim("sweep", place / "study.toml", "--set", "adc.bist=4", "--out", tmp_path / "x")
+    assert "did you mean 'adc.bits'" in str(wrong.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--status", "sweep", "--set", "adc.bits=4"), "the directory states the study"),
         ((), "give one of STUDY, --resume DIR and --status DIR"),
         (("study.toml", "--status", "sweep"), "give one of"),
         (("study.toml",), "name a new directory"),

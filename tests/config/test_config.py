@@ -81,7 +81,7 @@ def test_a_case_has_a_place_in_a_table():
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ({"adc": {"bit": 3}}, ("adc.bit", "spelling")),
+        ({"adc": {"bit": 3}}, ("adc.bit", "did you mean 'adc.bits'")),
         ({"adc": {"bits": 99}}, ("adc.bits = 99", "16")),
         (
             {"wires": {"word_line_resistance_ohm": -1.0}},

@@ -176,6 +176,13 @@ SAME_BITS = {
         NO_WIRES,
         {"mapping": {"encoding": "slices", "sign": "offset", "subtraction": "digital"}},
     ),
+    "uneven": (
+        IN_SITU,
+        NO_WIRES,
+        {"adc": {"steps": "sar", "element_spread": 0.2, "offset_lsb": 1.0, "noise_lsb": 0.5}},
+        {"dac": {"noise_mv": 1.0, "inl_lsb": [0.0] * 128 + [0.4] * 127}},
+    ),
+    "noisy drivers": (IN_SITU, NO_WIRES, {"adc": {"bits": "ideal"}, "dac": {"noise_mv": 1.0}}),
     "counted": (ALL_COUNTED, NO_WIRES),
     "counted directly": (ALL_COUNTED, NO_WIRES, {"computation": {"mode": "direct"}}),
     "magnitudes": (ALL_COUNTED, NO_WIRES, {"computation": {"sign": "magnitude"}}),

@@ -441,3 +441,25 @@ def test_a_negative_sigma_in_the_window_is_refused(tmp_path, coefficients, negat
         return
     with pytest.raises(ConfigError, match="the polynomial is -2 µS at 40 µS, in the window"):
         load_device(tmp_path / "device.toml")
+
+
+def test_a_trace_says_what_converters_and_scales_there_are(place):
+    """Counts of a matrix of 16 inputs and 16 outputs on a pair of tiles, by hand."""
+    study = study_of(
+        place,
+        device={"name": "pcm", "time_s": 86400.0},
+        mapping={"word_lines": 8, "bit_lines": 8},
+        adc={"steps": "sar", "element_spread": 0.4, "bits": 6, "shared_by": 4},
+        correction={"fitted_s": 20.0, "rescaling": "column", "reads": 3},
+    )
+    trace = read_trace(run.run_study(study, place / "runs", 1))
+    query = trace.cases["chip"].chips[0].layers["layer.0.query"].attributes
+    assert query.converters == 2 * 2 * 2  # row blocks, tiles side by side, converters of a tile
+    assert query.missing_codes > 0
+    assert 1.2 < query.rescaling_mean < 2.0 and query.rescaling_std > 0
+    assert query.reference_tile_reads == 3 * 2 * 2 * 2
+    assert query.reference_adc_conversions == 3 * 2 * 2 * 16
+    assert query.reference_dac_drives == 3 * 2 * 2 * 16
+    text = render(summarise(trace))
+    assert "ADC    elements that vary by 0.4, one for 4 bit lines, steps sar, " in text
+    assert "that never give " in text and "\ndrift  scales of matrices 1." in text

@@ -1,5 +1,7 @@
 """What a weight matrix on tiles says of itself."""
 
+from dataclasses import replace
+
 import numpy as np
 from array_cases import WIRES, build, study
 from reference import dense_transfer
@@ -58,3 +60,30 @@ def test_what_a_matrix_tells_the_trace():
     expected = [transfer.sum() / one.sum() for transfer, one in zip(solved, g, strict=True)]
     np.testing.assert_allclose(data["attenuation_mean"][:4], expected, rtol=1e-6)
     assert (data["attenuation_std"] < 0.1).all() and (data["attenuation_mean"] > 0.8).all()
+
+
+def test_what_compensation_tells_the_trace():
+    """Its error against the weights that the tiles are found to hold, after a gain of their own."""
+    device = {"name": "rram-wan2022"}
+    mapping = {"word_lines": 16, "bit_lines": 12, "compensation": "measured"}
+    chosen = study(device=device, wires=WIRES, mapping=mapping, adc={"bits": "ideal"})
+    _, _, array = build(chosen)
+    step = Step("layer.0.query", Kind.MATRIX, Role.QUERY, 0, 37, 21, 1, 0, ())
+    found = InSituMatrix(step, chosen, array).description()
+    intended = array.programmed.intended_weight
+    achieved = array.programmed.achieved_weight
+    left = 0.0
+    for one, other in zip(intended, achieved, strict=True):
+        gain, *_ = np.linalg.lstsq(other[:, None], one)
+        left += ((gain * other - one) ** 2).sum()
+    assert found.compensation == "measured"
+    np.testing.assert_allclose(found.weight_error, np.sqrt(left / (intended**2).sum()), rtol=1e-6)
+    assert found.rewritten_cells == array.programmed.counts.rewritten > 100
+    assert 0.5 < found.compensation_scale <= 1
+    highest = load_device("rram-wan2022").conductance_max
+    assert found.held_cells == (array.programmed.encoded.target == highest).sum() > 0
+    shared = InSituMatrix(replace(step, shares="layer.0.key"), chosen, array).description()
+    assert shared.rewritten_cells is shared.held_cells is None
+    _, _, plain = build(study(device=device, wires=WIRES, mapping={"word_lines": 16}))
+    attributes = InSituMatrix(step, chosen, plain).description().attributes()
+    assert "compensation" not in attributes and "weight_error" not in attributes

@@ -10,8 +10,8 @@ from xbarsim import config
 from xbarsim.base.errors import ConfigError
 from xbarsim.report.curves import Curve, against, table, write
 from xbarsim.report.plots import runs
-from xbarsim.report.scores import Estimate
 from xbarsim.report.summary import OverChips
+from xbarsim.studies.scores import Estimate
 
 FLOAT = summaries.reference("float32", 0.9, 0.85, 0.95)
 

@@ -10,9 +10,9 @@ from xbarsim.base.errors import OutOfRangeError
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report.curves import Curve
 from xbarsim.report.plots import runs
-from xbarsim.report.scores import Estimate
 from xbarsim.report.steps import MatrixSummary, Programming
 from xbarsim.report.summary import OverChips
+from xbarsim.studies.scores import Estimate
 
 
 def case(value, low, high, chips=(), over=(None, None)):

@@ -11,8 +11,8 @@ import tomli_w
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report.energy import Cost
 from xbarsim.report.files import to_json, write_files
-from xbarsim.report.scores import Estimate
 from xbarsim.report.steps import (
+    Compensation,
     Converters,
     DriftScales,
     FunctionSummary,
@@ -25,6 +25,7 @@ from xbarsim.report.steps import (
 )
 from xbarsim.report.summary import CaseSummary, OverChips, PathSummary, Summary
 from xbarsim.report.text import render
+from xbarsim.studies.scores import Estimate
 from xbarsim.studies.trace_layout import RunAttributes
 
 KINDS = ("query", "key", "value", "attention_output", "intermediate", "output")
@@ -234,6 +235,32 @@ def test_saturated_codes_and_the_worst_tile_have_a_line_each():
         "column_block": 3,
         "plane": 1,
         "attenuation": 0.8,
+    }
+
+
+def test_compensation_has_a_line():
+    wires = Compensation("wires", 0.5, 3, 0.001, None)
+    measured = Compensation("measured", 0.75, 20, 0.0625, 1500)
+    first = replace(LAYERS[0], compensation=wires)
+    second = replace(LAYERS[1], compensation=measured)
+    case = replace(CASE, layers=(first, second, LAYERS[2]))
+    assert (
+        "compensation  measured and wires: weights use 50 to 75 % of the window, 23 cells held at "
+        "its end, 1,500 cells written again; weights err most in layer.1.key, 0.062 rms of them"
+    ) in render(replace(SUMMARY, cases=(case,))).splitlines()
+    case = replace(CASE, layers=(first, LAYERS[2]))
+    assert (
+        "compensation  wires: weights use 50 to 50 % of the window, 3 cells held at its end; weights "
+        "err most in layer.1.query, 0.001 rms of them"
+    ) in render(replace(SUMMARY, cases=(case,))).splitlines()
+    found = to_json(replace(SUMMARY, cases=(case,)))["cases"][0]["layers"]
+    assert found[1]["compensation"] is None
+    assert found[0]["compensation"] == {
+        "kind": "wires",
+        "scale": 0.5,
+        "held_cells": 3,
+        "weight_error": 0.001,
+        "rewritten_cells": None,
     }
 
 

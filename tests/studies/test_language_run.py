@@ -22,12 +22,16 @@ from xbarsim.base.errors import (
     TraceError,
 )
 from xbarsim.config.study import load_study
+from xbarsim.models.architectures import load_network
 from xbarsim.models.decoder_checkpoint import load_decoder
 from xbarsim.report.files import to_json, write_files
 from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
 from xbarsim.studies import repeat, run
+from xbarsim.studies.points import points_of
+from xbarsim.studies.sweep_plan import count_tokens, plan_sweep
 from xbarsim.studies.trace_reader import read_trace
+from xbarsim.studies.work import work_of
 
 TEXT = "the crossbar holds every weight and reads it where it lies, token by token. " * 6
 PAIRS = [("the cat", "cat the"), ("a b c", "c a b!"), ("xyz", "zyx"), ("tile", "lite"), ("a", "b")]
@@ -393,3 +397,13 @@ def test_batches_change_no_bit_of_a_chip(place, text_trace):
     for name in ("chip", "all"):
         for first, second in zip(one.cases[name].chips, two.cases[name].chips, strict=False):
             np.testing.assert_array_equal(first.log_probability, second.log_probability)
+
+
+@pytest.mark.parametrize("file", ["text.txt", "pairs.tsv", "questions.jsonl"])
+def test_a_sweep_of_a_decoder_is_planned_by_the_tokens_that_it_evaluates(place, file):
+    study = study_of(place, file, sweep={"adc.bits": [6, 8]})
+    plan = plan_sweep(points_of(study))
+    assert len(plan.points) == 2 and plan.tiles > 0 and plan.seconds > 0
+    network = load_network(study.model.name)
+    expected = sum(map(len, work_of(study).examples.tokens))
+    assert count_tokens(study, network) == expected > 0

@@ -142,12 +142,17 @@ def spoil_checkpoint(place):
     ("change", "tables", "words"),
     [
         (lambda place: None, {"seed": 3}, "seed was 20261123, is 3"),
-        (lambda place: None, {"adc": {"bits": 6}}, "adc.bits was 8, is 6"),
+        (lambda place: None, {"dac": {"bits": 6}}, "dac.bits was 8, is 6"),
         (spoil_checkpoint, {}, "model file model.safetensors changed"),
         (
             lambda place: changed_text(place / "task.tsv", "a man runs\t0\ttest", "a man\t0\ttest"),
             {},
             "evaluated examples changed; task changed",
+        ),
+        (
+            lambda place: (place / "inl.csv").write_text("0.5\n" * 255),
+            {},
+            "inl.csv changed",
         ),
         (
             lambda place: (place / "mine.toml").write_text(
@@ -161,8 +166,9 @@ def spoil_checkpoint(place):
 def test_a_run_that_began_otherwise_is_refused(place, tmp_path, monkeypatch, change, tables, words):
     here = tmp_path / "here"
     shutil.copytree(place, here)
-    study = make_study(here)
-    parts = stop(study, tmp_path, monkeypatch, 3)
+    (here / "inl.csv").write_text("0.25\n" * 255)
+    tables = {"adc": {"inl_lsb": str(here / "inl.csv")}} | tables
+    parts = stop(make_study(here, adc=tables["adc"]), tmp_path, monkeypatch, 3)
     before = {path.name: path.read_bytes() for path in part_files(parts)}
     change(here)
     with pytest.raises(ConfigError) as caught:

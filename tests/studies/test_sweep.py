@@ -209,7 +209,7 @@ def test_changed_inputs_and_other_studies_are_refused(place, study, tmp_path):
     content = task.read_text()
     task.write_text(content + "a man runs\t1\ttest\n")
     with pytest.raises(ConfigError, match=r"task .*task.tsv changed since"):
-        sweep.run_sweep(directory)
+        sweep.run_sweep(sweep_directory.open_directory(directory.path))
     task.write_text(content)
     file = directory.path / "sweep.json"
     stated = json.loads(file.read_text())

@@ -112,6 +112,16 @@ OF_OTHER_STUDIES = {  # of inputs, see tests/hardware/test_decoders_on_chips.py
     "cases/<case>/<chip>/layers/<matrix> unshifted_inputs",
     "cases/<case>/<chip>/layers/<matrix> converters",
     "cases/<case>/<chip>/layers/<matrix> missing_codes",
+    *(
+        f"cases/<case>/<chip>/layers/<matrix> {name}"  # see tests/hardware/test_matrices.py
+        for name in (
+            "compensation",
+            "compensation_scale",
+            "held_cells",
+            "weight_error",
+            "rewritten_cells",
+        )
+    ),
     "cases/<case>/<chip>/layers/<matrix> rescaling_mean",
     "cases/<case>/<chip>/layers/<matrix> rescaling_std",
     "cases/<case>/<chip>/layers/<matrix> reference_tile_reads",

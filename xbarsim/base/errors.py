@@ -28,6 +28,10 @@ class IdleSettingWarning(UserWarning):
     """A setting of a study that has no effect in any of its cases."""
 
 
+class DamageWarning(UserWarning):
+    """A file of the cache that is not as it was written; what it held is computed again."""
+
+
 class ConvergenceError(XbarsimError, RuntimeError):
     """A solver that stopped short of its tolerance.
 

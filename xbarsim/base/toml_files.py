@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from xbarsim.base.errors import ConfigError
+from xbarsim.base.table_keys import nearest_key
 
 Content = dict[str, Any]  # tables of a TOML file, by name
 Form = TypeVar("Form")
@@ -117,20 +118,26 @@ def validated(form: type[Form], content: object, where: str) -> Form:
     try:
         return TypeAdapter(form).validate_python(content)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {describe(error)}") from None
+        raise ConfigError(f"{where}: {describe(error, form)}") from None
 
 
 ALTERNATIVES = ("literal[", "constrained-")  # in the place of an error, of a union of types
 
 
-def describe(error: ValidationError) -> str:
-    """One line for a pydantic ValidationError: every key, what is wrong, what was given."""
+def describe(error: ValidationError, form: object) -> str:
+    """One line for a pydantic ValidationError: every key, what is wrong, what was given, what was
+    meant.
+
+    form : the table, or the annotation, that the content should have been
+    """
     parts = []
     for item in error.errors():
         parts_of_key = [str(part) for part in item["loc"]]
         key = ".".join(part for part in parts_of_key if not part.startswith(ALTERNATIVES))
         if item["type"] == "extra_forbidden":
-            parts.append(f"unknown key {key!r}; remove it or correct its spelling")
+            meant = nearest_key(form, item["loc"])
+            remedy = f"did you mean {meant}?" if meant else "remove it or correct its spelling"
+            parts.append(f"unknown key {key!r}; {remedy}")
         else:
             message = item["msg"].removeprefix("Value error, ")
             message = message[:1].lower() + message[1:]

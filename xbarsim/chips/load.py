@@ -99,7 +99,7 @@ def describe_chip(name: str, content: dict[str, Any]) -> Description:
         chip = _ADAPTER.validate_python(content)
         problems = [*chip.contradictions(), *_problems_of_parts(chip)]
     except ValidationError as error:
-        raise ConfigError(f"chip {name}: {describe(error)}") from None
+        raise ConfigError(f"chip {name}: {describe(error, AnyChip)}") from None
     except ConfigError as error:
         raise ConfigError(f"chip {name}: {error}") from None
     if problems:

@@ -2,6 +2,7 @@
 computed here.
 """
 
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from xbarsim import __version__
 from xbarsim.base.errors import XbarsimError
 from xbarsim.base.units import MEGA
 from xbarsim.cli import chip, devices, evaluate, solve
+from xbarsim.cli.budget import budget
 from xbarsim.cli.calibrate import calibrate
 from xbarsim.cli.console import print_table, progress
 from xbarsim.cli.export import export
@@ -40,6 +42,7 @@ app.add_typer(chip.app)
 app.command("run")(run)
 app.command("report")(report)
 app.command("sweep")(sweep)
+app.command("budget")(budget)
 app.command("scheduler")(scheduler)
 app.command("export")(export)
 app.add_typer(devices.app)
@@ -72,13 +75,39 @@ def _root(
 @app.command("study")
 def _study(
     name: Annotated[
-        str | None, typer.Argument(help="An embedded study; a list of them if absent.")
+        str | None,
+        typer.Argument(
+            help="An embedded study, or a file; a list of them if absent. With --schema a table, such as dac."
+        ),
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="With every other key as a comment: meaning and default.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="List every key: values, unit, default, meaning.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --schema: the JSON Schema, for an editor.")
+    ] = False,
 ) -> None:
-    """Print an embedded study, to be copied and changed."""
-    from xbarsim import config
+    """Print an embedded study, to be copied and changed, or the keys that a study may have.
 
-    if name is None:
+    Example: xbarsim study default --full > mine.toml
+    """
+    from xbarsim import config
+    from xbarsim.config import reference
+
+    if as_json and (not schema or name is not None):
+        raise typer.BadParameter(
+            "is the JSON Schema of a whole study: --schema --json", param_hint="--json"
+        )
+    if as_json:
+        print(json.dumps(reference.json_schema(), indent=1))
+    elif schema:
+        print(reference.listing(name).strip())
+    elif full:
+        print(reference.full_text(name or "default").rstrip())
+    elif name is None:
         print("\n".join(config.study_names()))
     else:
         print(config.study_text(name).rstrip())

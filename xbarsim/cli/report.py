@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def report(
-    traces: Annotated[list[Path], typer.Argument(help="Traces of `xbarsim run`.")],
+    traces: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Traces of `xbarsim run`, or one directory of `xbarsim budget` or `sweep`."
+        ),
+    ],
     against: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +60,9 @@ def report(
     from xbarsim.base.files import refuse_overwriting
     from xbarsim.report import accuracy_and_cost
 
+    if traces[0].is_dir():
+        _report_directory(traces, against, out, picture, as_json)
+        return
     if against is not None:
         other = {"--json": as_json, "--chip": chip, "--batch": batch}
         _check_against(traces, [option for option, given in other.items() if given])
@@ -72,6 +80,28 @@ def report(
 
         for path in runs.layer_snr_of_each(summaries, picture):
             print_written(path)
+
+
+def _report_directory(
+    traces: Sequence[Path],
+    against: str | None,
+    out: Path | None,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    """Print, write and draw an error budget; print a sweep."""
+    from xbarsim.cli.budget import show
+    from xbarsim.cli.sweep import show_sweep
+    from xbarsim.studies.sweep_directory import open_directory
+
+    if len(traces) > 1 or against is not None:
+        raise typer.BadParameter(f"{traces[0]} is a directory; allowed: one by itself")
+    if open_directory(traces[0]).kind == "sweep":
+        if out is not None or picture is not None:
+            raise typer.BadParameter(f"{traces[0]} is a sweep, which has no --out and --picture")
+        show_sweep(traces[0], as_json)
+        return
+    show(traces[0], as_json, picture, out)
 
 
 # ---------------------------------------------------------------- one key

@@ -49,6 +49,22 @@ def run(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of programming, noise and intervals.")
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any key of the study, such as adc.bits=6; repeatable.",
+        ),
+    ] = None,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="KEY=A,B,C",
+            help="A case for every value, in the place of the study's cases; repeatable.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the trace.")] = Path(
         "runs"
     ),
@@ -70,7 +86,7 @@ def run(
     Example: xbarsim run mine.toml --out runs; after Ctrl-C, a kill or a power cut: xbarsim run mine.toml
     --out runs --resume
     """
-    stated = (study, device, calibration, limit, window, windows, seed)
+    stated = (study, device, calibration, limit, window, windows, seed, settings, axes)
     if source is not None and any(value is not None for value in stated):
         raise typer.BadParameter(
             "the trace states the study, its device, calibration, limit, windows and seed; give only --model, "
@@ -90,7 +106,10 @@ def run(
                     windows=windows,
                 ),
             }
-            path = _run(study or "default", tables | _given(seed=seed), out, threads, resume)
+            overrides = tables | _given(seed=seed)
+            path = _run(
+                study or "default", overrides, settings or [], axes or [], out, threads, resume
+            )
             compared = ""
         else:
             from xbarsim.studies import repeat
@@ -130,14 +149,23 @@ def _resuming_command(arguments: Sequence[str]) -> str:
 
 
 def _run(
-    study: str, overrides: dict[str, Any], out: Path, threads: int | None, resume: bool
+    study: str,
+    overrides: dict[str, Any],
+    settings: list[str],
+    axes: list[str],
+    out: Path,
+    threads: int | None,
+    resume: bool,
 ) -> Path:
     from xbarsim import config
+    from xbarsim.config.settings_text import axes_of_texts, cases_of_axes, settings_of_texts
     from xbarsim.studies.run import run_study
 
-    return run_study(
-        config.load_study(study, overrides), out, threads, progress, say, resume=resume
-    )
+    overrides = config.merge(overrides, settings_of_texts(settings))
+    if axes:
+        overrides["case"] = cases_of_axes(axes_of_texts(axes))
+    loaded = config.load_study(study, overrides)
+    return run_study(loaded, out, threads, progress, say, resume=resume)
 
 
 def _print_report(trace: Path, as_json: bool) -> None:

@@ -4,11 +4,14 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xbarsim.cli.console import print_table, progress, say
+
+if TYPE_CHECKING:
+    from xbarsim.config.study import Study
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,22 @@ def sweep(
         Path | None,
         typer.Option(metavar="DIR", help="Show what is done, running, failed and waiting."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any key of the study, such as adc.bits=6; repeatable.",
+        ),
+    ] = None,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="KEY=A,B,C",
+            help="An axis beside those of the study's [sweep]; repeatable.",
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Points at the same time, a process each; changes no result.")
     ] = 1,
@@ -58,35 +77,54 @@ def sweep(
 ) -> None:
     """Run a study at every point of its table [sweep], in processes, resumable.
 
-    Example: xbarsim sweep mine.toml --out sweeps/mine --workers 2
+    Example: xbarsim sweep mine.toml --out sweeps/mine --workers 2; without a table [sweep]:
+    xbarsim sweep mine.toml --sweep adc.bits=4,6,8 --set task.limit=200 --out sweeps/mine
     """
     given = [value is not None for value in (study, resume, status)]
     if sum(given) != 1:
         raise typer.BadParameter("give one of STUDY, --resume DIR and --status DIR")
+    if study is None and (settings or axes):
+        raise typer.BadParameter(
+            "the directory states the study; give --set and --sweep with a STUDY"
+        )
     if status is not None:
-        _show(status, as_json)
-    elif dry_run:
-        _plan(study, resume, workers)
+        show_sweep(status, as_json)
+        return
+    loaded = None
+    if study is not None:
+        loaded = _study_of(study, settings or [], axes or [])
+    if dry_run:
+        _plan(loaded, resume, workers)
     else:
         how = _How(workers, threads, scheduler)
-        _run(study, resume, out, how, as_json)
+        _run(loaded, resume, out, how, as_json)
+
+
+def _study_of(name: str, settings: list[str], axes: list[str]) -> "Study":
+    from xbarsim.config.settings_text import axes_of_texts, settings_of_texts
+    from xbarsim.config.study import load_study, merge
+
+    overrides = settings_of_texts(settings)
+    if axes:
+        overrides = merge(overrides, {"sweep": axes_of_texts(axes)})
+    return load_study(name, overrides)
 
 
 def _run(
-    study: str | None,
+    study: "Study | None",
     resume: Path | None,
     out: Path | None,
     how: _How,
     as_json: bool,
 ) -> None:
-    from xbarsim.config.study import load_study
     from xbarsim.studies.sweep import run_sweep
-    from xbarsim.studies.sweep_directory import create, open_directory
+    from xbarsim.studies.sweep_directory import check_kind, create, open_directory
 
     if resume is not None:
+        check_kind(resume, "sweep")
         directory = open_directory(resume)
-    elif out is not None:
-        directory = create(load_study(study or "default"), out)
+    elif out is not None and study is not None:
+        directory = create(study, out)
     else:
         raise typer.BadParameter("name a new directory", param_hint="--out")
     try:
@@ -95,30 +133,31 @@ def _run(
         notes = getattr(interrupt, "__notes__", ())
         print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)
         raise typer.Exit(130) from None
-    _show(directory.path, as_json)
+    show_sweep(directory.path, as_json)
     if outcome.failed:
         raise typer.Exit(1)
 
 
-def _plan(study: str | None, resume: Path | None, workers: int) -> None:
+def _plan(study: "Study | None", resume: Path | None, workers: int) -> None:
     from xbarsim.base.units import GIGA, engineering
-    from xbarsim.config.study import load_study
     from xbarsim.studies.points import points_of
     from xbarsim.studies.sweep_directory import State, open_directory
     from xbarsim.studies.sweep_plan import plan_sweep
 
+    points = []
     if resume is not None:
         directory = open_directory(resume)
         points = [point for point in directory.points if directory.state(point) is not State.DONE]
-    else:
-        points = points_of(load_study(study or "default"))
+    elif study is not None:
+        points = points_of(study)
     plan = plan_sweep(points)
     print(f"{len(points)} points, {plan.tiles:,} tiles")
     print(f"memory about {workers * plan.bytes / GIGA:.1f} GB with {workers} workers")
     print(f"time about {engineering(plan.seconds / workers, 's')} on {workers} idle cores")
 
 
-def _show(path: Path, as_json: bool) -> None:
+def show_sweep(path: Path, as_json: bool) -> None:
+    """Print what a sweep has found so far."""
     from xbarsim.report import sweep_table
 
     found = sweep_table.open_study(path)

@@ -7,6 +7,7 @@ from xbarsim.config.arrays import (
     Effects,
     Mapping,
 )
+from xbarsim.config.correction import Correction
 from xbarsim.config.functions import (
     Entries,
     Functions,
@@ -44,6 +45,7 @@ __all__ = [
     "Adc",
     "Bits",
     "Computation",
+    "Correction",
     "Dac",
     "Device",
     "Effects",

@@ -73,12 +73,19 @@ class Mapping(Table):
         description="exponent of the scale that is shifted from inputs into weights: input k is divided, and its "
         "weights multiplied, by max|x|^a / max|w|^(1 - a); 0: none",
     )
-    compensation: Literal["none", "wires"] = Field(
+    compensation: Literal["none", "wires", "measured"] = Field(
         "none",
-        description="targets of weights as they are, or such that the weights arrive through the wires",
+        description="targets of weights as they are, such that the weights arrive through the wires, or these and, "
+        "read back, some cells written again",
     )
     compensation_solves: int = Field(
         2, ge=1, le=20, description="solves of every tile before it is written, with `compensation`"
+    )
+    compensation_rounds: int = Field(
+        2, ge=1, le=20, description="of reading back and writing again, with `measured`"
+    )
+    compensation_reads: int = Field(
+        16, ge=1, le=100_000, description="of every cell in a round, averaged, with `measured`"
     )
     conductances: str | None = Field(
         None,
@@ -89,7 +96,10 @@ class Mapping(Table):
 
 class Dac(Table):
     bits: Bits = Field(8, description="input precision, sign included; one bit is the sign alone")
-    encoding: Literal["amplitude", "bit_serial", "pulse_width"] = "amplitude"
+    encoding: Literal["amplitude", "bit_serial", "pulse_width"] = Field(
+        "amplitude",
+        description="an input as one voltage, its digits one after the other, or a time",
+    )
     digit_bits: int = Field(1, ge=1, le=8, description="bits that one bit-serial phase applies")
     polarity: Literal["signed", "two_phase"] = Field(
         "signed",
@@ -100,7 +110,7 @@ class Dac(Table):
         "mse",
         description="full scale from calibration data: least square error of the product, largest, quantile",
     )
-    quantile: Quantile = 0.9999
+    quantile: Quantile = Field(0.9999, description="of `range = quantile`")
     scaling: Literal["static", "token", "block"] = Field(
         "static",
         description="what the full scale follows: nothing, the inputs of every token, or of every row block of a token",
@@ -132,7 +142,7 @@ class Dac(Table):
 
 
 class Adc(Table):
-    bits: Bits = 8
+    bits: Bits = Field(8, description="output precision, sign included")
     per: Literal["bit_line", "tile"] = Field(
         "bit_line", description="one full scale per bit line or per tile"
     )
@@ -140,7 +150,7 @@ class Adc(Table):
         "mse",
         description="full scale from calibration data, or one LSB per unit of current (slices, bit_serial)",
     )
-    quantile: Quantile = 0.9999
+    quantile: Quantile = Field(0.9999, description="of `range = quantile`")
     full_scale_ua: float | None = Field(
         None,
         gt=0,
@@ -204,17 +214,17 @@ class Effects(Table):
     are not given.
     """
 
-    wires: bool = True
-    converters: bool = True
+    wires: bool = Field(True, description="resistance of wires, drivers and sense nodes")
+    converters: bool = Field(True, description="steps and ends of DAC and ADC")
     programming: bool = Field(True, description="error of the write")
     levels: bool | None = Field(
         None, description="the device's levels; as `programming` if absent, like those that follow"
     )
     spread: bool | None = Field(None, description="device to device, cycle to cycle")
-    relaxation: bool | None = None
-    drift: bool | None = None
-    read_disturb: bool | None = None
-    temperature: bool | None = None
+    relaxation: bool | None = Field(None, description="spread that grows after the write")
+    drift: bool | None = Field(None, description="conductance that falls with time")
+    read_disturb: bool | None = Field(None, description="change by reads")
+    temperature: bool | None = Field(None, description="conductance away from the reference")
     stuck: bool | None = Field(None, description="stuck cells and lines")
     read_noise: bool = Field(True, description="white read noise")
     flicker: bool | None = Field(None, description="1/f noise; as `read_noise` if absent")

@@ -69,6 +69,12 @@ def check_correction(correction: Correction, device: Device, mapping: Mapping, w
             'correction.rescaling = "column" scales; use reference = "lines", or rescaling = '
             '"global"'
         )
+    if mapping.compensation == "measured":
+        raise ConfigError(
+            f"{where}: correction.fitted_s = {fitted:g} s keeps what was written at that time, and "
+            'mapping.compensation = "measured" reads cells back at device.time_s; remove one of '
+            "them"
+        )
     if mapping.conductances is not None:
         raise ConfigError(
             f"{where}: correction.fitted_s = {fitted:g} s needs cells that are written, and "

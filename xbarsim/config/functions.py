@@ -83,6 +83,6 @@ class Gelu(Pieces):
 
 
 class Functions(Table):
-    softmax: Softmax = Softmax()
-    layer_norm: LayerNorm = LayerNorm()
-    gelu: Gelu = Gelu()
+    softmax: Softmax = Field(Softmax(), description="of attention scores")
+    layer_norm: LayerNorm = Field(LayerNorm(), description="of layers and embeddings")
+    gelu: Gelu = Field(Gelu(), description="the activation")

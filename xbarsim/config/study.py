@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
+from xbarsim.config.budget import Budget
 from xbarsim.config.converters import check_converters
 from xbarsim.config.correction import Correction, check_correction
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
@@ -29,6 +30,7 @@ from xbarsim.config.tables import Table
 from xbarsim.config.wires import Wires
 
 STUDIES = Presets("study", "studies")
+FEWEST_CHIPS = 5  # before an interval over chips may end a case
 
 
 class Model(Table):
@@ -45,8 +47,14 @@ class Task(Table):
         "vader-movie",
         description="name of a known task, or a TSV, CSV or JSONL file; of a decoder also a text",
     )
-    head: Literal["auto", "cosine", "classifier", "probe"] = "auto"
-    pooling: Literal["auto", "mean", "cls", "pooler"] = "auto"
+    head: Literal["auto", "cosine", "classifier", "probe"] = Field(
+        "auto",
+        description="what makes predictions of sentence features; auto: cosine of pairs, the checkpoint's own "
+        "classifier where it has one of the task's classes, else a fitted probe",
+    )
+    pooling: Literal["auto", "mean", "cls", "pooler"] = Field(
+        "auto", description="how token vectors become a sentence's; auto: as the checkpoint states"
+    )
     metric: str = Field(
         "auto",
         description="spearman, pearson, accuracy, f1, matthews, perplexity, accuracy_normalised; auto: "
@@ -87,6 +95,12 @@ class Run(Table):
     chips: int = Field(
         1, ge=1, le=1000, description="simulated chips per case, each with seeds of its own"
     )
+    chips_half_width: float | None = Field(
+        None,
+        gt=0,
+        description="chips are simulated until the interval of a case's metric over chips reaches no "
+        "farther to each side, at most `chips`; in the metric's own unit: 0.01 is a point of an accuracy",
+    )
     cache_gb: float = Field(
         0.0, ge=0.0, description="programmed arrays kept on disk for later runs, GB; 0: none"
     )
@@ -94,41 +108,56 @@ class Run(Table):
         "least_recently_used",
         description="what makes room for new arrays; none: what finds no room is not kept",
     )
+    memory_gb: float | None = Field(
+        None,
+        gt=0.0,
+        description="of the process, GB: in-situ arrays beyond it wait in files; no bound if absent",
+    )
 
 
 class LayerOverride(Table):
     match: str = Field(description="pattern of names of matrices and products, such as `layer.0.*`")
-    mapping: dict[str, Any] = {}
-    dac: dict[str, Any] = {}
-    adc: dict[str, Any] = {}
-    wires: dict[str, Any] = {}
-    read_noise: dict[str, Any] = {}
-    effects: dict[str, Any] = {}
-    functions: dict[str, Any] = {}
-    memory: dict[str, Any] = {}
-    products: dict[str, Any] = {}
-    computation: dict[str, Any] = {}
-    correction: dict[str, Any] = {}
+    mapping: dict[str, Any] = Field({}, description="keys of [mapping]")
+    dac: dict[str, Any] = Field({}, description="keys of [dac]")
+    adc: dict[str, Any] = Field({}, description="keys of [adc]")
+    wires: dict[str, Any] = Field({}, description="keys of [wires]")
+    read_noise: dict[str, Any] = Field({}, description="keys of [read_noise]")
+    effects: dict[str, Any] = Field({}, description="keys of [effects]")
+    functions: dict[str, Any] = Field({}, description="keys of [functions]")
+    memory: dict[str, Any] = Field({}, description="keys of [memory]")
+    products: dict[str, Any] = Field({}, description="keys of [products]")
+    computation: dict[str, Any] = Field({}, description="keys of [computation]")
+    correction: dict[str, Any] = Field({}, description="keys of [correction]")
 
 
 class Study(Table):
-    name: str = "study"
-    seed: int = Field(20261123, ge=0)
-    model: Model = Model()
-    task: Task = Task()
-    device: Device = Device()
-    mapping: Mapping = Mapping()
-    wires: Wires = Wires()
-    dac: Dac = Dac()
-    adc: Adc = Adc()
-    read_noise: ReadNoise = ReadNoise()
-    products: Products = Products()
-    computation: Computation = Computation()
-    effects: Effects = Effects()
-    correction: Correction = Correction()
-    functions: Functions = Functions()
-    memory: Memory = Memory()
-    run: Run = Run()
+    name: str = Field("study", description="names the trace; the file's without `.toml` if absent")
+    seed: int = Field(20261123, ge=0, description="of programming, noise and intervals")
+    model: Model = Field(Model(), description="the network that is run")
+    task: Task = Field(Task(), description="what it is evaluated on")
+    device: Device = Field(
+        Device(), description="the memory cell, and the conditions it is read in"
+    )
+    mapping: Mapping = Field(Mapping(), description="weights on in-situ tiles")
+    wires: Wires = Field(Wires(), description="resistances of a tile")
+    dac: Dac = Field(Dac(), description="inputs of a tile")
+    adc: Adc = Field(Adc(), description="outputs of a tile")
+    read_noise: ReadNoise = Field(
+        ReadNoise(), description="how the noise of cells reaches the bit lines"
+    )
+    products: Products = Field(Products(), description="what multiplies")
+    computation: Computation = Field(Computation(), description="crossbars that count")
+    effects: Effects = Field(Effects(), description="what is simulated")
+    correction: Correction = Field(
+        Correction(), description="when ranges and gains are fitted, and what follows drift"
+    )
+    functions: Functions = Field(
+        Functions(), description="softmax, layer norm and GELU in integers"
+    )
+    memory: Memory = Field(
+        Memory(), description="the dense crossbar that stores the weights of counting crossbars"
+    )
+    run: Run = Field(Run(), description="how it is run")
     row: str | None = Field(
         None,
         min_length=1,
@@ -140,9 +169,16 @@ class Study(Table):
     chip: str | None = Field(
         None, description="chip, or chip file, whose energy, area and latency the report joins"
     )
-    layer: tuple[LayerOverride, ...] = ()
+    layer: tuple[LayerOverride, ...] = Field(
+        (), description="[[layer]] tables: other keys for the matrices of some names"
+    )
     sweep: Sweep | None = Field(None, description="keys that `xbarsim sweep` varies")
-    case: tuple[dict[str, Any], ...] = ({"name": "chip"},)
+    budget: Budget | None = Field(None, description="who shares the loss in `xbarsim budget`")
+    case: tuple[dict[str, Any], ...] = Field(
+        ({"name": "chip"},),
+        description="[[case]] tables: variants of the study, each with a name, any keys but those of model and task, "
+        "and perhaps `like`, the name of an earlier one that it starts from",
+    )
 
     def to_toml(self) -> str:
         """The whole study, defaults included, as TOML."""
@@ -157,7 +193,7 @@ class Study(Table):
         ------
         ConfigError : a case that cannot be run, or two that cannot be told apart
         """
-        base = self.model_dump(exclude={"case", "sweep"}, exclude_unset=True)
+        base = self.model_dump(exclude={"case", "sweep", "budget"}, exclude_unset=True)
         overrides: dict[str, Content] = {}
         cases = []
         for number, stated in enumerate(self.case, 1):
@@ -196,7 +232,7 @@ class Study(Table):
             try:
                 Study.model_validate(merge(content, override))
             except ValidationError as error:
-                raise ConfigError(f"[[layer]] {entry.match!r}: {describe(error)}") from None
+                raise ConfigError(f"[[layer]] {entry.match!r}: {describe(error, Study)}") from None
 
     def for_layer(self, matrix: str) -> "Study":
         """The study as it applies to one matrix: `[[layer]]` tables that match are merged in, in
@@ -225,7 +261,7 @@ def _case_name(name: object) -> str:
 
 def _check_shared_keys(name: str, override: Content) -> None:
     """Refuse a case that overrides what all cases of a study share."""
-    fixed = set(override) & {"model", "task", "run", "case", "sweep"}
+    fixed = set(override) & {"model", "task", "run", "case", "sweep", "budget"}
     if fixed == {"run"} and isinstance(override["run"], dict):
         fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
     if fixed:
@@ -279,13 +315,24 @@ def validate(content: Content, where: str) -> Study:
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{where}: " + describe(error)) from None
+        raise ConfigError(f"{where}: " + describe(error, Study)) from None
     study.wires.resistances()
     _check_arrays(study, where)
     check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
     check_correction(study.correction, study.device, study.mapping, where)
     _check_functions(study.functions, where)
+    _check_run(study.run, where)
     return study
+
+
+def _check_run(run: Run, where: str) -> None:
+    """Refuse a width of an interval that has nothing to decide."""
+    if run.chips_half_width is not None and run.chips <= FEWEST_CHIPS:
+        raise ConfigError(
+            f"{where}: run.chips_half_width = {run.chips_half_width:g} ends a case after {FEWEST_CHIPS} "
+            f"chips or more, but run.chips = {run.chips}; allowed: {FEWEST_CHIPS + 1} chips or more, "
+            "the most that are simulated"
+        )
 
 
 def _check_arrays(study: Study, where: str) -> None:
@@ -363,7 +410,8 @@ def load_study(
 
     Parameters
     ----------
-    name_or_path : one of those that `xbarsim study` lists, or a TOML file
+    name_or_path : one of those that `xbarsim study` lists, or a TOML file, whose name without `.toml` is
+        that of a study that states none
     overrides : {table: {key: value}}, units as the names of the keys say
 
     Returns
@@ -374,7 +422,7 @@ def load_study(
     ------
     ConfigError : no such file or name, not TOML, unknown key, value out of range
     """
-    content = STUDIES.content(name_or_path)
+    content = {"name": STUDIES.label(name_or_path)} | STUDIES.content(name_or_path)
     study = validate(merge(content, overrides or {}), str(name_or_path))
     for _, case in study.cases():
         case.check_layers()

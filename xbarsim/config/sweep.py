@@ -24,9 +24,11 @@ SAMPLED = (Design.RANDOM, Design.LATIN_HYPERCUBE, Design.SOBOL)
 class Range(Table):
     """An axis between two ends, for the designs that draw their points."""
 
-    low: float
-    high: float
-    scale: Literal["linear", "log"] = "linear"
+    low: float = Field(description="lower end")
+    high: float = Field(description="upper end")
+    scale: Literal["linear", "log"] = Field(
+        "linear", description="evenly spread in the value, or in its logarithm"
+    )
     whole: bool = Field(False, description="whole numbers only, both ends included")
 
     @model_validator(mode="after")
@@ -57,14 +59,20 @@ class Sweep(Table):
         list
     """
 
-    design: Design = Field(Design.GRID, strict=False)
+    design: Design = Field(
+        Design.GRID,
+        strict=False,
+        description="every combination, one list after the other, or points that are drawn",
+    )
     points: int | None = Field(
         None,
         ge=1,
         le=100_000,
         description="of the designs that draw; grid and list state their own",
     )
-    axes: dict[str, Axis]
+    axes: dict[str, Axis] = Field(
+        description='"table.key" = [values], or a range; they may stand in [sweep] itself'
+    )
 
     @model_validator(mode="before")
     @classmethod

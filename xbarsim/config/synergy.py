@@ -42,8 +42,8 @@ class Computation(Table):
         "typical",
         description="statistical mode: wires solved for random switches, or for those of every tile and plane",
     )
-    word_lines: int = Field(128, ge=1, le=4096)
-    bit_lines: int = Field(128, ge=1, le=4096)
+    word_lines: int = Field(128, ge=1, le=4096, description="driven rows of a crossbar")
+    bit_lines: int = Field(128, ge=1, le=4096, description="sensed columns of a crossbar")
     rows_per_conversion: int = Field(
         3, ge=1, le=4096, description="word lines driven at once; statistical mode: up to 8"
     )
@@ -65,12 +65,16 @@ class Computation(Table):
         4, ge=1, le=1024, description="different crossbars simulated; tiles take them in turn"
     )
     resistance_ohm: float = Field(100e3, gt=0, description="one unit of a closed cell")
-    read_voltage_v: float = Field(0.2, gt=0, le=5)
+    read_voltage_v: float = Field(0.2, gt=0, le=5, description="of a driven word line")
     resistor_spread: float = Field(
         0.02, ge=0, le=1, description="standard deviation of ln(resistance)"
     )
-    stuck_closed_rate: float = Field(0.0, ge=0, le=1)
-    stuck_open_rate: float = Field(0.0, ge=0, le=1)
+    stuck_closed_rate: float = Field(
+        0.0, ge=0, le=1, description="share of switches that are always closed"
+    )
+    stuck_open_rate: float = Field(
+        0.0, ge=0, le=1, description="share of switches that are always open"
+    )
     telegraph_amplitude: float = Field(
         0.05, ge=0, le=1, description="between both states, over their mean"
     )
@@ -110,7 +114,9 @@ class Memory(Table):
     cell_error_rate: float = Field(
         0.0, ge=0, le=1, description="`stated`: cells read as a neighbouring level"
     )
-    bits_per_cell: Annotated[Literal[1, 2, 4], BeforeValidator(whole)] = 1
+    bits_per_cell: Annotated[Literal[1, 2, 4], BeforeValidator(whole)] = Field(
+        1, description="bits that a cell stores"
+    )
     rows: int = Field(
         1024,
         ge=1,

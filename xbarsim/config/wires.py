@@ -110,7 +110,14 @@ class Wires(Table):
     sense_resistance_ohm: float = Field(
         0.0, ge=0, description="sense node, in series with the last segment"
     )
-    geometry: WireGeometry = WireGeometry()
+    geometry: WireGeometry = Field(
+        WireGeometry(),
+        description="metal and cross-section of the lines, in the place of the node's values",
+    )
+    precision: Literal["double", "single"] = Field(
+        "double",
+        description="arithmetic of the solution of in-situ tiles; single: each entry to 2e-6, faster",
+    )
 
     def resistances(self) -> tuple[float, float]:
         """(word line, bit line) resistance of one segment in ohm.

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xbarsim.base.array_types import Floats
+from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.config.study import Study
 from xbarsim.devices import ageing, read_noise, writing
@@ -84,6 +84,17 @@ class DeviceModel(Conditions):
             reads=int(reads),
             outside_range=outside_range,
         )
+        device.check()
+        return device
+
+    def after_writes(self, writes: int) -> Self:
+        """The same device, to be written so many times later.
+
+        Raises
+        ------
+        OutOfRangeError : more writes than it endures
+        """
+        device = replace(self, write=self.write + writes)
         device.check()
         return device
 
@@ -165,6 +176,26 @@ class DeviceModel(Conditions):
         streams : Streams, or an int for Streams(seed); alone decides every random number
         """
         return writing.program(self, target, streams_of(streams))
+
+    def program_again(
+        self,
+        cells: Programmed,
+        target: Floats,
+        chosen: Booleans,
+        streams: Streams | int,
+    ) -> Programmed:
+        """Cells of which some are written once more, by the write with this device's number.
+
+        They draw their errors anew, but for what belongs to the device, and stay stuck where they
+        are.  Counts are those of both writes; rewritten cells have their pulses and energy.
+
+        Parameters
+        ----------
+        cells : of an earlier write, (t, m, n) or (m, n)
+        target : of the same shape, S, inside the valid range where `chosen`
+        chosen : of the same shape, which are written
+        """
+        return writing.program_again(self, cells, target, chosen, streams_of(streams))
 
     # ------------------------------------------------------------ reads
 

@@ -20,6 +20,7 @@ class Counts:
     unverified : not within the tolerance after the allowed pulses
     pulses : of all cells
     write_energy : J, None if not stated
+    rewritten : cells that were read back and written again, once for every time
     """
 
     stuck_on: int = 0
@@ -29,6 +30,7 @@ class Counts:
     unverified: int = 0
     pulses: int = 0
     write_energy: float | None = None
+    rewritten: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -39,6 +41,7 @@ class Counts:
             unverified=self.unverified + other.unverified,
             pulses=self.pulses + other.pulses,
             write_energy=_sum_of_stated(self.write_energy, other.write_energy),
+            rewritten=self.rewritten + other.rewritten,
         )
 
 

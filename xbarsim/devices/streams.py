@@ -8,6 +8,7 @@ from xbarsim.base.array_types import Keys
 
 # Purposes of random streams: SeedSequence(seed, spawn_key=(matrix, tile, purpose)).
 PROGRAMMING, DEVICE, CYCLE, RELAXATION, DRIFT, STUCK, TELEGRAPH, READS, WHITE, FLICKER = range(10)
+READ_BACK = 30  # of cells that were written, to write some again
 # Of what stands beside the tiles: converters, and what is read to follow drift.
 CONVERTERS = 20
 REFERENCE = 21

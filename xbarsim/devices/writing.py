@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xbarsim.base.array_types import AnyArray, Floats
+from xbarsim.base.array_types import AnyArray, Booleans, Floats
 from xbarsim.base.units import MICROSIEMENS, NANO, PICO
 from xbarsim.devices import ageing
 from xbarsim.devices.conditions import Conditions, Effect
@@ -105,12 +105,17 @@ def programming_sigma(device: Conditions, target: ArrayLike) -> Floats:
 # ---------------------------------------------------------------- one write, drawn
 
 
-def program(device: Conditions, target: ArrayLike, streams: Streams) -> Programmed:
-    """See `DeviceModel.program`."""
+def program(
+    device: Conditions, target: ArrayLike, streams: Streams, counted: Booleans | None = None
+) -> Programmed:
+    """See `DeviceModel.program`.
+
+    counted : cells whose pulses and energy count, all if None
+    """
     target = np.asarray(target, float)
     device.check_target(target)
     aimed, rounded = _to_levels(device, tiles_of(target))
-    written, counts = _write(device, aimed, streams)
+    written, counts = _write(device, aimed, streams, counted)
     written = _spread(device, written, streams)
     low, high = device.bounds
     cells = Programmed(written, aimed, np.clip(written, low, high))
@@ -128,6 +133,30 @@ def program(device: Conditions, target: ArrayLike, streams: Streams) -> Programm
         target=_where_stuck(stuck, g, cells.target).reshape(target.shape),
         achieved=_where_stuck(stuck, g, cells.achieved).reshape(target.shape),
         counts=counts,
+    )
+
+
+def program_again(
+    device: Conditions,
+    cells: Programmed,
+    target: Floats,
+    chosen: Booleans,
+    streams: Streams,
+) -> Programmed:
+    """See `DeviceModel.program_again`."""
+    aimed = np.where(chosen, target, device.conductance_min)
+    again = program(device, aimed, streams, chosen)
+    counts = Counts(
+        unverified=again.counts.unverified,
+        pulses=again.counts.pulses,
+        write_energy=again.counts.write_energy,
+        rewritten=int(np.count_nonzero(chosen)),
+    )
+    return Programmed(
+        conductance=np.where(chosen, again.conductance, cells.conductance),
+        target=np.where(chosen, again.target, cells.target),
+        achieved=np.where(chosen, again.achieved, cells.achieved),
+        counts=cells.counts + counts,
     )
 
 
@@ -151,10 +180,15 @@ def _hold_in_bounds(g: Floats, low: float, high: float) -> int:
     return int(np.count_nonzero(below) + np.count_nonzero(above))
 
 
-def _write(device: Conditions, target: Floats, streams: Streams) -> tuple[Floats, Counts]:
-    """Conductances (tiles, m, n) of a write, and its counts."""
+def _write(
+    device: Conditions, target: Floats, streams: Streams, counted: Booleans | None = None
+) -> tuple[Floats, Counts]:
+    """Conductances (tiles, m, n) of a write, and its counts.
+
+    counted : cells whose pulses count, all if None
+    """
     if device.active.write_verify is not None:
-        return _write_verify(device, device.active.write_verify, target, streams)
+        return _write_verify(device, device.active.write_verify, target, streams, counted)
     g = np.array(target)
     sigma = write_sigma(device, target)
     table = device.active.programming
@@ -167,12 +201,17 @@ def _write(device: Conditions, target: Floats, streams: Streams) -> tuple[Floats
     pulse = device.file.write
     if pulse is None or device.file.write_verify is not None:
         return g, Counts()  # a process that is switched off counts no pulses
-    energy = _pulse_energy(pulse, g.size, np.maximum(g, 0).sum())
-    return g, Counts(pulses=g.size, write_energy=energy)
+    written = g if counted is None else g[counted]
+    energy = _pulse_energy(pulse, written.size, np.maximum(written, 0).sum())
+    return g, Counts(pulses=written.size, write_energy=energy)
 
 
 def _write_verify(
-    device: Conditions, process: WriteVerify, target: Floats, streams: Streams
+    device: Conditions,
+    process: WriteVerify,
+    target: Floats,
+    streams: Streams,
+    counted: Booleans | None,
 ) -> tuple[Floats, Counts]:
     low, high = device.bounds
     start = device.file.conductance.minimum_us
@@ -200,6 +239,10 @@ def _write_verify(
         count=count,
         sum_g=total,
     )
+    if counted is not None:
+        unverified = int(np.count_nonzero(count[counted] == process.maximum_pulses))
+        count = count[counted]
+        total = total[counted]
     pulses = int(count.sum())
     energy = None
     if device.file.write is not None:

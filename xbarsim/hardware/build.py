@@ -19,6 +19,7 @@ from xbarsim.arrays.in_situ.measured import measured_plan
 from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, program
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.in_situ.rescaling import LaterUse, fitted_device, rescaling_of
+from xbarsim.arrays.in_situ.shelf import Shelf
 from xbarsim.arrays.memory.store import Memory
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Singles
@@ -148,11 +149,15 @@ def build_chip(
     *,
     progress: Progress = silent,
     description: str = "tiles programmed",
+    room: int | None = None,
 ) -> Hardware:
     """Program one chip.  Every thread of `pool` works on a matrix of its own, row block by row
     block.
+
+    room : bytes for the arrays of in-situ matrices, beyond which they wait in files; None without a
+        bound
     """
-    builder = _Builder(design, seed)
+    builder = _Builder(design, seed, room)
     return Hardware(
         matrices=builder.matrices(pool, progress, description),
         products=builder.products(),
@@ -206,9 +211,10 @@ class _Builder:
     names their random numbers.
     """
 
-    def __init__(self, design: Design, seed: int) -> None:
+    def __init__(self, design: Design, seed: int, room: int | None = None) -> None:
         self.design = design
         self.seed = seed
+        self.shelf = Shelf(room)
         self.graph = design.model.graph
         numbered = (*self.graph.matrices, *self.graph.products)
         self.index = {step.name: index for index, step in enumerate(numbered)}
@@ -273,7 +279,8 @@ class _Builder:
             if later is not None:
                 array = later.of(array)
                 rescaling = later.rescaling
-            found[use.name] = InSituMatrix(use, settings, without_targets(array), rescaling)
+            placed = self.shelf.place(without_targets(array))
+            found[use.name] = InSituMatrix(use, settings, placed, rescaling)
         return found
 
     def plan(self, step: Step) -> MatrixPlan:
@@ -286,7 +293,10 @@ class _Builder:
         if settings.mapping.conductances is not None:
             return measured_plan(step.name, index, weight, of_arrays, device, self.seed)
         inputs = self.design.held_out.inputs
-        samples = np.concatenate([inputs[use.name] for use in self.graph.uses(step)])
+        samples = inputs[step.name]
+        uses = self.graph.uses(step)
+        if len(uses) > 1:
+            samples = np.concatenate([inputs[use.name] for use in uses])
         plan = plan_matrix(
             name=step.name,
             index=index,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from xbarsim.arrays.in_situ.converters import converters_differ
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.wires import Wires
-from xbarsim.devices.conditions import FOLLOWS
+from xbarsim.devices.conditions import FOLLOWS, Effect
 from xbarsim.hardware.place import FUNCTIONS, FunctionTable, Place
 from xbarsim.models.graph import Kind, Role
 
@@ -95,8 +95,30 @@ def _holds_weights(place: Place) -> bool:
 
 
 def _has_weights_behind_wires(place: Place) -> bool:
-    wired = place.study.effects.with_wires and have_resistance(place.study.wires)
-    return _maps_weights(place) and place.step.kind is Kind.MATRIX and wired
+    is_weight = place.step.kind is Kind.MATRIX and not place.measured
+    return is_weight and _is_behind_wires(place)
+
+
+def _is_behind_wires(place: Place) -> bool:
+    return place.in_situ and place.study.effects.with_wires and have_resistance(place.study.wires)
+
+
+def _measures(place: Place) -> bool:
+    """Whether cells of weights are read back and written again."""
+    matrix = _maps_weights(place) and place.step.kind is Kind.MATRIX
+    return matrix and place.study.mapping.compensation == "measured"
+
+
+def _rewrites(place: Place) -> bool:
+    """Whether they have errors that are measured."""
+    effects = (Effect.SPREAD, Effect.RELAXATION, Effect.DRIFT, Effect.STUCK)
+    errs = place.acts(Effect.PROGRAMMING) or any(map(place.acts, effects))
+    return _measures(place) and (errs or _has_weights_behind_wires(place))
+
+
+def _averages_reads(place: Place) -> bool:
+    noise = place.table("read_noise")
+    return _rewrites(place) and noise is not None and noise.relative_sigma > 0
 
 
 MAPPED = Rule("operands whose conductances are not those of mapping.conductances", _maps_weights)
@@ -122,10 +144,6 @@ NOISE_BEHIND_WIRES = Rule(
 SEGMENT_BY_NODE = Rule(
     "a resistance that is not given by itself",
     lambda place: _segment_is_derived(place.study.wires),
-)
-BEHIND_WIRES = Rule(
-    "weights on in-situ arrays, and effects.wires with wires that have resistance",
-    _has_weights_behind_wires,
 )
 UNEVEN_ADC = Rule(
     f"{ADC.needs}, and converter errors that are not left out",
@@ -209,16 +227,29 @@ RULES = {
         "weight matrices on arrays or crossbars",
         lambda place: place.step.kind is Kind.MATRIX and place.hardware != "digital",
     ),
-    "mapping.compensation": BEHIND_WIRES,
+    "mapping.compensation": Rule(
+        "weights on in-situ arrays, and effects.wires with wires that have resistance, or "
+        '"measured" and cells that err',
+        lambda place: _has_weights_behind_wires(place) or _rewrites(place),
+    ),
     "mapping.compensation_solves": Rule(
-        'mapping.compensation = "wires"',
+        'a mapping.compensation other than "none", and wires that have resistance',
         lambda place: (
-            place.study.mapping.compensation == "wires" and _has_weights_behind_wires(place)
+            place.study.mapping.compensation != "none" and _has_weights_behind_wires(place)
         ),
+    ),
+    "mapping.compensation_rounds": Rule(
+        'mapping.compensation = "measured", and cells that err', _rewrites
+    ),
+    "mapping.compensation_reads": Rule(
+        'mapping.compensation = "measured", and white read noise', _averages_reads
     ),
     "wires.node": Rule(
         "a resistance that neither a key nor wires.geometry gives",
         lambda place: _node_is_used(place.study.wires),
+    ),
+    "wires.precision": Rule(
+        "in-situ arrays, and effects.wires with wires that have resistance", _is_behind_wires
     ),
     "wires.pitch": SEGMENT_BY_NODE,
     "wires.geometry.half_pitch_nm": SEGMENT_BY_NODE,

@@ -79,8 +79,25 @@ class InSituMatrix:
             scale_shift=None if shift is None else shift.exponent,
             unshifted_inputs=None if shift is None else shift.unshifted,
         )
-        rescaled = self._with_rescaling(self._with_converters(description))
+        compensated = self._with_compensation(description)
+        rescaled = self._with_rescaling(self._with_converters(compensated))
         return rescaled.counted_once(self.step)
+
+    def _with_compensation(self, description: MatrixDescription) -> MatrixDescription:
+        """The description with what compensation made of the matrix."""
+        compensated = self.array.programmed.compensated
+        if compensated is None:
+            return description
+        kind = self.settings.mapping.compensation
+        rewritten = self.array.programmed.counts.rewritten
+        return dataclasses.replace(
+            description,
+            compensation=kind,
+            compensation_scale=compensated.scale,
+            held_cells=compensated.held_cells,
+            weight_error=compensated.weight_error,
+            rewritten_cells=rewritten if kind == "measured" else None,
+        )
 
     def _with_rescaling(self, description: MatrixDescription) -> MatrixDescription:
         """The description with the scales that follow drift, and the cost of their reference."""

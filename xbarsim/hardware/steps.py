@@ -68,6 +68,9 @@ class MatrixDescription(Description):
     scale_shift : exponent of the scale that was shifted from inputs into weights, None without
     unshifted_inputs : of these, inputs that stayed as they are: they or their weights are all 0
     converters : of currents, where they are not ideal; codes that these never give, of all together
+    compensation, compensation_scale, held_cells, weight_error : what it made of the matrix, see
+        `in_situ.compensated`; None without
+    rewritten_cells : that were read back and written again, None where none are measured
     rescaling_mean, rescaling_std : of the scales that follow drift, None without
     reference_... : what reading their reference once takes, and the joule that it draws from the
         word lines
@@ -99,6 +102,11 @@ class MatrixDescription(Description):
     unshifted_inputs: int | None = None
     converters: int | None = None
     missing_codes: int | None = None
+    compensation: str | None = None
+    compensation_scale: float | None = None
+    held_cells: int | None = None
+    weight_error: float | None = None
+    rewritten_cells: int | None = None
     rescaling_mean: float | None = None
     rescaling_std: float | None = None
     reference_tile_reads: int | None = None
@@ -123,6 +131,8 @@ class MatrixDescription(Description):
             unverified_cells=0,
             write_pulses=0,
             write_energy=None,
+            held_cells=None,
+            rewritten_cells=None,
             reference_tile_reads=None,
             reference_adc_conversions=None,
             reference_dac_drives=None,

@@ -202,7 +202,7 @@ def load_shape(name_or_directory: str | Path) -> Shape:
     ) as error:
         raise _without_dimensions(path, raw_type, error) from None
     except ValidationError as error:
-        raise ConfigError(f"{path}: {describe(error)}") from None
+        raise ConfigError(f"{path}: {describe(error, Shape)}") from None
 
 
 def _without_dimensions(path: Path, stated: object, error: Exception) -> ConfigError:

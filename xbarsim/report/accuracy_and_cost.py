@@ -18,8 +18,8 @@ from xbarsim.config.study import Study
 from xbarsim.models.shapes import OF_A_DECODER, Shape, shape_of_matrices
 from xbarsim.report.files import write_table
 from xbarsim.report.metric_form import form_of
-from xbarsim.report.scores import Estimate
 from xbarsim.report.summary import CaseSummary, Summary
+from xbarsim.studies.scores import Estimate
 from xbarsim.tasks.language_files import LanguageKind
 
 # what a trace and an in-situ chip must agree on for the accuracy to be that of the chip

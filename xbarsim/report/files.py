@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim.base.files import replacing
-from xbarsim.report.scores import Estimate, TokenFigures
 from xbarsim.report.steps import FunctionSummary, MatrixSummary, ProductSummary, StepSummary
 from xbarsim.report.summary import CaseSummary, PathSummary, Summary
+from xbarsim.studies.scores import Estimate, TokenFigures
 
 FILES = ("report.json", "paths.csv", "layers.csv")
 POSITIONS = "positions.csv"
@@ -275,6 +275,9 @@ def _matrix(layer: MatrixSummary) -> Content:
     found = _figures_of_matrix(layer) | _place(layer)
     found["saturated_codes"] = None
     found["worst_tile"] = None
+    found["compensation"] = None
+    if layer.compensation is not None:
+        found["compensation"] = dataclasses.asdict(layer.compensation)
     found["converters"] = None
     found["drift_scales"] = None
     if layer.drift_scales is not None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from xbarsim.base.units import change_x100, interval_x100
-from xbarsim.report.scores import Estimate
+from xbarsim.studies.scores import Estimate
 from xbarsim.tasks.language_metrics import PERPLEXITY
 
 PAIRED = "minus float32, paired"

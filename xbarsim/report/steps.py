@@ -62,6 +62,40 @@ class Programming:
 
 
 @dataclass(frozen=True)
+class Compensation:
+    """What compensation made of the cells of a matrix on the first chip of a case.
+
+    kind : "wires" or "measured"
+    scale : share of the window that weights use, the headroom taken off
+    held_cells : with a target at the high end of the window
+    weight_error : relative rms error of the weights that arrive
+    rewritten_cells : that were read back and written again, None where none are measured
+    """
+
+    kind: str
+    scale: float
+    held_cells: int
+    weight_error: float
+    rewritten_cells: int | None
+
+    @classmethod
+    def of(cls, attributes: MatrixAttributes) -> Self | None:
+        """None without compensation."""
+        kind = attributes.compensation
+        scale = attributes.compensation_scale
+        weight_error = attributes.weight_error
+        if kind is None or scale is None or weight_error is None:
+            return None
+        return cls(
+            kind=kind,
+            scale=scale,
+            held_cells=attributes.held_cells or 0,
+            weight_error=weight_error,
+            rewritten_cells=attributes.rewritten_cells,
+        )
+
+
+@dataclass(frozen=True)
 class WorstTile:
     """The tile of a matrix, on the first chip, where the smallest share of the current arrives.
 
@@ -182,6 +216,7 @@ class MatrixSummary(StepSummary):
     adc_conversions: int = 0
     adc_saturations: float = 0.0
     saturated_codes: SaturatedCodes | None = None
+    compensation: Compensation | None = None
     converters: Converters | None = None
     drift_scales: DriftScales | None = None
 
@@ -234,6 +269,7 @@ def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixS
         dac_saturated=_share(rows.dac_saturations, tokens * attributes.inputs),
         ir_drop=ir_drop,
         programming=Programming.of(attributes),
+        compensation=Compensation.of(attributes),
         array_energy_per_token=float(rows.array_energy.sum() / tokens.sum()),
         adc_conversions=int(rows.adc_conversions.sum()),
         adc_saturations=float(rows.adc_saturations.sum()),

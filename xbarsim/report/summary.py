@@ -13,7 +13,6 @@ import numpy as np
 from xbarsim.base.errors import TraceError
 from xbarsim.models.graph import Role
 from xbarsim.report.energy import Cost, cost_of
-from xbarsim.report.scores import Estimate, Scorer, TokenFigures, scorer_of
 from xbarsim.report.steps import (
     FunctionSummary,
     MatrixSummary,
@@ -23,6 +22,7 @@ from xbarsim.report.steps import (
     product_summary,
 )
 from xbarsim.studies.errors import ErrorStatistics
+from xbarsim.studies.scores import Estimate, Scorer, TokenFigures, scorer_of
 from xbarsim.studies.trace import (
     Case,
     Chip,

@@ -15,10 +15,10 @@ from xbarsim.config.sweep import Range
 from xbarsim.report import accuracy_and_cost
 from xbarsim.report.files import write_table
 from xbarsim.report.metric_form import form_of
-from xbarsim.report.scores import Estimate
 from xbarsim.report.summary import CaseSummary, OverChips, Summary, summarise
 from xbarsim.studies.points import Point
-from xbarsim.studies.sweep_directory import State, SweepDirectory, open_directory
+from xbarsim.studies.scores import Estimate
+from xbarsim.studies.sweep_directory import State, SweepDirectory, check_kind, open_directory
 from xbarsim.studies.trace_reader import read_trace
 from xbarsim.tasks.language_metrics import PERPLEXITY
 
@@ -198,6 +198,7 @@ def open_study(directory: str | Path) -> SweepTable:
     ConfigError : it holds no sweep, or a damaged one
     TraceError : a trace of a finished point is damaged
     """
+    check_kind(directory, "sweep")
     opened = open_directory(directory)
     states = {point.number: opened.state(point) for point in opened.points}
     rows: list[SweepRow] = []

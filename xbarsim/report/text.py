@@ -196,6 +196,7 @@ def _hardware(case: CaseSummary) -> list[str]:
     return [
         _tiles(case.layers),
         *_writing(case.layers),
+        *_compensation(case.layers),
         _ranges(case.layers),
         *_saturated_codes(case.layers),
         *converter_lines(case.study, case.layers),
@@ -228,6 +229,26 @@ def _writing(layers: Sequence[MatrixSummary]) -> list[str]:
     if joules:
         line += f", {engineering(sum(joules), 'J')}"
     return [line]
+
+
+def _compensation(layers: Sequence[MatrixSummary]) -> list[str]:
+    """What compensation made of the matrices that have it, and the one with the largest error."""
+    found = {layer.name: layer.compensation for layer in layers if layer.compensation is not None}
+    if not found:
+        return []
+    scales = [one.scale for one in found.values()]
+    held = sum(one.held_cells for one in found.values())
+    kinds = " and ".join(sorted({one.kind for one in found.values()}))
+    worst = max(found, key=lambda name: found[name].weight_error)
+    line = (
+        f"compensation  {kinds}: weights use {100 * min(scales):.0f} to {100 * max(scales):.0f} % "
+        f"of the window, {held:,} cells held at its end"
+    )
+    rewritten = [one.rewritten_cells for one in found.values() if one.rewritten_cells is not None]
+    if rewritten:
+        line += f", {sum(rewritten):,} cells written again"
+    error = found[worst].weight_error
+    return [f"{line}; weights err most in {worst}, {error:.2g} rms of them"]
 
 
 def _ranges(layers: Sequence[MatrixSummary]) -> str:

@@ -1,8 +1,8 @@
 """What the predicted tokens of decoders say, as text."""
 
 from xbarsim.report.metric_form import form_of
-from xbarsim.report.scores import TokenFigures
 from xbarsim.report.summary import Summary, named_paths
+from xbarsim.studies.scores import TokenFigures
 from xbarsim.tasks.language_metrics import NORMALISED
 
 Named = list[tuple[str, TokenFigures]]  # of the paths that have them

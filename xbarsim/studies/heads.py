@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import warnings
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from xbarsim.base import cache
 from xbarsim.base.array_types import Integers, Singles
-from xbarsim.base.errors import FetchError, TaskError
+from xbarsim.base.errors import DamageWarning, FetchError, TaskError
 from xbarsim.base.progress import Progress, silent
 from xbarsim.models.network import Encoder, embed
 from xbarsim.models.tokens import tokenize
@@ -116,15 +117,31 @@ class _Probe:
                 "'split'"
             )
         path = self._place()
-        try:
-            with np.load(path) as stored:  # the file has checksums
-                weight = stored["weight"]
-                bias = stored["bias"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        kept = self._kept(path)
+        if kept is not None:
+            weight, bias = kept
+        else:
             weight, bias = self._fit(threads, progress)
             with contextlib.suppress(FetchError, OSError):  # a full disk: the next run fits again
                 cache.write_atomically(path, lambda file: np.savez(file, weight=weight, bias=bias))
         return Head("probe", weight, bias, len(self.training))
+
+    def _kept(self, path: Path) -> tuple[Singles, Singles] | None:
+        """Weight and bias of an earlier fit; None where there is none, or a damaged one."""
+        if not path.exists():
+            return None
+        shape = (len(self.task.classes), self.model.config.hidden)
+        try:
+            with np.load(path) as stored:  # the file has checksums
+                weight: Singles = stored["weight"]
+                bias: Singles = stored["bias"]
+            if weight.shape != shape or bias.shape != shape[:1]:
+                raise ValueError(f"weights of shape {weight.shape} in the place of {shape}")
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            text = f"{path} is damaged ({error}): the probe is fitted again"
+            warnings.warn(DamageWarning(text), stacklevel=2)
+            return None
+        return weight, bias
 
     @property
     def max_length(self) -> int:

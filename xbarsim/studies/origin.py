@@ -14,6 +14,7 @@ import numpy as np
 from xbarsim import __version__
 from xbarsim.arrays.in_situ.conductance_files import sha256_of_directory
 from xbarsim.base.source_digest import source_digest
+from xbarsim.config.named_files import hashes_of_named
 from xbarsim.config.study import Study
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.readers import EncoderReader
@@ -70,6 +71,7 @@ def origin_of(study: Study, work: Work, sources: Sources) -> Origin:
     facts |= {f"model file {name}": value for name, value in sources.model_files.items()}
     facts |= {f"device {name}": text_sha256(text) for name, text in sources.devices.items()}
     facts |= {f"chip {name}": text_sha256(text) for name, text in sources.chips.items()}
+    facts |= hashes_of_named(study)
     for name in study.conductance_directories():
         facts[f"conductances {name}"] = sha256_of_directory(Path(name))
     facts["task"] = work.task.sha256

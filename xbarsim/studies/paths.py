@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from xbarsim.base.errors import ValidRangeWarning
 from xbarsim.base.progress import Done, Progress
-from xbarsim.studies.pieces import Case, ChipPieces, Pieces
+from xbarsim.config.study import FEWEST_CHIPS
+from xbarsim.studies.enough_chips import is_narrow, values_of_chips
+from xbarsim.studies.pieces import Case, Pieces
 from xbarsim.studies.trace_writer import ChipHead, TraceWriter
 from xbarsim.studies.work import Work
 
@@ -57,18 +59,29 @@ class Paths:
     def _case(self, case: Case) -> None:
         self.writer.add_case(case.name, case.study.to_toml())
         for number in range(case.study.run.chips):
+            if self._has_enough(case, number):
+                return
             if self.writer.passes_over_chip(case.name):
                 continue
             title = case.name
             if case.study.run.chips > 1:
                 title = f"{case.name}, chip {number + 1}"
-            chip = self.pieces.chip(case, number, title)
-            head = chip.head
-            _warn_outside_window(case, title, head)
-            self._evaluate(self.writer.add_chip(case.name, head), title, chip)
+            self._chip(case, number, title)
 
-    def _evaluate(self, path: str, title: str, chip: ChipPieces) -> None:
-        """Evaluate a programmed chip; path : of it in the trace"""
+    def _has_enough(self, case: Case, chips: int) -> bool:
+        """Whether a case needs no more than these chips."""
+        half_width = case.study.run.chips_half_width
+        if half_width is None or chips < FEWEST_CHIPS:
+            return False
+        values = values_of_chips(self.writer.parts, case.name, chips)
+        return is_narrow(values, half_width)
+
+    def _chip(self, case: Case, number: int, title: str) -> None:
+        """Program a chip and evaluate it; it is gone before the next one is made."""
+        chip = self.pieces.chip(case, number, title)
+        head = chip.head
+        _warn_outside_window(case, title, head)
+        path = self.writer.add_chip(case.name, head)
         done, batches = self._begin(f"{title}: examples evaluated")
         for batch, (reading, entries) in zip(batches, chip.evaluate(batches), strict=True):
             self.writer.write(path, batch, reading.output, entries, reading.tokens)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from xbarsim.base.progress import Progress
+from xbarsim.base.workers import cores
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware.build import Design, Hardware, HeldOut, build_chip, chip_seed
@@ -21,6 +22,7 @@ from xbarsim.models.graph import Graph
 from xbarsim.models.operations import Hook, float32
 from xbarsim.studies.batch import run_batch
 from xbarsim.studies.held_out import held_out
+from xbarsim.studies.memory_budget import OnTheWay, room_for_arrays
 from xbarsim.studies.origin import Origin
 from xbarsim.studies.readers import Reading
 from xbarsim.studies.trace_layout import (
@@ -104,12 +106,14 @@ class LocalPieces:
     """Pieces on the threads of this process.
 
     found : what held-out examples say;  designs : {case: what its chips share}
+    on_the_way : what is computed at once
     """
 
     work: Work
     found: HeldOut
     pool: Executor
     progress: Progress
+    on_the_way: OnTheWay
     designs: dict[str, Design] = field(default_factory=dict)
 
     @classmethod
@@ -123,7 +127,8 @@ class LocalPieces:
     ) -> "LocalPieces":
         """threads : all cores if None"""
         found = held_out(work.reader.model, work.calibration, batch_size, pool, threads=threads)
-        return cls(work, found, pool, progress)
+        on_the_way = OnTheWay.of(work.examples, batch_size, threads or cores())
+        return cls(work, found, pool, progress, on_the_way)
 
     def reference(self, name: str, batches: Sequence[slice]) -> Iterator[Reading]:
         hook = reference_hook(name, self.work, self.found)
@@ -137,12 +142,17 @@ class LocalPieces:
         if case.name not in self.designs:
             model = self.work.reader.model
             self.designs[case.name] = Design.of(model, case.study, case.device, self.found)
+        design = self.designs[case.name]
+        room = None
+        if case.study.run.memory_gb is not None:
+            room = room_for_arrays(design, case.study.run.memory_gb, self.on_the_way)
         hardware = build_chip(
-            self.designs[case.name],
+            design,
             chip_seed(case.study.seed, number),
             self.pool,
             progress=self.progress,
             description=f"{title}: tiles programmed",
+            room=room,
         )
         return LocalChip(self.work, hardware, self.pool)
 

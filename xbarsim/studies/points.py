@@ -9,10 +9,11 @@ from scipy.stats import qmc
 
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError
+from xbarsim.config.settings_text import nested
 from xbarsim.config.study import Study, merge, validate
 from xbarsim.config.sweep import Design, Range, Sweep
 
-FIXED = ("name", "sweep", "case", "layer")
+FIXED = ("name", "sweep", "budget", "case", "layer")
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,13 @@ def points_of(study: Study) -> list[Point]:
             f"study {study.name!r} has no table [sweep]; name an axis there, such as "
             '"wires.word_line_resistance_ohm" = [1.0, 5.0, 10.0]'
         )
-    base = study.model_dump(exclude={"sweep"}, exclude_unset=True)
+    base = study.model_dump(exclude={"sweep", "budget"}, exclude_unset=True)
     points = []
     for number, values in enumerate(chosen_values(study.sweep, study.seed), start=1):
         content = base | {"name": f"point-{number:05}"}
         for key, value in values.items():
-            content = merge(content, _nested(key, value))
+            _check_axis(key)
+            content = merge(content, nested(key, value))
         described = ", ".join(f"{key} = {value!r}" for key, value in values.items())
         of_point = validate(content, f"point {number} of the sweep ({described})")
         for _, case in of_point.cases():
@@ -98,15 +100,10 @@ def _at(axis: Any, share: float) -> Any:
     return float(axis.low + (axis.high - axis.low) * share)
 
 
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    """{"a": {"b": value}} of "a.b"."""
-    first, *rest = key.split(".")
-    if first in FIXED:
+def _check_axis(key: str) -> None:
+    """Refuse an axis that is no key of a table."""
+    if key.partition(".")[0] in FIXED:
         raise ConfigError(
             f"axis {key!r} of [sweep] does not vary a key of a table; allowed: seed and keys such as "
             '"wires.word_line_resistance_ohm"'
         )
-    content: Any = value
-    for part in reversed(rest):
-        content = {part: content}
-    return {first: content}

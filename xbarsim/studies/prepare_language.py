@@ -12,6 +12,7 @@ from xbarsim.config.study import Study
 from xbarsim.models.architectures import load_generator
 from xbarsim.models.network import Decoder
 from xbarsim.studies.language_examples import (
+    Division,
     LanguageExamples,
     Lm,
     Scope,
@@ -52,32 +53,35 @@ def prepare_language(
     ConfigError : the study's metric is not one of the task; and what model and task files raise
     """
     task = load_text_or_questions(study.task.name, progress)
-    other = None
-    if study.task.calibration is not None:
-        other = load_text_or_questions(study.task.calibration, progress)
     loaded = load_generator(directory)
-    lm = Lm(loaded.model.config, loaded.tokenizer)
-    scope = _scope(study, task)
-    tokens = study.task.calibration_tokens
-    if other is None:
-        division = divided(lm, task, scope, tokens)
-        scored = division.scored
-        calibration = division.calibration
-        note = division.note
-    else:
-        scored = language_examples(lm, task, scope)
-        calibration = calibration_sequences(lm, other, tokens)
-        total = sum(map(len, calibration))
-        note = f"{total:,} tokens of {other.name} calibrate the converters"
+    division = divided_for(study, task, Lm(loaded.model.config, loaded.tokenizer), progress)
     return PreparedLanguage(
         model=loaded.model,
         directory=directory,
         task=task,
-        metric=_metric(study, task, scored.sequences.kind),
-        scored=scored,
-        calibration=calibration,
-        notes=(note,),
+        metric=_metric(study, task, division.scored.sequences.kind),
+        scored=division.scored,
+        calibration=division.calibration,
+        notes=(division.note,),
     )
+
+
+def divided_for(study: Study, task: LanguageTask, lm: Lm, progress: Progress = silent) -> Division:
+    """What of a task a study scores, and what calibrates.
+
+    Raises
+    ------
+    TaskError, OutOfRangeError : what `divided` and `language_examples` raise
+    """
+    scope = _scope(study, task)
+    tokens = study.task.calibration_tokens
+    if study.task.calibration is None:
+        return divided(lm, task, scope, tokens)
+    other = load_text_or_questions(study.task.calibration, progress)
+    calibration = calibration_sequences(lm, other, tokens)
+    total = sum(map(len, calibration))
+    note = f"{total:,} tokens of {other.name} calibrate the converters"
+    return Division(language_examples(lm, task, scope), calibration, note)
 
 
 def _scope(study: Study, task: LanguageTask) -> Scope:

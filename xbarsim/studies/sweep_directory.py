@@ -17,8 +17,10 @@ from xbarsim.base.cache import sha256_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.base.locks import is_locked
+from xbarsim.config.named_files import hashes_of_named
 from xbarsim.config.study import Study, validate
 from xbarsim.models import checkpoint
+from xbarsim.studies.budget_points import budget_points
 from xbarsim.studies.points import Point, points_of
 from xbarsim.studies.run import sources_of
 from xbarsim.studies.trace_layout import text_sha256
@@ -38,15 +40,24 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class SweepDirectory:
-    """A directory with the points of one study.
+    """A directory with the points of one study: of its sweep, or of its error budget.
 
     inputs : {file or name that the points are made of: sha256}
+    is_new : it was just made, and its inputs hashed
     """
 
     path: Path
     study: Study
     points: tuple[Point, ...]
     inputs: dict[str, str]
+    is_new: bool = False
+
+    @property
+    def kind(self) -> str:
+        """ "sweep" or "budget"."""
+        if self.study.sweep is None:
+            return "budget"
+        return "sweep"
 
     def trace(self, point: Point) -> Path:
         return self.path / f"{point.name}.h5"
@@ -74,10 +85,10 @@ def create(study: Study, directory: str | Path) -> SweepDirectory:
     OutputError : the directory cannot be written
     """
     path = Path(directory)
-    points = tuple(points_of(study))
+    points = tuple(_points(study))
     if (path / "sweep.json").exists():
         raise ConfigError(
-            f"{path} holds a sweep already; go on with it by --resume {path}, or name another --out"
+            f"{path} holds a sweep or a budget already; go on with it by --resume {path}, or name another --out"
         )
     inputs = hashes_of_inputs(points)
     content = {
@@ -90,7 +101,14 @@ def create(study: Study, directory: str | Path) -> SweepDirectory:
     with replacing(path / "sweep.json") as file:
         json.dump(content, file, indent=1)
         file.write("\n")
-    return SweepDirectory(path=path, study=study, points=points, inputs=inputs)
+    return SweepDirectory(path=path, study=study, points=points, inputs=inputs, is_new=True)
+
+
+def _points(study: Study) -> list[Point]:
+    """Those of its budget where it has no sweep."""
+    if study.sweep is None and study.budget is not None:
+        return budget_points(study)
+    return points_of(study)
 
 
 def _entry(point: Point) -> dict[str, Any]:
@@ -114,7 +132,7 @@ def open_directory(directory: str | Path) -> SweepDirectory:
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
         study = validate(content["study"], f"{path / 'sweep.json'}")
-        points = tuple(points_of(study))
+        points = tuple(_points(study))
         inputs = {str(name): str(value) for name, value in content["inputs"].items()}
         stated = [(entry["number"], entry["study_sha256"]) for entry in content["points"]]
     except FileNotFoundError:
@@ -133,6 +151,23 @@ def open_directory(directory: str | Path) -> SweepDirectory:
     return SweepDirectory(path=path, study=study, points=points, inputs=inputs)
 
 
+def check_kind(directory: str | Path, kind: str) -> None:
+    """Refuse a directory of another kind.
+
+    kind : "sweep" or "budget"
+
+    Raises
+    ------
+    ConfigError
+    """
+    found = open_directory(directory).kind
+    if found != kind:
+        raise ConfigError(
+            f"{directory} holds a {found}, no {kind}; xbarsim report shows it, and xbarsim {found} --resume "
+            "goes on with it"
+        )
+
+
 def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
     """{what: sha256} of every device file, chip file, checkpoint and task of the points."""
     found: dict[str, str] = {}
@@ -142,6 +177,7 @@ def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
             found[f"device {name}"] = text_sha256(text)
         for name, text in sources.chips.items():
             found[f"chip {name}"] = text_sha256(text)
+        found |= hashes_of_named(point.study)
         for name in point.study.conductance_directories():
             if f"conductances {name}" not in found:
                 found[f"conductances {name}"] = sha256_of_directory(Path(name))
@@ -157,6 +193,8 @@ def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
 
 def check_inputs(directory: SweepDirectory) -> None:
     """Raise ConfigError where a file is no longer what it was when the sweep began."""
+    if directory.is_new:
+        return
     now = hashes_of_inputs(directory.points)
     changed = [name for name, value in directory.inputs.items() if now.get(name) != value]
     if changed:

@@ -16,14 +16,16 @@ from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base import fetch
 from xbarsim.base.workers import one_blas_thread
 from xbarsim.circuit.wires import wire_segments
-from xbarsim.config.study import Study
+from xbarsim.config.study import Model, Study, Task
 from xbarsim.config.wires import Wires
 from xbarsim.hardware.build import settings_of
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 from xbarsim.models.architectures import LoadedDecoder, LoadedEncoder, load_network
 from xbarsim.models.graph import Graph, Role
 from xbarsim.models.tokens import tokenize
+from xbarsim.studies.language_examples import Lm
 from xbarsim.studies.points import Point
+from xbarsim.studies.prepare_language import divided_for, load_text_or_questions
 from xbarsim.tasks.files import load_task
 
 CELL_S = 20e-6  # a cell of the tile that is timed; its time does not depend on it
@@ -117,7 +119,7 @@ class _Meter:
 
     def __init__(self) -> None:
         self.networks: dict[str, LoadedEncoder | LoadedDecoder] = {}
-        self.counted: dict[tuple[str, str, int | None, int], int] = {}
+        self.counted: dict[tuple[Model, Task], int] = {}
         self.tiles: dict[tuple[int, int, Wires | None], float] = {}
         self.mac: float | None = None
 
@@ -127,15 +129,10 @@ class _Meter:
         return self.networks[model].model.graph
 
     def tokens(self, study: Study) -> int:
-        """Of the examples that a study evaluates, about: those of the whole task where it has no
-        split."""
-        task = study.task
-        key = (study.model.name, task.name, task.limit, study.model.max_length)
+        """See `count_tokens`."""
+        key = (study.model, study.task)
         if key not in self.counted:
-            examples = load_task(task.name).held_out().limited(task.limit)
-            tokenizer = self.networks[study.model.name].tokenizer
-            found = tokenize(tokenizer, examples.texts(), study.model.max_length)
-            self.counted[key] = sum(map(len, found))
+            self.counted[key] = count_tokens(study, self.networks[study.model.name])
         return self.counted[key]
 
     def tile_seconds(self, layout: Layout, case: Study) -> float:
@@ -154,10 +151,23 @@ class _Meter:
         return self.mac
 
 
+def count_tokens(study: Study, network: LoadedEncoder | LoadedDecoder) -> int:
+    """Tokens of the examples that a study evaluates, about: those of the whole task where a labelled one
+    has no split."""
+    if isinstance(network, LoadedDecoder):
+        task = load_text_or_questions(study.task.name)
+        lm = Lm(network.model.config, network.tokenizer)
+        return sum(map(len, divided_for(study, task, lm).scored.tokens))
+    examples = load_task(study.task.name).held_out().limited(study.task.limit)
+    found = tokenize(network.tokenizer, examples.texts(), study.model.max_length)
+    return sum(map(len, found))
+
+
 def _time_tile(layout: Layout, wires: Wires) -> float:
     shape = (layout.word_lines, layout.bit_lines)
     r_word, r_bit = wire_segments(wires, *shape)
-    cells = np.full(shape, CELL_S)
+    precision = np.float32 if wires.precision == "single" else np.float64
+    cells = np.full(shape, CELL_S, precision)
     with one_blas_thread():
         transfer_matrix(cells, r_word, r_bit)  # compiles
         return min(_timed(lambda: transfer_matrix(cells, r_word, r_bit)) for _ in range(3))

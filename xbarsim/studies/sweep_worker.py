@@ -13,11 +13,12 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import IO
 
-from xbarsim.base.errors import XbarsimError
+from xbarsim.base.errors import IdleSettingWarning, XbarsimError
 from xbarsim.studies.cluster import Cluster
 from xbarsim.studies.points import Point
 from xbarsim.studies.run import Resume, run_study
@@ -111,6 +112,8 @@ class Worker:
 def serve(directory: str, threads: int, scheduler: str) -> None:
     """Run the points whose numbers come in on standard input; its end is an interrupt."""
     opened = open_directory(directory)
+    if opened.kind == "budget":  # what is idle where effects are left out is no news
+        warnings.simplefilter("ignore", IdleSettingWarning)
     pieces_of = None
     if scheduler:
         pieces_of = Cluster(scheduler).pieces_of

@@ -314,6 +314,9 @@ class MatrixAttributes(ProductAttributes):
         and inputs that stayed as they are; None without
     converters, missing_codes : converters of currents that are not ideal, and codes that they never
         give, of all together; None of ideal ones
+    compensation, compensation_scale, held_cells, weight_error : what it made of the matrix, see
+        `in_situ.compensated`; None without
+    rewritten_cells : that were read back and written again, None where none are measured
     rescaling_mean, rescaling_std : of the scales that follow drift, None without
     reference_... : what reading their reference once takes, and the joule that it draws from the
         word lines
@@ -342,6 +345,11 @@ class MatrixAttributes(ProductAttributes):
     unshifted_inputs: int | None = None
     converters: int | None = None
     missing_codes: int | None = None
+    compensation: str | None = None
+    compensation_scale: float | None = None
+    held_cells: int | None = None
+    weight_error: float | None = None
+    rewritten_cells: int | None = None
     rescaling_mean: float | None = None
     rescaling_std: float | None = None
     reference_tile_reads: int | None = None

@@ -209,15 +209,21 @@ def _growth(sequences: Sequences, chips: Sequence[Predicted], reference: Predict
     )
 
 
-def loss_interval(values: Floats, example: Integers) -> Interval:
-    """95 % interval of the mean of values (p,) by Student's t over blocks of `BLOCK` neighbours in
-    a sequence; without bounds where there are less than two blocks.
-    """
+def blocks_of(values: Floats, example: Integers) -> list[Floats]:
+    """Values (p,) cut into blocks of about `BLOCK` neighbours in a sequence."""
     starts = np.flatnonzero(np.r_[True, example[1:] != example[:-1]])
     blocks: list[Floats] = []
     for part in np.split(values, starts[1:]):
         count = max(len(part) // BLOCK, 1)
         blocks += np.array_split(part, count)
+    return blocks
+
+
+def loss_interval(values: Floats, example: Integers) -> Interval:
+    """95 % interval of the mean of values (p,) by Student's t over blocks of `BLOCK` neighbours in
+    a sequence; without bounds where there are less than two blocks.
+    """
+    blocks = blocks_of(values, example)
     if len(blocks) < 2:
         return -np.inf, np.inf
     mean = values.mean()

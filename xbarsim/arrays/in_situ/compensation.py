@@ -22,12 +22,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xbarsim.arrays.in_situ.encoding import Encoded
+from xbarsim.arrays.in_situ.error_left import expected_share
 from xbarsim.arrays.in_situ.layout import Layout
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError
 from xbarsim.base.units import MICROSIEMENS
 from xbarsim.circuit.wires import wire_segments
+from xbarsim.config.arrays import Mapping
 from xbarsim.config.wires import Wires
 from xbarsim.devices.conditions import Effect
 from xbarsim.devices.model import DeviceModel
@@ -194,12 +196,14 @@ class _Compensation:
 
     def _variance(self) -> Floats:
         window = np.linspace(self.low, self.high, VARIANCE_STEPS + 1)
-        variance: Floats = self.device.programming_sigma(window) ** 2
+        share = expected_share(self.settings.mapping)
+        variance: Floats = share * self.device.programming_sigma(window) ** 2
         return variance
 
     def _refuse_window(self, shares: Floats) -> None:
         raise OutOfRangeError(
-            f'mapping.compensation = "wires" finds no room in the window of {self.device.name}, '
+            f'mapping.compensation = "{self.settings.mapping.compensation}" finds no room in the '
+            f"window of {self.device.name}, "
             f"{self.low / MICROSIEMENS:g} to {self.high / MICROSIEMENS:g} uS: as little as "
             f"{shares.min():.3g} of a cell's current arrives; allowed are smaller tiles "
             "(mapping.word_lines, mapping.bit_lines), wires of less resistance, or a wider window"
@@ -290,10 +294,13 @@ def compensate(
     ConfigError : cells that take levels only
     OutOfRangeError : a window that has no room for it
     """
-    wires = settings.solved_wires
-    if settings.mapping.compensation == "none" or wires is None:
+    mapping = settings.mapping
+    if mapping.compensation == "none":
         return encoded
-    _check_levels(device)
+    _check_levels(device, mapping)
+    wires = settings.solved_wires
+    if wires is None:
+        return encoded
     low = float(device.conductance_min)
     slices, signs = encoded.target.shape[:2]
     by_output = np.ascontiguousarray(encoded.target.transpose(0, 1, 3, 2))
@@ -318,6 +325,7 @@ def compensate(
         target=np.ascontiguousarray(target.transpose(0, 1, 3, 2)),
         aim=low + scale * (encoded.target - low),
         value=value,
+        scale=scale,
         offset=without_low - low * value.sum(axis=(0, 1)),
     )
 
@@ -357,11 +365,11 @@ class _Solved:
     error: float
 
 
-def _check_levels(device: DeviceModel) -> None:
+def _check_levels(device: DeviceModel, mapping: Mapping) -> None:
     levels = device.file.conductance.levels_us
     if Effect.LEVELS in device.effects and levels:
         raise ConfigError(
-            f'mapping.compensation = "wires" needs cells that hold any conductance; device '
-            f"{device.name} has {len(levels)} levels; allowed are other devices, or "
+            f'mapping.compensation = "{mapping.compensation}" needs cells that hold any '
+            f"conductance; device {device.name} has {len(levels)} levels; allowed are other devices, or "
             "effects.levels = false"
         )

@@ -38,6 +38,7 @@ class Encoded:
     step : siemens between two levels of a cell (the whole window for `amplitude`)
     aim : like `target`, the siemens that the cells are to seem to have behind the wires; None
         where those are the targets
+    scale : (outputs,), share of the window that compensation of the wires uses; None without
     """
 
     target: Floats
@@ -47,6 +48,7 @@ class Encoded:
     clipped: int
     step: float
     aim: Floats | None = None
+    scale: Floats | None = None
 
     @property
     def intended(self) -> Floats:
@@ -54,6 +56,11 @@ class Encoded:
         if self.aim is None:
             return self.decode(self.target)
         return self.decode(self.aim)
+
+    def intended_of(self, rows: slice) -> Floats:
+        """(rows, outputs): the same of some of the inputs."""
+        aim = self.target if self.aim is None else self.aim
+        return self.decode(aim[:, :, rows])
 
     def decode(self, conductance: Floats) -> Floats:
         """Weights (inputs, outputs) that conductances of the shape of `target` stand for."""

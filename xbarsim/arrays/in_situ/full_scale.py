@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xbarsim.arrays.in_situ.encoding import encode, highest_code, hold
+from xbarsim.arrays.in_situ.error_left import expected_share
 from xbarsim.base.array_types import AnyFloats, Floats
 from xbarsim.config.arrays import Mapping
 from xbarsim.devices.model import DeviceModel
@@ -147,7 +148,7 @@ def programming_variance(mapping: Mapping, device: DeviceModel) -> Floats:
         steps = VARIANCE_STEPS
     relative = np.arange(-steps, steps + 1) / steps
     encoded = encode(relative[:, None], np.ones(1), mapping, device)
-    variance = device.programming_sigma(encoded.target) ** 2
+    variance = expected_share(mapping) * device.programming_sigma(encoded.target) ** 2
     of_weights: Floats = np.einsum("sqo,sqio->io", encoded.value**2, variance)
     return of_weights[:, 0]
 

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from xbarsim.arrays.in_situ.programmed import MatrixPlan, ProgrammedMatrix, prog
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyArray, Singles
 from xbarsim.base.cache import cache_directory, write_atomically
+from xbarsim.base.errors import DamageWarning
 from xbarsim.base.source_digest import source_digest
+from xbarsim.base.stamped_files import BLOCK, is_whole, stamp
 from xbarsim.devices.programmed import Counts
 
-FORMAT = 1
+FORMAT = 2
 SOURCES = ("xbarsim.kernels", "xbarsim.devices", "xbarsim.arrays.in_situ", "xbarsim.circuit")
 BLOCKS = ("transfer", "variance", "power")  # one matrix per row block
 VECTORS = ("attenuation_mean", "attenuation_std", "conductance_edges", "conductance_counts")
@@ -101,6 +104,10 @@ def key_of(plan: MatrixPlan) -> str:
     ]
     digest.update(repr(facts).encode())
     digest.update(np.ascontiguousarray(plan.encoded.target).tobytes())
+    if plan.settings.mapping.compensation == "measured":  # what is written next depends on weights
+        digest.update(plan.settings.mapping.gain.encode())
+        digest.update(np.ascontiguousarray(plan.encoded.value).tobytes())
+        digest.update(np.ascontiguousarray(plan.encoded.intended).tobytes())
     return digest.hexdigest()
 
 
@@ -112,7 +119,7 @@ def _circuit(settings: InSituSettings) -> list[Any]:
     if wires is None:
         return facts
     ends = (wires.source_resistance_ohm, wires.sense_resistance_ohm)
-    return [*facts, wires.resistances(), ends]
+    return [*facts, wires.resistances(), ends, wires.precision]
 
 
 def _conditions(plan: MatrixPlan) -> list[tuple[str, Any]]:
@@ -130,7 +137,7 @@ def _conditions(plan: MatrixPlan) -> list[tuple[str, Any]]:
 
 
 def _write(file: Any, programmed: ProgrammedMatrix) -> None:
-    with h5py.File(file, "w") as target:
+    with h5py.File(file, "w", userblock_size=BLOCK) as target:
         for name in BLOCKS:
             blocks = getattr(programmed, name)
             for number, block in enumerate(blocks or ()):
@@ -142,6 +149,8 @@ def _write(file: Any, programmed: ProgrammedMatrix) -> None:
         for name, value in vars(programmed.counts).items():
             if value is not None:
                 target.attrs[name] = value
+    file.flush()
+    stamp(Path(file.name))
 
 
 def _write_line_noise(group: Any, noise: LineNoise | None) -> None:
@@ -166,10 +175,17 @@ def _read(path: Path, plan: MatrixPlan) -> ProgrammedMatrix | None:
     if not path.exists():
         return None
     try:
+        if not is_whole(path):
+            raise ValueError("another sha256 than it states")
         with h5py.File(path, "r") as source:
             found = _programmed(source, plan)
         os.utime(path)
-    except Exception:  # h5py raises many kinds for a damaged file
+    except Exception as error:  # h5py raises many kinds for a damaged file
+        text = " ".join(str(error).split())
+        warnings.warn(
+            DamageWarning(f"{path} is damaged ({text}): {plan.name} is programmed again"),
+            stacklevel=2,
+        )
         path.unlink(missing_ok=True)
         return None
     return found

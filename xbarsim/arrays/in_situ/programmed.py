@@ -12,12 +12,14 @@ from typing import Any, Self
 import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
+from xbarsim.arrays.in_situ.compensated import Compensated
 from xbarsim.arrays.in_situ.compensation import compensate
 from xbarsim.arrays.in_situ.encoding import Encoded, encode
 from xbarsim.arrays.in_situ.full_scale import choose_clip
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
 from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
 from xbarsim.arrays.in_situ.processes import CellNoise, LineProcesses, TokenTimes
+from xbarsim.arrays.in_situ.rewriting import RowBlock
 from xbarsim.arrays.in_situ.tiles import (
     LineCurrents,
     TileRow,
@@ -80,7 +82,19 @@ class MatrixPlan:
         layout = self.layout
         target = self.encoded.target[:, :, layout.rows(block)]
         planes = target.reshape(layout.planes, -1, layout.outputs)
-        return program_cells(planes, layout, self.device, self.settings, self.streams(block))
+        streams = self.streams(block)
+        cells = program_cells(planes, layout, self.device, self.settings, streams)
+        if self.settings.mapping.compensation != "measured":
+            return cells
+        wanted = RowBlock.of(
+            block,
+            encoded=self.encoded,
+            layout=layout,
+            device=self.device,
+            settings=self.settings,
+            streams=streams,
+        )
+        return wanted.written_again(cells, planes)
 
     def solve(self, block: int, cells: Programmed) -> TileRow:
         """TileRow of a row block of Programmed cells: its wires solved."""
@@ -117,6 +131,7 @@ class ProgrammedMatrix:
     conductance_edges : (bins + 1,) S, of a histogram of the programmed cells that hold the matrix
     conductance_counts : (bins + 2,), the histogram, with what is below and above all edges
     shift : of scale from inputs into weights, None without
+    compensated : what compensation made of it, None without
     """
 
     name: str
@@ -140,6 +155,7 @@ class ProgrammedMatrix:
     conductance_edges: Floats
     conductance_counts: Integers
     shift: ScaleShift | None = None
+    compensated: Compensated | None = None
     lines: tuple[LineCurrents, ...] | None = None
 
     @classmethod
@@ -151,7 +167,7 @@ class ProgrammedMatrix:
         value = encoded.value.reshape(-1, plan.layout.outputs)
         if subtracts_currents(plan.settings.mapping):
             value = encoded.value[:, 0]
-        return cls(
+        matrix = cls(
             name=plan.name,
             index=plan.index,
             settings=plan.settings,
@@ -165,6 +181,11 @@ class ProgrammedMatrix:
             shift=plan.shift,
             **solved,
         )
+        if plan.settings.mapping.compensation == "none" or plan.cells is not None:
+            return matrix
+        high = float(plan.device.conductance_max)
+        compensated = Compensated.of(encoded, matrix.achieved_weight, high)
+        return dataclasses.replace(matrix, compensated=compensated)
 
     def without_targets(self) -> "ProgrammedMatrix":
         """The same without weights and targets, which the write and the ranges need and products do
@@ -175,7 +196,7 @@ class ProgrammedMatrix:
         return dataclasses.replace(
             self,
             weight=np.zeros((0, inputs)),
-            encoded=dataclasses.replace(self.encoded, target=nothing),
+            encoded=dataclasses.replace(self.encoded, target=nothing, aim=None),
         )
 
     def noise_variance(self, block: int, volts: Singles, columns: slice) -> Singles:

@@ -201,9 +201,11 @@ def solve_wires(conductance: Floats, wires: Wires | None) -> tuple[Floats, Float
         return conductance.transpose(0, 2, 1), np.diag(conductance.sum(axis=(0, 2)))
     tiles, m, n = conductance.shape
     r_word, r_bit = wire_segments(wires, m, n)
+    precision = np.float32 if wires.precision == "single" else np.float64
     transfer = np.empty((tiles, n, m))
     power = np.zeros((m, m))
     for t in range(tiles):
-        transfer[t], drawn = transfer_matrix(conductance[t], r_word, r_bit)
+        cells = conductance[t].astype(precision, copy=False)
+        transfer[t], drawn = transfer_matrix(cells, r_word, r_bit)
         power += drawn
     return transfer, power

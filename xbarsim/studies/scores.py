@@ -7,20 +7,25 @@ from typing import Protocol
 
 import numpy as np
 
-from xbarsim.base.array_types import AnyArray, Booleans, Integers
+from xbarsim.base.array_types import AnyArray, Booleans, Floats, Integers
+from xbarsim.studies.resampling import Outcome, Resampler
 from xbarsim.studies.trace import Chip, Outputs, Trace
 from xbarsim.studies.trace_layout import PredictionTable
 from xbarsim.tasks import metrics
 from xbarsim.tasks.language_files import LanguageKind
 from xbarsim.tasks.language_metrics import (
+    ACCURACY,
     NORMALISED,
+    PERPLEXITY,
     PositionBin,
     Predicted,
     Sequences,
     bits_per_byte,
+    blocks_of,
     by_position,
     language_change,
     language_metrics,
+    right_ones,
 )
 from xbarsim.tasks.metrics import Metric
 from xbarsim.tasks.task import Kind, Task
@@ -79,6 +84,12 @@ class Scorer(Protocol):
     def predictions(self, done: Booleans) -> Integers | None:
         """Predicted tokens of every example that is done; None of an encoder."""
 
+    def units(self, path: Outputs) -> int:
+        """Examples, questions or blocks of predicted tokens of a path, that are drawn again."""
+
+    def outcome(self, path: Outputs, resampler: Resampler) -> Outcome:
+        """The metric of a path, of a perplexity its logarithm, here and on examples drawn again."""
+
 
 def scorer_of(trace: Trace) -> Scorer:
     """What scores a trace."""
@@ -124,6 +135,19 @@ class SentenceScorer:
 
     def predictions(self, done: Booleans) -> None:
         return None
+
+    def units(self, path: Outputs) -> int:
+        return int(path.done.sum())
+
+    def outcome(self, path: Outputs, resampler: Resampler) -> Outcome:
+        task = self._scored(path.done)
+        predicted = self._predicted(path, path.done)
+        metric = self.trace.run.metric
+        if metric != ACCURACY:
+            return resampler.of_labels(task, predicted, metric)
+        right = (predicted == task.targets).astype(np.float64)
+        value = metrics.value_of(task, predicted, metric)
+        return resampler.of_means(value, right, np.ones(len(right)))
 
     def _scored(self, done: Booleans) -> Task:
         """The task of the examples `done` (n,)."""
@@ -213,6 +237,28 @@ class TokenScorer:
     def predictions(self, done: Booleans) -> Integers:
         counts: Integers = np.bincount(self.table.example, minlength=len(done))[done]
         return counts
+
+    def units(self, path: Outputs) -> int:
+        return len(self._parts(path)[1])
+
+    def outcome(self, path: Outputs, resampler: Resampler) -> Outcome:
+        return resampler.of_means(*self._parts(path))
+
+    def _parts(self, path: Outputs) -> tuple[float, Floats, Floats]:
+        """The mean, and of every unit the sum and how many it is of: losses of a block of tokens, or
+        whether a question is answered right.
+        """
+        chosen = self.sequences.finished(path.done)
+        sequences = self.sequences.of(chosen)
+        predicted = self._predicted(path, chosen)
+        if self.trace.run.metric == PERPLEXITY:
+            losses = -predicted.log_probability.astype(np.float64)
+            blocks = blocks_of(losses, sequences.example)
+            sums = np.array([block.sum() for block in blocks])
+            sizes = np.array([float(len(block)) for block in blocks])
+            return float(losses.mean()), sums, sizes
+        right = right_ones(sequences, predicted, self.trace.run.metric).astype(np.float64)
+        return float(right.mean()), right, np.ones(len(right))
 
     def _predicted(self, path: Outputs, chosen: Booleans) -> Predicted:
         """The predictions of the sequences that are chosen (n,)."""
