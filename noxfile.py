@@ -25,6 +25,7 @@ KERNEL_TESTS = (
     "tests/arrays/test_converter_errors.py",
     "tests/arrays/test_histograms.py",
     "tests/arrays/test_line_noise.py",
+    "tests/arrays/test_processes.py",
     "tests/arrays/test_mapping.py",
     "tests/hardware/test_functions.py",
     "tests/devices/test_device.py",

@@ -59,6 +59,10 @@ SERIAL = {"mapping": {"encoding": "slices"}, "dac": {"encoding": "bit_serial", "
 MODES = {
     "plain": {},
     "full": {"device": {"name": "FULL", "time_s": 1000.0, "temperature_k": 320.0, "reads": 100}},
+    "process": {
+        "device": {"name": "FULL", "time_s": 1000.0},
+        "read_noise": {"correlation": "process"},
+    },
     "serial": SERIAL,
     "geometry": {"wires": {"geometry": {"half_pitch_nm": 20.0}}},
     "given": {
@@ -159,6 +163,9 @@ CHANGES = {
     "adc.range": ("quantile", "maximum"),
     "adc.quantile": ("quantile", 0.9),
     "read_noise.wires": ("full", "adjoint"),
+    "read_noise.correlation": ("full", "process"),
+    "read_noise.token_interval_s": ("process", 1e-2),
+    "read_noise.sequence_tokens": ("process", 64),
     "dac.full_scale_v": ("plain", 0.3),
     "dac.noise_mv": ("plain", 5.0),
     "dac.inl_lsb": ("plain", [0.0] * 128 + [0.8] * 127),

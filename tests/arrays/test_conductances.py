@@ -86,6 +86,14 @@ def assert_same(first, second):
         assert np.array_equal(second[name], values, equal_nan=floats), name
 
 
+# How targets were chosen: facts of the write, which conductances of files do not tell.
+OF_THE_WRITE = ("compensation", "compensation_scale", "held_cells", "weight_error")
+
+
+def without_the_write(numbers):
+    return {name: x for name, x in numbers.items() if name.partition("@")[2] not in OF_THE_WRITE}
+
+
 def read_back(study, directory):
     """The trace of a study on conductances; what it may say of them and of idle settings is left."""
     with warnings.catch_warnings():
@@ -103,7 +111,8 @@ def test_conductances_that_are_read_back_give_the_same_bits(place, tmp_path, set
     original = run_study(study_of(place, **tables), tmp_path / "original", threads=1)
     export_trace(original, tmp_path / "files", form=form, threads=1)
     again = read_back(study_of(place, tmp_path / "files", **tables), tmp_path / "again")
-    assert_same(numbers_of(original), numbers_of(again))
+    expected = without_the_write(numbers_of(original))
+    assert_same(expected, without_the_write(numbers_of(again)))
 
 
 def test_another_task_meets_the_same_cells(place, tmp_path):
@@ -379,10 +388,11 @@ def test_a_sweep_of_conductances_that_changed_is_refused(place, files, tmp_path)
 
     layers = [{"match": "layer.0.query", "mapping": {"conductances": str(files)}}]
     study = study_of(place, layer=layers, sweep={"adc.bits": [4]})
-    directory = sweep_directory.create(study, tmp_path / "sweep")
+    sweep_directory.create(study, tmp_path / "sweep")
     put(files, 1, 2, 3e-6)
+    again = sweep_directory.open_directory(tmp_path / "sweep")
     with pytest.raises(ConfigError, match=r"conductances .*files changed since the sweep"):
-        sweep.run_sweep(directory)
+        sweep.run_sweep(again)
 
 
 def test_a_wrong_request_is_one_line(place, files, tmp_path):

@@ -101,7 +101,9 @@ def test_word_lines_that_are_not_driven_are_at_zero_volts(rows):
     volts = np.zeros((2, 6))
     volts[:, :rows] = rng.uniform(0.5, 1, (2, rows))
     exact = np.sqrt(stamped_variance(g, 0.02 * g, r_word, r_bit, volts))
-    driven = TileNoise(noise.square[:, :rows], noise.cross[:, :, :rows], noise.own, noise.error)
+    driven = TileNoise(
+        noise.square[:, :rows], noise.cross[:, :, :rows], noise.own, noise.passed, noise.error
+    )
     found = np.sqrt(modelled(driven, transfer[:, :rows], volts[:, :rows]))
     np.testing.assert_allclose(found, exact, rtol=2e-3)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.arrays import Adc, Dac, Effects, Mapping
@@ -44,6 +44,13 @@ class InSituSettings:
         if self.dac.full_scale_v is not None:
             return self.dac.full_scale_v
         return device.read_voltage
+
+    @classmethod
+    def of_activations(cls, study: Study) -> InSituSettings:
+        """Those of cells that hold keys and values, whose reads are independent draws."""
+        settings = cls.of(study)
+        independent = settings.read_noise.model_copy(update={"correlation": "independent"})
+        return replace(settings, read_noise=independent)
 
     @property
     def solved_wires(self) -> Wires | None:

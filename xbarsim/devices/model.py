@@ -21,6 +21,7 @@ from xbarsim.config.study import Study
 from xbarsim.devices import ageing, read_noise, writing
 from xbarsim.devices.conditions import Conditions, effects_on, known_effects
 from xbarsim.devices.programmed import Programmed
+from xbarsim.devices.remembered import RememberedNoise, remembered_noise
 from xbarsim.devices.series import Access, Curve, access_of, curve_of
 from xbarsim.devices.streams import Streams, streams_of
 
@@ -221,6 +222,15 @@ class DeviceModel(Conditions):
         OutOfRangeError : conductances alone, and a law that means another conductance
         """
         return read_noise.noise_sigma(self, self._cells(cells), streams_of(streams), read_time)
+
+    def remembered_noise(
+        self, cells: Programmed, streams: Streams, read_time: float, interval: float
+    ) -> RememberedNoise:
+        """The noise of reads that last `read_time`, one every `interval` (s), by how long it lasts.
+
+        streams : which cells have telegraph noise
+        """
+        return remembered_noise(self, cells, streams, read_time, interval)
 
     def read_noise_parts(
         self, cells: Programmed | ArrayLike, read_time: float = READ_TIME

@@ -56,7 +56,7 @@ def noise_sigma(
     parts = noise_parts(device, cells, read_time)
     telegraph = parts["telegraph"]
     if telegraph.any():
-        telegraph = telegraph * _telegraph_cells(device, cells, streams)
+        telegraph = telegraph * telegraph_cells(device, cells, streams)
     elif not parts["flicker"].any():
         return parts["white"]
     sigma: Floats = np.hypot(np.hypot(parts["flicker"], telegraph), parts["white"])
@@ -172,7 +172,7 @@ def _telegraph_step(device: Conditions, cells: Programmed) -> Floats:
     return step * device.telegraph_multiplier
 
 
-def _telegraph_cells(device: Conditions, cells: Programmed, streams: Streams) -> Booleans:
+def telegraph_cells(device: Conditions, cells: Programmed, streams: Streams) -> Booleans:
     """Which cells have telegraph noise, bool of the shape of the conductance."""
     g = cells.conductance
     fraction = _telegraph_of(device).cell_fraction
@@ -240,7 +240,7 @@ def _add_telegraph(
     table = _telegraph_of(device)
     count = len(out)
     step = _telegraph_step(device, cells).reshape(count, -1)
-    has = _telegraph_cells(device, cells, streams).reshape(count, -1)
+    has = telegraph_cells(device, cells, streams).reshape(count, -1)
     p_high = table.dwell_high_s / (table.dwell_high_s + table.dwell_low_s)
     keys = streams.keys(count, READS)
     share = np.empty(out.shape[2])

@@ -237,7 +237,9 @@ class WrittenAttention:
             index=0,
             weight=b.T,
             moment=mean_squares(a),
-            settings=dataclasses.replace(InSituSettings.of(self.settings), mapping=mapping),
+            settings=dataclasses.replace(
+                InSituSettings.of_activations(self.settings), mapping=mapping
+            ),
             device=self.device,
             seed=seed,
             periphery=self._periphery(head),

@@ -80,7 +80,9 @@ class CausalWrittenAttention:
         """
         _check_masked_inputs(step, settings)
         scale = _full_scale(step, samples, settings, device)
-        cells = KeyValueCells.of(step, InSituSettings.of(settings), device, longest, scale)
+        cells = KeyValueCells.of(
+            step, InSituSettings.of_activations(settings), device, longest, scale
+        )
         coder = _coder(step, samples, settings, device)
         written = []
         for number, sample in enumerate(samples):

@@ -67,6 +67,10 @@ def _has_read_noise(place: Place) -> bool:
     white = place.table("read_noise")
     if white is not None and white.relative_sigma > 0:
         return True
+    return _has_slow_noise(place)
+
+
+def _has_slow_noise(place: Place) -> bool:
     return place.table("flicker") is not None or place.table("telegraph") is not None
 
 
@@ -124,6 +128,14 @@ ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has
 SCALES = Rule(
     "weights on arrays or crossbars, or attention that is not causal on in-situ arrays",
     _follows_inputs,
+)
+REMEMBERED = Rule(
+    "weights on in-situ arrays whose cells have 1/f or telegraph noise",
+    lambda place: place.in_situ and place.step.kind is Kind.MATRIX and _has_slow_noise(place),
+)
+PROCESS = Rule(
+    'read_noise.correlation = "process"',
+    lambda place: REMEMBERED.holds(place) and place.study.read_noise.correlation == "process",
 )
 NOISE_BEHIND_WIRES = Rule(
     "read noise of cells on in-situ arrays, and effects.wires with wires that have resistance",
@@ -308,6 +320,9 @@ RULES = {
         lambda place: place.has_adc and place.study.adc.range == "quantile",
     ),
     "read_noise.wires": NOISE_BEHIND_WIRES,
+    "read_noise.correlation": REMEMBERED,
+    "read_noise.token_interval_s": PROCESS,
+    "read_noise.sequence_tokens": PROCESS,
     "computation.ir_drop": Rule(
         'computation.mode = "statistical" and effects.wires',
         lambda place: (

@@ -87,6 +87,7 @@ class WriteEntry(Table):
     unverified: Count = 0
     pulses: Count = 0
     write_energy: float | None = None
+    rewritten: Count = 0
 
 
 class MatrixEntry(Table):

@@ -44,20 +44,21 @@ class NamedRows:
 class ReadNoise:
     """Read noise of the currents of a row block.
 
-    volts : (b * p, m);  keys : (b * p,)
+    volts : (b * p, m);  keys : (b * p,);  names : (b * p, 2) of the rows
     """
 
     programmed: ProgrammedMatrix
     block: int
     volts: Singles
     keys: Keys
+    names: Integers
 
     @classmethod
     def of(
         cls, programmed: ProgrammedMatrix, drive: Drive, rows: Integers, seed: int
     ) -> ReadNoise | None:
         """That of a row block, None without read noise."""
-        if programmed.variance is None:
+        if programmed.variance is None and programmed.processes is None:
             return None
         _, phases, m = drive.volts.shape
         keys = [
@@ -68,12 +69,16 @@ class ReadNoise:
             block=drive.block,
             volts=drive.volts.reshape(-1, m),
             keys=np.stack(keys, axis=1).reshape(-1),
+            names=np.repeat(rows, phases, axis=0),
         )
 
     def add_to(self, current: Singles, columns: slice) -> None:
         """Add noise to the currents of some of the columns, in place."""
-        variance = self.programmed.noise_variance(self.block, self.volts, columns)
-        add_normal(current, variance, self.keys, columns.start)
+        programmed = self.programmed
+        if programmed.variance is not None:
+            variance = programmed.noise_variance(self.block, self.volts, columns)
+            add_normal(current, variance, self.keys, columns.start)
+        programmed.add_remembered_noise(self.block, current, self.volts, self.names, columns)
 
 
 def rows_at_once(coder: InputCoder) -> int:

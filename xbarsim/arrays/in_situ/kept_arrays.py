@@ -55,9 +55,11 @@ class KeptArrays:
     def solve(self, plan: MatrixPlan) -> ProgrammedMatrix:
         """The programmed matrix of a plan: as it was kept, or programmed and solved now.
 
-        A write that may warn of values outside the device's range is done each time.
+        A write that may warn of values outside the device's range is done each time, as is one
+        whose cells remember noise, which would take as much room again.
         """
-        if not self.limit or plan.device.outside_range == "warn":
+        remembers = plan.settings.read_noise.correlation == "process"
+        if not self.limit or remembers or plan.device.outside_range == "warn":
             return program(plan)
         path = self.directory / f"{key_of(plan)}.h5"
         kept = _read(path, plan)
@@ -200,6 +202,7 @@ def _programmed(source: Any, plan: MatrixPlan) -> ProgrammedMatrix:
         transfer=transfer,
         variance=variance,
         line_noise=_line_noise(source),
+        processes=None,
         power=_blocks(source, "power", plan),
         counts=Counts(**counts),
         **vectors,

@@ -37,6 +37,7 @@ class TileNoise:
     square : (n, m), A² per V² of a word line
     cross : (sections, n, m), A² per V of a word line and A of the current of a section
     own : (sections, sections, n), A² per A² of the currents of two sections
+    passed : (n, m), A per V and S of a fluctuation, each word line driven alone
     error : largest relative error of a standard deviation over the bit lines, where the word lines
         of half a section are driven: no profile is worse by much
     """
@@ -44,6 +45,7 @@ class TileNoise:
     square: Floats
     cross: Floats
     own: Floats
+    passed: Floats
     error: float
 
 
@@ -53,7 +55,7 @@ class RowBlockNoise:
 
     square : (planes, outputs, rows);  cross : (sections, planes, outputs, rows)
     own : (sections, sections, planes, outputs);  error : (tiles,)
-    transfer : (planes, outputs, rows) A/V
+    transfer : (planes, outputs, rows) A/V;  passed : (tiles, n, m)
     """
 
     square: Floats
@@ -61,6 +63,7 @@ class RowBlockNoise:
     own: Floats
     error: Floats
     transfer: Floats
+    passed: Floats
 
     @classmethod
     def of(
@@ -92,6 +95,7 @@ class RowBlockNoise:
             own=np.array(planes),
             error=np.array([tile.error for tile in tiles]),
             transfer=layout.from_tiles(transfer, rows),
+            passed=np.stack([tile.passed for tile in tiles]),
         )
 
 
@@ -199,6 +203,7 @@ def tile_noise(
         square=(weight * alone**2 + others).T,
         cross=(weight * alone * stacked).transpose(0, 2, 1),
         own=np.einsum("ij,kij,lij->klj", weight, stacked, stacked),
+        passed=(driven * sensed).T,
         error=0.0,
     )
     errors = [

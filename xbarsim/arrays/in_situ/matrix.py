@@ -177,6 +177,8 @@ class IdealArray:
         if self.folded_variance is not None:
             keys = noise_keys(self.programmed.index, rows, seed, block=0, phase=0)
             add_normal(output, self._variance(multiplied, self.folded_variance), keys)
+        if self.programmed.processes is not None:
+            output += self._remembered(multiplied, rows)
         return Product(
             output=_only(output, wanted),
             dac_saturations=dac_saturations,
@@ -196,6 +198,19 @@ class IdealArray:
             of_block = np.ascontiguousarray(x[:, programmed.layout.rows(block)])
             variance = programmed.noise_variance(block, of_block, every)
             total += (variance.reshape(-1, *squares.shape) * squares).sum(axis=1)
+        return total
+
+    def _remembered(self, x: Singles, rows: Integers) -> Singles:
+        """(b, outputs) of the noise that cells remember, of inputs x (b, in)."""
+        programmed = self.programmed
+        total = np.zeros((len(x), programmed.layout.outputs), np.float32)
+        value = (programmed.value * self.gain).astype(np.float32)
+        every = slice(0, value.size)
+        for block in range(programmed.layout.row_blocks):
+            of_block = np.ascontiguousarray(x[:, programmed.layout.rows(block)])
+            noise = np.zeros((len(x), value.size), np.float32)
+            programmed.add_remembered_noise(block, noise, of_block, rows, every)
+            total += (noise.reshape(-1, *value.shape) * value).sum(axis=1)
         return total
 
     def _product(self, x: Singles, matrix: Singles) -> Singles:

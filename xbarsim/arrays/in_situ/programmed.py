@@ -18,6 +18,7 @@ from xbarsim.arrays.in_situ.encoding import Encoded, encode
 from xbarsim.arrays.in_situ.full_scale import choose_clip
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
 from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
+from xbarsim.arrays.in_situ.processes import CellNoise, LineProcesses, TokenTimes
 from xbarsim.arrays.in_situ.rewriting import RowBlock
 from xbarsim.arrays.in_situ.tiles import (
     LineCurrents,
@@ -120,6 +121,7 @@ class ProgrammedMatrix:
     transfer : one matrix per row block, (conversions * outputs, rows) A/V
     variance : the same in A²/V², None without read noise
     line_noise : of every row block what the adjoint adds to it, or None; None without adjoint
+    processes : of every row block what cells remember from token to token, or None
     power : one matrix per row block, (rows, rows) W/V²
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
     attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
@@ -142,6 +144,7 @@ class ProgrammedMatrix:
     transfer: tuple[Singles, ...]
     variance: tuple[Singles, ...] | None
     line_noise: tuple[LineNoise | None, ...] | None
+    processes: tuple[LineProcesses | None, ...] | None
     power: tuple[Singles, ...]
     input_sum: Floats
     read_voltage: float
@@ -209,6 +212,18 @@ class ProgrammedMatrix:
             found: Singles = multiply_rows(volts**2, square)
             return found
         return noise.variance(volts, square, columns)
+
+    def add_remembered_noise(
+        self, block: int, current: Singles, volts: Singles, rows: Integers, columns: slice
+    ) -> None:
+        """Add what the cells of a row block remember to currents (b, n) of some of the conversions,
+        in place.
+
+        volts : (b, rows) of its word lines;  rows : (b, 2), names of the tokens
+        """
+        processes = None if self.processes is None else self.processes[block]
+        if processes is not None:
+            processes.add_to(current, volts, rows, columns)
 
     @property
     def noise_error(self) -> Floats | None:
@@ -323,18 +338,24 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     """ProgrammedMatrix of a MatrixPlan and the Programmed cells of its row blocks, one after the
     other: their wires solved, their planes joined to conversions.
     """
-    rows = [_converted(plan, plan.solve(block, of_block)) for block, of_block in enumerate(cells)]
+    rows = [
+        _converted(plan, plan.solve(block, of_block), block) for block, of_block in enumerate(cells)
+    ]
     variance = None
     if any(row.variance is not None for row in rows):
         variance = tuple(row.variance_or_zero for row in rows)
     line_noise = None
     if any(row.line_noise is not None for row in rows):
         line_noise = tuple(row.line_noise for row in rows)
+    processes = None
+    if any(row.processes is not None for row in rows):
+        processes = tuple(row.processes for row in rows)
     return ProgrammedMatrix.of_plan(
         plan,
         transfer=tuple(row.transfer for row in rows),
         variance=variance,
         line_noise=line_noise,
+        processes=processes,
         power=tuple(row.power for row in rows),
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
@@ -351,7 +372,7 @@ def _lines(rows: Iterable[TileRow]) -> tuple[LineCurrents, ...] | None:
     return found or None
 
 
-def _converted(plan: MatrixPlan, row: TileRow) -> TileRow:
+def _converted(plan: MatrixPlan, row: TileRow, block: int) -> TileRow:
     """A row block with its planes joined to conversions, (conversions * outputs, rows) float32."""
     transfer = row.transfer
     if plan.reference:
@@ -368,6 +389,8 @@ def _converted(plan: MatrixPlan, row: TileRow) -> TileRow:
         variance=variance,
         noise=None,
         line_noise=_line_noise(plan, row.noise),
+        cell_noise=None,
+        processes=_processes(plan, row.cell_noise, block),
         power=row.power.astype(np.float32),
         lines=lines,
     )
@@ -378,6 +401,17 @@ def _line_noise(plan: MatrixPlan, noise: RowBlockNoise | None) -> LineNoise | No
         return None
     joined = subtracts_currents(plan.settings.mapping)
     return LineNoise.of(noise, slices=len(plan.encoded.target), joined=joined)
+
+
+def _processes(plan: MatrixPlan, noise: CellNoise | None, block: int) -> LineProcesses | None:
+    if noise is None:
+        return None
+    return LineProcesses.of(
+        noise,
+        times=TokenTimes(plan.settings.read_noise.sequence_tokens),
+        joined=subtracts_currents(plan.settings.mapping),
+        name=(plan.seed, plan.index, block),
+    )
 
 
 def _conversions(plan: MatrixPlan, planes: AnyFloats, join: np.ufunc) -> Singles:

@@ -6,6 +6,7 @@ import numpy as np
 
 from xbarsim.arrays.in_situ.layout import Layout
 from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
+from xbarsim.arrays.in_situ.processes import CellNoise, LineProcesses
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyFloats, Floats, Integers
 from xbarsim.base.units import NANO
@@ -13,6 +14,7 @@ from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.wires import Wires
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.programmed import Counts, Programmed
+from xbarsim.devices.remembered import RememberedNoise
 from xbarsim.devices.streams import Streams
 from xbarsim.kernels.arrays.histograms import count_in_bins
 from xbarsim.kernels.circuit.transfer import transfer_matrix
@@ -39,6 +41,7 @@ class TileRow:
         conversions, (conversions * outputs, rows) float32
     variance : the same of read noise, A² per V² of a word line, or None
     noise : what the adjoint says beyond that, of planes; line_noise : of conversions; or None
+    cell_noise, processes : the same of noise that is remembered from token to token
     power : (rows, rows), watt drawn from the word-line drivers of all tiles: v @ power @ v
     attenuation_mean, attenuation_std : (tiles,), see `attenuation`
     counts : what happened in the write, in all positions of the tiles
@@ -50,6 +53,8 @@ class TileRow:
     variance: AnyFloats | None
     noise: RowBlockNoise | None
     line_noise: LineNoise | None
+    cell_noise: CellNoise | None
+    processes: LineProcesses | None
     power: AnyFloats
     attenuation_mean: Floats
     attenuation_std: Floats
@@ -101,7 +106,12 @@ def solve_row_block(
     streams : which cells have telegraph noise
     """
     conductance = cells.conductance.transpose(0, 2, 1)
-    sigma = device.read_noise_sigma(cells, streams, settings.dac.read_time_ns * NANO)
+    remembered = _remembered(cells, device, settings, streams)
+    if remembered is None:
+        sigma = device.read_noise_sigma(cells, streams, settings.dac.read_time_ns * NANO)
+    else:
+        sigma = remembered.independent
+    lasts = remembered is not None and remembered.lasts
     noisy = bool(np.any(sigma))
     variance = np.empty(conductance.shape) if noisy else None
     mean = np.empty(len(conductance))
@@ -117,20 +127,36 @@ def solve_row_block(
     of_planes = None if variance is None else layout.from_tiles(variance, rows)
     noise = None
     wires = settings.solved_wires
-    if noisy and settings.read_noise.wires == "adjoint" and wires is not None:
+    if (noisy or lasts) and settings.read_noise.wires == "adjoint" and wires is not None:
         noise = RowBlockNoise.of(cells.conductance, sigma, transfer, layout, wires, rows)
         of_planes = noise.square
+    cell_noise = None
+    if remembered is not None and lasts:
+        passed = attenuation(transfer, conductance)[0] if noise is None else noise.passed
+        cell_noise = CellNoise.of(remembered, passed, layout, rows, settings.read_noise)
     return TileRow(
         transfer=layout.from_tiles(transfer, rows),
         variance=of_planes,
         noise=noise,
         line_noise=None,
+        cell_noise=cell_noise,
+        processes=None,
         power=power[:rows, :rows],
         attenuation_mean=mean,
         attenuation_std=std,
         counts=cells.counts,
         conductances=count_conductances(layout.from_tiles(conductance, rows), device),
     )
+
+
+def _remembered(
+    cells: Programmed, device: DeviceModel, settings: InSituSettings, streams: Streams
+) -> RememberedNoise | None:
+    """The read noise by how long it lasts; None where every token draws anew."""
+    if settings.read_noise.correlation == "independent":
+        return None
+    read_time = settings.dac.read_time_ns * NANO
+    return device.remembered_noise(cells, streams, read_time, settings.read_noise.token_interval_s)
 
 
 def conductance_edges(device: DeviceModel) -> Floats:
