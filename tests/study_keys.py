@@ -294,4 +294,5 @@ ELSEWHERE = {
     "run.chips",
     "run.chips_half_width",  # tests/studies/test_enough_chips.py
     "sweep",
+    "budget",  # of `xbarsim budget`: tests/report/test_budget.py
 }

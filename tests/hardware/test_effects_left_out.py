@@ -12,7 +12,9 @@ from xbarsim.devices.conditions import effects_on
 from xbarsim.studies.run import run_study
 from xbarsim.studies.trace_reader import read_trace
 
-EVERYTHING = {name: True for name in SWITCHES if name not in ("wires", "dac", "adc")}
+EVERYTHING = {
+    name: True for name in SWITCHES if name not in ("wires", "dac", "adc", "converter_errors")
+}
 DIGITAL = {"wires": False, "converters": False, "programming": False, "read_noise": False}
 
 

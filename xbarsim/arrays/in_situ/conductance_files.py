@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from xbarsim.base.array_files import read_matrix
 from xbarsim.base.array_types import AnyFloats, Floats
@@ -20,7 +20,7 @@ from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.toml_files import validated
 from xbarsim.circuit.files import SIEMENS
 from xbarsim.config.arrays import Mapping
-from xbarsim.config.tables import Table
+from xbarsim.config.tables import Table, whole
 
 INDEX = "index.json"
 UNLIKELY = 1000.0  # times the window of a device: a conductance that has another unit
@@ -141,7 +141,7 @@ class ConductanceIndex(Table):
     """What a directory of conductances is of: a chip of a case of a study, or some of its matrices."""
 
     format: Literal["xbarsim-conductances"]
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(whole)]
     software_version: str
     checkpoint: str
     checkpoint_sha256: str
