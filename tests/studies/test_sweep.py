@@ -201,7 +201,7 @@ def test_a_point_that_cannot_be_run_is_named_and_stops_no_other(place, tmp_path)
 
 def test_changed_inputs_and_other_studies_are_refused(place, study, tmp_path):
     directory = sweep_directory.create(study, tmp_path / "sweep")
-    with pytest.raises(ConfigError, match="holds a sweep already"):
+    with pytest.raises(ConfigError, match="holds a sweep or a budget already"):
         sweep_directory.create(study, tmp_path / "sweep")
     with pytest.raises(ConfigError, match="holds no sweep"):
         sweep_directory.open_directory(tmp_path)

@@ -60,7 +60,7 @@ def report(
     from xbarsim.base.files import refuse_overwriting
     from xbarsim.report import accuracy_and_cost
 
-    if traces[0].is_dir():
+    if (traces[0] / "sweep.json").exists():
         _report_directory(traces, against, out, picture, as_json)
         return
     if against is not None:

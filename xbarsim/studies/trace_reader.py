@@ -85,7 +85,8 @@ def read_trace(path: str | Path) -> Trace:
     files = part_files(path) if path.is_dir() else [path]
     if not files:
         raise TraceError(
-            f"{path} is a directory without parts of a trace; give one trace, NAME.h5 or NAME.parts"
+            f"{path} is a directory without parts of a trace; give one trace, "
+            "NAME.h5 or NAME.parts, or the directory of a sweep or a budget"
         )
     reading = _Reading(path)
     for part in files:
