@@ -124,7 +124,9 @@ def interpreter(session):
             "XBARSIM_CACHE_DIR": cache,
             "COVERAGE_FILE": str(Path(cache) / "coverage"),
         }
-        selection = "not stress_grid and not spectrum and not large and not four_solves"
+        selection = (
+            "not stress_grid and not spectrum and not large and not four_solves and not every_solve"
+        )
         tests = ("-m", "pytest", "-q", "-W", "ignore:overflow", "-k", selection, *KERNEL_TESTS)
         run(session, "coverage", "run", "--source=xbarsim.kernels", *tests, env=environment)
         run(
