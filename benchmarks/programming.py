@@ -166,7 +166,7 @@ class Stages:
         self.watch(programmed, "solve_row_block", "noise, attenuation, layout")
         self.watch(tiles, "transfer_matrix", "transfer matrices")
         self.watch(build, "with_ranges", "ranges and gains")
-        self.watch(build._Builder, "_in_situ", "rest")
+        self.watch(build._Builder, "in_situ", "rest")
 
 
 @dataclass(frozen=True)
