@@ -51,7 +51,7 @@ def test_a_sweep_from_plan_to_status(place):
 
 def test_a_point_that_fails_is_the_exit_status(place, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr("xbarsim.cli.sweep.say", said.append)
+    monkeypatch.setattr("xbarsim.cli.points.say", said.append)
     content = (place / "study.toml").read_text().replace("2,\n    8", "8")
     content += '"device.time_s" = [1e30]\n"device.name" = ["pcm"]\n'
     (tmp_path / "study.toml").write_text(content)

@@ -1,13 +1,13 @@
 """`xbarsim budget`: which effect costs how much."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xbarsim.cli.console import print_table, print_written, progress, say
+from xbarsim.cli.console import print_table, print_written
+from xbarsim.cli.points import Crew, Threads, Workers, print_cost, run_points
 
 if TYPE_CHECKING:
     from xbarsim.config.study import Study
@@ -60,13 +60,8 @@ def budget(
     limit: Annotated[
         int | None, typer.Option(min=2, help="Examples to evaluate; as the study says if absent.")
     ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Points at the same time, a process each; changes no result.")
-    ] = 1,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Of each worker; the cores divided by the workers if absent."),
-    ] = None,
+    workers: Workers = 1,
+    threads: Threads = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say chips, tiles, memory and time, and run nothing."),
@@ -80,7 +75,7 @@ def budget(
 
     Example: xbarsim budget mine.toml --limit 100 --workers 2
     """
-    from xbarsim.studies.sweep_directory import check_kind
+    from xbarsim.studies.sweep_directory import create, open_directory
 
     table: dict[str, Any] = {
         "case": case,
@@ -102,18 +97,17 @@ def budget(
                 "--picture and --json beside it",
                 param_hint="--resume",
             )
-        path = resume
+        directory = open_directory(resume, "budget")
     else:
         loaded = _resolved(study or "default", overrides)
         if dry_run:
             _plan(loaded, workers)
             return
-        path = _create(loaded, out)
-    check_kind(path, "budget")
-    failed = _run(path, workers, threads)
-    if failed:
+        directory = create(loaded, out or Path("budgets") / loaded.name)
+    outcome = run_points(directory, Crew(workers, threads))
+    if outcome.failed:
         raise typer.Exit(1)
-    show(path, as_json, picture)
+    show(directory.path, as_json, picture)
 
 
 def _stated(options: dict[str, Any]) -> dict[str, Any]:
@@ -128,32 +122,7 @@ def _resolved(study: str, overrides: dict[str, Any]) -> "Study":
     return resolve(load_study(study, overrides))
 
 
-def _create(study: "Study", out: Path | None) -> Path:
-    from xbarsim.studies.sweep_directory import create
-
-    return create(study, out or Path("budgets") / study.name).path
-
-
-def _run(path: Path, workers: int, threads: int | None) -> bool:
-    """Evaluate what is missing; whether a point failed."""
-    from xbarsim.studies.sweep import run_sweep
-    from xbarsim.studies.sweep_directory import open_directory
-
-    try:
-        outcome = run_sweep(open_directory(path), workers, threads, progress, say)
-    except KeyboardInterrupt as interrupt:
-        notes = [note.replace("xbarsim sweep", "xbarsim budget") for note in _notes(interrupt)]
-        print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)
-        raise typer.Exit(130) from None
-    return bool(outcome.failed)
-
-
-def _notes(interrupt: KeyboardInterrupt) -> list[str]:
-    return list(getattr(interrupt, "__notes__", ()))
-
-
 def _plan(study: "Study", workers: int) -> None:
-    from xbarsim.base.units import GIGA, engineering
     from xbarsim.studies.budget_points import budget_points, plan_budget
     from xbarsim.studies.sweep_plan import plan_sweep
 
@@ -164,8 +133,7 @@ def _plan(study: "Study", workers: int) -> None:
         f"{len(plan.players)} effects: {', '.join(plan.names)}; {len(plan.game.coalitions)} combinations "
         f"and {cases - len(plan.game.coalitions)} of single places, {taken.tiles:,} tiles"
     )
-    print(f"memory about {workers * taken.bytes / GIGA:.1f} GB with {workers} workers")
-    print(f"time about {engineering(taken.seconds / workers, 's')} on {workers} idle cores")
+    print_cost(taken, workers)
 
 
 def show(path: Path, as_json: bool, picture: Path | None, out: Path | None = None) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from xbarsim.cli.console import progress, say
 from xbarsim.cli.report import print_summaries, summaries_of
+from xbarsim.cli.study_options import Settings
 
 STUDY_HELP = "A study file, or the name of an embedded study; `default` if absent."
 
@@ -49,14 +50,7 @@ def run(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of programming, noise and intervals.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any key of the study, such as adc.bits=6; repeatable.",
-        ),
-    ] = None,
+    settings: Settings = None,
     axes: Annotated[
         list[str] | None,
         typer.Option(

@@ -1,26 +1,17 @@
 """`xbarsim sweep`: many studies from one."""
 
 import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xbarsim.cli.console import print_table, progress, say
+from xbarsim.cli.console import print_table
+from xbarsim.cli.points import Crew, Threads, Workers, print_cost, run_points
+from xbarsim.cli.study_options import Settings
 
 if TYPE_CHECKING:
     from xbarsim.config.study import Study
-
-
-@dataclass(frozen=True)
-class _How:
-    """On what a sweep is run."""
-
-    workers: int
-    threads: int | None
-    scheduler: str
 
 
 def sweep(
@@ -38,14 +29,7 @@ def sweep(
         Path | None,
         typer.Option(metavar="DIR", help="Show what is done, running, failed and waiting."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any key of the study, such as adc.bits=6; repeatable.",
-        ),
-    ] = None,
+    settings: Settings = None,
     axes: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,13 +38,8 @@ def sweep(
             help="An axis beside those of the study's [sweep]; repeatable.",
         ),
     ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Points at the same time, a process each; changes no result.")
-    ] = 1,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Of each worker; the cores divided by the workers if absent."),
-    ] = None,
+    workers: Workers = 1,
+    threads: Threads = None,
     scheduler: Annotated[
         str,
         typer.Option(
@@ -96,8 +75,7 @@ def sweep(
     if dry_run:
         _plan(loaded, resume, workers)
     else:
-        how = _How(workers, threads, scheduler)
-        _run(loaded, resume, out, how, as_json)
+        _run(loaded, resume, out, Crew(workers, threads, scheduler), as_json)
 
 
 def _study_of(name: str, settings: list[str], axes: list[str]) -> "Study":
@@ -114,32 +92,24 @@ def _run(
     study: "Study | None",
     resume: Path | None,
     out: Path | None,
-    how: _How,
+    crew: Crew,
     as_json: bool,
 ) -> None:
-    from xbarsim.studies.sweep import run_sweep
-    from xbarsim.studies.sweep_directory import check_kind, create, open_directory
+    from xbarsim.studies.sweep_directory import create, open_directory
 
     if resume is not None:
-        check_kind(resume, "sweep")
-        directory = open_directory(resume)
+        directory = open_directory(resume, "sweep")
     elif out is not None and study is not None:
         directory = create(study, out)
     else:
         raise typer.BadParameter("name a new directory", param_hint="--out")
-    try:
-        outcome = run_sweep(directory, how.workers, how.threads, progress, say, how.scheduler)
-    except KeyboardInterrupt as interrupt:
-        notes = getattr(interrupt, "__notes__", ())
-        print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)
-        raise typer.Exit(130) from None
+    outcome = run_points(directory, crew)
     show_sweep(directory.path, as_json)
     if outcome.failed:
         raise typer.Exit(1)
 
 
 def _plan(study: "Study | None", resume: Path | None, workers: int) -> None:
-    from xbarsim.base.units import GIGA, engineering
     from xbarsim.studies.points import points_of
     from xbarsim.studies.sweep_directory import State, open_directory
     from xbarsim.studies.sweep_plan import plan_sweep
@@ -152,8 +122,7 @@ def _plan(study: "Study | None", resume: Path | None, workers: int) -> None:
         points = points_of(study)
     plan = plan_sweep(points)
     print(f"{len(points)} points, {plan.tiles:,} tiles")
-    print(f"memory about {workers * plan.bytes / GIGA:.1f} GB with {workers} workers")
-    print(f"time about {engineering(plan.seconds / workers, 's')} on {workers} idle cores")
+    print_cost(plan, workers)
 
 
 def show_sweep(path: Path, as_json: bool) -> None:

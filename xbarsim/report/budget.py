@@ -20,7 +20,7 @@ from xbarsim.base.files import replacing
 from xbarsim.report.budget_outcomes import Outcomes, StepErrors, read_outcomes
 from xbarsim.report.files import write_table
 from xbarsim.studies.budget_points import BudgetPlan, Player, plan_budget
-from xbarsim.studies.sweep_directory import check_kind, open_directory
+from xbarsim.studies.sweep_directory import open_directory
 from xbarsim.tasks.language_metrics import PERPLEXITY
 from xbarsim.tasks.metrics import NORMAL_975, student
 
@@ -141,8 +141,7 @@ def open_budget(directory: str | Path) -> ErrorBudget:
     ConfigError : it holds no budget, or one whose chips are not all evaluated
     TraceError : a trace of it is damaged
     """
-    check_kind(directory, "budget")
-    opened = open_directory(directory)
+    opened = open_directory(directory, "budget")
     study = opened.study
     assert study.budget is not None
     plan = plan_budget(study)

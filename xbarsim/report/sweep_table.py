@@ -18,7 +18,7 @@ from xbarsim.report.metric_form import form_of
 from xbarsim.report.summary import CaseSummary, OverChips, Summary, summarise
 from xbarsim.studies.points import Point
 from xbarsim.studies.scores import Estimate
-from xbarsim.studies.sweep_directory import State, SweepDirectory, check_kind, open_directory
+from xbarsim.studies.sweep_directory import State, SweepDirectory, open_directory
 from xbarsim.studies.trace_reader import read_trace
 from xbarsim.tasks.language_metrics import PERPLEXITY
 
@@ -198,8 +198,7 @@ def open_study(directory: str | Path) -> SweepTable:
     ConfigError : it holds no sweep, or a damaged one
     TraceError : a trace of a finished point is damaged
     """
-    check_kind(directory, "sweep")
-    opened = open_directory(directory)
+    opened = open_directory(directory, "sweep")
     states = {point.number: opened.state(point) for point in opened.points}
     rows: list[SweepRow] = []
     metric = ""

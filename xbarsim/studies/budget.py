@@ -27,7 +27,7 @@ from xbarsim.studies.budget_points import plan_budget, remaining, without_remedy
 from xbarsim.studies.pieces import Case
 from xbarsim.studies.run import find_idle_settings
 from xbarsim.studies.sweep import run_sweep
-from xbarsim.studies.sweep_directory import create, open_directory
+from xbarsim.studies.sweep_directory import open_or_create
 
 
 def budget_study(
@@ -55,16 +55,9 @@ def budget_study(
     ConfigError : nothing that could share a loss, a budget of another study in the directory
     OutputError : the directory cannot be written
     """
-    path = Path(directory)
-    resolved = resolve(study)
-    if (path / "sweep.json").exists():
-        opened = open_directory(path)
-        if opened.study != resolved:
-            raise ConfigError(f"{path} holds a sweep or another budget; name another directory")
-    else:
-        opened = create(resolved, path)
+    opened = open_or_create(resolve(study), directory)
     run_sweep(opened, workers, threads, progress, say)
-    return path
+    return opened.path
 
 
 def resolve(study: Study) -> Study:

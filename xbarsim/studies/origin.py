@@ -16,6 +16,7 @@ from xbarsim.arrays.in_situ.conductance_files import sha256_of_directory
 from xbarsim.base.source_digest import source_digest
 from xbarsim.config.named_files import hashes_of_named
 from xbarsim.config.study import Study
+from xbarsim.hardware.idle import stated_keys
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.readers import EncoderReader
 from xbarsim.studies.trace_layout import Sources, text_sha256
@@ -119,8 +120,8 @@ def _difference(what: str, before: str | None, now: str | None) -> str:
 
 def _changed_keys(before: str, now: str) -> list[str]:
     """Keys of two studies with other values."""
-    old = _flat(tomllib.loads(before))
-    new = _flat(tomllib.loads(now))
+    old = stated_keys(tomllib.loads(before))
+    new = stated_keys(tomllib.loads(now))
     keys = [key for key in new | old if old.get(key) != new.get(key)]
     changed = []
     for key in keys[:SHOWN]:
@@ -129,14 +130,3 @@ def _changed_keys(before: str, now: str) -> list[str]:
     if len(keys) > SHOWN:
         changed.append(f"{len(keys) - SHOWN} more keys of the study")
     return changed
-
-
-def _flat(tables: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """{"table.key": value}."""
-    found: dict[str, Any] = {}
-    for key, value in tables.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{before}{key}.")
-        else:
-            found[before + key] = value
-    return found

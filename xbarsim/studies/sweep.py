@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xbarsim.base.errors import ConfigError, TraceError, XbarsimError
+from xbarsim.base.errors import TraceError, XbarsimError
 from xbarsim.base.files import replacing
 from xbarsim.base.locks import locked
 from xbarsim.base.progress import Progress, silent, unsaid
@@ -24,8 +24,7 @@ from xbarsim.studies.points import Point
 from xbarsim.studies.sweep_directory import (
     SweepDirectory,
     check_inputs,
-    create,
-    open_directory,
+    open_or_create,
 )
 from xbarsim.studies.sweep_worker import Worker, WorkerLost
 from xbarsim.studies.trace_layout import text_sha256
@@ -61,15 +60,9 @@ def sweep_study(
     ConfigError : no `[sweep]`, a wrong axis, another sweep in the directory, inputs that changed
     OutputError : the directory cannot be written
     """
-    path = Path(directory)
-    if (path / "sweep.json").exists():
-        opened = open_directory(path)
-        if opened.study != study:
-            raise ConfigError(f"{path} holds the sweep of another study; name another directory")
-    else:
-        opened = create(study, path)
+    opened = open_or_create(study, directory)
     run_sweep(opened, workers, threads, progress, say, scheduler)
-    return path
+    return opened.path
 
 
 @dataclass(frozen=True)
@@ -191,7 +184,7 @@ class _Crew:
             whole = sum(self.directory.trace(point).exists() for point in self.directory.points)
             interrupt.add_note(
                 f"{whole} of {len(self.directory.points)} points are done; go on with "
-                f"xbarsim sweep --resume {self.directory.path}"
+                f"xbarsim {self.directory.kind} --resume {self.directory.path}"
             )
             raise
         if self.errors:

@@ -88,7 +88,8 @@ def create(study: Study, directory: str | Path) -> SweepDirectory:
     points = tuple(_points(study))
     if (path / "sweep.json").exists():
         raise ConfigError(
-            f"{path} holds a sweep or a budget already; go on with it by --resume {path}, or name another --out"
+            f"{path} holds a sweep or a budget already; go on with it by --resume {path}, or name "
+            "another --out"
         )
     inputs = hashes_of_inputs(points)
     content = {
@@ -119,12 +120,15 @@ def _entry(point: Point) -> dict[str, Any]:
     }
 
 
-def open_directory(directory: str | Path) -> SweepDirectory:
+def open_directory(directory: str | Path, kind: str | None = None) -> SweepDirectory:
     """The sweep that lies in a directory.
+
+    kind : "sweep" or "budget", which it must be; either if None
 
     Raises
     ------
-    ConfigError : it holds none, or a damaged one, or points that this version makes otherwise
+    ConfigError : it holds none, or a damaged one, or points that this version makes otherwise; it is
+        of another kind
     """
     path = Path(directory)
     try:
@@ -148,24 +152,32 @@ def open_directory(directory: str | Path) -> SweepDirectory:
             f"the points of {path / 'sweep.json'} are not those that its study makes now; it was "
             "changed, or written by another version: start the sweep anew in another directory"
         )
-    return SweepDirectory(path=path, study=study, points=points, inputs=inputs)
+    opened = SweepDirectory(path=path, study=study, points=points, inputs=inputs)
+    if kind is not None and opened.kind != kind:
+        raise ConfigError(
+            f"{path} holds a {opened.kind}, no {kind}; xbarsim report shows it, and "
+            f"xbarsim {opened.kind} --resume goes on with it"
+        )
+    return opened
 
 
-def check_kind(directory: str | Path, kind: str) -> None:
-    """Refuse a directory of another kind.
-
-    kind : "sweep" or "budget"
+def open_or_create(study: Study, directory: str | Path) -> SweepDirectory:
+    """The directory of a study's sweep or budget: as it lies there, or a new one.
 
     Raises
     ------
-    ConfigError
+    ConfigError : the sweep or the budget of another study lies there; as of `create`
+    OutputError : the directory cannot be written
     """
-    found = open_directory(directory).kind
-    if found != kind:
+    path = Path(directory)
+    if not (path / "sweep.json").exists():
+        return create(study, path)
+    opened = open_directory(path)
+    if opened.study != study:
         raise ConfigError(
-            f"{directory} holds a {found}, no {kind}; xbarsim report shows it, and xbarsim {found} --resume "
-            "goes on with it"
+            f"{path} holds another {opened.kind}, of another study; name another directory"
         )
+    return opened
 
 
 def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
