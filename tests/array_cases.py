@@ -12,6 +12,18 @@ from xbarsim.devices.streams import Streams
 
 IDEAL = {"wires": False, "programming": False, "converters": False, "read_noise": False}
 WIRES = {"word_line_resistance_ohm": 40.0, "bit_line_resistance_ohm": 40.0}
+ALL_WIRES = {
+    "word_line_resistance_ohm": 40.0,
+    "bit_line_resistance_ohm": 25.0,
+    "source_resistance_ohm": 100.0,
+    "sense_resistance_ohm": 60.0,
+}
+NOISY = """
+description = "test"
+read = { voltage_v = 0.2, source = "t" }
+conductance = { minimum_us = 1.0, maximum_us = 40.0, valid_range_us = [0.0, 50.0], source = "t" }
+read_noise = { relative_sigma = 0.05, source = "t" }
+"""
 
 
 def study(**tables):

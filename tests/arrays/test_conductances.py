@@ -1,6 +1,7 @@
 """Programmed arrays as files: what is written, that a run on what is read back has the same bits, and
 that what cannot be meant is refused in one line."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -15,6 +16,7 @@ import tomli_w
 from study_keys import DEVICE
 from tiny import make_tiny_bert, make_tiny_place, tiny_study
 
+from xbarsim.arrays.in_situ.conductance_files import WriteEntry
 from xbarsim.base.errors import (
     ConfigError,
     IdleSettingWarning,
@@ -24,6 +26,7 @@ from xbarsim.base.errors import (
     XbarsimError,
 )
 from xbarsim.devices.presets import load_device
+from xbarsim.devices.programmed import Counts
 from xbarsim.studies.export import export_study, export_trace
 from xbarsim.studies.run import run_study
 
@@ -113,6 +116,11 @@ def test_conductances_that_are_read_back_give_the_same_bits(place, tmp_path, set
     again = read_back(study_of(place, tmp_path / "files", **tables), tmp_path / "again")
     expected = without_the_write(numbers_of(original))
     assert_same(expected, without_the_write(numbers_of(again)))
+
+
+def test_a_write_is_kept_with_all_that_it_counts():
+    """Names of the file's entry and of the record that it is filled from."""
+    assert list(WriteEntry.model_fields) == [part.name for part in dataclasses.fields(Counts)]
 
 
 def test_another_task_meets_the_same_cells(place, tmp_path):

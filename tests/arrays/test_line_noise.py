@@ -2,29 +2,16 @@
 
 import numpy as np
 import pytest
-from array_cases import IDEAL, build, names, program_row_block, study
+from array_cases import ALL_WIRES, IDEAL, NOISY, build, names, program_row_block, study
 from reference import dense_transfer
 
 from xbarsim.arrays.in_situ.layout import Layout
 from xbarsim.arrays.in_situ.line_noise import TileNoise, sections, tile_noise
 from xbarsim.devices.presets import load_device
 
-WIRES = {
-    "word_line_resistance_ohm": 40.0,
-    "bit_line_resistance_ohm": 25.0,
-    "source_resistance_ohm": 100.0,
-    "sense_resistance_ohm": 60.0,
-}
-NOISY = """
-description = "test"
-read = { voltage_v = 0.2, source = "t" }
-conductance = { minimum_us = 1.0, maximum_us = 40.0, valid_range_us = [0.0, 50.0], source = "t" }
-read_noise = { relative_sigma = 0.05, source = "t" }
-"""
-
 
 def segments(m, n):
-    """Resistances of WIRES."""
+    """Resistances of ALL_WIRES."""
     r_word = np.full((m, n), 40.0)
     r_bit = np.full((m, n), 25.0)
     r_word[:, 0] += 100.0
@@ -134,7 +121,7 @@ def test_products_have_the_noise_of_their_cells(noisy, placement, converters, en
     """Standard deviation of repeated products against the stamped tiles of both cells of a weight."""
     chosen = study(
         device={"name": noisy},
-        wires=WIRES,
+        wires=ALL_WIRES,
         adc={"bits": 16},
         dac={"bits": 12},
         effects=IDEAL | {"wires": True, "read_noise": True, "converters": converters},
@@ -176,7 +163,7 @@ def test_products_have_the_noise_of_their_cells(noisy, placement, converters, en
 def test_a_row_block_has_the_noise_of_its_tiles(noisy):
     chosen = study(
         device={"name": noisy},
-        wires=WIRES,
+        wires=ALL_WIRES,
         effects=IDEAL | {"wires": True, "read_noise": True},
         read_noise={"wires": "adjoint"},
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from array_cases import program_row_block
+from array_cases import ALL_WIRES, NOISY, program_row_block
 from reference import dense_transfer
 
 from xbarsim import Crossbar
@@ -12,19 +12,6 @@ from xbarsim.arrays.settings import InSituSettings
 from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.study import validate
 from xbarsim.devices.presets import load_device
-
-WIRES = {
-    "word_line_resistance_ohm": 40.0,
-    "bit_line_resistance_ohm": 25.0,
-    "source_resistance_ohm": 100.0,
-    "sense_resistance_ohm": 60.0,
-}
-NOISY = """
-description = "test"
-read = { voltage_v = 0.2, source = "t" }
-conductance = { minimum_us = 1.0, maximum_us = 40.0, valid_range_us = [0.0, 50.0], source = "t" }
-read_noise = { relative_sigma = 0.05, source = "t" }
-"""
 
 
 def test_attenuation_is_the_share_of_the_current_that_arrives():
@@ -54,7 +41,7 @@ def test_attenuation_is_the_share_of_the_current_that_arrives():
 
 
 def segments(m, n, below=0):
-    """Resistances of WIRES, entry by entry."""
+    """Resistances of ALL_WIRES, entry by entry."""
     r_word, r_bit = np.full((m, n), 40.0), np.full((m, n), 25.0)
     for i in range(m):
         r_word[i, 0] = 140.0
@@ -68,7 +55,7 @@ def test_read_noise_reaches_the_bit_lines_attenuated_as_the_signal(tmp_path, pla
     """Noise of 5 % of each conductance: what arrives is 5 % of the transfer matrix of the stamped circuit, cell by cell."""
     (tmp_path / "noisy.toml").write_text(NOISY)
     device = load_device(str(tmp_path / "noisy.toml"))
-    study = validate({"wires": WIRES, "effects": {"programming": False}}, "test")
+    study = validate({"wires": ALL_WIRES, "effects": {"programming": False}}, "test")
     layout = Layout(6, 3, 2, 8, 6, placement)
     target = np.random.default_rng(1).uniform(1e-6, 40e-6, (2, 6, 3))
     row = program_row_block(target, layout, device, study)
@@ -97,7 +84,7 @@ def test_read_noise_reaches_the_bit_lines_attenuated_as_the_signal(tmp_path, pla
 
 def test_tiles_without_wires_pass_conductances_and_draw_their_sums():
     g = np.random.default_rng(2).uniform(1e-6, 40e-6, (3, 5, 4))
-    study = validate({"effects": {"wires": False}, "wires": WIRES}, "test")
+    study = validate({"effects": {"wires": False}, "wires": ALL_WIRES}, "test")
     transfer, power = solve_wires(g, InSituSettings.of(study).solved_wires)
     np.testing.assert_array_equal(transfer, g.transpose(0, 2, 1))
     np.testing.assert_allclose(power, np.diag(g.sum(axis=(0, 2))), rtol=1e-15)
@@ -114,7 +101,7 @@ def test_tiles_without_wires_pass_conductances_and_draw_their_sums():
     ],
 )
 def test_any_resistance_makes_wires(only):
-    ohm = dict.fromkeys(WIRES, 0.0) | ({only: 5.0} if only else {})
+    ohm = dict.fromkeys(ALL_WIRES, 0.0) | ({only: 5.0} if only else {})
     settings = InSituSettings.of(validate({"wires": ohm}, "test"))
     assert (settings.solved_wires is not None) == (only is not None)
     off = validate({"wires": ohm, "effects": {"wires": False}}, "test")
@@ -123,7 +110,7 @@ def test_any_resistance_makes_wires(only):
 
 @pytest.mark.parametrize("below", [0, 3])
 def test_segments_hold_every_resistance_once(below):
-    found = wire_segments(validate({"wires": WIRES}, "test").wires, 4, 3, below=below)
+    found = wire_segments(validate({"wires": ALL_WIRES}, "test").wires, 4, 3, below=below)
     for one, other in zip(found, segments(4, 3, below), strict=True):
         np.testing.assert_array_equal(one, other)
 

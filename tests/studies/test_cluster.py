@@ -8,11 +8,10 @@ import subprocess
 import sys
 import time
 
-import h5py
-import numpy as np
 import pytest
 import tomli_w
 from tiny import make_tiny_bert, make_tiny_place, tiny_study
+from trace_numbers import assert_same_numbers
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import load_study
@@ -92,32 +91,16 @@ def cluster(tmp_path_factory):
     started.close()
 
 
-def numbers_of(path):
-    """Every data set of a trace."""
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: (
-                found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-            )
-        )
-    return found
-
-
-def assert_same_numbers(directory, expected):
+def assert_same_points(directory, expected):
     for point, path in zip(directory.points, expected, strict=True):
-        found, wanted = numbers_of(directory.trace(point)), numbers_of(path)
-        assert found.keys() == wanted.keys()
-        for name, values in wanted.items():
-            floats = values.dtype.kind == "f"
-            assert np.array_equal(found[name], values, equal_nan=floats), name
+        assert_same_numbers(directory.trace(point), path)
 
 
 def test_two_workers_give_the_bits_of_one_process(study, undisturbed, cluster, tmp_path):
     directory = sweep_directory.create(study, tmp_path / "sweep")
     outcome = sweep.run_sweep(directory, workers=2, scheduler=cluster.address)
     assert outcome.done == 2 and outcome.failed == {}
-    assert_same_numbers(directory, undisturbed)
+    assert_same_points(directory, undisturbed)
     assert not list(cluster.cwd.glob("*.h5"))  # workers write nothing
 
 
@@ -168,7 +151,7 @@ def test_a_killed_worker_loses_its_piece_alone(study, undisturbed, tmp_path):
         os.kill(first.pid, signal.SIGKILL)
         assert running.wait(240) == 0
         assert second.poll() is None
-        assert_same_numbers(directory, undisturbed)
+        assert_same_points(directory, undisturbed)
     finally:
         running.kill()
         started.close()
@@ -208,7 +191,7 @@ def test_a_worker_needs_the_files_in_its_own_cache(place, tmp_path, monkeypatch)
         shutil.copytree(place / "model", cache / "inputs" / "model")
         assert sweep.run_sweep(directory, scheduler=started.address).done == 1
         (expected,) = [run_study(p.study, tmp_path / "here", threads=1) for p in directory.points]
-        assert_same_numbers(directory, [expected])
+        assert_same_points(directory, [expected])
     finally:
         started.close()
 

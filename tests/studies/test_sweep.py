@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 
-import h5py
 import numpy as np
 import pytest
 from tiny import make_tiny_place, tiny_study
+from trace_numbers import assert_same_numbers
 
 from xbarsim.base.errors import ConfigError, IdleSettingWarning
 from xbarsim.base.locks import is_locked
@@ -124,25 +124,6 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def study(place):
     return tiny_study(place, sweep=AXES)
-
-
-def numbers_of(path):
-    """Every data set of a trace."""
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: (
-                found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-            )
-        )
-    return found
-
-
-def assert_same_numbers(path, other):
-    found, expected = numbers_of(path), numbers_of(other)
-    assert found.keys() == expected.keys()
-    for name, values in expected.items():
-        assert np.array_equal(found[name], values, equal_nan=values.dtype.kind == "f"), name
 
 
 @pytest.fixture(scope="module")
