@@ -25,6 +25,7 @@ from xbarsim.chips.components import load_component
 from xbarsim.chips.load import load_chip
 from xbarsim.chips.schedule import schedule
 from xbarsim.config.study import validate
+from xbarsim.hardware.attributes import ProductAttributes
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report import accuracy_and_cost, summary, text
 from xbarsim.report.energy import Cost, cost_of
@@ -33,7 +34,10 @@ from xbarsim.studies import trace_reader
 from xbarsim.studies.errors import ErrorStatistics
 from xbarsim.studies.scores import Estimate
 from xbarsim.studies.trace import TracedProduct
-from xbarsim.studies.trace_layout import Place, ProductAttributes, ProductRows
+from xbarsim.studies.trace_layout import (
+    Place,
+    ProductRows,
+)
 
 
 def layer(number, role, inputs, outputs):

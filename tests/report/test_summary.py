@@ -14,6 +14,7 @@ from xbarsim import config
 from xbarsim.base.errors import TraceError
 from xbarsim.chips.components import adc, dac, load_component
 from xbarsim.cli.app import app
+from xbarsim.hardware.attributes import MatrixAttributes, ProductAttributes
 from xbarsim.models.graph import Kind, Role
 from xbarsim.report import curves
 from xbarsim.report.energy import cost_of
@@ -36,10 +37,8 @@ from xbarsim.studies.trace import (
 from xbarsim.studies.trace_layout import (
     ExampleTable,
     FunctionRows,
-    MatrixAttributes,
     MatrixRows,
     Place,
-    ProductAttributes,
     ProductRows,
     RunAttributes,
 )

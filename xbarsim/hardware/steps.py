@@ -13,6 +13,7 @@ from xbarsim.arrays.in_situ.code_counts import CodeBins
 from xbarsim.arrays.in_situ.matrix import Product
 from xbarsim.base.array_types import AnyArray, Booleans, Integers, Singles
 from xbarsim.config.study import Study
+from xbarsim.hardware.attributes import MatrixAttributes, ProductAttributes
 from xbarsim.models.graph import Kind, Role, Step
 
 Attribute = int | float | str
@@ -44,76 +45,14 @@ class Description:
         return {name: value for name, value in stated.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class ProductDescription(Description):
-    """A product of two activations; 0 bits of a converter: it is ideal.
-
-    input_scaling : what the full scale of the inputs follows, None where it is static
-    """
-
-    adc_bits: int
-    dac_bits: int
-    input_scaling: str | None = None
+@dataclass(frozen=True, kw_only=True)
+class ProductDescription(ProductAttributes, Description):
+    """A product of two activations."""
 
 
-@dataclass(frozen=True)
-class MatrixDescription(Description):
-    """A weight matrix.
-
-    write_energy : joule, None where the device states none
-    lowest_code, codes_per_bin : of the histogram of codes, None where none are counted
-    worst_tile_... : the place of the tile where least of the current arrives, see
-        `layout.TilePlace`, and the share of it that does; None on computation crossbars
-    input_scaling : what the full scale of the inputs follows, None where it is static
-    scale_shift : exponent of the scale that was shifted from inputs into weights, None without
-    unshifted_inputs : of these, inputs that stayed as they are: they or their weights are all 0
-    converters : of currents, where they are not ideal; codes that these never give, of all together
-    compensation, compensation_scale, held_cells, weight_error : what it made of the matrix, see
-        `in_situ.compensated`; None without
-    rewritten_cells : that were read back and written again, None where none are measured
-    rescaling_mean, rescaling_std : of the scales that follow drift, None without
-    reference_... : what reading their reference once takes, and the joule that it draws from the
-        word lines
-    shares : the matrix whose tiles it uses; then its tiles, cells and writing are counted there
-    """
-
-    adc_bits: int
-    dac_bits: int
-    inputs: int
-    outputs: int
-    tiles: int
-    cells: int
-    stuck_on: int
-    stuck_off: int
-    clipped_weights: int = 0
-    bounded_cells: int = 0
-    rounded_cells: int = 0
-    unverified_cells: int = 0
-    write_pulses: int = 0
-    write_energy: float | None = None
-    lowest_code: int | None = None
-    codes_per_bin: int | None = None
-    worst_tile_row_block: int | None = None
-    worst_tile_column_block: int | None = None
-    worst_tile_plane: int | None = None
-    worst_tile_attenuation: float | None = None
-    input_scaling: str | None = None
-    scale_shift: float | None = None
-    unshifted_inputs: int | None = None
-    converters: int | None = None
-    missing_codes: int | None = None
-    compensation: str | None = None
-    compensation_scale: float | None = None
-    held_cells: int | None = None
-    weight_error: float | None = None
-    rewritten_cells: int | None = None
-    rescaling_mean: float | None = None
-    rescaling_std: float | None = None
-    reference_tile_reads: int | None = None
-    reference_adc_conversions: int | None = None
-    reference_dac_drives: int | None = None
-    reference_array_energy: float | None = None
-    shares: str | None = None
+@dataclass(frozen=True, kw_only=True)
+class MatrixDescription(MatrixAttributes, Description):
+    """A weight matrix."""
 
     def counted_once(self, step: Step) -> MatrixDescription:
         """The description of a step; of one that shares its tiles, without what was programmed."""

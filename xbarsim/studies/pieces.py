@@ -15,6 +15,7 @@ from xbarsim.base.progress import Progress
 from xbarsim.base.workers import cores
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
+from xbarsim.hardware.attributes import MatrixAttributes, ProductAttributes
 from xbarsim.hardware.build import Design, Hardware, HeldOut, build_chip, chip_seed
 from xbarsim.hardware.steps import Description
 from xbarsim.models import int8
@@ -27,9 +28,7 @@ from xbarsim.studies.origin import Origin
 from xbarsim.studies.readers import Reading
 from xbarsim.studies.trace_layout import (
     Entries,
-    MatrixAttributes,
     Place,
-    ProductAttributes,
     Sources,
     record_from,
 )

@@ -4,15 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xbarsim.base.array_types import Booleans, Floats, Integers, Singles
+from xbarsim.hardware.attributes import MatrixAttributes, ProductAttributes
 from xbarsim.studies.trace_layout import (
     CodeHistogram,
     ExampleTable,
     FunctionRows,
-    MatrixAttributes,
     MatrixRows,
     Place,
     PredictionTable,
-    ProductAttributes,
     ProductRows,
     RunAttributes,
     Sources,

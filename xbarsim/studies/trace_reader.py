@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from xbarsim.base.array_types import Booleans
 from xbarsim.base.errors import TraceError
+from xbarsim.hardware.attributes import MatrixAttributes, ProductAttributes
 from xbarsim.studies import older_traces
 from xbarsim.studies.trace import (
     Attenuation,
@@ -39,11 +40,9 @@ from xbarsim.studies.trace_layout import (
     CodeHistogram,
     ExampleTable,
     FunctionRows,
-    MatrixAttributes,
     MatrixRows,
     Place,
     PredictionTable,
-    ProductAttributes,
     ProductRows,
     RunAttributes,
     Section,

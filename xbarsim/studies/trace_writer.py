@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from xbarsim.base.errors import OutOfRangeError, OutputError, TraceError
 from xbarsim.base.locks import locked
 from xbarsim.base.progress import unsaid
+from xbarsim.hardware.attributes import MatrixAttributes, ProductAttributes
 from xbarsim.studies.part_file import (
     Attributes,
     DataSet,
@@ -44,11 +45,9 @@ from xbarsim.studies.trace_layout import (
     Entries,
     ExampleTable,
     FunctionRows,
-    MatrixAttributes,
     MatrixRows,
     Place,
     PredictionTable,
-    ProductAttributes,
     ProductRows,
     RunAttributes,
     Section,
