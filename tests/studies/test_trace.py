@@ -3,6 +3,7 @@ it."""
 
 import re
 import shutil
+import struct
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -292,6 +293,31 @@ def test_bytes_that_flipped_are_never_read_as_numbers_nor_end_in_another_error(c
             render(summarise(trace))
         except TraceError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("size", [0, 2**64 - 8])
+def test_a_heap_without_an_end_is_never_walked(copied, size):
+    """HDF5 reads an object of no size for ever, and one whose padded size is 0 too."""
+    content = bytearray(copied.read_bytes())
+    heap = content.find(b"GCOL\x01\x00\x00\x00")
+    assert heap > 0
+    index = 0 if size == 0 else 1
+    content[heap + 16 : heap + 32] = struct.pack("<HHIQ", index, 1, 0, size)
+    copied.write_bytes(content)
+    with pytest.raises(TraceError, match=rf"heap of its texts is damaged \(at byte {heap}\)"):
+        read_trace(copied)
+
+
+def test_attributes_are_looked_at_before_they_are_read(copied):
+    """A flipped byte makes a text of any type and size; the library may read such a one for hours."""
+    with h5py.File(copied, "a") as file:
+        file["cases/one/0/layers/layer.0.query"].attrs["kind"] = np.void(b"matrix")
+    damage = "\n".join(read_trace(copied).damage)
+    assert "attribute 'kind' of /cases/one/0/layers/layer.0.query is neither a text nor" in damage
+    with h5py.File(copied, "a", libver="latest") as file:
+        del file["cases/one/0/layers/layer.0.query"].attrs["kind"]
+        file["cases/one/0/layers/layer.0.query"].attrs["kind"] = np.zeros(200_000)
+    assert "attribute 'kind'" in "\n".join(read_trace(copied).damage)
 
 
 def test_a_damaged_case_leaves_the_others(copied):

@@ -32,6 +32,7 @@ from xbarsim.studies.trace import (
     TracedMatrix,
     TracedProduct,
 )
+from xbarsim.studies.trace_heaps import check_heaps
 from xbarsim.studies.trace_layout import (
     CODE_COUNTS,
     CODES_BEYOND,
@@ -56,6 +57,8 @@ from xbarsim.studies.trace_layout import (
 )
 
 Result = TypeVar("Result")
+TEXT_AND_NUMBERS = "OSUbiuf"  # kinds of NumPy's data types
+LARGEST_ATTRIBUTE = 1_000_000  # bytes; texts of any length lie elsewhere in the file
 
 
 def read_trace(path: str | Path) -> Trace:
@@ -183,6 +186,7 @@ class _Reading:
         """Add one file.  Raises FileNotFoundError, and TraceError where it holds nothing of a
         trace."""
         try:
+            check_heaps(path)
             with h5py.File(path, "r") as file:
                 self._collect(file)
         except FileNotFoundError:
@@ -284,10 +288,19 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def _attribute(item: h5py.Group, name: str) -> Any:
+    """Value of an attribute.  A damaged file may state any type and size: they are looked at first."""
+    stated = item.attrs.get_id(name)
+    if stated.dtype.kind not in TEXT_AND_NUMBERS or stated.get_storage_size() > LARGEST_ATTRIBUTE:
+        raise ValueError(f"attribute {name!r} of {item.name} is neither a text nor a number")
+    return item.attrs[name]
+
+
 def _plain_attributes(group: h5py.Group) -> dict[str, Any]:
     """{name: value} of a group, numbers as those of Python."""
     found = {}
-    for name, value in group.attrs.items():
+    for name in group.attrs:
+        value = _attribute(group, name)
         found[name] = value.item() if isinstance(value, np.generic) else value
     return found
 
@@ -346,17 +359,18 @@ def _predictions(group: h5py.Group, examples: int) -> PredictionTable:
 
 
 def _sources(group: h5py.Group) -> Sources:
-    hashes = {name: _text(value) for name, value in group["model"].attrs.items()}
+    model = group["model"]
+    hashes = {name: _text(_attribute(model, name)) for name in model.attrs}
     return Sources(_texts(group["devices"]), _texts(group["chips"]), hashes)
 
 
 def _texts(group: h5py.Group) -> dict[str, str]:
     texts = {}
     for entry in _members(group):
-        text = _text(entry.attrs["text"])
-        if text_sha256(text) != _text(entry.attrs["sha256"]):
+        text = _text(_attribute(entry, "text"))
+        if text_sha256(text) != _text(_attribute(entry, "sha256")):
             raise ValueError(f"the text of {entry.name} does not have its sha256")
-        texts[_text(entry.attrs["name"])] = text
+        texts[_text(_attribute(entry, "name"))] = text
     return texts
 
 
@@ -399,7 +413,8 @@ def _outputs(group: h5py.Group, size: _Size) -> Outputs:
 
 
 def _case(group: h5py.Group) -> _PartialCase:
-    return _PartialCase(int(group.attrs["number"]), _study(group.attrs))
+    attributes = _plain_attributes(group)
+    return _PartialCase(int(attributes["number"]), _study(attributes))
 
 
 def _chip(group: h5py.Group, size: _Size) -> Chip:
@@ -408,7 +423,7 @@ def _chip(group: h5py.Group, size: _Size) -> Chip:
     return Chip(
         outputs.output,
         done,
-        seed=int(group.attrs["seed"]),
+        seed=int(_attribute(group, "seed")),
         layers=_entries(group, Section.LAYERS, done, _matrix),
         products=_entries(group, Section.PRODUCTS, done, _product),
         operations=_entries(group, Section.OPERATIONS, done, _function),
@@ -426,7 +441,7 @@ def _entries(
     """{step: entry} of a section in the order in which they were written."""
     if section not in group:
         return {}
-    in_order = sorted(_members(group[section]), key=lambda entry: entry.attrs["number"])
+    in_order = sorted(_members(group[section]), key=lambda entry: _attribute(entry, "number"))
     entries = {}
     for entry in in_order:
         name = entry.name.rpartition("/")[2]
