@@ -26,6 +26,7 @@ from xbarsim.cli.report import report
 from xbarsim.cli.run import run
 from xbarsim.cli.scheduler import scheduler
 from xbarsim.cli.sweep import sweep
+from xbarsim.cli.train import train
 
 if TYPE_CHECKING:
     from xbarsim.base.sources import Source
@@ -51,6 +52,7 @@ app.command("generate")(evaluate.generate)
 app.add_typer(solve.app)
 app.command("calibrate")(calibrate)
 app.command("memory")(memory)
+app.command("train")(train)
 
 
 def _print_version(wanted: bool) -> None:
