@@ -36,8 +36,8 @@ def budget_part(budget: ErrorBudget, study: Study) -> Part:
     chips = "1 chip" if budget.chips == 1 else f"{budget.chips} chips"
     return Part(
         title=budget.study,
-        subtitle=f"Error budget of “{budget.case}”: {last_name(budget.model)} on {last_name(budget.task)}, {budget.examples:,} examples, "
-        f"{chips}",
+        subtitle=f"Error budget of “{budget.case}”: {last_name(budget.model)} on "
+        f"{last_name(budget.task)}, {budget.examples:,} examples, {chips}",
         verdict=(_lost(budget, words), budget_text.verdict(budget)),
         cards=_cards(budget, words),
         alarms=(),
