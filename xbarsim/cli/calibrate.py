@@ -65,9 +65,9 @@ def calibrate(
     \b
     Examples:
       xbarsim calibrate programming writes.csv
-      xbarsim calibrate programming writes.csv --base rram-wan2022 --out mine.toml
+      xbarsim calibrate programming writes.csv --base pcm --out mine.toml
       xbarsim calibrate iv sweeps.xlsx:Sheet2 --picture fit.png
-      xbarsim calibrate retention aged.csv --column time=t:h --where temperature=25..85
+      xbarsim calibrate retention aged.csv --column time=t:h --where batch=3
     """
     from xbarsim.base.files import refuse_overwriting
     from xbarsim.calibrate import calibrate_files, write_device

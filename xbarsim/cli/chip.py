@@ -137,7 +137,7 @@ def compare_chips(
     Examples:
       xbarsim chip compare isaac differential --model bert-large --sequence 128
       xbarsim chip compare singlebit multibit --by layer --picture energy.png
-      xbarsim chip compare singlebit mine.toml --model gpt3 --phase decode --batch 4
+      xbarsim chip compare singlebit mine.toml --model gpt3 --phase decode
     """
     from xbarsim.chips import compare
 

@@ -2,10 +2,10 @@
 as exit codes, and help in sections that needs no colours and no boxes.
 """
 
-import contextlib
 import functools
 import inspect
 import os
+import select
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
@@ -155,11 +155,12 @@ def say_interrupted(notes: Sequence[str]) -> None:
 def _nobody_reads() -> bool:
     """Whether it is standard output whose reader went away; if so, nothing more is written there,
     not even at the end of the process."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-        return True
-    return False
+    output = sys.stdout.fileno()
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(output, 0)
+        if not any(event & select.POLLERR for _, event in poll.poll(0)):
+            return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, output)
+    return True

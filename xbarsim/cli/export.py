@@ -40,7 +40,7 @@ def export(
     \b
     Examples:
       xbarsim export runs/default.h5 --conductances arrays
-      xbarsim export mine.toml --conductances arrays --layer 'layer.0.*' --format csv
+      xbarsim export mine.toml --conductances arrays --layer 'layer.0.*'
     """
     from xbarsim.studies.export import export_study, export_trace
 
