@@ -40,9 +40,14 @@ def evaluate(
     windows: Annotated[
         int | None, typer.Option(min=1, help="Of a text: windows from its start; all if absent.")
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of the intervals of an encoder; that of studies if absent."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score a checkpoint on a task without any hardware: the digital reference."""
+    from xbarsim.report.metric_form import form_of
     from xbarsim.studies import scoring
 
     result = scoring.evaluate(
@@ -54,6 +59,7 @@ def evaluate(
         window=window,
         stride=stride,
         windows=windows,
+        seed=seed,
         progress=progress,
     )
     if as_json:
@@ -62,10 +68,11 @@ def evaluate(
     print(f"{model} on {task}, {reference}{result.remark()}")
     for note in result.notes:
         print(f"note: {note}")
-    rows = [
-        (found.metric, f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}", str(found.n))
-        for found in result.metrics
-    ]
+    rows = []
+    for found in result.metrics:
+        form = form_of(found.metric)
+        interval = form.interval(found.low, found.high)
+        rows.append((form.heading, form.value(found.value), interval, str(found.n)))
     print_table(("metric", "value", "95 % interval", "n"), rows)
 
 
