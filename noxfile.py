@@ -114,6 +114,21 @@ def long(session):
 
 
 @nox.session
+def torch(session):
+    """The tests of the PyTorch room; `nox -s torch -- install` brings PyTorch (the CPU's wheel)
+    where there is none, which is skipped with its reason otherwise.
+    """
+    install(session)
+    words = list(session.posargs)
+    if "install" in words:
+        words.remove("install")
+        index = ("--index-url", "https://download.pytorch.org/whl/cpu")
+        session.install("torch", *index)
+        session.install("transformers", "peft")
+    run(session, "pytest", "-q", "-rs", "tests/torch", *words)
+
+
+@nox.session
 def bounds(session):
     """The kernels with every index checked."""
     install(session)
