@@ -37,6 +37,10 @@ def evaluate(
     windows: Annotated[
         int | None, typer.Option(min=1, help="Of a text: windows from its start; all if absent.")
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of the intervals of an encoder; that of studies if absent."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score a model on a task without any hardware.
@@ -47,6 +51,7 @@ def evaluate(
       xbarsim evaluate all-MiniLM-L6-v2 pairs.tsv --reference int8 --json
       xbarsim evaluate smollm2-135m-instruct text.txt --window 512
     """
+    from xbarsim.report.metric_form import form_of
     from xbarsim.studies import scoring
 
     result = scoring.evaluate(
@@ -58,6 +63,7 @@ def evaluate(
         window=window,
         stride=stride,
         windows=windows,
+        seed=seed,
         progress=progress,
     )
     if as_json:
@@ -66,8 +72,9 @@ def evaluate(
     print(f"{model} on {task}, {reference}{result.remark()}")
     for note in result.notes:
         print(f"note: {note}")
-    rows = [
-        (found.metric, f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}", str(found.n))
-        for found in result.metrics
-    ]
+    rows = []
+    for found in result.metrics:
+        form = form_of(found.metric)
+        interval = form.interval(found.low, found.high)
+        rows.append((form.heading, form.value(found.value), interval, str(found.n)))
     print_table(("metric", "value", "95 % interval", "n"), rows)
