@@ -7,6 +7,7 @@ is given the tiny one.
 import tomllib
 from glob import glob
 from pathlib import Path
+from shutil import copyfile
 
 import h5py
 import numpy as np
@@ -101,6 +102,18 @@ def with_a_trace() -> Names:
     """A run that was made before: runs/mine.h5."""
     common_place()
     run_study(load_study("mine.toml"), "runs", threads=1)
+    return {}
+
+
+def results_of_all_kinds() -> Names:
+    """Runs, a sweep and an error budget that were made before."""
+    with_a_trace()
+    for name in ("default", "a", "b"):
+        copyfile("runs/mine.h5", f"runs/{name}.h5")
+    tables = {"sweep": {"adc.bits": [4, 8]}, "budget": {"effects": ["wires"], "layers": "none"}}
+    study = load_study("mine.toml", tables)
+    xbarsim.sweep_study(study, "sweeps/mine", threads=1)
+    xbarsim.budget_study(study, "budgets/mine", threads=1)
     return {}
 
 
@@ -214,7 +227,8 @@ def array_measurement(rng: np.random.Generator) -> Names:
     """Currents of a 6 x 5 array behind its wires, as files and as names."""
     crossbar = Crossbar(rng.uniform(18e-6, 22e-6, (6, 5)), 3.0, 3.0, 100.0, 100.0)
     inputs = rng.uniform(0.05, 0.2, (12, 6))
-    outputs = crossbar.solve(inputs).output_current
+    noise = 1e-9 * rng.standard_normal((12, 5))  # A
+    outputs = crossbar.solve(inputs).output_current + noise
     nominal = np.full((6, 5), 20e-6)
     np.save("voltage.npy", inputs)
     np.save("current.npy", outputs)
@@ -252,5 +266,6 @@ PLACES = {
     "converters.md": converter_files,
     "decoders.md": decoder_files,
     "devices.md": device_files,
+    "report.md": results_of_all_kinds,
     "sweeps.md": swept_study,
 }

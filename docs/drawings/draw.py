@@ -234,7 +234,7 @@ def overview() -> Drawing:
                 f'<circle class="cell" cx="{x}" cy="{65 + 24 * row}" r="{2 + 1.6 * dark}" '
                 f'style="fill:var(--cell)"/>'
             )
-    drawing.text(235, 245, "128 x 128 cells a tile,", "small")
+    drawing.text(235, 245, "1,296 tiles of 128 x 128 cells,", "small")
     drawing.text(235, 263, "programmed with the errors", "small")
     drawing.text(235, 281, "of a measured device", "small")
     drawing.arrow(408, 130, 450)
@@ -259,13 +259,13 @@ def overview() -> Drawing:
         drawing.text(690, y + 4, name, "small")
         drawing.box(690, y + 9, 2 * accuracy, 8, "other" if number == 0 else "bar")
         drawing.text(694 + 2 * accuracy, y + 18, f"{accuracy:.2f}", "small")
-    drawing.text(690, 245, "accuracy x 100, 300 sentences;", "small")
-    drawing.text(690, 263, "95 % intervals reach 5 to each", "small")
-    drawing.text(690, 281, "side: no difference is certain", "small")
+    drawing.text(690, 245, "accuracy x 100, 300 sentences,", "small")
+    drawing.text(690, 263, "95 % within 5 to each side;", "small")
+    drawing.text(690, 281, "5.07 uJ a sentence (products)", "small")
     drawing.text(
         20,
         315,
-        "Beside it: the error of every layer, energy per sentence, saturations, IR drop of every tile.",
+        "Beside it: the error of every layer, the energy by part, saturations, IR drop of every tile.",
         "small",
     )
     return drawing

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def run_python(block, page, names):
     try:
         exec(compile("\n" * block.line + block.text, page, "exec"), names)
     except ModuleNotFoundError as error:
-        if error.name not in {"pandas", "xarray"}:  # "with pandas installed"
+        if error.name not in {"pandas", "xarray"}:  # "with pandas installed", says the page
             raise
 
 
@@ -153,3 +154,22 @@ def test_every_page_is_in_the_navigation_of_the_site():
     made_when_built = {"keys.md"}
     assert set(listed) - made_when_built == {page.name for page in DOCS.glob("*.md")}
     assert len(listed) == len(set(listed))
+
+
+def test_drawings_are_those_of_their_script(tmp_path):
+    drawings = DOCS / "drawings"
+    script = runpy.run_path(str(drawings / "draw.py"))
+    script["main"](tmp_path)
+    for drawn in tmp_path.glob("*.svg"):
+        assert drawn.read_text() == (drawings / drawn.name).read_text(), drawn.name
+    assert len(list(drawings.glob("*.svg"))) == len(list(tmp_path.glob("*.svg")))
+
+
+def test_the_picture_of_the_readme_has_the_accuracies_of_its_table():
+    page = (DOCS.parent / "README.md").read_text()
+    stated = re.findall(r"^(?:analog: )?(float32|[a-z]+ only|chip) +(\d\d\.\d\d) ", page, re.M)
+    picture = (DOCS / "drawings" / "overview.svg").read_text()
+    drawn = re.findall(r">([a-z0-9 ]+)</text>\n<rect .*?</text>", picture, re.S)
+    assert len(stated) == 5
+    for name, accuracy in stated:
+        assert name in drawn and f">{accuracy}<" in picture
