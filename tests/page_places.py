@@ -110,7 +110,7 @@ def results_of_all_kinds() -> Names:
     with_a_trace()
     for name in ("default", "a", "b"):
         copyfile("runs/mine.h5", f"runs/{name}.h5")
-    tables = {"sweep": {"adc.bits": [4, 8]}, "budget": {"effects": ["wires"], "layers": "none"}}
+    tables = {"sweep": {"adc.bits": [4]}, "budget": {"effects": ["wires"], "layers": "none"}}
     study = load_study("mine.toml", tables)
     xbarsim.sweep_study(study, "sweeps/mine", threads=1)
     xbarsim.budget_study(study, "budgets/mine", threads=1)
