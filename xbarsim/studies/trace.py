@@ -46,7 +46,8 @@ class TracedMatrix:
 
     attenuation, conductances : None on computation crossbars
     codes : of all examples that are done; None where no codes are counted
-    The last two are None in a trace of version 3 or older, too.
+    noise_error : (tiles,), see `read_noise_error` in docs/trace.md; None without
+    The last three are None in a trace of version 3 or older, too.
     """
 
     place: Place
@@ -55,6 +56,7 @@ class TracedMatrix:
     attenuation: Attenuation | None = None
     conductances: ConductanceHistogram | None = None
     codes: CodeHistogram | None = None
+    noise_error: Floats | None = None
 
 
 @dataclass(frozen=True)

@@ -466,6 +466,9 @@ def _matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatrix:
     codes = None
     if CODE_COUNTS in group:
         codes = CodeHistogram(group[CODE_COUNTS][:], group[CODES_BEYOND][:])
+    noise_error = None
+    if "read_noise_error" in group:
+        noise_error = group["read_noise_error"][:]
     return TracedMatrix(
         place,
         record_from(MatrixAttributes, _plain_attributes(group)),
@@ -473,6 +476,7 @@ def _matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatrix:
         attenuation,
         conductances,
         codes,
+        noise_error,
     )
 
 
