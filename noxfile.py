@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "types", "test", "bounds", "interpreter", "build"]
+nox.options.sessions = ["lint", "types", "test", "bounds", "interpreter", "build", "site"]
 nox.options.reuse_existing_virtualenvs = True
 
 QUICK = ("base", "config", "tasks", "models", "report", "chips")
@@ -89,6 +89,14 @@ def docs(session):
     """The code of README, of the pages in docs/ and of the docstrings of public names."""
     install(session)
     run(session, "pytest", "-q", "tests/base/test_docs.py", *session.posargs)
+
+
+@nox.session
+def site(session):
+    """The site of the documentation, in build/site: seconds, without network, warnings are errors."""
+    if session.virtualenv.is_sandboxed:
+        session.install("-e", ".[bert,docs]")
+    run(session, "mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

@@ -9,8 +9,8 @@ import re
 import numpy as np
 import pytest
 import tomli_w
-from study_keys import DEVICE
-from tiny import WORDS, make_tiny_bert, tiny_study
+from page_cases import HARD
+from tiny import tiny_study
 from tiny_decoders import make_tiny_decoder
 from typer.testing import CliRunner
 
@@ -34,11 +34,6 @@ OFF = {
     "programming": {"effects": {"programming": False}},
     "adc": {"adc": {"bits": "ideal"}},
 }
-HARD = {
-    "wires": {"word_line_resistance_ohm": 30.0, "bit_line_resistance_ohm": 30.0},
-    "dac": {"bits": 3},
-    "adc": {"bits": 3},
-}
 
 
 def xbarsim(*arguments):
@@ -47,33 +42,18 @@ def xbarsim(*arguments):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A tiny classifier, and sentences that are labelled as it sees them in float32."""
-    place = tmp_path_factory.mktemp("place")
-    make_tiny_bert(place / "model", classes=2, seed=5)
-    (place / "device.toml").write_text(DEVICE)
-    rng = np.random.default_rng(3)
-    sentences = [" ".join(rng.choice(WORDS[:30], 6)) for _ in range(36)]
-
-    def write(labels):
-        lines = [f"{s}\t{k}\t{'test'}" for s, k in zip(sentences, labels, strict=True)]
-        lines.append("the film was good\t0\ttrain\nthe film was bad\t1\ttrain")
-        (place / "task.tsv").write_text("sentence\tlabel\tsplit\n" + "\n".join(lines) + "\n")
-
-    write([k % 2 for k in range(36)])
-    trace = read_trace(run_study(tiny_study(place), place / "float32", threads=1))
-    write(trace.reference["float32"].output.argmax(axis=1))
-    return place
+def place(budget_place):
+    return budget_place
 
 
 @pytest.fixture(scope="module")
-def study(place):
-    return tiny_study(place, **HARD, run={"batch_examples": 8, "chips": 2})
+def study(shared_study):
+    return shared_study
 
 
 @pytest.fixture(scope="module")
-def directory(study, place):
-    return budget_study(study, place / "budget", threads=1)
+def directory(shared):
+    return shared
 
 
 @pytest.fixture(scope="module")

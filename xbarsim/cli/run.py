@@ -168,3 +168,6 @@ def _print_report(trace: Path, as_json: bool) -> None:
     summaries = summaries_of([trace])
     rows = accuracy_and_cost.join(summaries)
     print_summaries(summaries, rows, as_json, accuracy_and_cost.not_joined(summaries))
+    if not as_json:
+        page = shlex.join(["xbarsim", "report", str(trace), "--html", f"{trace.stem}.html"])
+        print(f"as a page with interactive plots: {page}", file=sys.stderr)
