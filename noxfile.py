@@ -18,6 +18,7 @@ KERNEL_TESTS = (
     "tests/circuit/test_circuit.py",
     "tests/circuit/test_cells.py",
     "tests/circuit/test_sensitivity.py",
+    "tests/kernels/test_error_sums.py",
     "tests/kernels/test_row_products.py",
     "tests/kernels/test_wire_resistivity.py",
     "tests/arrays/test_compensation.py",
@@ -112,6 +113,21 @@ def long(session):
     """The studies of coverage and of hostile runs: hours."""
     install(session)
     run(session, "pytest", "-q", "-m", "long", *session.posargs)
+
+
+@nox.session
+def torch(session):
+    """The tests of the PyTorch room; `nox -s torch -- install` brings PyTorch (the CPU's wheel)
+    where there is none, which is skipped with its reason otherwise.
+    """
+    install(session)
+    words = list(session.posargs)
+    if "install" in words:
+        words.remove("install")
+        index = ("--index-url", "https://download.pytorch.org/whl/cpu")
+        session.install("torch", *index)
+        session.install("transformers", "peft")
+    run(session, "pytest", "-q", "-rs", "tests/torch", *words)
 
 
 @nox.session

@@ -20,10 +20,17 @@ def render(summary: Summary) -> str:
     lines = [*_head(summary), "", *_grid(summary), *_paths(summary), *token_tables(summary)]
     if summary.cases:
         first = summary.cases[0]
+        if len(summary.cases) > 1:
+            lines += ["", _which(first.name, len(summary.cases))]
         lines += ["", *_layer_grid(first), *_products(first), *_operations(first)]
         lines += ["", *_hardware(first)]
     lines.append(f"trace  {summary.path}")
     return "\n".join(lines)
+
+
+def _which(name: str, cases: int) -> str:
+    """Whose details follow."""
+    return f"all that follows is of {name!r}, the first of {cases} cases; --html FILE and --json have the others"
 
 
 def _head(summary: Summary) -> list[str]:

@@ -41,13 +41,13 @@ class _Seen:
             a, b = operands
             self.ranges[step.name] = float(np.abs(a).max()), float(np.abs(b).max())
             if step.causal:
-                self.products[step.name] = _sample(step, a, b, rows)
+                self.products[step.name] = sample_of(step, a, b, rows)
         else:
             self.ranges[step.name] = functions.largest(step, operands, output)
         return output
 
 
-def _sample(step: Step, a: Singles, b: Singles, rows: Integers) -> ProductSample:
+def sample_of(step: Step, a: Singles, b: Singles, rows: Integers) -> ProductSample:
     """Some tokens of the first sequence of a batch."""
     length = int(np.count_nonzero(rows[:, 0] == rows[0, 0]))
     positions = np.unique(np.linspace(0, length - 1, SAMPLE_TOKENS).astype(int))

@@ -22,6 +22,7 @@ def evaluate(
     window: int | None = None,
     stride: int | None = None,
     windows: int | None = None,
+    seed: int | None = None,
     progress: Progress = silent,
 ) -> Evaluation | LanguageScore:
     """Score a checkpoint on a task, digitally.
@@ -36,6 +37,7 @@ def evaluate(
     calibration : of an encoder, another task whose sentences set the ranges of int8
     window, stride, windows : of a text, tokens of a window (512 if None), from one window to the next (a
         window), windows from its start (all)
+    seed : of the intervals of an encoder; that of a study that states none if None
     progress : see `Progress`
 
     Returns
@@ -52,9 +54,15 @@ def evaluate(
     if not is_decoder(path):
         _refuse("a decoder", window=window, stride=stride, windows=windows)
         return evaluation.evaluate_files(
-            path, task, reference, limit=limit, calibration_task=calibration, progress=progress
+            path,
+            task,
+            reference,
+            limit=limit,
+            calibration_task=calibration,
+            seed=seed,
+            progress=progress,
         )
-    _refuse("an encoder", calibration=calibration)
+    _refuse("an encoder", calibration=calibration, seed=seed)
     if reference != "float32":
         raise ConfigError(f"reference = {reference!r}; of a decoder float32 is the only one")
     scope = Scope(window=window, stride=stride, windows=windows, limit=limit)
