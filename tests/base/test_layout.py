@@ -27,6 +27,7 @@ ROOMS = (
     "calibrate",
     "arrays",
     "annealing",
+    "training",
     "chips",
     "hardware",
     "studies",
