@@ -9,7 +9,7 @@ from xbarsim.cli.console import print_json, print_table, progress
 MODEL_HELP = "A known model, a checkpoint directory, a GGUF file, or owner/name on the hub."
 TASK_HELP = (
     "A known task or a CSV, TSV or JSONL file; of a decoder a text (.txt), minimal pairs "
-    "(columns good and bad) or questions (JSONL)."
+    "(columns good and bad) or questions (JSONL); of a network of images a directory or file of images."
 )
 
 
@@ -18,7 +18,9 @@ def evaluate(
     task: Annotated[str, typer.Argument(help=TASK_HELP)],
     reference: Annotated[
         str,
-        typer.Option(help="float32, or of encoders int8 for weights and activations of 8 bits."),
+        typer.Option(
+            help="float32, or but for decoders int8 for weights and activations of 8 bits."
+        ),
     ] = "float32",
     limit: Annotated[
         int | None, typer.Option(min=2, help="Examples to score, evenly spread; all if absent.")

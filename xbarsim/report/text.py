@@ -36,7 +36,7 @@ def _which(name: str, cases: int) -> str:
 def _head(summary: Summary) -> list[str]:
     run = summary.run
     lines = [
-        f"{run.model} on {run.task}: {summary.examples} examples, {summary.tokens:,} tokens, "
+        f"{run.model} on {run.task}: {_size(summary)}, "
         f"head {run.head}, study {summary.study!r}, seed {run.seed}"
     ]
     if not run.complete:
@@ -53,6 +53,13 @@ def _head(summary: Summary) -> list[str]:
     lines += [f"note: {note}" for note in summary.notes]
     lines += [f"NO EFFECT: {sentence}" for sentence in summary.idle_settings]
     return lines
+
+
+def _size(summary: Summary) -> str:
+    """How much was to be evaluated."""
+    if summary.run.task_kind == "images":
+        return f"{summary.examples:,} images"
+    return f"{summary.examples} examples, {summary.tokens:,} tokens"
 
 
 # ---------------------------------------------------------------- the metric

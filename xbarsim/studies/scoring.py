@@ -5,8 +5,8 @@ from pathlib import Path
 from xbarsim.base import fetch
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.progress import Progress, silent
-from xbarsim.models.architectures import is_decoder
-from xbarsim.studies import evaluation, language
+from xbarsim.models.architectures import is_decoder, is_image_network
+from xbarsim.studies import evaluation, image_evaluation, language
 from xbarsim.studies.evaluation import Evaluation
 from xbarsim.studies.language import LanguageScore
 from xbarsim.studies.language_examples import Scope
@@ -31,8 +31,8 @@ def evaluate(
     ----------
     model : a known model, a checkpoint directory, a GGUF file, or owner/name on the hub
     task : a known task or a file: labelled sentences or pairs for an encoder; a text, minimal pairs or
-        questions for a decoder
-    reference : "float32", or of an encoder "int8"
+        questions for a decoder; images for a network of images
+    reference : "float32", or "int8" but for decoders
     limit : examples, pairs or questions to score, evenly spread; all if None
     calibration : of an encoder, another task whose sentences set the ranges of int8
     window, stride, windows : of a text, tokens of a window (512 if None), from one window to the next (a
@@ -42,8 +42,8 @@ def evaluate(
 
     Returns
     -------
-    Evaluation of an encoder, LanguageScore of a decoder: both have `metrics`, the main one first, with
-    their 95 % intervals, `notes` and `as_dict()`
+    Evaluation of an encoder or a network of images, LanguageScore of a decoder: both have `metrics`,
+    the main one first, with their 95 % intervals, `notes` and `as_dict()`
 
     Raises
     ------
@@ -51,6 +51,11 @@ def evaluate(
     CheckpointError, TaskError, FetchError : a model or a task that cannot be read
     """
     path = fetch.locate(model, "model", progress=progress)
+    if is_image_network(path):
+        _refuse("a decoder", window=window, stride=stride, windows=windows)
+        return image_evaluation.evaluate_files(
+            path, task, reference, limit=limit, calibration_task=calibration, progress=progress
+        )
     if not is_decoder(path):
         _refuse("a decoder", window=window, stride=stride, windows=windows)
         return evaluation.evaluate_files(
