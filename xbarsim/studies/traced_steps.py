@@ -21,6 +21,7 @@ from xbarsim.studies.trace_items import attribute, members, plain_attributes
 from xbarsim.studies.trace_layout import (
     CODE_COUNTS,
     CODES_BEYOND,
+    WORST_TILE,
     CodeHistogram,
     FunctionRows,
     MatrixRows,
@@ -69,6 +70,9 @@ def traced_matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatr
     codes = None
     if CODE_COUNTS in group:
         codes = CodeHistogram(group[CODE_COUNTS][:], group[CODES_BEYOND][:])
+    worst_tile = None
+    if WORST_TILE in group:
+        worst_tile = group[WORST_TILE][:]
     noise_error = None
     if "read_noise_error" in group:
         noise_error = group["read_noise_error"][:]
@@ -79,6 +83,7 @@ def traced_matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatr
         attenuation,
         conductances,
         codes,
+        worst_tile,
         noise_error,
     )
 
