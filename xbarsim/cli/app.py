@@ -26,6 +26,7 @@ from xbarsim.cli.report import report
 from xbarsim.cli.run import run
 from xbarsim.cli.scheduler import scheduler
 from xbarsim.cli.sweep import sweep
+from xbarsim.cli.train import train
 
 if TYPE_CHECKING:
     from xbarsim.base.sources import Source
@@ -43,6 +44,7 @@ app.command("run")(run)
 app.command("report")(report)
 app.command("sweep")(sweep)
 app.command("budget")(budget)
+app.command("train")(train)
 app.command("scheduler")(scheduler)
 app.command("export")(export)
 app.add_typer(devices.app)
