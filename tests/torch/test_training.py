@@ -188,7 +188,7 @@ def weights_of(directory):
 
 def test_what_is_trained_is_an_ordinary_checkpoint(place, tmp_path):
     study = study_of(place, FAST | {"learn_ranges": True, "drop_connect": 0.01})
-    found = train_study(study, tmp_path / "out")
+    found = train_study(study, tmp_path / "out").model
     before = weights_of(place / "model")
     after = weights_of(found)
     assert not np.array_equal(after["classifier.weight"], before["classifier.weight"])
@@ -210,7 +210,7 @@ def test_what_is_trained_is_an_ordinary_checkpoint(place, tmp_path):
 
 def test_a_run_that_goes_on_ends_in_the_same_bits(place, tmp_path):
     study = study_of(place)
-    whole = train_study(study, tmp_path / "whole")
+    whole = train_study(study, tmp_path / "whole").model
 
     def stopping(description, total):
         seen = [0]
@@ -225,7 +225,7 @@ def test_a_run_that_goes_on_ends_in_the_same_bits(place, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train_study(study, tmp_path / "cut", progress=stopping)
     said = []
-    resumed = train_study(study, tmp_path / "cut", resume=True, say=said.append)
+    resumed = train_study(study, tmp_path / "cut", resume=True, say=said.append).model
     assert said == ["going on after step 4 of 6"]
     first = weights_of(whole)
     second = weights_of(resumed)
@@ -243,8 +243,8 @@ def test_only_the_same_study_goes_on(place, tmp_path):
 
 def test_plain_training_needs_no_chip(place, tmp_path):
     study = study_of(place, FAST | {"hardware_aware": False})
-    found = train_study(study, tmp_path / "out")
-    aware = train_study(study_of(place), tmp_path / "aware")
+    found = train_study(study, tmp_path / "out").model
+    aware = train_study(study_of(place), tmp_path / "aware").model
     name = "encoder.layer.0.output.dense.weight"
     assert not np.array_equal(weights_of(found)[name], weights_of(aware)[name])
 
@@ -252,7 +252,7 @@ def test_plain_training_needs_no_chip(place, tmp_path):
 def test_only_thin_matrices_are_trained(place, tmp_path):
     pytest.importorskip("peft", reason="peft is not installed: pip install peft")
     study = study_of(place, FAST | {"lora_rank": 2, "learning_rate": 0.05})
-    found = train_study(study, tmp_path / "out")
+    found = train_study(study, tmp_path / "out").model
     before = weights_of(place / "model")
     after = weights_of(found)
     name = "encoder.layer.1.intermediate.dense.weight"
@@ -279,7 +279,7 @@ def test_decoders_are_trained_on_a_text(tmp_path, lora):
         task={"name": str(tmp_path / "other.txt"), "window": 24, "calibration_tokens": 60},
         training=training | {"steps": 12},
     )
-    found = train_study(study, tmp_path / "out")
+    found = train_study(study, tmp_path / "out").model
     log = json.loads((tmp_path / "out" / "training.json").read_text())
     assert np.mean(log["loss"][-3:]) < np.mean(log["loss"][:3])
     trained = load_study(tmp_path / "out" / "study.toml")

@@ -1,13 +1,12 @@
 """`xbarsim report`: traces as tables, files and pictures."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xbarsim.cli.console import print_table, print_written, say
+from xbarsim.cli.console import print_json, print_table, print_written, say
 
 if TYPE_CHECKING:
     from xbarsim.report.accuracy_and_cost import Row
@@ -65,10 +64,16 @@ def report(
         int | None, typer.Option(min=1, help="Sequences at once on the chips; 1 if absent.")
     ] = None,
 ) -> None:
-    """Print the tables of one or several traces again, and write them as CSV, JSON, a picture or a
-    page.
+    """Show runs, sweeps and budgets as tables, pictures and pages.
 
-    Example: xbarsim report runs/default.h5 --html report.html
+    \b
+    Examples:
+      xbarsim report runs/default.h5
+      xbarsim report runs/default.h5 --html report.html
+      xbarsim report runs/default.h5 --picture layer-snr.png --out tables
+      xbarsim report runs/mine.h5 --against adc.bits --picture bits.png
+      xbarsim report runs/default.h5 --chip isaac --chip differential
+      xbarsim report sweeps/mine
     """
     from xbarsim.base.files import refuse_overwriting
     from xbarsim.report import accuracy_and_cost
@@ -223,7 +228,7 @@ def print_summaries(
             files.to_json(summary) | accuracy_and_cost.to_json(rows, summary.path)
             for summary in summaries
         ]
-        print(json.dumps(content, indent=1))
+        print_json(content)
         for sentence in not_joined:
             say(sentence)
         return

@@ -33,8 +33,33 @@ LOG = "training.json"
 MODEL = "model"
 STUDY = "study.toml"
 
+LAST = 20  # steps whose mean loss is stated
+
 # First names of random numbers of training, beside those of chips.
 ORDER, DROPOUT = 7, 8
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training left.
+
+    model : directory of the checkpoint;  study : the file that runs it
+    loss : mean of the last steps
+    """
+
+    model: Path
+    study: Path
+    steps: int
+    loss: float
+
+    def as_dict(self) -> dict[str, str | int | float]:
+        """For JSON."""
+        return {
+            "model": str(self.model),
+            "study": str(self.study),
+            "steps": self.steps,
+            "loss": self.loss,
+        }
 
 
 def train_study(
@@ -44,7 +69,7 @@ def train_study(
     resume: bool = False,
     progress: Progress = silent,
     say: Callable[[str], Any] = unsaid,
-) -> Path:
+) -> Trained:
     """Fine-tune the model of a study, every step on another chip of it.
 
     Parameters
@@ -58,7 +83,7 @@ def train_study(
 
     Returns
     -------
-    Path of the checkpoint
+    Trained : where the checkpoint is, and the study that runs it
 
     Raises
     ------
@@ -93,7 +118,8 @@ def train_study(
     place = directory / MODEL
     save_checkpoint(material, place)
     _write(directory / STUDY, _study_of(study, place, run.full_scales()))
-    return place
+    last = run.losses[-LAST:]
+    return Trained(place, directory / STUDY, run.step, sum(last) / len(last))
 
 
 def _write(path: Path, text: str) -> None:
