@@ -4,7 +4,8 @@ A perceptron 784-32-10 is trained in the array by pulses on MNIST (or on SET, a 
 28 x 28).  Read in the abstract: a heating pulse, and a divider of a series resistor and two diodes, make
 updates more linear and symmetric, and training more accurate, faster and cheaper; no numbers.  Assumed:
 1 to 100 uS, 100 pulses for the window at the first step, steps that fall (rise, of pulses up) by
-exp(nonlinearity) over it, noise of 30 % of a step, 1.5 V; the divider takes 15 kohm up and down.
+exp(nonlinearity) over it, noise of 30 % of a step, 1.5 V; a divider with the resistor that makes steps
+most even, in both paths or in that of pulses down alone.
 
     python linear_updates.py [SET [TRAINING_IMAGES [SEEDS]]]
 """
@@ -85,9 +86,18 @@ def unevenness(device, divider: Divider | None) -> float:
     for way in (0, 1):
         step = law.mean_step(way, g)
         if divider is not None:
-            step = step * divider.factor(way, g, (law.low, law.high)[way])
+            step = step * divider.factor(way, g, law.middle)
         ratios.append(step.max() / step.min())
     return float(np.mean(ratios))
+
+
+def most_even(device, has_up: bool) -> Divider:
+    """The resistor with which steps are most even, in both paths or in that of pulses down."""
+    dividers = [
+        Divider(up_ohm=ohm * has_up, down_ohm=ohm, voltage_v=1.5, slope_v=0.3)
+        for ohm in (1e3, 2e3, 4e3, 6e3, 8e3, 10e3, 15e3)
+    ]
+    return min(dividers, key=lambda divider: unevenness(device, divider))
 
 
 with tempfile.TemporaryDirectory() as name:
@@ -96,12 +106,13 @@ with tempfile.TemporaryDirectory() as name:
         say(f"nonlinearity {value:g} both ways", device_of(place, value, value))
     for rule in (Rule.OUTER_PRODUCT, Rule.MANHATTAN):
         say(f"{rule.value}, linear", device_of(place, 0.0, 0.0), rule=rule)
-    # A cell that conducts takes more power: pulses up accelerate, pulses down fade.
-    accelerating = device_of(place, -3.0, 3.0)
-    divider = Divider(up_ohm=15e3, down_ohm=15e3, voltage_v=1.5, slope_v=0.3)
-    for what, one in (("without", None), ("with", divider)):
-        print(f"unevenness of steps {what} divider: {unevenness(accelerating, one):.2f}")
-        say(f"accelerating cell {what} divider", accelerating, divider=one)
+    # A cell that conducts takes more power: pulses up accelerate, pulses down fade.  Or both fade.
+    for cell, of_up, has_up in (("accelerating", -3.0, True), ("fading", 3.0, False)):
+        device = device_of(place, of_up, 3.0)
+        divider = most_even(device, has_up)
+        for what, one in (("without", None), ("with", divider)):
+            print(f"unevenness of steps, {cell} cell {what} divider: {unevenness(device, one):.2f}")
+            say(f"{cell} cell {what} divider", device, divider=one)
     for what, pulse in (("history", False), ("heating pulse", True)):
         heat = Heat(gain=0.7, decay_s=1e-6, interval_s=1e-6, heating_pulse=pulse)
         say(f"heat by {what}", device_of(place, 1.0, 1.0), heat=heat)

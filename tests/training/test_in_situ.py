@@ -116,12 +116,15 @@ def test_heat_decays_between_updates_and_a_heating_pulse_makes_it_equal(device_o
 
 def test_a_divider_takes_voltage_as_the_cell_conducts():
     divider = Divider(up_ohm=10e3, down_ohm=0.0, voltage_v=1.0, slope_v=0.5)
-    at = 100e-6
-    lost = 1 - 1 / (1 + at * 10e3)
-    start = 1 - 1 / (1 + 1e-6 * 10e3)
-    expected = np.exp(-(lost - start) / 0.5)
-    np.testing.assert_allclose(divider.factor(UP, np.array(at), 1e-6), expected, rtol=1e-12, atol=0)
-    assert divider.factor(DOWN, np.array(at), 1e-6) == 1
+    source = 1.0 * (1 + 51e-6 * 10e3)  # 1 V over the cell in the middle
+    over_the_cell = source / (1 + 100e-6 * 10e3)
+    found = divider.factor(UP, np.array(100e-6), 51e-6)
+    np.testing.assert_allclose(found, np.exp((over_the_cell - 1) / 0.5), rtol=1e-12, atol=0)
+    assert divider.factor(UP, np.array(51e-6), 51e-6) == 1
+    assert divider.factor(DOWN, np.array(100e-6), 51e-6) == 1
+    power = source**2 / (1 / 100e-6 + 10e3)
+    found = 100e-6 * divider.energy_factor(UP, np.array(100e-6), 51e-6)
+    np.testing.assert_allclose(found, power, rtol=1e-12, atol=0)
 
 
 def test_half_selected_cells_move_by_their_share(device_of):

@@ -68,14 +68,6 @@ class DefectMap:
         found: Singles = (full_scale * (parts[0] - parts[1])).astype(np.float32)
         return found
 
-    def moves(self, weight: Singles, full_scale: float) -> Booleans:
-        """Where a weight that changes changes what the cells hold."""
-        positive = self.state[0] == FREE
-        negative = self.state[1] == FREE
-        inside = np.abs(weight) <= full_scale
-        found: Booleans = np.where(weight >= 0, positive, negative) & inside
-        return found
-
 
 @dataclass
 class DefectAware:
@@ -135,7 +127,9 @@ def on_defects(
     """Tensors of a network whose matrices lie on the cells as they are."""
     found = dict(tensors)
     for name, one in maps.items():
-        found[f"{name}.weight"] = one.applied(tensors[f"{name}.weight"], full_scales[name])
+        weight = tensors[f"{name}.weight"]
+        rows = weight.reshape(len(weight), -1)
+        found[f"{name}.weight"] = one.applied(rows, full_scales[name]).reshape(weight.shape)
     return found
 
 

@@ -170,7 +170,8 @@ class InSituNetwork:
 
     def classes_of(self, pixels: Bytes) -> Integers:
         """(n,) of images of grey values."""
-        return self.values(pixels).argmax(axis=1)
+        found: Integers = self.values(pixels).argmax(axis=1)
+        return found
 
     def train(self, pixels: Bytes, classes: Integers, progress: Progress = silent) -> None:
         """Train by pulses on images (n, inputs) of grey values, `pulsing.epochs` times.
@@ -239,7 +240,7 @@ class InSituNetwork:
     ) -> Integers:
         """Pulses (inputs + 1, outputs) that a rule asks for."""
         pulsing = self.pulsing
-        weight_of_pulse = 2 * layer.scale * layer.cells[0].law.typical_step  # both cells of a pair
+        weight_of_pulse = 2 * layer.scale * layer.cells[0].typical_step  # both cells of a pair
         if pulsing.rule is Rule.OUTER_PRODUCT:
             counts = _coincidences(inputs, -pulsing.rate * error / weight_of_pulse, pulsing, rng)
         else:

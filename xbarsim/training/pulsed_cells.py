@@ -52,8 +52,11 @@ class Heat:
 class Divider:
     """A resistor in series with a cell while it is written; a diode for each direction.
 
+    Sources are raised such that a cell at the middle of the window has the voltage that it would have
+    without.
+
     up_ohm, down_ohm : of the path of pulses up and down
-    voltage_v : of a pulse;  slope_v : by which the step of a pulse falls to 1 / e
+    voltage_v : over that cell;  slope_v : by which the step of a pulse falls to 1 / e
     """
 
     up_ohm: float
@@ -69,11 +72,22 @@ class Divider:
                 "voltages above 0 V"
             )
 
-    def factor(self, way: int, conductance: Floats, start: float) -> Floats:
-        """What becomes of the steps of cells, 1 at the conductance `start` where a train begins."""
+    def share(self, way: int, conductance: Floats, middle: float) -> Floats:
+        """Voltage over cells, of that over one at the middle of the window (S)."""
         ohm = self.down_ohm if way == DOWN else self.up_ohm
-        lost = self.voltage_v * (1 / (1 + conductance * ohm) - 1 / (1 + start * ohm))
-        found: Floats = np.exp(lost / self.slope_v)
+        found: Floats = (1 + middle * ohm) / (1 + conductance * ohm)
+        return found
+
+    def factor(self, way: int, conductance: Floats, middle: float) -> Floats:
+        """What becomes of the steps of cells, 1 at the middle of the window."""
+        more = self.voltage_v * (self.share(way, conductance, middle) - 1)
+        found: Floats = np.exp(more / self.slope_v)
+        return found
+
+    def energy_factor(self, way: int, conductance: Floats, middle: float) -> Floats:
+        """What becomes of the energy of pulses, resistor included."""
+        ohm = self.down_ohm if way == DOWN else self.up_ohm
+        found: Floats = (1 + middle * ohm) * self.share(way, conductance, middle)
         return found
 
 
@@ -116,6 +130,11 @@ class PulseLaw:
             sigma=table.step_relative_sigma,
         )
 
+    @property
+    def middle(self) -> float:
+        """S of the middle of the window."""
+        return (self.low + self.high) / 2
+
     def mean_step(self, way: int, conductance: Floats) -> Floats:
         """Siemens that a pulse moves cells by, without its sign."""
         moved = conductance - self.low if way == UP else self.high - conductance
@@ -123,12 +142,6 @@ class PulseLaw:
         line = np.maximum(1 - self.falling[way] * moved, 0)
         found: Floats = self.step[way] * np.exp(-self.nonlinearity[way] * share) * line
         return found
-
-    @property
-    def typical_step(self) -> float:
-        """Siemens of a pulse at the middle of the window, mean of both directions."""
-        middle = np.array((self.low + self.high) / 2)
-        return float((self.mean_step(UP, middle) + self.mean_step(DOWN, middle)) / 2)
 
 
 def _falling(table: WriteVerify, low: float, high: float) -> tuple[float, float]:
@@ -174,6 +187,24 @@ class PulsedCells:
         if self.write is not None:
             self.energy = 0.0
 
+    @property
+    def typical_step(self) -> float:
+        """Siemens of a pulse at the middle of the window, mean of both directions: behind the divider,
+        and at the heat of a heating pulse, where there is one.
+        """
+        middle = np.array(self.law.middle)
+        steps = []
+        for way in (UP, DOWN):
+            step = self.law.mean_step(way, middle)
+            if self.divider is not None:
+                step = step * self.divider.factor(way, middle, self.law.middle)
+            steps.append(step)
+        heat = self.second_state
+        heated = 1.0
+        if heat is not None and heat.heating_pulse:
+            heated = float(np.exp(heat.gain))
+        return heated * float(np.mean(steps))
+
     def apply(self, counts: Integers) -> None:
         """So many pulses (m, n) to every cell, up where positive and down where negative, and the time
         to the next update.
@@ -206,7 +237,7 @@ class PulsedCells:
         moved = np.clip(g + sign * step * noise, self.law.low, self.law.high)
         self.conductance[chosen] = np.where(self.responds[chosen], moved, g)
         self.pulses[chosen] += 1
-        self._count_energy(g)
+        self._count_energy(g, way)
         if self.second_state is not None:
             self.heat[chosen] += 1
 
@@ -217,15 +248,14 @@ class PulsedCells:
         if self.second_state is not None:
             step = step * np.exp(self.second_state.gain * self.heat[chosen])
         if self.divider is not None:
-            start = self.law.low if way == UP else self.law.high
-            step = step * self.divider.factor(way, g, start)
+            step = step * self.divider.factor(way, g, self.law.middle)
         return step
 
     def _heat_up(self, chosen: Booleans) -> None:
         """Cells that are to be written are brought to the heat of one pulse."""
         self.heat[chosen] = np.maximum(self.heat[chosen], 1)
         self.heating_pulses += int(np.count_nonzero(chosen))
-        self._count_energy(self.conductance[chosen])
+        self._count_energy(self.conductance[chosen], UP)
 
     def _disturb(self, counts: Integers) -> None:
         """What pulses on other cells of its lines add up to, by the mean step."""
@@ -238,11 +268,15 @@ class PulsedCells:
             moved = np.clip(self.conductance + change, self.law.low, self.law.high)
             self.conductance = np.where(self.responds, moved, self.conductance)
 
-    def _count_energy(self, conductance: Floats) -> None:
+    def _count_energy(self, conductance: Floats, way: int) -> None:
+        """Of one pulse to cells of these conductances."""
         if self.write is None or self.energy is None:
             return
         if self.write.pulse_energy_pj is not None:
             self.energy += len(conductance) * self.write.pulse_energy_pj * PICO
             return
         volts = self.write.pulse_voltage_v or 0.0
-        self.energy += volts**2 * float(conductance.sum()) * self.write.pulse_time_ns * NANO
+        drawn = conductance
+        if self.divider is not None:
+            drawn = drawn * self.divider.energy_factor(way, conductance, self.law.middle)
+        self.energy += volts**2 * float(drawn.sum()) * self.write.pulse_time_ns * NANO
