@@ -374,6 +374,12 @@ def test_histograms_count_every_conversion_and_every_cell(place):
             number += 2 * found.worst_tile_column_block + found.worst_tile_plane
             assert number == worst
             assert found.worst_tile_attenuation == matrix.attenuation.mean[worst]
+            if matrix.attenuation.mean[worst] == 1.0:  # no wires
+                assert matrix.worst_tile is None
+            else:
+                share = matrix.worst_tile
+                assert share.shape == (4, 4)
+                assert share.min() < matrix.attenuation.mean[worst] < share.max() <= 1
 
 
 def test_a_trace_of_version_3_says_the_same(copied):

@@ -38,6 +38,7 @@ from xbarsim.studies.trace_layout import (
     CODES_BEYOND,
     FORMAT,
     READABLE,
+    WORST_TILE,
     CodeHistogram,
     ExampleTable,
     FunctionRows,
@@ -466,6 +467,7 @@ def _matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatrix:
     codes = None
     if CODE_COUNTS in group:
         codes = CodeHistogram(group[CODE_COUNTS][:], group[CODES_BEYOND][:])
+    worst_tile = group[WORST_TILE][:] if WORST_TILE in group else None
     return TracedMatrix(
         place,
         record_from(MatrixAttributes, _plain_attributes(group)),
@@ -473,6 +475,7 @@ def _matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatrix:
         attenuation,
         conductances,
         codes,
+        worst_tile,
     )
 
 
