@@ -321,6 +321,15 @@ def test_attributes_are_looked_at_before_they_are_read(copied):
     assert "attribute 'kind'" in "\n".join(read_trace(copied).damage)
 
 
+def test_the_error_of_read_noise_is_read(copied):
+    with h5py.File(copied, "a") as file:
+        of_matrix = file["cases/one/0/layers/layer.0.query"]
+        of_matrix.create_dataset("read_noise_error", data=[0.01, 0.25])
+    layers = read_trace(copied).cases["one"].chips[0].layers
+    np.testing.assert_array_equal(layers["layer.0.query"].noise_error, [0.01, 0.25])
+    assert layers["layer.0.key"].noise_error is None
+
+
 def test_a_damaged_case_leaves_the_others(copied):
     whole = read_trace(copied)
     with h5py.File(copied, "a") as file:

@@ -48,7 +48,8 @@ class TracedMatrix:
     codes : of all examples that are done; None where no codes are counted
     worst_tile : (rows, columns) achieved current over the current without wires of blocks of cells of
         the tile with the smallest mean; None without wires
-    The last three are None in older traces, too.
+    noise_error : (tiles,), see `read_noise_error` in docs/trace.md; None without
+    The last four are None in older traces, too.
     """
 
     place: Place
@@ -58,6 +59,7 @@ class TracedMatrix:
     conductances: ConductanceHistogram | None = None
     codes: CodeHistogram | None = None
     worst_tile: Singles | None = None
+    noise_error: Floats | None = None
 
 
 @dataclass(frozen=True)
