@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
-EXTRAS = ("bert", "cluster", "excel", "gguf", "plot")
+EXTRAS = ("bert", "cluster", "excel", "gguf", "html", "plot")
 TOOLS = ("pytest", "hypothesis")
 SHOWN = ("numpy", "numba", "scipy", "h5py", "typer", "pydantic")
 TESTS = (
