@@ -34,6 +34,7 @@ OPTIONS = {
     "budget": {"--json", "--out", "--picture", "--threads"},
     "generate": {"--json"},
     "evaluate": {"--json"},
+    "train": {"--json", "--out"},
     "report": {"--json", "--out", "--picture"},
     "export": {"--threads"},  # its result is index.json
     "study": {"--json"},

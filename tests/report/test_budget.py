@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.cli import app as cli
+from xbarsim.config.budget import REMEDIES
 from xbarsim.config.study import load_study
 from xbarsim.report.budget import open_budget, to_json
 from xbarsim.report.budget_text import title_of
 from xbarsim.report.plots import budget as pictures
 from xbarsim.report.summary import summarise
 from xbarsim.studies.budget import budget_study, resolve
-from xbarsim.studies.budget_points import budget_points, plan_budget
+from xbarsim.studies.budget_points import budget_points, plan_budget, without_remedy
 from xbarsim.studies.run import run_study
 from xbarsim.studies.sweep_directory import create
 from xbarsim.studies.trace_reader import read_trace
@@ -374,6 +375,28 @@ def test_a_remedy_is_a_player_or_left_out(place, tmp_path):
     bare_one = open_budget(budget_study(without, tmp_path / "without", threads=1))
     other = open_budget(budget_study(plain, tmp_path / "bare", threads=1))
     assert bare_one.chip == other.chip and bare_one.effects == other.effects
+
+
+def test_every_named_remedy_is_what_a_study_states(place):
+    remedies = {
+        "compensation": {"mapping": {"compensation": "wires"}},
+        "gain": {"mapping": {"gain": "column"}},
+        "scale_shift": {"mapping": {"scale_shift": 0.5}},
+        "scaling": {"dac": {"scaling": "token"}},
+        "rescaling": {"correction": {"rescaling": "global", "fitted_s": 20.0, "reads": 4}},
+    }
+    assert set(remedies) == set(REMEDIES)
+    for name, keys in remedies.items():
+        study = tiny_study(place, device={"name": "pcm", "time_s": 3600.0}, **keys)
+        left = without_remedy(study, name)
+        differing = {
+            f"{table}.{key}"
+            for table in ("mapping", "dac", "correction", "adc", "effects")
+            for key, value in getattr(study, table).model_dump().items()
+            if getattr(getattr(left, table), key) != value
+        }
+        (key,) = differing
+        assert key.endswith(f".{name}")
 
 
 def test_layer_tables_do_not_bring_effects_back(place):

@@ -34,6 +34,7 @@ from xbarsim.cli.scheduler import scheduler
 from xbarsim.cli.solve import solve
 from xbarsim.cli.study import study
 from xbarsim.cli.sweep import sweep
+from xbarsim.cli.train import train
 
 app = new_group(
     "xbarsim",
@@ -55,6 +56,7 @@ add_commands(
         ("budget", budget),
         ("generate", generate),
         ("evaluate", evaluate),
+        ("train", train),
     ],
 )
 add_commands(app, RESULTS, [("report", report), ("export", export)])

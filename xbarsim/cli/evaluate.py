@@ -9,7 +9,7 @@ from xbarsim.cli.console import print_json, print_table, progress
 MODEL_HELP = "A known model, a checkpoint directory, a GGUF file, or owner/name on the hub."
 TASK_HELP = (
     "A known task or a CSV, TSV or JSONL file; of a decoder a text (.txt), minimal pairs "
-    "(columns good and bad) or questions (JSONL)."
+    "(columns good and bad) or questions (JSONL); of a network of images a directory or file of images."
 )
 
 
@@ -18,7 +18,9 @@ def evaluate(
     task: Annotated[str, typer.Argument(help=TASK_HELP)],
     reference: Annotated[
         str,
-        typer.Option(help="float32, or of encoders int8 for weights and activations of 8 bits."),
+        typer.Option(
+            help="float32, or but for decoders int8 for weights and activations of 8 bits."
+        ),
     ] = "float32",
     limit: Annotated[
         int | None, typer.Option(min=2, help="Examples to score, evenly spread; all if absent.")
@@ -35,6 +37,10 @@ def evaluate(
     windows: Annotated[
         int | None, typer.Option(min=1, help="Of a text: windows from its start; all if absent.")
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of the intervals of an encoder; that of studies if absent."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score a model on a task without any hardware.
@@ -45,6 +51,7 @@ def evaluate(
       xbarsim evaluate all-MiniLM-L6-v2 pairs.tsv --reference int8 --json
       xbarsim evaluate smollm2-135m-instruct text.txt --window 512
     """
+    from xbarsim.report.metric_form import form_of
     from xbarsim.studies import scoring
 
     result = scoring.evaluate(
@@ -56,6 +63,7 @@ def evaluate(
         window=window,
         stride=stride,
         windows=windows,
+        seed=seed,
         progress=progress,
     )
     if as_json:
@@ -64,8 +72,9 @@ def evaluate(
     print(f"{model} on {task}, {reference}{result.remark()}")
     for note in result.notes:
         print(f"note: {note}")
-    rows = [
-        (found.metric, f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}", str(found.n))
-        for found in result.metrics
-    ]
+    rows = []
+    for found in result.metrics:
+        form = form_of(found.metric)
+        interval = form.interval(found.low, found.high)
+        rows.append((form.heading, form.value(found.value), interval, str(found.n)))
     print_table(("metric", "value", "95 % interval", "n"), rows)

@@ -81,12 +81,12 @@ def held_out(
         return seen
 
     found = list(pool.map(capture, examples.batches(batch_size)))
-    stride = -(-int(examples.token_counts.sum()) // CALIBRATION_TOKENS)
     inputs: dict[str, Singles] = {}
     joined: dict[int, Singles] = {}  # query, key and value read the same array: it is kept once
     for name, first in found[0].inputs.items():
         if id(first) not in joined:
             whole = np.concatenate([seen.inputs[name] for seen in found])
+            stride = -(-len(whole) // CALIBRATION_TOKENS)
             joined[id(first)] = np.ascontiguousarray(whole[::stride])
         inputs[name] = joined[id(first)]
     spread = found[:: -(-len(found) // SAMPLE_SEQUENCES)]

@@ -379,7 +379,7 @@ def _check_examples(run: RunAttributes, examples: ExampleTable) -> None:
     stated = [values for values in vars(examples).values() if values is not None]
     if label.ndim != 1 or any(values.shape != label.shape for values in stated):
         raise ValueError("the columns of /examples differ in length")
-    if run.task_kind == "labels" and not ((0 <= label) & (label < run.classes)).all():
+    if run.task_kind in ("labels", "images") and not ((0 <= label) & (label < run.classes)).all():
         raise ValueError(f"labels outside 0 to {run.classes - 1}")
     if not np.isfinite(label).all() or (examples.tokens < 1).any():
         raise ValueError("labels or token counts without sense")
