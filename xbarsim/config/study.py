@@ -27,6 +27,7 @@ from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import Table
+from xbarsim.config.training import Training, check_training
 from xbarsim.config.wires import Wires
 
 STUDIES = Presets("study", "studies")
@@ -186,6 +187,7 @@ class Study(Table):
     )
     sweep: Sweep | None = Field(None, description="keys that `xbarsim sweep` varies")
     budget: Budget | None = Field(None, description="who shares the loss in `xbarsim budget`")
+    training: Training | None = Field(None, description="how `xbarsim train` fine-tunes the model")
     case: tuple[dict[str, Any], ...] = Field(
         ({"name": "chip"},),
         description="[[case]] tables: variants of the study, each with a name, any keys but those of model and task, "
@@ -205,7 +207,7 @@ class Study(Table):
         ------
         ConfigError : a case that cannot be run, or two that cannot be told apart
         """
-        base = self.model_dump(exclude={"case", "sweep", "budget"}, exclude_unset=True)
+        base = self.model_dump(exclude={"case", "sweep", "budget", "training"}, exclude_unset=True)
         overrides: dict[str, Content] = {}
         cases = []
         for number, stated in enumerate(self.case, 1):
@@ -273,7 +275,7 @@ def _case_name(name: object) -> str:
 
 def _check_shared_keys(name: str, override: Content) -> None:
     """Refuse a case that overrides what all cases of a study share."""
-    fixed = set(override) & {"model", "task", "run", "case", "sweep", "budget"}
+    fixed = set(override) & {"model", "task", "run", "case", "sweep", "budget", "training"}
     if fixed == {"run"} and isinstance(override["run"], dict):
         fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
     if fixed:
@@ -334,6 +336,7 @@ def validate(content: Content, where: str) -> Study:
     check_correction(study.correction, study.device, study.mapping, where)
     _check_functions(study.functions, where)
     _check_run(study.run, where)
+    check_training(study.training, study.mapping.compensation, where)
     return study
 
 
@@ -353,6 +356,7 @@ def _check_arrays(study: Study, where: str) -> None:
     dac = study.dac
     if mapping.sign == "offset" and mapping.encoding != "slices":
         raise ConfigError(f'{where}: mapping.sign = "offset" needs mapping.encoding = "slices"')
+    _check_cells(mapping, where)
     if dac.encoding == "bit_serial" and dac.bits == "ideal":
         raise ConfigError(
             f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"'
@@ -378,6 +382,26 @@ def _check_arrays(study: Study, where: str) -> None:
             f'{where}: adc.range = "unit" counts unit currents, which mapping.compensation = '
             f'"{mapping.compensation}" scales per output; allowed: another adc.range, or '
             'mapping.compensation = "none"'
+        )
+
+
+def _check_cells(mapping: Mapping, where: str) -> None:
+    """Refuse what binary cells in parallel, and stuck cells that are known, do not go with."""
+    if mapping.crosspoint == "weighted":
+        if mapping.encoding != "slices":
+            raise ConfigError(
+                f'{where}: mapping.crosspoint = "weighted" holds digits; allowed with '
+                'mapping.encoding = "slices"'
+            )
+        if mapping.compensation != "none" or mapping.conductances is not None:
+            raise ConfigError(
+                f'{where}: mapping.crosspoint = "weighted" is of cells that are on or off, which '
+                "mapping.compensation and mapping.conductances set in between; remove one of them"
+            )
+    if mapping.column_order == "defects" and mapping.conductances is not None:
+        raise ConfigError(
+            f'{where}: mapping.column_order = "defects" follows the stuck cells of the device, and '
+            "mapping.conductances names measured ones; remove one of them"
         )
 
 

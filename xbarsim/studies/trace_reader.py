@@ -15,50 +15,32 @@ from typing import Any, NamedTuple, TypeVar
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
-from xbarsim.base.array_types import Booleans
 from xbarsim.base.errors import TraceError
-from xbarsim.hardware.attributes import MatrixAttributes, ProductAttributes
-from xbarsim.studies import older_traces
 from xbarsim.studies.trace import (
-    Attenuation,
     Case,
     Chip,
-    ConductanceHistogram,
     Outputs,
     Trace,
-    TracedFunction,
-    TracedMatrix,
-    TracedProduct,
 )
 from xbarsim.studies.trace_heaps import check_heaps
+from xbarsim.studies.trace_items import attribute, members, plain_attributes, text_of
 from xbarsim.studies.trace_layout import (
-    CODE_COUNTS,
-    CODES_BEYOND,
     FORMAT,
     READABLE,
-    CodeHistogram,
     ExampleTable,
-    FunctionRows,
-    MatrixRows,
-    Place,
     PredictionTable,
-    ProductRows,
     RunAttributes,
     Section,
     Sources,
-    columns_of,
     part_files,
     parts_of,
     record_from,
-    rows_from,
     text_sha256,
 )
+from xbarsim.studies.traced_steps import entries_of, traced_function, traced_matrix, traced_product
 
 Result = TypeVar("Result")
-TEXT_AND_NUMBERS = "OSUbiuf"  # kinds of NumPy's data types
-LARGEST_ATTRIBUTE = 1_000_000  # bytes; texts of any length lie elsewhere in the file
 
 
 def read_trace(path: str | Path) -> Trace:
@@ -284,37 +266,11 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _attribute(item: h5py.Group, name: str) -> Any:
-    """Value of an attribute.  A damaged file may state any type and size: they are looked at first."""
-    stated = item.attrs.get_id(name)
-    if stated.dtype.kind not in TEXT_AND_NUMBERS or stated.get_storage_size() > LARGEST_ATTRIBUTE:
-        raise ValueError(f"attribute {name!r} of {item.name} is neither a text nor a number")
-    return item.attrs[name]
-
-
-def _plain_attributes(group: h5py.Group) -> dict[str, Any]:
-    """{name: value} of a group, numbers as those of Python."""
-    found = {}
-    for name in group.attrs:
-        value = _attribute(group, name)
-        found[name] = value.item() if isinstance(value, np.generic) else value
-    return found
-
-
-def _members(group: h5py.Group) -> list[Any]:
-    """[group or data set] of a group; h5py's own `values` passes over what cannot be opened."""
-    return [group[name] for name in group]
-
-
 # ---------------------------------------------------------------- the head
 
 
 def _head(path: Path, file: h5py.File) -> _Head:
-    attributes = _plain_attributes(file)
+    attributes = plain_attributes(file)
     if attributes.get("format") != FORMAT:
         raise TraceError(f"{path} is an HDF5 file, but not a trace of xbarsim")
     version = attributes.get("version")
@@ -360,17 +316,17 @@ def _predictions(group: h5py.Group, examples: int) -> PredictionTable:
 
 def _sources(group: h5py.Group) -> Sources:
     model = group["model"]
-    hashes = {name: _text(_attribute(model, name)) for name in model.attrs}
+    hashes = {name: text_of(attribute(model, name)) for name in model.attrs}
     return Sources(_texts(group["devices"]), _texts(group["chips"]), hashes)
 
 
 def _texts(group: h5py.Group) -> dict[str, str]:
     texts = {}
-    for entry in _members(group):
-        text = _text(_attribute(entry, "text"))
-        if text_sha256(text) != _text(_attribute(entry, "sha256")):
+    for entry in members(group):
+        text = text_of(attribute(entry, "text"))
+        if text_sha256(text) != text_of(attribute(entry, "sha256")):
             raise ValueError(f"the text of {entry.name} does not have its sha256")
-        texts[_text(_attribute(entry, "name"))] = text
+        texts[text_of(attribute(entry, "name"))] = text
     return texts
 
 
@@ -387,9 +343,9 @@ def _check_examples(run: RunAttributes, examples: ExampleTable) -> None:
 
 def _study(attributes: Mapping[str, Any]) -> str:
     """The TOML text of a study or case, which is whole."""
-    text = _text(attributes["study"])
+    text = text_of(attributes["study"])
     stated = attributes.get("study_sha256")  # None in version 2
-    if stated is not None and text_sha256(text) != _text(stated):
+    if stated is not None and text_sha256(text) != text_of(stated):
         raise ValueError("the text of the study does not have its sha256")
     tomllib.loads(text)
     return text
@@ -413,7 +369,7 @@ def _outputs(group: h5py.Group, size: _Size) -> Outputs:
 
 
 def _case(group: h5py.Group) -> _PartialCase:
-    attributes = _plain_attributes(group)
+    attributes = plain_attributes(group)
     return _PartialCase(int(attributes["number"]), _study(attributes))
 
 
@@ -423,75 +379,10 @@ def _chip(group: h5py.Group, size: _Size) -> Chip:
     return Chip(
         outputs.output,
         done,
-        seed=int(_attribute(group, "seed")),
-        layers=_entries(group, Section.LAYERS, done, _matrix),
-        products=_entries(group, Section.PRODUCTS, done, _product),
-        operations=_entries(group, Section.OPERATIONS, done, _function),
+        seed=int(attribute(group, "seed")),
+        layers=entries_of(group, Section.LAYERS, done, traced_matrix),
+        products=entries_of(group, Section.PRODUCTS, done, traced_product),
+        operations=entries_of(group, Section.OPERATIONS, done, traced_function),
         log_probability=outputs.log_probability,
         likeliest=outputs.likeliest,
     )
-
-
-def _entries(
-    group: h5py.Group,
-    section: Section,
-    done: Booleans,
-    read: Callable[[h5py.Group, Place, Booleans], Result],
-) -> dict[str, Result]:
-    """{step: entry} of a section in the order in which they were written."""
-    if section not in group:
-        return {}
-    in_order = sorted(_members(group[section]), key=lambda entry: _attribute(entry, "number"))
-    entries = {}
-    for entry in in_order:
-        name = entry.name.rpartition("/")[2]
-        entries[name] = read(entry, _place(name, section, entry), done)
-    return entries
-
-
-def _place(name: str, section: Section, group: h5py.Group) -> Place:
-    if "kind" not in group.attrs:
-        return older_traces.place_of(name, section)
-    return record_from(Place, _plain_attributes(group))
-
-
-def _matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatrix:
-    attenuation = None
-    if "attenuation_mean" in group:
-        attenuation = Attenuation(group["attenuation_mean"][:], group["attenuation_std"][:])
-    conductances = None
-    if "conductance_counts" in group:
-        edges = group["conductance_edges"][:]
-        conductances = ConductanceHistogram(edges, group["conductance_counts"][:])
-    codes = None
-    if CODE_COUNTS in group:
-        codes = CodeHistogram(group[CODE_COUNTS][:], group[CODES_BEYOND][:])
-    return TracedMatrix(
-        place,
-        record_from(MatrixAttributes, _plain_attributes(group)),
-        _rows(MatrixRows, group, done),
-        attenuation,
-        conductances,
-        codes,
-    )
-
-
-def _product(group: h5py.Group, place: Place, done: Booleans) -> TracedProduct:
-    attributes = record_from(ProductAttributes, _plain_attributes(group))
-    return TracedProduct(place, attributes, _rows(ProductRows, group, done))
-
-
-def _function(group: h5py.Group, place: Place, done: Booleans) -> TracedFunction:
-    return TracedFunction(place, _rows(FunctionRows, group, done))
-
-
-def _rows(kind: type[Result], group: h5py.Group, done: Booleans) -> Result:
-    arrays: dict[str, NDArray[Any]] = {
-        name: group[name][:][done] for name in columns_of(kind) if name in group
-    }
-    if "local_error_rms" not in arrays:  # version 2
-        older_traces.repair_errors(arrays)
-    if "array_energy" in arrays:  # before scales of inputs were counted there were none
-        for name in ("comparisons", "multiplications"):
-            arrays.setdefault(name, np.zeros(len(arrays["array_energy"]), np.int64))
-    return rows_from(kind, arrays)
