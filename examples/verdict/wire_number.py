@@ -10,6 +10,7 @@ tiles.  A matrix that does not fill its tiles counts with the lines it uses.
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -115,7 +116,10 @@ def draw(directories, path):
     colours = dict(zip(GAINS, ("#d55e00", "#e69f00", "#0072b2"), strict=True))
     marks = {64: "v", 128: "o", 256: "s", 512: "D"}
     for panel, directory in zip(np.atleast_1d(panels), directories, strict=True):
-        for point in points_of(directory):
+        points = points_of(directory)
+        lowest = min(point.low for point in points)
+        highest = max(point.high for point in points)
+        for point in points:
             panel.errorbar(
                 point.kappa_squared,
                 point.loss,
@@ -128,8 +132,9 @@ def draw(directories, path):
         panel.axhline(0, color="0.5", linewidth=0.8)
         panel.set_xscale("log")
         panel.set_yscale("symlog", linthresh=0.01)
+        panel.set_ylim(1.5 * lowest, 1.5 * highest)
         panel.set_xlabel("κ² = r g N²")
-        panel.set_title(xbarsim.open_study(directory).name)
+        panel.set_title(Path(directory).name)
     first = np.atleast_1d(panels)[0]
     first.set_ylabel("change from float32 (paired, 95 %)")
     handles = [
