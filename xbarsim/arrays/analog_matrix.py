@@ -25,6 +25,7 @@ from xbarsim.arrays.in_situ.programmed import (
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.in_situ.rescaling import fitted_device, rescaling_of, used_later
 from xbarsim.arrays.settings import InSituSettings
+from xbarsim.base.arguments import whole_number
 from xbarsim.base.array_files import numbers
 from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
@@ -316,10 +317,8 @@ def _matrix(
 
 
 def _whole(name: str, value: int) -> int:
-    """A whole number of 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise OutOfRangeError(f"{name} is {value!r}; allowed: a whole number, 0 or more")
-    return int(value)
+    """A whole number of 0 or more; numbers of rows are added to it."""
+    return whole_number(name, value, most=2**62)
 
 
 def _study(study: Study | Mapping[str, Any] | str | Path) -> Study:

@@ -15,6 +15,7 @@ except ImportError:  # pragma: no cover - exercised by the wheel test
 
 from xbarsim import __version__
 from xbarsim.base.errors import XbarsimError
+from xbarsim.base.given_files import printable
 from xbarsim.base.units import MEGA
 from xbarsim.cli import chip, devices, evaluate, solve
 from xbarsim.cli.budget import budget
@@ -167,13 +168,14 @@ def main() -> None:
         app()
     except (XbarsimError, OSError) as error:
         notes = getattr(error, "__notes__", ())  # where a trace is and what it holds
-        print("\n".join([f"xbarsim: error: {error}", *notes]), file=sys.stderr)
+        lines = printable("\n".join([f"xbarsim: error: {error}", *notes]))
+        print(lines, file=sys.stderr)
         sys.exit(2)
 
 
 def _say_warning(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as one line on standard error."""
-    print(f"xbarsim: warning: {message}", file=sys.stderr)
+    print(printable(f"xbarsim: warning: {message}"), file=sys.stderr)
 
 
 if __name__ == "__main__":

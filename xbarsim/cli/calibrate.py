@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from xbarsim.base.given_files import printable
 from xbarsim.calibrate import KINDS
 from xbarsim.cli.console import print_written
 
@@ -73,7 +74,7 @@ def calibrate(
     if as_json:
         print(json.dumps(chosen.to_json(), indent=1))
     else:
-        print(chosen.render())
+        print(printable(chosen.render()))
     if picture is not None:
         from xbarsim.report.plots import fits
 

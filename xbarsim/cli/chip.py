@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xbarsim.base.given_files import printable
 from xbarsim.cli.console import print_table, print_written, progress
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _print_comparison(results: Sequence["RollUp"], kinds: Iterable[str], generat
     for kind in kinds:
         print(f"\nenergy by {kind} (mJ per {unit}): {asked}")
         print_table(*compare.breakdown(results, kind))
-    print("\n" + "\n".join(compare.remarks(results)))
+    print(printable("\n" + "\n".join(compare.remarks(results))))
 
 
 @app.command("claims")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xbarsim.base.given_files import printable
 from xbarsim.cli.console import print_table, progress
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def evaluate(
     if as_json:
         print(json.dumps(result.as_dict(), indent=2))
         return
-    print(f"{model} on {task}, {reference}{result.remark()}")
+    print(printable(f"{model} on {task}, {reference}{result.remark()}"))
     for note in result.notes:
-        print(f"note: {note}")
+        print(printable(f"note: {note}"))
     rows = [
         (found.metric, f"{found.value:.4f}", f"{found.low:.4f} to {found.high:.4f}", str(found.n))
         for found in result.metrics
@@ -134,11 +135,11 @@ class _Printed:
 
     def show(self, text: str) -> None:
         if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # the rest of a character is to come
-            print(text[self.shown :], end="", flush=True)
+            print(printable(text[self.shown :]), end="", flush=True)
             self.shown = len(text)
 
     def end(self, text: str) -> None:
-        print(text[self.shown :])
+        print(printable(text[self.shown :]))
         sys.stdout.flush()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xbarsim.base.given_files import printable
 from xbarsim.cli.console import print_table, print_written, say
 
 if TYPE_CHECKING:
@@ -175,14 +176,14 @@ def print_summaries(
         for sentence in not_joined:
             say(sentence)
         return
-    print("\n\n".join(render(summary) for summary in summaries))
+    print(printable("\n\n".join(render(summary) for summary in summaries)))
     if rows:
         header, body, remarks = accuracy_and_cost.table(rows)
         print()
         print_table(header, body)
-        print("\n".join(remarks))
+        print(printable("\n".join(remarks)))
     for sentence in not_joined:
-        print(f"\nnote: {sentence}")
+        print(printable(f"\nnote: {sentence}"))
 
 
 def _write_files(

@@ -1,13 +1,13 @@
 """Dimensions of models by name, of a checkpoint or of a trace, and the steps of their layers."""
 
 import functools
-import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from xbarsim.base.errors import ConfigError
+from xbarsim.base.given_files import is_file, read_json
 from xbarsim.base.toml_files import describe, packaged
 from xbarsim.config.tables import Table
 from xbarsim.models.encoder_families import ENCODER_FAMILIES, Keys
@@ -170,14 +170,16 @@ def load_shape(name_or_directory: str | Path) -> Shape:
     if name in shapes():
         return shapes()[name]
     path = Path(name_or_directory) / "config.json"
-    if not path.is_file():
+    if not is_file(path):
         raise ConfigError(
             f"no model {name!r}: it is neither a directory with a config.json nor one of "
             f"{', '.join(shapes())}"
         )
     raw_type = None
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json(path, ConfigError)
+        if not isinstance(raw, dict):
+            raise TypeError("not a JSON object")
         raw_type = raw.get("model_type")
         if raw.get("model_type") in FAMILIES:
             return _of_decoder(path, raw)
@@ -197,8 +199,8 @@ def load_shape(name_or_directory: str | Path) -> Shape:
         AttributeError,
         KeyError,
         TypeError,
-        json.JSONDecodeError,
-        UnicodeDecodeError,
+        OSError,
+        ValueError,
     ) as error:
         raise _without_dimensions(path, raw_type, error) from None
     except ValidationError as error:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xbarsim.base import cache
-from xbarsim.base.array_types import Integers, Singles
+from xbarsim.base.array_types import AnyArray, Integers, Singles
 from xbarsim.base.errors import DamageWarning, FetchError, TaskError
 from xbarsim.base.progress import Progress, silent
 from xbarsim.models.network import Encoder, embed
@@ -132,11 +132,13 @@ class _Probe:
             return None
         shape = (len(self.task.classes), self.model.config.hidden)
         try:
-            with np.load(path) as stored:  # the file has checksums
+            with np.load(path, allow_pickle=False) as stored:  # the file has checksums
                 weight: Singles = stored["weight"]
                 bias: Singles = stored["bias"]
             if weight.shape != shape or bias.shape != shape[:1]:
                 raise ValueError(f"weights of shape {weight.shape} in the place of {shape}")
+            if not all(_are_finite(values) for values in (weight, bias)):
+                raise ValueError("weights that are no finite numbers")
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             text = f"{path} is damaged ({error}): the probe is fitted again"
             warnings.warn(DamageWarning(text), stacklevel=2)
@@ -174,3 +176,7 @@ class _Probe:
             description="fitting the probe",
         )
         return fit_logistic(features, self.training.targets, len(self.task.classes))
+
+
+def _are_finite(values: AnyArray) -> bool:
+    return values.dtype.kind == "f" and bool(np.isfinite(values).all())

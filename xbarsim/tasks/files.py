@@ -27,6 +27,7 @@ import numpy as np
 from xbarsim.base import fetch, sources
 from xbarsim.base.array_types import Booleans
 from xbarsim.base.errors import TaskError
+from xbarsim.base.given_files import read_bytes
 from xbarsim.base.progress import Progress, silent
 from xbarsim.tasks.lines import Column, Line, decoded, first_repeated, lines_of
 from xbarsim.tasks.task import Example, Kind, Task
@@ -55,7 +56,7 @@ def load_task(path_or_name: str | Path, progress: Progress = silent) -> Task:
     """
     path = fetch.locate(path_or_name, "task", progress=progress)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, TaskError)
     except OSError as error:
         raise TaskError(f"{path}: not a readable file ({error.strerror})") from error
     rows = lines_of(path, decoded(path, content))

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim.base.errors import TaskError
+from xbarsim.base.given_files import parse_json, read_bytes
 
 TEXT_SUFFIXES = (".txt", ".text", ".md")
 GOOD = ("good", "sentence_good")
@@ -100,7 +101,7 @@ def load_language_task(path: str | Path) -> LanguageTask:
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, TaskError)
     except OSError as error:
         raise TaskError(f"{path}: not a readable file ({error.strerror})") from None
     try:
@@ -187,7 +188,7 @@ def _of_json(path: Path, text: str, sha256: str) -> MinimalPairs | Questions:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             raise TaskError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):

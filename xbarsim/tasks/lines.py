@@ -101,7 +101,7 @@ def _json_lines(path: Path, text: str) -> Iterator[Line]:
             continue
         try:
             row = json.loads(line, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TaskError(
                 f"{path}, line {number}: not JSON ({error}); a task in JSON holds one object on each "
                 "line"

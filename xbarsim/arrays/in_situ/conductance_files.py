@@ -6,7 +6,6 @@ its own.
 """
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +16,7 @@ from xbarsim.base.array_files import read_matrix
 from xbarsim.base.array_types import AnyFloats, Floats
 from xbarsim.base.cache import sha256_of
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.base.given_files import INDEX_BYTES, read_json
 from xbarsim.base.toml_files import validated
 from xbarsim.circuit.files import SIEMENS
 from xbarsim.config.arrays import Mapping
@@ -162,7 +162,7 @@ def read_index(directory: Path) -> ConductanceIndex:
     """
     path = directory / INDEX
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, ConfigError, INDEX_BYTES)
     except FileNotFoundError:
         raise ConfigError(
             f"mapping.conductances = {str(directory)!r} holds no conductances (no file {INDEX}); "
