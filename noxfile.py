@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "types", "test", "bounds", "interpreter", "build"]
+nox.options.sessions = ["lint", "types", "test", "bounds", "interpreter", "build", "site"]
 nox.options.reuse_existing_virtualenvs = True
 
 QUICK = ("base", "config", "tasks", "models", "report", "chips")
@@ -18,6 +18,7 @@ KERNEL_TESTS = (
     "tests/circuit/test_circuit.py",
     "tests/circuit/test_cells.py",
     "tests/circuit/test_sensitivity.py",
+    "tests/kernels/test_error_sums.py",
     "tests/kernels/test_row_products.py",
     "tests/kernels/test_wire_resistivity.py",
     "tests/arrays/test_compensation.py",
@@ -92,6 +93,14 @@ def docs(session):
 
 
 @nox.session
+def site(session):
+    """The site of the documentation, in build/site: seconds, without network, warnings are errors."""
+    if session.virtualenv.is_sandboxed:
+        session.install("-e", ".[bert,docs]")
+    run(session, "mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
 def examples(session):
     """The scripts of examples/, their numbers against independent ones."""
     install(session)
@@ -103,6 +112,21 @@ def long(session):
     """The studies of coverage and of hostile runs: hours."""
     install(session)
     run(session, "pytest", "-q", "-m", "long", *session.posargs)
+
+
+@nox.session
+def torch(session):
+    """The tests of the PyTorch room; `nox -s torch -- install` brings PyTorch (the CPU's wheel)
+    where there is none, which is skipped with its reason otherwise.
+    """
+    install(session)
+    words = list(session.posargs)
+    if "install" in words:
+        words.remove("install")
+        index = ("--index-url", "https://download.pytorch.org/whl/cpu")
+        session.install("torch", *index)
+        session.install("transformers", "peft")
+    run(session, "pytest", "-q", "-rs", "tests/torch", *words)
 
 
 @nox.session

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 def expected():
     """Files that the wheel must hold."""
     yield "xbarsim/py.typed"
+    yield from (f"xbarsim/report/page/page.{suffix}" for suffix in ("html", "css", "js"))
     for path in (ROOT / "xbarsim").rglob("*.py"):
         yield path.relative_to(ROOT).as_posix()
     for folder in ("kernels", "data"):

@@ -273,6 +273,8 @@ ELSEWHERE = {
     "device.outside_range",
     "model.name",
     "model.max_length",
+    "model.convolution",  # tests/studies/test_image_run.py
+    "model.sub_image_rows",  # likewise
     "task.name",
     "task.head",
     "task.pooling",

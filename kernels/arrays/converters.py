@@ -16,6 +16,45 @@ _ROUND = np.float32(12582912.0)
 
 
 @jit
+def hold_inputs(x, per_unit, highest, lsb):
+    """Inputs as codes, limited to their range, in the unit of the input again: the DAC.
+
+    x : (b, n) float32;  per_unit : float32, codes per unit of the input;  highest : float32, of the
+        codes, -highest the lowest;  lsb : float32, one code in the unit of the input
+
+    Returns
+    -------
+    held : (b, n) float32;  outside : (b,) int64, inputs beyond the range
+    """
+    rows, n = x.shape
+    held = np.empty((rows, n), np.float32)
+    outside = np.zeros(rows, np.int64)
+    for b in range(rows):
+        line = x[b]
+        result = held[b]
+        count = 0
+        for i in range(n):
+            code = np.rint(line[i] * per_unit)
+            limited = min(max(code, -highest), highest)
+            count += abs(code) > highest
+            result[i] = limited * lsb
+        outside[b] = count
+    return held, outside
+
+
+@jit
+def add_known(out, sums, weight, constant):
+    """Add what is known digitally of b rows to `out` (b, n) float32, in place: sums (b,) times weight
+    (n,), and constant (n,), all float32.
+    """
+    for b in range(out.shape[0]):
+        line = out[b]
+        own = sums[b]
+        for j in range(line.size):
+            line[j] = (line[j] + own * weight[j]) + constant[j]
+
+
+@jit
 def convert_accumulate(current, first, inverse_lsb, weight, phase_weight, lowest, highest, out):
     """Convert every current and add the weighted codes to `out`: the ADC fused with shift-and-add.
 

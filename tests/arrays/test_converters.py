@@ -6,7 +6,7 @@ import pytest
 from xbarsim.arrays.in_situ.input_coder import InputCoder
 from xbarsim.arrays.in_situ.ranges import adc_full_scale, code_range
 from xbarsim.config.arrays import Adc, Dac
-from xbarsim.kernels.arrays.converters import convert_accumulate
+from xbarsim.kernels.arrays.converters import add_known, convert_accumulate
 from xbarsim.kernels.devices.random import add_normal, mix, normal_pair, row_keys
 
 CODERS = [
@@ -64,6 +64,24 @@ def test_inputs_beyond_full_scale_are_held_and_counted():
     )
     np.testing.assert_array_equal(outside, [2, 0])
     np.testing.assert_allclose(held[0, :2], [3, -3], rtol=1e-6)
+
+
+def test_codes_of_inputs_are_the_nearest_ones():
+    """Those of NumPy, ties to even; what is no number stays so, and is not counted."""
+    coder = coder_of("amplitude", "signed", 1, bits=4, full_scale=7.0)  # of 1 per code
+    x = np.array([[0.5, 1.5, -2.5, 0.2, -0.0, 7.4, -7.6, np.nan], [9, 8, 7, 6, 5, 4, 3, 2]])
+    held, outside = coder.hold(x.astype(np.float32))
+    np.testing.assert_array_equal(held, np.clip(np.rint(x), -7, 7))
+    np.testing.assert_array_equal(outside, [1, 2])
+
+
+def test_what_is_known_digitally_is_added():
+    out = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
+    sums = np.array([10, -1], np.float32)
+    weight = np.array([1, 0, 0.5], np.float32)
+    constant = np.array([0, 0.25, -1], np.float32)
+    add_known(out, sums, weight, constant)
+    np.testing.assert_array_equal(out, [[11, 2.25, 7], [3, 5.25, 4.5]])
 
 
 def test_one_bit_is_the_sign():

@@ -47,3 +47,26 @@ def test_the_matrix_of_the_readme_runs():
 @pytest.mark.parametrize("module", sorted({*xbarsim._EXPORTS.values(), "xbarsim.calibrate.faults"}))
 def test_examples_of_public_names_run(module):
     assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+def test_the_reference_has_every_public_name():
+    """The site puts their docstrings there; `cells`, `calibrate` and `annealing` are modules."""
+    if not (DOCS / "reference.md").is_file():
+        pytest.skip("docs/reference.md is not in this copy of the tests")
+    listed = re.findall(r"^::: (\S+)$", (DOCS / "reference.md").read_text(), re.M)
+    modules = {"annealing", "calibrate", "cells"}
+    names = {f"xbarsim.{name}" for name in set(xbarsim.__all__) - modules - {"__version__"}}
+    for module in modules:
+        inside = set(getattr(xbarsim, module).__all__) - {"KINDS"}
+        names |= {f"xbarsim.{module}.{name}" for name in inside}
+    assert sorted(listed) == sorted(names)
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    configuration = DOCS.parent / "mkdocs.yml"
+    if not configuration.is_file():
+        pytest.skip("mkdocs.yml is not in this copy of the tests")
+    listed = re.findall(r"(\S+\.md)$", configuration.read_text(), re.M)
+    made_when_built = {"keys.md"}
+    assert set(listed) - made_when_built == {page.name for page in DOCS.glob("*.md")}
+    assert len(listed) == len(set(listed))

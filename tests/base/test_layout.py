@@ -27,9 +27,11 @@ ROOMS = (
     "calibrate",
     "arrays",
     "annealing",
+    "training",
     "chips",
     "hardware",
     "studies",
+    "torch",
     "report",
     "cli",
 )
@@ -181,6 +183,16 @@ def said_by(code):
     """What a new interpreter prints for a line of code."""
     command = [sys.executable, "-P", "-c", code]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_one_room_imports_torch(path):
+    """No other one; and only commands import that room, within a function."""
+    if room_of(path) == "torch":
+        return
+    for name in imported_names(path):
+        assert name.split(".")[0] not in ("torch", "transformers", "peft"), name
+        assert room_of(path) == "cli" or not name.startswith("xbarsim.torch"), name
 
 
 def test_importing_xbarsim_compiles_nothing():

@@ -97,7 +97,7 @@ def test_the_keys_of_a_study_are_shown():
     assert json.loads(xbarsim("study", "--schema", "--json").stdout)["$defs"]["Adc"]
     full = xbarsim("study", "default", "--full").stdout
     assert "#temperature_k =" in full and 'name = "rram-wan2022"' in full
-    for words in (("--json",), ("adc", "--schema", "--json")):
+    for words in (("--full", "--json"), ("adc", "--schema", "--json")):
         wrong = xbarsim("study", *words)
         assert wrong.exit_code == 2 and "Schema of a" in wrong.output
 

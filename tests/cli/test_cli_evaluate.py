@@ -2,8 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
-from tiny import make_tiny_place
+from tiny import WORDS, make_tiny_place
 from tiny_decoders import character_tokenizer, make_tiny_decoder
 from typer.testing import CliRunner
 
@@ -50,7 +51,7 @@ def test_a_text_is_scored_by_windows(place):
     shown = invoke(
         "evaluate", place / "decoder", place / "text.txt", "--window", 16, "--windows", 3
     )
-    assert f"{content['value']:.4f}" in shown.stdout and "45 predictions" in shown.stdout
+    assert f"{content['value']:.3f}" in shown.stdout and "45 predictions" in shown.stdout
 
 
 def test_minimal_pairs_are_scored_as_accuracy(place):
@@ -63,6 +64,41 @@ def test_minimal_pairs_are_scored_as_accuracy(place):
 def test_an_encoder_is_scored_as_before(place):
     done = invoke("evaluate", place / "model", place / "task.tsv", "--json")
     assert json.loads(done.stdout)["metric"] == "accuracy"
+
+
+def test_a_run_says_the_same_of_float32(place):
+    """Value and interval, to the digit that is printed and to the bit: the same seed draws both."""
+    rng = np.random.default_rng(0)
+    rows = [f"{' '.join(rng.choice(WORDS[:30], 5))}\t{k % 2}\ttest" for k in range(40)]
+    for name, lines in (("scored", rows), ("other", rows[:9])):
+        (place / f"{name}.tsv").write_text("sentence\tlabel\tsplit\n" + "\n".join(lines) + "\n")
+    files = ["--calibration", place / "other.tsv"]
+    keys = {
+        "task.metric": "f1",
+        "task.limit": 40,
+        "mapping.word_lines": 16,
+        "mapping.bit_lines": 16,
+    }
+    settings = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
+    chosen = ["--model", place / "model", "--task", place / "scored.tsv", "--out", place / "runs"]
+    run = invoke("run", *chosen, *files, *settings, "--sweep", "adc.bits=8")
+    assert run.exit_code == 0, run.output
+    (trace,) = (place / "runs").glob("*.h5")
+    stated = json.loads(invoke("report", trace, "--json").stdout)[0]["references"][0]
+    command = ["evaluate", place / "model", place / "scored.tsv", *files]
+    metrics = json.loads(invoke(*command, "--json").stdout)["metrics"]
+    (found,) = [one for one in metrics if one["metric"] == "f1"]
+    assert [found[key] for key in ("value", "low", "high")] == [
+        stated[key] for key in ("value", "low", "high")
+    ]
+    (printed,) = [line for line in run.stdout.splitlines() if line.startswith("float32 ")]
+    shown = invoke(*command).stdout.splitlines()
+    (row,) = [line for line in shown if line.startswith("f1 x 100")]
+    assert row.split()[3:] == printed.split()[1:]
+    other = json.loads(invoke(*command, "--seed", 1, "--json").stdout)["metrics"]
+    assert [one["low"] for one in other if one["metric"] == "f1"] != [found["low"]]
+    refused = invoke("evaluate", place / "decoder", place / "text.txt", "--seed", 1)
+    assert refused.exit_code and "seed needs an encoder" in str(refused.exception)
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,45 @@ def test_a_device_file_brings_its_cell_to_a_crossbar():
             },
             "same length",
         ),
+        (
+            {
+                "programming": {
+                    "source": "t",
+                    "sigma": [
+                        {
+                            "polynomial_us": [1.0],
+                            "pieces": [{"from_us": 0.0, "polynomial_us": [1.0]}],
+                        }
+                    ],
+                }
+            },
+            "one of polynomial_us, pieces",
+        ),
+        (
+            {
+                "programming": {
+                    "source": "t",
+                    "sigma": [
+                        {
+                            "pieces": [
+                                {"from_us": 9.0, "polynomial_us": [1.0]},
+                                {"from_us": 2.0, "polynomial_us": [1.0]},
+                            ]
+                        }
+                    ],
+                }
+            },
+            "from_us of pieces.*must increase",
+        ),
+        (
+            {
+                "programming": {
+                    "source": "t",
+                    "sigma": [{"pieces": [{"from_us": 9.0, "polynomial_us": [-1.0]}]}],
+                }
+            },
+            "the polynomial is -1 µS",
+        ),
         ({"conductance": BASE["conductance"] | {"bounds_us": [5.0, 60.0]}}, "bounds_us"),
         ({"conductance": BASE["conductance"] | {"levels_us": [5.0, 4.0]}}, "must increase"),
         (

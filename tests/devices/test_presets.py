@@ -114,6 +114,16 @@ def binary_read(rng, cells, target, time):
     return two_states(rng, cells, 1 / 1.028 if target > 5 else 1 / 1.5)
 
 
+def foundation_written(rng, target, time):
+    """One cubic up to 52.5 steps, another above, none below .6; no conductance is negative."""
+    if target < 0.6:
+        return np.full(COUNT, target)
+    lower = np.polyval([2.93975e-5, -3.71581e-3, 0.224197, 2.57974], target)
+    upper = np.polyval([1.23298e-5, -3.05499e-3, 0.245349, 2.11030], target)
+    sigma = lower if target <= 52.5 else upper
+    return np.maximum(target + sigma * rng.standard_normal(COUNT), 0.0)
+
+
 def matched(rng, target, time):
     return target * (1 + 0.02 * rng.standard_normal(COUNT))
 
@@ -141,6 +151,7 @@ PRESETS = {
         times=(20.0, 3600.0, YEAR),
         read_time=250e-9,
     ),
+    "pcm-afm": Statement((0.0, 180.0), (0.0, 0.5, 20.0, 52.0, 53.0, 180.0), foundation_written),
     "prime": Statement((KILOHM / 20, KILOHM / 1), (50.0, 400.0, 1000.0)),
     "resistor-switch": Statement((0.0, 10.0), (0.0, 10.0), matched, telegraph_read),
     "rram-binary": Statement((10.0 / 17, 10.0), (10.0 / 17, 10.0), exact, binary_read),

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from xbarsim.kernels.arrays import row_products
-from xbarsim.kernels.arrays.row_products import BLOCKS, block_of_rows, multiply_rows
+from xbarsim.kernels.arrays.row_products import (
+    BLOCKS,
+    block_of_rows,
+    first_rows,
+    like_first_rows,
+    multiply_rows,
+)
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -43,3 +49,42 @@ def test_the_block_is_as_large_as_the_rows_come_out_alike(monkeypatch):
     block_of_rows.cache_clear()
     assert block_of_rows(40, 30) in (16, 8, 1)
     block_of_rows.cache_clear()
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("shape", [(128, 128), (100, 37), (128, 512), (8, 1)])
+def test_few_rows_have_the_bits_of_the_first_of_many(shape, transposed):
+    rng = np.random.default_rng(2)
+    matrix = rng.standard_normal(shape, np.float32)
+    if transposed:
+        matrix = np.asfortranarray(matrix)
+    x = rng.standard_normal((252, shape[0]), np.float32)
+    product = x @ matrix
+    for t in (1, 2, 11, 13, 60, 65, 200, 252):
+        found = first_rows(x[:t], matrix, 252)
+        np.testing.assert_array_equal(found, product[:t])
+
+
+def test_numbers_of_rows_that_come_out_otherwise_are_not_used(monkeypatch):
+    """Found by comparison: a product of 4 to 20 rows is made another here."""
+
+    class Other(np.ndarray):
+        def __matmul__(self, matrix):
+            result = np.asarray(self) @ matrix
+            return result + np.float32(len(self) < 24)
+
+    standard_normal = np.random.Generator.standard_normal
+
+    class Generator:
+        def __init__(self, rng):
+            self.rng = rng
+
+        def standard_normal(self, shape, kind):
+            return standard_normal(self.rng, shape, kind).view(Other)
+
+    default = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Generator(default(seed)))
+    like_first_rows.cache_clear()
+    counts = like_first_rows(6, 5, 100, True)
+    like_first_rows.cache_clear()
+    assert counts[-1] == 100 and min(counts) >= 24

@@ -9,20 +9,21 @@ import re
 import numpy as np
 import pytest
 import tomli_w
-from study_keys import DEVICE
-from tiny import WORDS, make_tiny_bert, tiny_study
+from page_cases import HARD
+from tiny import tiny_study
 from tiny_decoders import make_tiny_decoder
 from typer.testing import CliRunner
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.cli import app as cli
+from xbarsim.config.budget import REMEDIES
 from xbarsim.config.study import load_study
 from xbarsim.report.budget import open_budget, to_json
 from xbarsim.report.budget_text import title_of
 from xbarsim.report.plots import budget as pictures
 from xbarsim.report.summary import summarise
 from xbarsim.studies.budget import budget_study, resolve
-from xbarsim.studies.budget_points import budget_points, plan_budget
+from xbarsim.studies.budget_points import budget_points, plan_budget, without_remedy
 from xbarsim.studies.run import run_study
 from xbarsim.studies.sweep_directory import create
 from xbarsim.studies.trace_reader import read_trace
@@ -34,11 +35,6 @@ OFF = {
     "programming": {"effects": {"programming": False}},
     "adc": {"adc": {"bits": "ideal"}},
 }
-HARD = {
-    "wires": {"word_line_resistance_ohm": 30.0, "bit_line_resistance_ohm": 30.0},
-    "dac": {"bits": 3},
-    "adc": {"bits": 3},
-}
 
 
 def xbarsim(*arguments):
@@ -47,33 +43,18 @@ def xbarsim(*arguments):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A tiny classifier, and sentences that are labelled as it sees them in float32."""
-    place = tmp_path_factory.mktemp("place")
-    make_tiny_bert(place / "model", classes=2, seed=5)
-    (place / "device.toml").write_text(DEVICE)
-    rng = np.random.default_rng(3)
-    sentences = [" ".join(rng.choice(WORDS[:30], 6)) for _ in range(36)]
-
-    def write(labels):
-        lines = [f"{s}\t{k}\t{'test'}" for s, k in zip(sentences, labels, strict=True)]
-        lines.append("the film was good\t0\ttrain\nthe film was bad\t1\ttrain")
-        (place / "task.tsv").write_text("sentence\tlabel\tsplit\n" + "\n".join(lines) + "\n")
-
-    write([k % 2 for k in range(36)])
-    trace = read_trace(run_study(tiny_study(place), place / "float32", threads=1))
-    write(trace.reference["float32"].output.argmax(axis=1))
-    return place
+def place(budget_place):
+    return budget_place
 
 
 @pytest.fixture(scope="module")
-def study(place):
-    return tiny_study(place, **HARD, run={"batch_examples": 8, "chips": 2})
+def study(shared_study):
+    return shared_study
 
 
 @pytest.fixture(scope="module")
-def directory(study, place):
-    return budget_study(study, place / "budget", threads=1)
+def directory(shared):
+    return shared
 
 
 @pytest.fixture(scope="module")
@@ -394,6 +375,28 @@ def test_a_remedy_is_a_player_or_left_out(place, tmp_path):
     bare_one = open_budget(budget_study(without, tmp_path / "without", threads=1))
     other = open_budget(budget_study(plain, tmp_path / "bare", threads=1))
     assert bare_one.chip == other.chip and bare_one.effects == other.effects
+
+
+def test_every_named_remedy_is_what_a_study_states(place):
+    remedies = {
+        "compensation": {"mapping": {"compensation": "wires"}},
+        "gain": {"mapping": {"gain": "column"}},
+        "scale_shift": {"mapping": {"scale_shift": 0.5}},
+        "scaling": {"dac": {"scaling": "token"}},
+        "rescaling": {"correction": {"rescaling": "global", "fitted_s": 20.0, "reads": 4}},
+    }
+    assert set(remedies) == set(REMEDIES)
+    for name, keys in remedies.items():
+        study = tiny_study(place, device={"name": "pcm", "time_s": 3600.0}, **keys)
+        left = without_remedy(study, name)
+        differing = {
+            f"{table}.{key}"
+            for table in ("mapping", "dac", "correction", "adc", "effects")
+            for key, value in getattr(study, table).model_dump().items()
+            if getattr(getattr(left, table), key) != value
+        }
+        (key,) = differing
+        assert key.endswith(f".{name}")
 
 
 def test_layer_tables_do_not_bring_effects_back(place):

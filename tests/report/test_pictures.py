@@ -28,11 +28,43 @@ def test_maps_of_one_solution(drawn, solved):
     np.testing.assert_allclose(voltage, solution.cell_voltage, rtol=1e-12)
     np.testing.assert_allclose(current, 1e6 * crossbar.conductance * voltage, rtol=1e-9)
     applied = np.linspace(0.2, 1, 5)[:, None]  # virtual ground
-    np.testing.assert_allclose(drop, 100 * (1 - voltage / applied), rtol=1e-9)
-    assert [figure.axes[1].get_ylabel() for figure in drawn] == ["V", "µA", "%"]
+    np.testing.assert_allclose(drop, 100 * (applied - voltage) / 1.0, rtol=1e-9)  # 1 V at most
+    units = [figure.axes[1].get_ylabel() for figure in drawn]
+    assert units == ["V", "µA", "% of the largest terminal voltage"]
     for figure in drawn:
         axes = figure.axes[0]
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("bit line", "word line")
+
+
+def test_the_scale_of_mixed_inputs_ends_at_what_is_applied(drawn):
+    """Word lines at nearly no voltage lose many times their own to what leaks from others."""
+    conductance = 10 ** np.random.default_rng(0).uniform(-8, -4, (64, 64))
+    volts = np.random.default_rng(1).uniform(0.0, 0.2, 64)
+    volts[[3, 7]] = 0.0, -0.2
+    solution = Crossbar(conductance, 5.0, 5.0).solve(volts)
+    circuits.ir_drop_map(solution, "x")
+    drop = drawn[0].axes[0].images[0].get_array()
+    assert np.abs(drop).max() < 100
+    applied = np.broadcast_to(volts[:, None], drop.shape)
+    lost = (applied - solution.cell_voltage) / 0.2 * np.where(applied < 0, -1, 1)
+    np.testing.assert_allclose(drop, 100 * lost, rtol=1e-9)
+    equal = Crossbar(conductance, 5.0, 5.0).solve(np.full(64, 0.2))
+    circuits.ir_drop_map(equal, "x")
+    drop = drawn[1].axes[0].images[0].get_array()
+    np.testing.assert_allclose(drop, 100 * (1 - equal.cell_voltage / 0.2), rtol=1e-9)
+    circuits.ir_drop_map(Crossbar(conductance, 5.0, 5.0).solve(np.zeros(64)), "x")
+    assert not np.any(drawn[2].axes[0].images[0].get_array())
+
+
+def test_cells_that_hardly_conduct_are_gaps_of_the_attenuation(drawn):
+    conductance = np.full((6, 5), 1e-4)
+    conductance[0, 2] = 1e-8  # 16 times its conductance arrives: what leaks to it
+    conductance[2, 1] = 0.0
+    circuits.attenuation(Crossbar(conductance, 5.0, 5.0), "x")
+    lines = {line.get_label(): line.get_ydata() for line in drawn[0].axes[0].lines}
+    assert np.isnan(lines["word line 0"]).tolist() == [False, False, True, False, False]
+    values = np.concatenate(list(lines.values()))
+    assert np.nanmax(values) <= 1 and np.nanmin(values) > 0.9
 
 
 def test_attenuation_is_what_a_unit_voltage_gives(drawn, solved):

@@ -164,6 +164,8 @@ INT8 digital                           78.00   68.00 .. 88.00          42
 analog: first: a                       75.00   50.00 .. 87.50          40   -5.00 (-10.00 .. 2.50)       11.50 .. 138.50       2
 analog: first: b                       50.00   25.00 .. 62.50          39   +0.00 (-10.00 .. 10.00)
 
+all that follows is of 'first: a', the first of 2 cases; --html FILE and --json have the others
+
 local SNR in dB of each matrix on 'first: a' (last: accumulated SNR after the layer)
 layer               query               key             value  attention_output      intermediate            output   accumulated
 0                    20.0              21.0              22.0              23.0              24.0              25.0          15.0

@@ -4,18 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import make_tiny_place, tiny_study
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.sweep import Range
 from xbarsim.report import sweep_table
 from xbarsim.report.summary import Estimate, OverChips, summarise
 from xbarsim.report.sweep_table import SweepRow, SweepTable, open_study
-from xbarsim.studies import sweep, sweep_directory
 from xbarsim.studies.sweep_directory import State
 from xbarsim.studies.trace_reader import read_trace
-
-AXES = {"wires.word_line_resistance_ohm": [1.0, 200.0], "adc.bits": [2, 8]}
 
 
 def row(point, metric, joules, area=None, latency=None, **values):
@@ -91,12 +87,8 @@ def test_words_and_columns():
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    place = make_tiny_place(tmp_path_factory.mktemp("place"))
-    study = tiny_study(place, sweep=AXES, chip="singlebit")
-    made = sweep_directory.create(study, place / "sweep")
-    sweep.run_sweep(made, workers=2)
-    return made
+def directory(swept):
+    return swept
 
 
 def test_rows_are_those_of_the_traces(directory):

@@ -104,6 +104,34 @@ def overview(descriptions: Iterable[Description]) -> Grid:
     return ("name", "kind", "node", "assumed values", "what"), rows
 
 
+def overview_json(descriptions: Iterable[Description]) -> list[dict[str, Any]]:
+    """The content of `overview` as plain values."""
+    return [
+        {
+            "name": description.name,
+            "kind": description.chip.kind,
+            "node_nm": description.chip.node_nm,
+            "assumed_values": len(assumptions(description)),
+            "description": description.chip.description,
+        }
+        for description in descriptions
+    ]
+
+
+def as_json(description: Description) -> list[dict[str, Any]]:
+    """The content of `table` as plain values, in the unit that the name of the key ends in."""
+    return [
+        {
+            "assumed": found.label,
+            "value": found.value,
+            "from": found.ends[0],
+            "to": found.ends[1],
+            "why": found.why,
+        }
+        for found in assumptions(description)
+    ]
+
+
 def table(description: Description) -> Grid:
     """(header, rows) of strings: one row an assumption behind a chip."""
     rows: list[tuple[str, ...]] = []

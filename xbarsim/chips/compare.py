@@ -1,6 +1,7 @@
 """Chips side by side: figures, breakdowns, remarks and their files."""
 
 import csv
+import dataclasses
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -359,6 +360,19 @@ def peak_table(found: Peak) -> tuple[tuple[str, ...], list[tuple[str, ...]], lis
         peak = product.operations_per_second / TERA
         lines.append(f"peak of a {found.levels[-1].name}: {peak:.4g} TOPS")
     return ("of each", "part", "count", "mW", "mm²"), rows, lines
+
+
+def peak_json(found: Peak) -> dict[str, Any]:
+    """The content of `peak_table` as plain values: W, m², s, J and operations per second."""
+    return dataclasses.asdict(found) | {
+        "units": {
+            "power": "W",
+            "area": "m²",
+            "time": "s",
+            "energy": "J",
+            "operations_per_second": "1/s",
+        }
+    }
 
 
 def _peak_rows(level: Level) -> list[tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """One crossbar from files, solved: what `xbarsim solve` does."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,15 @@ RESULTS = (  # fields of a Solution and their units
     ("wire_power", "W"),
     ("residual", "1"),
 )
+
+MAPS = {  # results with a number for every node or cell
+    "word_line_voltage",
+    "bit_line_voltage",
+    "cell_voltage",
+    "cell_current",
+    "cell_power",
+    "sensitivity",
+}
 
 
 @dataclass(frozen=True)
@@ -116,6 +126,26 @@ class Solved:
         """Lines of the first result, numbers separated by commas."""
         first, _ = next(iter(self.results.values()))
         return [_line_of(row) for row in np.atleast_2d(np.asarray(first))]
+
+    def to_json(self) -> dict[str, Any]:
+        """Results that are no maps of the cells, as plain values, and the unit of each."""
+        content: dict[str, Any] = {}
+        units = {}
+        for name, (value, unit) in self.results.items():
+            if name in MAPS:
+                continue
+            content[name] = _plain(np.asarray(value).tolist())
+            units[name] = unit
+        return content | {"units": units}
+
+
+def _plain(numbers: Any) -> Any:
+    """Numbers, or lists of them, with null where one is not finite."""
+    if isinstance(numbers, list):
+        return [_plain(number) for number in numbers]
+    if not math.isfinite(numbers):
+        return None
+    return numbers
 
 
 def _line_of(row: Floats) -> str:

@@ -1,13 +1,13 @@
 """`xbarsim budget`: which effect costs how much."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xbarsim.base.given_files import printable
-from xbarsim.cli.console import print_table, print_written
+from xbarsim.cli.console import print_json, print_table, print_written
+from xbarsim.cli.exit_codes import ExitCode
 from xbarsim.cli.points import Crew, Threads, Workers, print_cost, run_points
 
 if TYPE_CHECKING:
@@ -72,9 +72,13 @@ def budget(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say which effect costs how much, in which layers, and what to try.
+    """Say which effect costs how much of the metric, and where.
 
-    Example: xbarsim budget mine.toml --limit 100 --workers 2
+    \b
+    Examples:
+      xbarsim budget mine.toml --limit 100 --workers 2
+      xbarsim budget mine.toml --effects wires,adc,stuck+drift --dry-run
+      xbarsim budget --resume budgets/mine
     """
     from xbarsim.studies.sweep_directory import create, open_directory
 
@@ -102,12 +106,12 @@ def budget(
     else:
         loaded = _resolved(study or "default", overrides)
         if dry_run:
-            _plan(loaded, workers)
+            _plan(loaded, workers, as_json)
             return
         directory = create(loaded, out or Path("budgets") / loaded.name)
     outcome = run_points(directory, Crew(workers, threads))
     if outcome.failed:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
     show(directory.path, as_json, picture)
 
 
@@ -123,13 +127,18 @@ def _resolved(study: str, overrides: dict[str, Any]) -> "Study":
     return resolve(load_study(study, overrides))
 
 
-def _plan(study: "Study", workers: int) -> None:
+def _plan(study: "Study", workers: int, as_json: bool) -> None:
     from xbarsim.studies.budget_points import budget_points, plan_budget
     from xbarsim.studies.sweep_plan import plan_sweep
 
     plan = plan_budget(study)
     cases = len(plan.cases())
     taken = plan_sweep(budget_points(study))
+    if as_json:
+        effects = {"effects": plan.names, "combinations": len(plan.game.coalitions)}
+        single = {"single_places": cases - len(plan.game.coalitions)}
+        print_json(effects | single | taken.to_json(workers))
+        return
     print(
         f"{len(plan.players)} effects: {', '.join(plan.names)}; {len(plan.game.coalitions)} combinations "
         f"and {cases - len(plan.game.coalitions)} of single places, {taken.tiles:,} tiles"
@@ -144,7 +153,7 @@ def show(path: Path, as_json: bool, picture: Path | None, out: Path | None = Non
 
     found = budgets.open_budget(path)
     if as_json:
-        print(json.dumps(budgets.to_json(found), indent=1))
+        print_json(budgets.to_json(found))
     else:
         print(printable("\n".join(budget_text.heading(found))), end="\n\n")
         print_table(*budget_text.effect_table(found))

@@ -1,6 +1,5 @@
 """`xbarsim calibrate`: measurements to a device file."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ import typer
 
 from xbarsim.base.given_files import printable
 from xbarsim.calibrate import KINDS
-from xbarsim.cli.console import print_written
+from xbarsim.cli.console import print_json, print_written
 
 
 def calibrate(
@@ -60,7 +59,17 @@ def calibrate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the fit as JSON.")] = False,
 ) -> None:
-    """Fit a device's parameters to measurements, and write a device file that `xbarsim run` takes."""
+    """Fit a device's parameters to measurements.
+
+    Writes a device file, which `xbarsim run --device` takes.
+
+    \b
+    Examples:
+      xbarsim calibrate programming writes.csv
+      xbarsim calibrate programming writes.csv --base pcm --out mine.toml
+      xbarsim calibrate iv sweeps.xlsx:Sheet2 --picture fit.png
+      xbarsim calibrate retention aged.csv --column time=t:h --where batch=3
+    """
     from xbarsim.base.files import refuse_overwriting
     from xbarsim.calibrate import calibrate_files, write_device
 
@@ -72,7 +81,7 @@ def calibrate(
     if model is not None:
         chosen = result.choose(model)
     if as_json:
-        print(json.dumps(chosen.to_json(), indent=1))
+        print_json(chosen.to_json())
     else:
         print(printable(chosen.render()))
     if picture is not None:

@@ -1,21 +1,17 @@
 """`xbarsim chip ...`: commands that parse, call one function of the library and print."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xbarsim.base.given_files import printable
-from xbarsim.cli.console import print_table, print_written, progress
+from xbarsim.cli.commands import add_commands, new_group
+from xbarsim.cli.console import print_json, print_table, print_written, progress
 
 if TYPE_CHECKING:
     from xbarsim.chips.result import RollUp
-
-app = typer.Typer(
-    name="chip", help="Energy, area and latency of whole architectures.", no_args_is_help=True
-)
 
 Picture = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Also draw it (.png, .pdf, .svg).")
@@ -23,29 +19,53 @@ Picture = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, with the unit of every figure.")]
 
 
-@app.command("list")
-def _list() -> None:
-    """Chips that come with xbarsim."""
+def list_chips(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Chips that come with xbarsim.
+
+    \b
+    Examples:
+      xbarsim chip list
+      xbarsim chip list --json
+    """
     from xbarsim.chips import assumptions
     from xbarsim.chips.load import chip_names, load_chip
 
-    print_table(*assumptions.overview(map(load_chip, chip_names())))
+    described = [load_chip(name) for name in chip_names()]
+    if as_json:
+        print_json(assumptions.overview_json(described))
+    else:
+        print_table(*assumptions.overview(described))
 
 
-@app.command("show")
-def _show(
+def show_chip(
     name: Annotated[str, typer.Argument(help="A chip or a chip file.")],
     peak: Annotated[
-        bool, typer.Option(help="Its parts, power and area flat out, instead of its file.")
+        bool,
+        typer.Option("--peak", help="Its parts, power and area flat out, instead of its file."),
     ] = False,
     assumed: Annotated[
-        bool, typer.Option(help="What is assumed about it, instead of its file.")
+        bool, typer.Option("--assumed", help="What is assumed about it, instead of its file.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --peak or --assumed: print JSON.")
     ] = False,
 ) -> None:
-    """Print the file of a chip, to be copied and changed; or what follows from it."""
+    """Print the file of a chip, or what follows from it.
+
+    \b
+    Examples:
+      xbarsim chip show isaac > mine.toml
+      xbarsim chip show isaac --peak
+      xbarsim chip show differential --assumed --json
+    """
     from xbarsim.chips import assumptions, compare
     from xbarsim.chips.load import chip_text, load_chip
 
+    if as_json:
+        print_json(_chip_json(name, peak, assumed))
+        return
     if not (peak or assumed):
         print(chip_text(name).rstrip())
         return
@@ -58,8 +78,23 @@ def _show(
         print("\n".join(lines))
 
 
-@app.command("compare")
-def _compare(
+def _chip_json(name: str, peak: bool, assumed: bool) -> dict[str, Any]:
+    """What follows from a chip, of what is asked for."""
+    from xbarsim.chips import assumptions, compare
+    from xbarsim.chips.load import load_chip
+
+    if not (peak or assumed):
+        raise typer.BadParameter("needs --peak or --assumed", param_hint="--json")
+    description = load_chip(name)
+    content: dict[str, Any] = {}
+    if assumed:
+        content["assumed"] = assumptions.as_json(description)
+    if peak:
+        content["peak"] = compare.peak_json(description.chip.peak(description.name))
+    return content
+
+
+def compare_chips(
     names: Annotated[list[str], typer.Argument(help="Chips or chip files.")],
     model: Annotated[
         str, typer.Option(help="A name of data/models.toml, or a checkpoint directory.")
@@ -95,8 +130,15 @@ def _compare(
     picture: Picture = None,
     as_json: AsJson = False,
 ) -> None:
-    """One model on several chips: area, latency, energy, and what they are made of.  Energies are
-    per sequence.
+    """One model on several chips: area, latency and energy.
+
+    And what these are made of.  Energies are per sequence.
+
+    \b
+    Examples:
+      xbarsim chip compare isaac differential --model bert-large --sequence 128
+      xbarsim chip compare singlebit multibit --by layer --picture energy.png
+      xbarsim chip compare singlebit mine.toml --model gpt3 --phase decode
     """
     from xbarsim.chips import compare
 
@@ -104,7 +146,7 @@ def _compare(
     results = compare.compare(names, model, sequence, batch, phase, output_matrix)
     if as_json:
         content = [compare.as_json(result) for result in results]
-        print(json.dumps(content, indent=1, ensure_ascii=False))
+        print_json(content)
     else:
         _print_comparison(results, by or ("component", "step"), generates=phase != "pass")
     if out is not None:
@@ -132,8 +174,7 @@ def _print_comparison(results: Sequence["RollUp"], kinds: Iterable[str], generat
     print(printable("\n" + "\n".join(compare.remarks(results))))
 
 
-@app.command("claims")
-def _claims(
+def judge_claims(
     batch: Annotated[
         list[int] | None, typer.Option(min=1, help="Batch sizes; 1 and 128 if absent.")
     ] = None,
@@ -154,19 +195,34 @@ def _claims(
         Path | None, typer.Option(metavar="DIR", help="Write claims.json and swings.csv.")
     ] = None,
     picture: Picture = None,
+    as_json: AsJson = False,
 ) -> None:
-    """The paper's claims against what follows when every unknown takes every value of its range."""
+    """The paper's claims against all that is unknown.
+
+    Every assumption takes every value of its range.
+
+    \b
+    Examples:
+      xbarsim chip claims
+      xbarsim chip claims --batch 1 --samples 0 --picture tornado.png
+    """
     from xbarsim.chips import claims
 
     _keep_inputs([file], picture, out, ("claims.json", "swings.csv"))
     known = claims.load_claims(file)
-    print_table(("storage", "computed", "published"), claims.storage_rows())
+    if not as_json:
+        print_table(("storage", "computed", "published"), claims.storage_rows())
     verdicts, together = claims.judge(
         known, tuple(batch or (1, 128)), samples, tuple(hold or ()), progress
     )
-    print(f"\n{known.model}, {known.sequence} tokens; ratio of the other chip to {known.subject}")
-    print_table(*claims.table(verdicts))
-    print("\n".join(claims.together_lines(together)))
+    if as_json:
+        print_json(claims.as_json(verdicts, together))
+    else:
+        print(
+            f"\n{known.model}, {known.sequence} tokens; ratio of the other chip to {known.subject}"
+        )
+        print_table(*claims.table(verdicts))
+        print("\n".join(claims.together_lines(together)))
     if out is not None:
         print_written(*claims.write_files(verdicts, together, out))
     if picture is not None:
@@ -188,3 +244,16 @@ def _keep_inputs(
     if directory is not None:
         written += [("--out", directory / name) for name in names]
     refuse_overwriting(written, inputs)
+
+
+app = new_group("chip", "Energy, area and latency of whole architectures.", no_args_is_help=True)
+add_commands(
+    app,
+    None,
+    [
+        ("list", list_chips),
+        ("show", show_chip),
+        ("compare", compare_chips),
+        ("claims", judge_claims),
+    ],
+)

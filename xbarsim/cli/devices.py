@@ -5,27 +5,26 @@ from typing import Annotated
 
 import typer
 
-from xbarsim.cli.console import print_table, print_written, say
+from xbarsim.cli.commands import add_commands, new_group
+from xbarsim.cli.console import print_json, print_table, print_written, say
+from xbarsim.cli.exit_codes import ExitCode
 
-app = typer.Typer(
-    name="devices", help="The devices that come with xbarsim.", invoke_without_command=True
-)
-
-
-@app.callback()
-def _devices(context: typer.Context) -> None:
-    """The devices that come with xbarsim: a list, or one of them."""
-    if context.invoked_subcommand is None:
-        _list()
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command("list")
-def _list() -> None:
-    """Names, windows and what each device states; also without `list`."""
+def list_devices(as_json: AsJson = False) -> None:
+    """Names, windows and what each device states.
+
+    \b
+    Examples:
+      xbarsim devices list
+      xbarsim devices list --json
+    """
     from xbarsim.base.errors import ConfigError
     from xbarsim.devices import presets
 
     rows = []
+    facts = []
     wrong = []
     for name in presets.device_names():
         try:
@@ -36,15 +35,26 @@ def _list() -> None:
         window = f"{file.conductance.minimum_us:g} to {file.conductance.maximum_us:g}"
         stated = ", ".join(file.stated_tables()) or "-"
         rows.append((name, window, stated, file.description))
-    print_table(("name", "window (µS)", "states", "what"), rows)
+        facts.append(
+            {
+                "name": name,
+                "minimum_us": file.conductance.minimum_us,
+                "maximum_us": file.conductance.maximum_us,
+                "states": file.stated_tables(),
+                "description": file.description,
+            }
+        )
+    if as_json:
+        print_json(facts)
+    else:
+        print_table(("name", "window (µS)", "states", "what"), rows)
     for sentence in wrong:
         say(f"not listed: {sentence}")
     if wrong:
-        raise typer.Exit(2)
+        raise typer.Exit(ExitCode.WRONG)
 
 
-@app.command("show")
-def _show(
+def show_device(
     name: Annotated[str, typer.Argument(help="A device of `xbarsim devices`, or a device file.")],
     picture: Annotated[
         Path | None,
@@ -59,7 +69,13 @@ def _show(
         typer.Option(help="Time after programming at which --picture draws the noise, s."),
     ] = None,
 ) -> None:
-    """Print the file of one device, to be copied and changed."""
+    """Print the file of one device, to be copied and changed.
+
+    \b
+    Examples:
+      xbarsim devices show rram-wan2022 > mine.toml
+      xbarsim devices show pcm --picture pcm.png --time 3600
+    """
     from xbarsim.base.files import refuse_overwriting
     from xbarsim.devices import presets
 
@@ -72,3 +88,15 @@ def _show(
         from xbarsim.report.plots import devices
 
         print_written(devices.draw(model.at(time=time), picture))
+
+
+app = new_group("devices", "List and show the devices that come with xbarsim.")
+
+
+@app.callback(invoke_without_command=True)
+def _devices(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_devices()
+
+
+add_commands(app, None, [("list", list_devices), ("show", show_device)])

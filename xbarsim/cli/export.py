@@ -32,10 +32,15 @@ def export(
         int | None, typer.Option(min=1, help="All cores if absent. Changes no result.")
     ] = None,
 ) -> None:
-    """Write the programmed conductances of a study, target and achieved, in siemens; a study reads
-    them back with mapping.conductances.
+    """Write the programmed conductances of a run as files.
 
-    Example: xbarsim export runs/default.h5 --conductances arrays --layer 'layer.0.*'
+    Target and achieved, in siemens, tile by tile; a study reads them back with
+    mapping.conductances.
+
+    \b
+    Examples:
+      xbarsim export runs/default.h5 --conductances arrays
+      xbarsim export mine.toml --conductances arrays --layer 'layer.0.*'
     """
     from xbarsim.studies.export import export_study, export_trace
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xbarsim.cli.console import print_written, progress
+from xbarsim.cli.console import print_json, print_written, progress
 
 
 def memory(
@@ -29,9 +29,17 @@ def memory(
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw rates and metric (.png, .pdf, .svg).")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Bit-error rate of the dense memory against the length of a segment, and what a model makes of
-    it.
+    """Errors of the dense memory, and what a model makes of them.
+
+    The bit-error rate of a segment of several lengths, or stated ones.
+
+    \b
+    Examples:
+      xbarsim memory
+      xbarsim memory mine.toml --columns 512 --columns 1024
+      xbarsim memory mine.toml --rate 1e-4 --chips 3 --picture memory.png
     """
     from xbarsim import config
     from xbarsim.base.files import refuse_overwriting
@@ -44,7 +52,10 @@ def memory(
     report = memory_errors.run(
         config.load_study(study), lengths, rate or (), chips, progress=progress
     )
-    print(memory_errors.render(report))
+    if as_json:
+        print_json(memory_errors.as_json(report))
+    else:
+        print(memory_errors.render(report))
     if picture is not None:
         from xbarsim.report.plots.memory import draw
 

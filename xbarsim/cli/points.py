@@ -1,12 +1,13 @@
 """What the commands share that run the points of a directory: `sweep` and `budget`."""
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xbarsim.cli.commands import say_interrupted
 from xbarsim.cli.console import progress, say
+from xbarsim.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from xbarsim.studies.sweep import Outcome
@@ -39,8 +40,8 @@ def run_points(directory: "SweepDirectory", crew: Crew) -> "Outcome":
         return run_sweep(directory, crew.workers, crew.threads, progress, say, crew.scheduler)
     except KeyboardInterrupt as interrupt:
         notes = getattr(interrupt, "__notes__", ())
-        print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)
-        raise typer.Exit(130) from None
+        say_interrupted(notes)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def print_cost(plan: "SweepPlan", workers: int) -> None:

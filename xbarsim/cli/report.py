@@ -1,6 +1,5 @@
 """`xbarsim report`: traces as tables, files and pictures."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xbarsim.base.given_files import printable
-from xbarsim.cli.console import print_table, print_written, say
+from xbarsim.cli.console import print_json, print_table, print_written, say
 
 if TYPE_CHECKING:
     from xbarsim.report.accuracy_and_cost import Row
@@ -45,6 +44,15 @@ def report(
             help="Draw the SNR per layer, with --against the metric (.png, .pdf, .svg).",
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write everything as one self-contained page with interactive plots; also of a "
+            "directory. Needs xbarsim[html].",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summaries as JSON.")] = False,
     chip: Annotated[
         list[str] | None,
@@ -57,17 +65,31 @@ def report(
         int | None, typer.Option(min=1, help="Sequences at once on the chips; 1 if absent.")
     ] = None,
 ) -> None:
-    """Print the tables of one or several traces again, and write them as CSV, JSON or a picture."""
+    """Show runs, sweeps and budgets as tables, pictures and pages.
+
+    \b
+    Examples:
+      xbarsim report runs/default.h5
+      xbarsim report runs/default.h5 --html report.html
+      xbarsim report runs/default.h5 --picture layer-snr.png --out tables
+      xbarsim report runs/mine.h5 --against adc.bits --picture bits.png
+      xbarsim report runs/default.h5 --chip isaac --chip differential
+      xbarsim report sweeps/mine
+    """
     from xbarsim.base.files import refuse_overwriting
     from xbarsim.report import accuracy_and_cost
 
+    if page is not None:
+        _check_page(page, [*traces, *(chip or ())], picture)
     if (traces[0] / "sweep.json").exists():
-        _report_directory(traces, against, out, picture, as_json)
+        _report_directory(traces, against, out, picture, page, as_json)
         return
     if against is not None:
         other = {"--json": as_json, "--chip": chip, "--batch": batch}
         _check_against(traces, [option for option, given in other.items() if given])
         _report_against(traces[0], against, out, picture)
+        if page is not None:
+            _write_page(traces, page, against=against)
         return
     chips = tuple(chip or ())
     refuse_overwriting([("--picture", picture)], [*traces, *chips])
@@ -81,6 +103,8 @@ def report(
 
         for path in runs.layer_snr_of_each(summaries, picture):
             print_written(path)
+    if page is not None:
+        _write_page(traces, page, chips, batch or 1)
 
 
 def _report_directory(
@@ -88,9 +112,10 @@ def _report_directory(
     against: str | None,
     out: Path | None,
     picture: Path | None,
+    page: Path | None,
     as_json: bool,
 ) -> None:
-    """Print, write and draw an error budget; print a sweep."""
+    """Print, write and draw an error budget; print a sweep; a page of either."""
     from xbarsim.cli.budget import show
     from xbarsim.cli.sweep import show_sweep
     from xbarsim.studies.sweep_directory import open_directory
@@ -101,8 +126,40 @@ def _report_directory(
         if out is not None or picture is not None:
             raise typer.BadParameter(f"{traces[0]} is a sweep, which has no --out and --picture")
         show_sweep(traces[0], as_json)
-        return
-    show(traces[0], as_json, picture, out)
+    else:
+        show(traces[0], as_json, picture, out)
+    if page is not None:
+        from xbarsim.report.page import pages
+
+        print_written(pages.write_page(pages.page_of_directory(traces[0]), page))
+
+
+# ---------------------------------------------------------------- pages
+
+
+def _check_page(page: Path, inputs: Sequence[Path | str], picture: Path | None) -> None:
+    """Refuse a page that cannot be made, before anything is read."""
+    from xbarsim.base.files import refuse_overwriting
+    from xbarsim.report.page.document import require_plotly
+
+    require_plotly()
+    refuse_overwriting([("--html", page), ("--picture", picture)], inputs)
+    if page.suffix not in ("", ".html", ".htm"):
+        raise typer.BadParameter(f"{page}; a page ends in .html", param_hint="--html")
+
+
+def _write_page(
+    traces: Sequence[Path],
+    page: Path,
+    chips: Sequence[str] = (),
+    batch: int = 1,
+    against: str | None = None,
+) -> None:
+    from xbarsim.report.page import pages
+    from xbarsim.report.page.run_record import read_run
+
+    records = [read_run(path, chips, batch) for path in traces]
+    print_written(pages.write_page(pages.page_of_runs(records, against), page))
 
 
 # ---------------------------------------------------------------- one key
@@ -172,7 +229,7 @@ def print_summaries(
             files.to_json(summary) | accuracy_and_cost.to_json(rows, summary.path)
             for summary in summaries
         ]
-        print(json.dumps(content, indent=1))
+        print_json(content)
         for sentence in not_joined:
             say(sentence)
         return

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from xbarsim.cli.commands import say_interrupted
 from xbarsim.cli.console import progress, say
+from xbarsim.cli.exit_codes import ExitCode
 from xbarsim.cli.report import print_summaries, summaries_of
 from xbarsim.cli.study_options import Settings
 
@@ -74,11 +76,19 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Run a study: program the arrays, push the task through them, write a trace, print the
-    table.
+    """Run a study: a model on programmed crossbars, scored.
 
-    Example: xbarsim run mine.toml --out runs; after Ctrl-C, a kill or a power cut: xbarsim run mine.toml
-    --out runs --resume
+    Programs the arrays, pushes the task through them, writes a trace and prints its tables.  After
+    Ctrl-C, a kill or a power cut --resume goes on.
+
+    \b
+    Examples:
+      xbarsim run
+      xbarsim run mine.toml --out runs
+      xbarsim run mine.toml --out runs --resume
+      xbarsim run mine.toml --set adc.bits=6 --limit 100
+      xbarsim run mine.toml --sweep adc.bits=4,6,8
+      xbarsim run --from runs/mine.h5 --out repeated
     """
     stated = (study, device, calibration, limit, window, windows, seed, settings, axes)
     if source is not None and any(value is not None for value in stated):
@@ -121,9 +131,9 @@ def run(
             compared = comparison.render()
     except KeyboardInterrupt as interrupt:
         notes = getattr(interrupt, "__notes__", ())  # where the trace is and what it holds
-        print("\n".join(["xbarsim: interrupted", *notes]), file=sys.stderr)
+        say_interrupted(notes)
         print(f"go on with {_resuming_command(sys.argv[1:])}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     _print_report(path, as_json)
     if compared:
         print(compared, file=sys.stderr)
@@ -168,3 +178,6 @@ def _print_report(trace: Path, as_json: bool) -> None:
     summaries = summaries_of([trace])
     rows = accuracy_and_cost.join(summaries)
     print_summaries(summaries, rows, as_json, accuracy_and_cost.not_joined(summaries))
+    if not as_json:
+        page = shlex.join(["xbarsim", "report", str(trace), "--html", f"{trace.stem}.html"])
+        print(f"as a page with interactive plots: {page}", file=sys.stderr)

@@ -25,11 +25,15 @@ def scheduler(
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
 ) -> None:
-    """Start the scheduler of a Dask cluster and run until Ctrl-C.
+    """Start the scheduler of a Dask cluster, for sweeps.
 
-    Workers join it with: dask worker tcp://127.0.0.1:8786 --nthreads 1
+    It runs until Ctrl-C; workers join it, and then a sweep uses it, each in a shell of its own.
 
-    Example: xbarsim scheduler, and then xbarsim sweep mine.toml --out mine --scheduler tcp://127.0.0.1:8786
+    \b
+    Examples:
+      xbarsim scheduler
+      dask worker tcp://127.0.0.1:8786 --nthreads 1
+      xbarsim sweep mine.toml --out sweeps/mine --scheduler tcp://127.0.0.1:8786
     """
     from xbarsim.studies.cluster import require_dask
 

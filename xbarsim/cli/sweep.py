@@ -1,13 +1,13 @@
 """`xbarsim sweep`: many studies from one."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xbarsim.base.given_files import printable
-from xbarsim.cli.console import print_table
+from xbarsim.cli.console import print_json, print_table
+from xbarsim.cli.exit_codes import ExitCode
 from xbarsim.cli.points import Crew, Threads, Workers, print_cost, run_points
 from xbarsim.cli.study_options import Settings
 
@@ -55,10 +55,17 @@ def sweep(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run a study at every point of its table [sweep], in processes, resumable.
+    """Run a study at many settings, in processes, resumable.
 
-    Example: xbarsim sweep mine.toml --out sweeps/mine --workers 2; without a table [sweep]:
-    xbarsim sweep mine.toml --sweep adc.bits=4,6,8 --set task.limit=200 --out sweeps/mine
+    The settings are those of the study's table [sweep], of --sweep, or of both.
+
+    \b
+    Examples:
+      xbarsim sweep mine.toml --out sweeps/mine --workers 2
+      xbarsim sweep mine.toml --sweep adc.bits=4,6,8 --out sweeps/bits
+      xbarsim sweep mine.toml --sweep adc.bits=4,6,8 --dry-run
+      xbarsim sweep --status sweeps/mine
+      xbarsim sweep --resume sweeps/mine
     """
     given = [value is not None for value in (study, resume, status)]
     if sum(given) != 1:
@@ -74,7 +81,7 @@ def sweep(
     if study is not None:
         loaded = _study_of(study, settings or [], axes or [])
     if dry_run:
-        _plan(loaded, resume, workers)
+        _plan(loaded, resume, workers, as_json)
     else:
         _run(loaded, resume, out, Crew(workers, threads, scheduler), as_json)
 
@@ -107,10 +114,10 @@ def _run(
     outcome = run_points(directory, crew)
     show_sweep(directory.path, as_json)
     if outcome.failed:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.FAILED)
 
 
-def _plan(study: "Study | None", resume: Path | None, workers: int) -> None:
+def _plan(study: "Study | None", resume: Path | None, workers: int, as_json: bool) -> None:
     from xbarsim.studies.points import points_of
     from xbarsim.studies.sweep_directory import State, open_directory
     from xbarsim.studies.sweep_plan import plan_sweep
@@ -122,6 +129,9 @@ def _plan(study: "Study | None", resume: Path | None, workers: int) -> None:
     elif study is not None:
         points = points_of(study)
     plan = plan_sweep(points)
+    if as_json:
+        print_json(plan.to_json(workers))
+        return
     print(f"{len(points)} points, {plan.tiles:,} tiles")
     print_cost(plan, workers)
 
@@ -132,7 +142,7 @@ def show_sweep(path: Path, as_json: bool) -> None:
 
     found = sweep_table.open_study(path)
     if as_json:
-        print(json.dumps(found.to_json(), indent=1))
+        print_json(found.to_json())
         return
     if found.rows:
         print_table(*sweep_table.table(found))

@@ -17,6 +17,7 @@ ABSENT: dict[str, Content] = {
     "gain": {"mapping": {"gain": "none"}},
     "scale_shift": {"mapping": {"scale_shift": 0.0}},
     "scaling": {"dac": {"scaling": "static"}},
+    "rescaling": {"correction": {"rescaling": "none"}},
     FUNCTIONS: {
         "functions": {
             "softmax": {"unit": "float"},

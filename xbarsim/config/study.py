@@ -41,12 +41,24 @@ class Model(Table):
     max_length: int = Field(
         128, ge=2, le=512, description="tokens per sentence; longer sentences are truncated"
     )
+    convolution: Literal["im2col", "sub_image"] = Field(
+        "im2col",
+        description="of a network of images: one row of inputs per output position, or per sub-image, whose "
+        "output positions have columns of their own, with the kernel in each",
+    )
+    sub_image_rows: int = Field(
+        128,
+        ge=1,
+        le=4096,
+        description="inputs that the pixels of a sub-image may be, with `sub_image`",
+    )
 
 
 class Task(Table):
     name: str = Field(
         "vader-movie",
-        description="name of a known task, or a TSV, CSV or JSONL file; of a decoder also a text",
+        description="name of a known task, or a TSV, CSV or JSONL file; of a decoder also a text, of a "
+        "network of images a directory or file of images",
     )
     head: Literal["auto", "cosine", "classifier", "probe"] = Field(
         "auto",

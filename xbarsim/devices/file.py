@@ -80,8 +80,8 @@ class DeviceFile(Table):
                 raise ValueError(
                     f"programming.sigma: target_us must cover the window, {low:g} to {high:g} µS"
                 )
-            if entry.polynomial_us:
-                self.programming.check_polynomial(entry, np.linspace(low, high, 1001))
+            if entry.polynomials():
+                self.programming.check_polynomials(entry, np.linspace(low, high, 1001))
         bias = self.programming.bias_us
         if bias is None:
             return self

@@ -5,6 +5,7 @@ spread, stuck cells, endurance.
 import math
 from typing import Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from xbarsim.base.array_types import Floats
@@ -63,24 +64,41 @@ class Conductance(Table):
         return self
 
 
+class SigmaPiece(Table):
+    """A polynomial in target / scale_us, lowest order first, of targets of `from_us` and above."""
+
+    from_us: NotNegative
+    polynomial_us: Numbers = Field(min_length=1)
+
+
 class Sigma(Table):
     """Standard deviation of the achieved conductance, `time_s` after programming: a polynomial in
-    target / scale_us, lowest order first, or a table, linear between its points."""
+    target / scale_us, lowest order first; several of them, each from a target on, and 0 below the
+    first; or a table, linear between its points."""
 
     time_s: Positive | None = None
     polynomial_us: Numbers = ()
+    pieces: tuple[SigmaPiece, ...] = ()
     target_us: Numbers = ()
     sigma_us: tuple[NotNegative, ...] = ()
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
+        forms = [form for form in (self.polynomial_us, self.pieces, self.target_us) if form]
         in_pairs = len(self.target_us) == len(self.sigma_us)
-        if bool(self.polynomial_us) == bool(self.target_us) or not in_pairs:
+        if len(forms) != 1 or not in_pairs:
             raise ValueError(
-                "give either polynomial_us, or target_us and sigma_us of the same length"
+                "give one of polynomial_us, pieces, or target_us and sigma_us of the same length"
             )
         increasing("target_us", self.target_us, "µS")
+        increasing("from_us of pieces", tuple(piece.from_us for piece in self.pieces), "µS")
         return self
+
+    def polynomials(self) -> tuple[SigmaPiece, ...]:
+        """The pieces; a polynomial is one from 0 on."""
+        if self.polynomial_us:
+            return (SigmaPiece(from_us=0.0, polynomial_us=self.polynomial_us),)
+        return self.pieces
 
 
 class Programming(Table):
@@ -116,7 +134,8 @@ class Programming(Table):
         if len(self.sigma) > 1 and len(times) < len(self.sigma):
             raise ValueError("several programming.sigma need a time_s each")
         increasing("times of programming.sigma", times, "s")
-        if any(len(entry.polynomial_us) > 1 for entry in self.sigma) and self.scale_us is None:
+        pieces = [piece for entry in self.sigma for piece in entry.polynomials()]
+        if any(len(piece.polynomial_us) > 1 for piece in pieces) and self.scale_us is None:
             raise ValueError(
                 "polynomial_us of more than its first coefficient, which is a constant, needs the "
                 "key scale_us, what a target is divided by"
@@ -129,13 +148,23 @@ class Programming(Table):
             return 0.0 * target
         return target * (1 / (self.scale_us * unit))
 
+    def sigma_of_polynomials(self, entry: Sigma, target: Floats, unit: float) -> Floats:
+        """Sigma, µS, of targets (in `unit` µS) by the polynomials that hold there."""
+        if entry.polynomial_us:
+            return polynomial(self.scaled(target, unit), entry.polynomial_us)
+        sigma = np.zeros(np.shape(target))
+        for piece in entry.pieces:
+            above = polynomial(self.scaled(target, unit), piece.polynomial_us)
+            sigma = np.where(target >= piece.from_us * unit, above, sigma)
+        return sigma
+
     def times(self) -> tuple[float, ...]:
         """Times after programming, s, that `sigma` is stated for; none where it is at any time."""
         return tuple(entry.time_s for entry in self.sigma if entry.time_s is not None)
 
-    def check_polynomial(self, entry: Sigma, targets_us: Floats) -> None:
-        """Refuse a polynomial of sigma that is negative at one of these targets."""
-        sigma = polynomial(self.scaled(targets_us, 1.0), entry.polynomial_us)
+    def check_polynomials(self, entry: Sigma, targets_us: Floats) -> None:
+        """Refuse polynomials of sigma that are negative at one of these targets."""
+        sigma = self.sigma_of_polynomials(entry, targets_us, 1.0)
         if sigma.min() < 0:
             where = targets_us[sigma.argmin()]
             raise ValueError(

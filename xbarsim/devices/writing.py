@@ -12,7 +12,7 @@ from xbarsim.base.array_types import AnyArray, Booleans, Floats
 from xbarsim.base.units import MICROSIEMENS, NANO, PICO
 from xbarsim.devices import ageing
 from xbarsim.devices.conditions import Conditions, Effect
-from xbarsim.devices.laws import polynomial, stated
+from xbarsim.devices.laws import stated
 from xbarsim.devices.programmed import Counts, Programmed, tiles_of
 from xbarsim.devices.streams import CYCLE, DEVICE, PROGRAMMING, STUCK, Streams
 from xbarsim.devices.write_tables import Programming, Sigma, Stuck, Write, WriteVerify
@@ -42,7 +42,7 @@ def write_sigma(device: Conditions, target: ArrayLike) -> Floats:
 def _sigma_us(table: Programming, entry: Sigma, target: Floats) -> Floats:
     if entry.target_us:
         return np.interp(target, np.array(entry.target_us) * MICROSIEMENS, entry.sigma_us)
-    return polynomial(table.scaled(target, MICROSIEMENS), entry.polynomial_us)
+    return table.sigma_of_polynomials(entry, target, MICROSIEMENS)
 
 
 def _sigma_us_between_times(table: Programming, target: Floats, time: float) -> Floats:

@@ -33,6 +33,7 @@ class MatrixAttributes(ProductAttributes):
     rescaling_mean, rescaling_std : of the scales that follow drift, None without
     reference_... : what reading their reference once takes, and the joule that it draws from the
         word lines
+    rows_per_image : rows of inputs of an image, None of one row per token
     shares : the matrix whose tiles it uses and that counts them, None of tiles of its own
     """
 
@@ -69,4 +70,5 @@ class MatrixAttributes(ProductAttributes):
     reference_adc_conversions: int | None = None
     reference_dac_drives: int | None = None
     reference_array_energy: float | None = None
+    rows_per_image: int | None = None
     shares: str | None = None

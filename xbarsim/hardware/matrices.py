@@ -78,6 +78,7 @@ class InSituMatrix:
             input_scaling=input_scaling(self.settings),
             scale_shift=None if shift is None else shift.exponent,
             unshifted_inputs=None if shift is None else shift.unshifted,
+            rows_per_image=self.step.rows_per_image,
         )
         compensated = self._with_compensation(description)
         rescaled = self._with_rescaling(self._with_converters(compensated))
@@ -289,6 +290,7 @@ class CountedMatrix:
             input_scaling=input_scaling(self.settings),
             scale_shift=None if shift is None else shift.exponent,
             unshifted_inputs=None if shift is None else shift.unshifted,
+            rows_per_image=self.step.rows_per_image,
         )
         return description.counted_once(self.step)
 

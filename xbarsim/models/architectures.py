@@ -13,6 +13,7 @@ from xbarsim.models.checkpoint import load_tokenizer, model_type
 from xbarsim.models.decoder_checkpoint import load_decoder, load_decoder_tokenizer
 from xbarsim.models.families import FAMILIES
 from xbarsim.models.gguf_file import load_gguf, load_gguf_tokenizer, open_gguf
+from xbarsim.models.image_config import MODEL_TYPE
 from xbarsim.models.network import Decoder, Encoder
 from xbarsim.models.network_check import check_encoder
 
@@ -105,6 +106,11 @@ def load_generator(path: str | Path) -> LoadedDecoder:
     else:
         tokenizer = load_gguf_tokenizer(gguf, opened)
     return LoadedDecoder(load_gguf(gguf, opened), tokenizer)
+
+
+def is_image_network(path: str | Path) -> bool:
+    """Whether a directory holds a network that classifies images; reads no weights."""
+    return _model_type(Path(path)) == MODEL_TYPE
 
 
 def is_decoder(path: str | Path) -> bool:

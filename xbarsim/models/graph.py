@@ -23,6 +23,7 @@ class Kind(StrEnum):
     SOFTMAX = "softmax"
     NORM = "norm"
     ACTIVATION = "activation"
+    POOLING = "pooling"  # windows of an image become pixels
 
     @property
     def is_function(self) -> bool:
@@ -48,6 +49,8 @@ class Role(StrEnum):
     GATE = "gate"
     ACTIVATION = "activation"
     DENSE = "dense"  # a matrix that is none of the others
+    CONVOLUTION = "convolution"
+    POOLING = "pooling"
     OUTPUT = "output"
     OUTPUT_NORM = "output_norm"
     FINAL_NORM = "final_norm"
@@ -90,6 +93,7 @@ class Step:
         multiplies, else 0
     after : what it reads, of a product the second operand last; `INPUT` enters the first step
     shares : an earlier step whose weights these are, None of weights of its own
+    rows : of inputs per token: of an image, the positions that a convolution is computed for
     """
 
     name: str
@@ -102,11 +106,17 @@ class Step:
     second: int
     after: tuple[Link, ...]
     shares: str | None = None
+    rows: int = 1
 
     @property
     def owner(self) -> str:
         """Name of the step whose weights these are."""
         return self.shares or self.name
+
+    @property
+    def rows_per_image(self) -> int | None:
+        """`rows` of a convolution, None of a step with one row per token."""
+        return self.rows if self.rows > 1 else None
 
     @property
     def weights(self) -> int:
@@ -116,7 +126,7 @@ class Step:
     @property
     def macs(self) -> int:
         """Multiply-accumulates per token."""
-        return 0 if self.kind.is_function else self.copies * self.inputs * self.outputs
+        return 0 if self.kind.is_function else self.rows * self.copies * self.inputs * self.outputs
 
     @property
     def causal(self) -> bool:

@@ -1,1 +1,1 @@
-"""Traces and chips as text, files and pictures."""
+"""Traces and chips as text, files, pictures and pages."""

@@ -30,11 +30,12 @@ ADVICE = {
     "dac": 'dac.scaling = "token", mapping.scale_shift or more dac.bits',
     "levels": "a device with more levels, or several cells for a weight (mapping.encoding = "
     '"slices")',
-    "programming": "a device that is written and verified more finely, or several cells for a weight "
-    '(mapping.encoding = "slices")',
+    "programming": 'mapping.compensation = "measured", several cells for a weight (mapping.encoding = '
+    '"slices"), or a device that is written and verified more finely',
     "spread": "a device with write-verify",
     "relaxation": "a later device.time_s for calibration, or a device that relaxes less",
-    "drift": "an earlier device.time_s (cells written anew), or a device that drifts less",
+    "drift": 'correction.fitted_s with correction.rescaling = "global", an earlier device.time_s '
+    "(cells written anew), or a device that drifts less",
     "read_disturb": "fewer device.reads between writes",
     "temperature": "a device.temperature_k nearer to the reference",
     "stuck": "a device with fewer stuck cells",

@@ -13,6 +13,7 @@ from xbarsim.report.metric_form import MetricForm, form_of
 from xbarsim.report.summary import CaseSummary, Summary
 
 Point = tuple[float, CaseSummary]  # value of the key, and the case
+NAMES = ("name", "row", "column", "chip")  # keys that change no metric
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,50 @@ def against(summary: Summary, key: str) -> list[Curve]:
     return [_curve(name, points) for name, points in series.items() if _differ(points)]
 
 
+def varied_key(summary: Summary) -> str | None:
+    """The key that alone differs between the cases of a Summary beside their places and chips, and
+    whose values are numbers; None where there is no such key.
+    """
+    stated = [_leaves(tomllib.loads(case.study), "") for case in summary.cases]
+    keys = dict.fromkeys(key for of_case in stated for key in of_case)
+    varied = [
+        key
+        for key in keys
+        if key not in NAMES and any(of_case.get(key) != stated[0].get(key) for of_case in stated)
+    ]
+    if len(varied) != 1:
+        return None
+    if not all(_is_number(of_case.get(varied[0])) for of_case in stated):
+        return None
+    return varied[0]
+
+
+def _leaves(content: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """{dotted key: value} of nested tables."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            found |= _leaves(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _value(case: CaseSummary, key: str) -> float | None:
     """The number that a case's study states for a key; None where it does not."""
     value = _lookup(tomllib.loads(case.study), key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not _is_number(value):
         raise ConfigError(
             f"{key} is {value!r} in case {case.name!r}; allowed: keys whose values are numbers"
         )
-    return value
+    number: float = value
+    return number
 
 
 def _lookup(content: Any, key: str) -> Any:

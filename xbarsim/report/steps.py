@@ -251,6 +251,7 @@ class FunctionSummary(StepSummary):
 def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixSummary:
     rows = matrix.rows
     attributes = matrix.attributes
+    input_rows = tokens * (attributes.rows_per_image or 1)
     saturated = None
     if matrix.codes is not None:
         saturated = SaturatedCodes.of(matrix.codes)
@@ -269,7 +270,7 @@ def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixS
         inputs=attributes.inputs,
         outputs=attributes.outputs,
         adc_saturated=_share(rows.adc_saturations, rows.adc_conversions),
-        dac_saturated=_share(rows.dac_saturations, tokens * attributes.inputs),
+        dac_saturated=_share(rows.dac_saturations, input_rows * attributes.inputs),
         ir_drop=ir_drop,
         programming=Programming.of(attributes),
         compensation=Compensation.of(attributes),

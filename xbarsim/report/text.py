@@ -20,16 +20,23 @@ def render(summary: Summary) -> str:
     lines = [*_head(summary), "", *_grid(summary), *_paths(summary), *token_tables(summary)]
     if summary.cases:
         first = summary.cases[0]
+        if len(summary.cases) > 1:
+            lines += ["", _which(first.name, len(summary.cases))]
         lines += ["", *_layer_grid(first), *_products(first), *_operations(first)]
         lines += ["", *_hardware(first)]
     lines.append(f"trace  {summary.path}")
     return "\n".join(lines)
 
 
+def _which(name: str, cases: int) -> str:
+    """Whose details follow."""
+    return f"all that follows is of {name!r}, the first of {cases} cases; --html FILE and --json have the others"
+
+
 def _head(summary: Summary) -> list[str]:
     run = summary.run
     lines = [
-        f"{run.model} on {run.task}: {summary.examples} examples, {summary.tokens:,} tokens, "
+        f"{run.model} on {run.task}: {_size(summary)}, "
         f"head {run.head}, study {summary.study!r}, seed {run.seed}"
     ]
     if not run.complete:
@@ -46,6 +53,13 @@ def _head(summary: Summary) -> list[str]:
     lines += [f"note: {note}" for note in summary.notes]
     lines += [f"NO EFFECT: {sentence}" for sentence in summary.idle_settings]
     return lines
+
+
+def _size(summary: Summary) -> str:
+    """How much was to be evaluated."""
+    if summary.run.task_kind == "images":
+        return f"{summary.examples:,} images"
+    return f"{summary.examples} examples, {summary.tokens:,} tokens"
 
 
 # ---------------------------------------------------------------- the metric

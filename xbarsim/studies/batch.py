@@ -67,11 +67,18 @@ class _Examples:
         ends = np.append(starts[1:], np.count_nonzero(mask))
         return cls(mask, starts, ends - starts)
 
-    def alone(self, step: Step, tokens: int) -> "_Examples":
-        """Of a step that is called once for every example, its examples: one of so many tokens."""
-        if step.role is not Role.LOGITS:
+    def of_step(self, step: Step, rows: Integers) -> "_Examples":
+        """Of a step with rows (t, 2) of its own: several for every example, one or more for an image,
+        or those of the one example that it is called for.
+        """
+        if step.role is Role.LOGITS:
+            tokens = len(rows)
+            return _Examples(np.ones((1, tokens), bool), np.zeros(1, np.int64), np.array([tokens]))
+        if len(rows) == np.count_nonzero(self.mask):
             return self
-        return _Examples(np.ones((1, tokens), bool), np.zeros(1, np.int64), np.array([tokens]))
+        starts = np.searchsorted(rows[:, 0], np.arange(len(self.starts)))
+        ends = np.append(starts[1:], len(rows))
+        return _Examples(self.mask, starts, ends - starts)
 
     def total(self, values: NDArray[Any]) -> NDArray[Any]:
         """Sums (n,) over the tokens of each example of values (t,)."""
@@ -154,7 +161,7 @@ class _Measured:
             return self.matrix(step, exact, rows, *operands)
         if step.kind is Kind.PRODUCT:
             return self.product(step, exact, rows, *operands)
-        return self.function(step, exact, *operands)
+        return self.function(step, exact, rows, *operands)
 
     def matrix(
         self, step: Step, exact: Singles, rows: Integers, x: Singles, weight: Singles, bias: Singles
@@ -162,7 +169,7 @@ class _Measured:
         array = self.hardware.matrices[step.name]
         product = self.steps.matrix(step, x, rows)
         output: Singles = product.output + bias
-        examples = self.examples.alone(step, len(x))
+        examples = self.examples.of_step(step, rows)
         float32 = self.float32[_call(step, rows)]
         check_output(step.name, output)
         events = array.events_per_row
@@ -199,7 +206,10 @@ class _Measured:
         output: Singles
         output, costs = self.steps.product(step, a, b, rows)
         local, accumulated = self.errors(
-            step, self.examples.rows(step, output), self.examples.rows(step, exact)
+            step,
+            self.examples.rows(step, output),
+            self.examples.rows(step, exact),
+            self.examples,
         )
         self.entries.products[step.name] = ProductRows(
             local=local,
@@ -218,26 +228,27 @@ class _Measured:
         )
         return output
 
-    def function(self, step: Step, exact: Singles, *operands: Any) -> Singles:
+    def function(self, step: Step, exact: Singles, rows: Integers, *operands: Any) -> Singles:
         output: Singles
         output, saturations = self.steps.function(step, *operands)
+        examples = self.examples.of_step(step, rows)
         local, accumulated = self.errors(
-            step, self.examples.rows(step, output), self.examples.rows(step, exact)
+            step, examples.rows(step, output), examples.rows(step, exact), examples
         )
-        held = token_rows(saturations[..., None], self.examples.mask).sum(axis=1)
+        held = token_rows(saturations[..., None], examples.mask).sum(axis=1)
         self.entries.operations[step.name] = FunctionRows(
-            local=local, accumulated=accumulated, saturations=self.examples.total(held)
+            local=local, accumulated=accumulated, saturations=examples.total(held)
         )
         return output
 
     def errors(
-        self, step: Step, output: Singles, exact: Singles
+        self, step: Step, output: Singles, exact: Singles, examples: _Examples
     ) -> tuple[ErrorStatistics, ErrorStatistics]:
         """Of rows (t, n) against the float32 result for the same input, and against that of the
         float32 path.
         """
         check_output(step.name, output)
-        starts = self.examples.starts
+        starts = examples.starts
         local = error_statistics(output, exact, starts)
         accumulated = error_statistics(output, self.float32[step.name], starts)
         return local, accumulated

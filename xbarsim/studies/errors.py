@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from xbarsim.base.array_types import AnyArray, Booleans, Floats, Integers
 from xbarsim.base.errors import OutOfRangeError
+from xbarsim.kernels.studies.errors import error_sums
 
 
 def _statistic(unit: str, may_be_infinite: bool = False) -> Any:
@@ -38,18 +39,9 @@ def error_statistics(
 
     starts : (examples,) first row of each example; rows of one example are consecutive
     """
-    difference = (output - reference).astype(np.float64)
-    reference = reference.astype(np.float64)
-    output = output.astype(np.float64)
-
-    def total(rows: Floats) -> Floats:
-        return np.add.reduceat(rows, starts)
-
-    error = total((difference**2).sum(axis=1))
-    signal = total((reference**2).sum(axis=1))
-    own = total((output**2).sum(axis=1))
-    cross = total((output * reference).sum(axis=1))
-    values = total(np.full(len(output), output.shape[1], np.float64))
+    sums = error_sums(np.ascontiguousarray(output), np.ascontiguousarray(reference))
+    error, signal, own, cross = np.add.reduceat(sums[:4], starts, axis=1)
+    values = np.add.reduceat(np.full(len(output), output.shape[1], np.float64), starts)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(error == 0, 0.0, np.sqrt(error / signal))
         both_zero = (own == 0) & (signal == 0)
@@ -58,7 +50,7 @@ def error_statistics(
             relative_rms=relative,
             snr_db=-20 * np.log10(relative),
             cosine=cosine,
-            maximum=np.maximum.reduceat(np.abs(difference).max(axis=1), starts),
+            maximum=np.maximum.reduceat(sums[4], starts),
             signal_rms=np.sqrt(signal / values),
             error_rms=np.sqrt(error / values),
         )

@@ -7,6 +7,7 @@ from typing import Any
 from xbarsim.base import fetch
 from xbarsim.base.errors import OutOfRangeError
 from xbarsim.base.progress import Progress, silent
+from xbarsim.config.study import Study
 from xbarsim.models import int8
 from xbarsim.models.architectures import LoadedEncoder, load_encoder
 from xbarsim.models.network import embed
@@ -56,6 +57,7 @@ def evaluate(
     *,
     limit: int | None = None,
     calibration_task: str | None = None,
+    seed: int | None = None,
     threads: int | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
@@ -68,6 +70,7 @@ def evaluate(
     reference : "float32" or "int8"
     limit : so many of the scored examples, evenly spread; all if None
     calibration_task : see `hold_out`
+    seed : of the intervals; that of a study that states none if None, so that both say the same
 
     Raises
     ------
@@ -98,7 +101,7 @@ def evaluate(
         description=f"{reference} sentences",
     )
     return Evaluation(
-        metrics=metrics(scored, head.predict(features), seed=0),
+        metrics=metrics(scored, head.predict(features), seed=_seed(seed)),
         head=head.kind,
         truncated=tokens.truncated,
         notes=notes_on(task, scored, calibration),
@@ -112,6 +115,7 @@ def evaluate_files(
     *,
     limit: int | None = None,
     calibration_task: str | None = None,
+    seed: int | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """`evaluate` by names or paths: `model` as in `fetch.locate`, `task` as in `load_task`."""
@@ -123,5 +127,11 @@ def evaluate_files(
         reference,
         limit=limit,
         calibration_task=calibration_task,
+        seed=seed,
         progress=progress,
     )
+
+
+def _seed(seed: int | None) -> int:
+    """A seed, or that of a study that states none."""
+    return Study().seed if seed is None else seed

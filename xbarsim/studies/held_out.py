@@ -41,13 +41,13 @@ class _Seen:
             a, b = operands
             self.ranges[step.name] = float(np.abs(a).max()), float(np.abs(b).max())
             if step.causal:
-                self.products[step.name] = _sample(step, a, b, rows)
+                self.products[step.name] = sample_of(step, a, b, rows)
         else:
             self.ranges[step.name] = functions.largest(step, operands, output)
         return output
 
 
-def _sample(step: Step, a: Singles, b: Singles, rows: Integers) -> ProductSample:
+def sample_of(step: Step, a: Singles, b: Singles, rows: Integers) -> ProductSample:
     """Some tokens of the first sequence of a batch."""
     length = int(np.count_nonzero(rows[:, 0] == rows[0, 0]))
     positions = np.unique(np.linspace(0, length - 1, SAMPLE_TOKENS).astype(int))
@@ -81,12 +81,12 @@ def held_out(
         return seen
 
     found = list(pool.map(capture, examples.batches(batch_size)))
-    stride = -(-int(examples.token_counts.sum()) // CALIBRATION_TOKENS)
     inputs: dict[str, Singles] = {}
     joined: dict[int, Singles] = {}  # query, key and value read the same array: it is kept once
     for name, first in found[0].inputs.items():
         if id(first) not in joined:
             whole = np.concatenate([seen.inputs[name] for seen in found])
+            stride = -(-len(whole) // CALIBRATION_TOKENS)
             joined[id(first)] = np.ascontiguousarray(whole[::stride])
         inputs[name] = joined[id(first)]
     spread = found[:: -(-len(found) // SAMPLE_SEQUENCES)]

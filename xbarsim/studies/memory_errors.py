@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -209,6 +210,23 @@ def render(report: Report) -> str:
         )
     lines += [f"note: {note}" for note in report.notes]
     return "\n".join(lines)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as plain values; rates and metrics are shares of one."""
+    rows = []
+    for row in report.rows:
+        facts = dataclasses.asdict(row)
+        if row.values:
+            facts["metric"], facts["metric_low"], facts["metric_high"] = row.interval
+        rows.append(facts)
+    return {
+        "rows": rows,
+        "metric": report.metric,
+        "without_errors": report.reference,
+        "examples": report.examples,
+        "notes": list(report.notes),
+    }
 
 
 def _line(row: Row) -> str:

@@ -15,6 +15,7 @@ from xbarsim.models.tokens import TokenLists, tokenize
 from xbarsim.studies.heads import HeadWanted, choose_head
 from xbarsim.tasks.files import load_task
 from xbarsim.tasks.heads import Head
+from xbarsim.tasks.image_files import is_image_task
 from xbarsim.tasks.language_files import LanguageTask, MinimalPairs, load_language_task
 from xbarsim.tasks.metrics import METRICS
 from xbarsim.tasks.task import Task, notes_on
@@ -104,6 +105,11 @@ def load_labelled_task(name: str, progress: Progress = silent) -> Task:
     ------
     TaskError : not readable, or a text, minimal pairs or questions
     """
+    if is_image_task(name):
+        raise TaskError(
+            f"{name}: images, which a network of images classifies; the model is an encoder: name a "
+            "directory whose config.json states model_type = 'image-network', or labelled sentences"
+        )
     language = _language_task(name)
     failure: TaskError | None = None
     if not isinstance(language, MinimalPairs):  # whose two columns could be a sentence and a class

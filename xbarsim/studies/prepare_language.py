@@ -140,6 +140,7 @@ def _is_labelled(path: Path) -> bool:
 # ---------------------------------------------------------------- keys without effect
 
 SENTENCES = ("labels", "pairs")
+IMAGES = ("images",)
 LANGUAGE = tuple(LanguageKind)
 # Keys of a study that matter to some kinds of task only, and what is said that they need.
 NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -147,9 +148,14 @@ NEEDS: dict[str, tuple[tuple[str, ...], str]] = {
     "task.head": (SENTENCES, "an encoder"),
     "task.pooling": (SENTENCES, "an encoder"),
     "task.probe_examples": (SENTENCES, "an encoder"),
-    "task.calibration_examples": (SENTENCES, "an encoder; use task.calibration_tokens"),
+    "model.convolution": (IMAGES, "a network of images"),
+    "model.sub_image_rows": (IMAGES, "a network of images"),
+    "task.calibration_examples": (
+        (*SENTENCES, *IMAGES),
+        "an encoder; use task.calibration_tokens",
+    ),
     "task.limit": (
-        (*SENTENCES, LanguageKind.MINIMAL_PAIRS, LanguageKind.CHOICES),
+        (*SENTENCES, *IMAGES, LanguageKind.MINIMAL_PAIRS, LanguageKind.CHOICES),
         "labelled sentences, minimal pairs or questions; use task.windows",
     ),
     "task.window": ((LanguageKind.TEXT,), "a decoder and a text"),

@@ -7,6 +7,7 @@ import numpy as np
 
 from xbarsim.base.array_types import Booleans, Floats, Integers, Singles
 from xbarsim.models.batches import pad
+from xbarsim.models.image_network import ImageNetwork
 from xbarsim.models.network import Decoder, Encoder, Network
 from xbarsim.models.operations import Hook
 from xbarsim.studies.examples import Examples
@@ -65,6 +66,18 @@ class EncoderReader:
         features = self.model.features(hidden, mask, examples.pooling)
         outputs = self.head.outputs(features)
         return Reading(outputs.reshape(batch.stop - batch.start, -1))
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """Values of the classes of images, whose tokens are their grey values."""
+
+    model: ImageNetwork
+
+    def read(
+        self, examples: Examples, batch: slice, hook: Hook, logit_rows: int | None = LOGIT_ROWS
+    ) -> Reading:
+        return Reading(self.model.forward(*pad(examples.of(batch)), hook))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from hours.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,16 @@ class SweepPlan:
     @property
     def seconds(self) -> float:
         return sum(of_point.seconds for of_point in self.points)
+
+    def to_json(self, workers: int) -> dict[str, Any]:
+        """What so many workers take, as plain values."""
+        return {
+            "points": len(self.points),
+            "tiles": self.tiles,
+            "workers": workers,
+            "memory_bytes": workers * self.bytes,
+            "seconds": self.seconds / workers,
+        }
 
 
 def plan_sweep(points: Sequence[Point]) -> SweepPlan:

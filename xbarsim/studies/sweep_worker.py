@@ -42,6 +42,7 @@ class Worker:
         self.lock = lock
         self.command = [
             sys.executable,
+            "-P",  # not the folder that the command was given in, which may be a checkout
             "-m",
             "xbarsim.studies.sweep_worker",
             str(directory),

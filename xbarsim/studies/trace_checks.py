@@ -28,6 +28,7 @@ LARGEST = 1e100  # of a quantity, in any unit
 SIGNED = ("lowest_code", "scale_shift")  # attributes that may be below 0
 SIGNED_COLUMNS = ("snr_db", "cosine")  # ends of the names of data sets that may be
 LABELLED = tuple(Kind)
+CLASSIFIED = (Kind.LABELS, Kind.IMAGES)
 LANGUAGE_METRICS = (PERPLEXITY, ACCURACY, NORMALISED)
 
 
@@ -115,7 +116,7 @@ def check_examples(run: RunAttributes, examples: ExampleTable) -> None:
         raise ValueError("the columns of /examples differ in length")
     if label.dtype.kind not in "iuf" or not np.isfinite(label).all():
         raise ValueError("labels or token counts without sense")
-    if run.task_kind == Kind.LABELS and not ((0 <= label) & (label < run.classes)).all():
+    if run.task_kind in CLASSIFIED and not ((0 <= label) & (label < run.classes)).all():
         raise ValueError(f"labels outside 0 to {run.classes - 1}")
     check_counts("token counts", examples.tokens, LONGEST)
     if (examples.tokens < 1).any():
@@ -132,7 +133,7 @@ def check_outputs(run: RunAttributes, outputs: Outputs) -> None:
     output = outputs.output
     if output.dtype.kind != "f":
         raise ValueError(f"outputs of type {output.dtype}; allowed: numbers with a point")
-    if run.task_kind == Kind.LABELS and output.shape[1] != run.classes:
+    if run.task_kind in CLASSIFIED and output.shape[1] != run.classes:
         raise ValueError(f"{output.shape[1]} outputs of {run.classes} classes")
     if run.task_kind == Kind.PAIRS and output.shape[1] < 1:
         raise ValueError("no output of a pair")

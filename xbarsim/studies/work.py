@@ -1,4 +1,5 @@
-"""What a study evaluates, whatever its model and task: sentences with a head, or predicted tokens."""
+"""What a study evaluates, whatever its model and task: sentences with a head, predicted tokens, or
+images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,12 @@ import numpy as np
 from xbarsim.base import fetch
 from xbarsim.base.progress import Progress, silent
 from xbarsim.config.study import Study
-from xbarsim.models.architectures import is_decoder
+from xbarsim.models.architectures import is_decoder, is_image_network
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.prepare import Prepared, prepare
+from xbarsim.studies.prepare_images import PreparedImages, prepare_images
 from xbarsim.studies.prepare_language import PreparedLanguage, prepare_language
-from xbarsim.studies.readers import DecoderReader, EncoderReader, Reader
+from xbarsim.studies.readers import DecoderReader, EncoderReader, ImageReader, Reader
 from xbarsim.studies.trace_layout import ExampleTable, PredictionTable
 
 TOKENS_PER_BATCH = 1024  # of a decoder; all its results of a batch are in memory together
@@ -59,11 +61,14 @@ def work_of(study: Study, threads: int | None = None, progress: Progress = silen
 
     Raises
     ------
-    ConfigError, CheckpointError, TaskError, FetchError : what `prepare` and `prepare_language` raise
+    ConfigError, CheckpointError, TaskError, FetchError : what `prepare`, `prepare_language` and
+        `prepare_images` raise
     """
     directory = fetch.locate(study.model.name, "model", progress=progress)
     if is_decoder(directory):
         return _of_language(prepare_language(study, directory, progress))
+    if is_image_network(directory):
+        return _of_images(prepare_images(study, directory, progress))
     return _of_sentences(study, prepare(study, threads, progress))
 
 
@@ -96,6 +101,34 @@ def _of_sentences(study: Study, prepared: Prepared) -> Work:
             truncated=cut.sum(axis=1),
         ),
         outputs=1 if head.weight is None else len(head.weight),
+    )
+
+
+def _of_images(prepared: PreparedImages) -> Work:
+    task = prepared.task
+    images = len(prepared.scored)
+    return Work(
+        reader=ImageReader(prepared.model),
+        directory=prepared.directory,
+        examples=Examples(prepared.pixels),
+        calibration=Examples(prepared.calibration),
+        task=TaskFacts(
+            name=task.name,
+            sha256=task.sha256,
+            kind=str(task.kind),
+            metric=prepared.metric,
+            head="network",
+            classes=len(task.classes),
+            truncated=0,
+            notes=prepared.notes,
+        ),
+        table=ExampleTable(
+            label=prepared.scored.targets,
+            tokens=np.ones(images, np.int64),
+            index=prepared.scored.places,
+            truncated=np.zeros(images, np.int64),
+        ),
+        outputs=prepared.model.config.hidden,
     )
 
 

@@ -30,6 +30,7 @@ from xbarsim.tasks.task import Kind, Task
 METRICS: dict[str, tuple[str, ...]] = {
     Kind.PAIRS: ("spearman", "pearson"),
     Kind.LABELS: ("accuracy", "f1", "matthews"),
+    Kind.IMAGES: ("accuracy", "f1", "matthews"),
 }
 Predictions = Floats | Singles | Integers  # scores of pairs, or class indices
 Interval = tuple[float, float]
@@ -106,7 +107,7 @@ def change(
     value = np.mean([_value(task, one, metric) for one in of_chips]) - before
     if metric == "accuracy":
         low, high = accuracy_change(of_chips == task.targets, of_reference == task.targets)
-    elif task.kind == Kind.LABELS:
+    elif task.kind != Kind.PAIRS:
         low, high = _label_change(
             task, of_chips, of_reference, metric=metric, seed=seed, resamples=resamples
         )
@@ -142,7 +143,7 @@ def _checked(task: Task, predictions: ArrayLike) -> Predictions:
 def _value(task: Task, predictions: Predictions, metric: str) -> float:
     if metric == "accuracy":
         return float(np.mean(predictions == task.targets))
-    if task.kind == Kind.LABELS:
+    if task.kind != Kind.PAIRS:
         table = _confusion(task, predictions)
         return float(_of_confusion(metric, table, table.counts[None])[0])
     once = np.ones((1, len(task)))
@@ -247,7 +248,7 @@ def _interval(
 ) -> Interval:
     if metric == "accuracy":
         return wilson(int(np.count_nonzero(predictions == task.targets)), len(task))
-    if task.kind == Kind.LABELS:
+    if task.kind != Kind.PAIRS:
         return _label_interval(task, predictions, metric, seed=seed, resamples=resamples)
     return _correlation_interval(task, predictions, metric)
 

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from xbarsim.base.array_types import Booleans, Floats, Integers
+from xbarsim.base.array_types import Booleans, Bytes, Floats, Integers
 from xbarsim.base.errors import OutOfRangeError
 
 TEST_EVERY = 5  # without a stated split every fifth example is for testing
@@ -22,16 +22,17 @@ class Kind(StrEnum):
 
     PAIRS = "pairs"  # two sentences with a score
     LABELS = "labels"  # one sentence with a class
+    IMAGES = "images"  # grey values with a class
 
 
-Example = str | tuple[str, str]
+Example = str | tuple[str, str] | Bytes
 
 
 @dataclass(frozen=True)
 class Task:
-    """Labelled sentences.
+    """Labelled sentences, or images.
 
-    sentences : (n,) pairs, or single ones with labels
+    sentences : (n,) pairs, or single ones with labels; grey values of images
     targets : (n,) float64 scores of pairs, or int64 indices into `classes`
     test : (n,) whether an example is for testing; None without a split
     sha256 : of the file
@@ -55,8 +56,14 @@ class Task:
     def texts(self) -> list[str]:
         """All sentences in one list; of pairs: first, second, first, second, ..."""
         if self.kind == Kind.PAIRS:
-            return list(chain.from_iterable(self.sentences))
+            pairs = [example for example in self.sentences if isinstance(example, tuple)]
+            return list(chain.from_iterable(pairs))
         return [str(sentence) for sentence in self.sentences]
+
+    def pixels(self) -> list[Integers]:
+        """Grey values of all images."""
+        images = [example for example in self.sentences if isinstance(example, np.ndarray)]
+        return [image.astype(np.int64) for image in images]
 
     def subset(self, indices: Integers) -> Self:
         """The examples at `indices`."""
@@ -148,9 +155,9 @@ def notes_on(task: Task, scored: Task, calibration: Task | None = None) -> tuple
             f"{task.name} has no training part: {len(calibration)} of its examples calibrate the "
             "converters and are not scored"
         )
-    seen = set(task.training().texts())
+    seen = _known(task.training())
     if calibration is not None:
-        seen |= set(calibration.texts())
+        seen |= _known(calibration)
     repeated = sum(_stands_in(example, seen) for example in scored.sentences)
     if repeated:
         notes.append(
@@ -160,8 +167,17 @@ def notes_on(task: Task, scored: Task, calibration: Task | None = None) -> tuple
     return tuple(notes)
 
 
-def _stands_in(example: Example, texts: set[str]) -> bool:
-    """Whether a sentence, or both of a pair, is among texts."""
+def _known(task: Task) -> set[str | bytes]:
+    """Every sentence, or the grey values of every image."""
+    if task.kind == Kind.IMAGES:
+        return {image.astype(np.uint8).tobytes() for image in task.pixels()}
+    return set(task.texts())
+
+
+def _stands_in(example: Example, known: set[str | bytes]) -> bool:
+    """Whether a sentence, both of a pair, or an image is among others."""
     if isinstance(example, str):
-        return example in texts
-    return all(sentence in texts for sentence in example)
+        return example in known
+    if isinstance(example, tuple):
+        return all(sentence in known for sentence in example)
+    return example.tobytes() in known

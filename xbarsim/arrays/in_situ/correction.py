@@ -1,6 +1,7 @@
 """Digital gains that bring the products of an array nearest to the right ones."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -18,6 +19,11 @@ class Correction:
 
     gain: Floats
     sum_weight: Floats
+
+    @classmethod
+    def none(cls, outputs: int) -> Self:
+        """Products as they are."""
+        return cls(gain=np.ones(outputs), sum_weight=np.zeros(outputs))
 
     def of(self, weight: Floats) -> Floats:
         """Weights (outputs, inputs) as the corrected products have them."""
@@ -43,37 +49,84 @@ def mean_squares(x: AnyFloats) -> Floats:
     return total / len(x)
 
 
-def digital_correction(
-    weight: AnyFloats,
-    achieved: Floats,
-    moment: AnyFloats,
-    mapping: Mapping,
-) -> Correction:
+@dataclass(frozen=True)
+class ProductSums:
+    """Means over the inputs x of products of y = x W, what is wanted, y' = x A, what is reached, and
+    the sum t of the inputs.
+
+    cross, own : (outputs,) of y y' and y' y'
+    right, found : (outputs,) of t y and t y';  total : of t t; 0 where they are not asked for
+    """
+
+    cross: Floats
+    own: Floats
+    right: Floats
+    found: Floats
+    total: float
+
+    @classmethod
+    def of_moment(
+        cls, weight: AnyFloats, achieved: Floats, moment: AnyFloats, with_sum: bool
+    ) -> Self:
+        """Of weights (outputs, in) and inputs of second moment `moment`, see `second_moment`.
+
+        O(outputs in²) with cross terms.
+        """
+        reached = _products_with(moment, achieved)
+        right = np.zeros(len(weight))
+        found = right
+        total = 0.0
+        if with_sum:
+            of_ones = _products_with(moment, np.ones((1, achieved.shape[1])))[0]
+            total = of_ones.sum()
+            right = np.asarray(weight, np.float64) @ of_ones
+            found = achieved @ of_ones
+        return cls(
+            cross=_sums_of_products(weight, reached),
+            own=_sums_of_products(achieved, reached),
+            right=right,
+            found=found,
+            total=total,
+        )
+
+    @classmethod
+    def of_samples(cls, weight: AnyFloats, achieved: Floats, x: Singles, with_sum: bool) -> Self:
+        """Of weights (outputs, in) and the inputs x (s, in) themselves, in float32: the same but for
+        rounding.  O(s outputs in), which is less where there are more inputs than samples.
+        """
+        wanted = x @ weight.astype(np.float32).T
+        reached = x @ achieved.astype(np.float32).T
+        right = np.zeros(len(weight))
+        found = right
+        total = 0.0
+        if with_sum:
+            sums = x.sum(axis=1, keepdims=True, dtype=np.float64)
+            right = (sums * wanted).mean(axis=0)
+            found = (sums * reached).mean(axis=0)
+            total = float((sums**2).mean())
+        return cls(
+            cross=(wanted * reached).mean(axis=0, dtype=np.float64),
+            own=(reached**2).mean(axis=0, dtype=np.float64),
+            right=right,
+            found=found,
+            total=total,
+        )
+
+
+def digital_correction(sums: ProductSums, mapping: Mapping) -> Correction:
     """Gains and weights of the sum of the inputs that bring the products nearest to the right ones.
 
-    Least squares of E[(y - y')²] with y = x W of the given weights (outputs, in) and y' = x A of
-    the achieved ones, over inputs of second moment `moment`, see `second_moment`.  The sum serves
-    unsigned weights: their common offset reaches a converter attenuated by the wires, and what is
-    missing is the same for all inputs.  With `mapping.gain` "none" neither is corrected.  O(outputs
-    in²) with cross terms.
+    Least squares of E[(y - y')²].  The sum serves unsigned weights: their common offset reaches a
+    converter attenuated by the wires, and what is missing is the same for all inputs.
     """
-    outputs = len(weight)
-    if mapping.gain == "none":
-        return Correction(gain=np.ones(outputs), sum_weight=np.zeros(outputs))
-    reached = _products_with(moment, achieved)
-    cross = _sums_of_products(weight, reached)
-    own = _sums_of_products(achieved, reached)
+    outputs = len(sums.own)
+    cross = sums.cross
+    own = sums.own
     alone = own
-    total = 0.0
-    if mapping.sign == "offset":
-        of_ones = _products_with(moment, np.ones((1, achieved.shape[1])))[0]
-        total = of_ones.sum()
-    fits_sum = total > 0
-    if fits_sum:  # what the sum of the inputs explains is taken out
-        right = np.asarray(weight, np.float64) @ of_ones
-        found = achieved @ of_ones
-        cross = cross - right * found / total
-        own = own - found**2 / total
+    total = sums.total
+    if total > 0:  # what the sum of the inputs explains is taken out
+        cross = cross - sums.right * sums.found / total
+        own = own - sums.found**2 / total
     if mapping.gain == "matrix":
         cross = np.full(outputs, cross.sum())
         own = np.full(outputs, own.sum())
@@ -81,8 +134,8 @@ def digital_correction(
     usable = own > ROUNDING * alone
     gain = np.where(usable, cross / np.where(usable, own, 1.0), 1.0)
     sum_weight = np.zeros(outputs)
-    if fits_sum:
-        sum_weight = (right - gain * found) / total
+    if total > 0:
+        sum_weight = (sums.right - gain * sums.found) / total
     return Correction(gain=gain, sum_weight=sum_weight)
 
 

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xbarsim.arrays.in_situ.input_coder import InputCoder
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
 from xbarsim.base.array_types import Floats, Integers, Keys, Singles
 from xbarsim.kernels.devices.random import add_normal, row_keys
 
-# Currents held at once by a thread, from GEMM to ADC: 512 KiB of float32 that stay in cache.  Every
-# GEMM has this number of rows, filled up with zeros, because BLAS rounds differently for other
-# shapes: a token's result is that of any batch.
+# Currents held at once by a thread, from GEMM to ADC: 512 KiB of float32 that stay in cache.
 CURRENT_ROWS = 256
 DRIVE = 2  # what noise of converters is for: the last name of the random numbers of drivers
-
-Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Drive:
 
 @dataclass(frozen=True)
 class NamedRows:
-    """rows (b, k), padded, and a seed, which name the noise of drivers"""
+    """rows (b, k) and a seed, which name the noise of drivers"""
 
     rows: Integers
     seed: int
@@ -86,22 +80,16 @@ def rows_at_once(coder: InputCoder) -> int:
     return max(1, CURRENT_ROWS // len(coder.phase_weight))
 
 
-def filled_up(values: NDArray[Number], coder: InputCoder) -> NDArray[Number]:
-    """Values (b, k) with rows of zeros up to a multiple of `rows_at_once`."""
-    return np.pad(values, ((0, -len(values) % rows_at_once(coder)), (0, 0)))
-
-
 def drives(
-    programmed: ProgrammedMatrix, coder: InputCoder, padded: Singles, named: NamedRows
+    programmed: ProgrammedMatrix, coder: InputCoder, held: Singles, named: NamedRows
 ) -> Iterator[Drive]:
-    """Voltages of held and padded inputs, for every row block of some rows after the other."""
+    """Voltages of held inputs, for every row block of some rows after the other."""
     layout = programmed.layout
     step = rows_at_once(coder)
-    for start in range(0, len(padded), step):
-        rows = slice(start, start + step)
-        volts = coder.phases(padded[rows])
+    for start in range(0, len(held), step):
+        rows = slice(start, min(start + step, len(held)))
         for block in range(layout.row_blocks):
-            driven = np.ascontiguousarray(volts[:, :, layout.rows(block)])
+            driven = np.ascontiguousarray(coder.phases(held[rows, layout.rows(block)]))
             if coder.noise:
                 names = named.rows[rows]
                 phases = driven.shape[1]
@@ -113,7 +101,8 @@ def drives(
 def drive_energy(programmed: ProgrammedMatrix, coder: InputCoder, drive: Drive) -> Floats:
     """(b,) joule that the drivers deliver."""
     read_time = programmed.settings.dac.read_time_ns * 1e-9
-    return coder.drive_energy(drive.volts, programmed.power[drive.block], read_time)
+    whole = rows_at_once(coder) * len(coder.phase_weight)
+    return coder.drive_energy(drive.volts, programmed.power[drive.block], read_time, whole)
 
 
 def keys_of_phases(

@@ -12,7 +12,8 @@ from xbarsim.base.units import MILLI
 from xbarsim.config.arrays import Dac
 from xbarsim.config.converters import table_of
 from xbarsim.kernels.arrays.converter_levels import add_driver_noise
-from xbarsim.kernels.arrays.converters import range_errors
+from xbarsim.kernels.arrays.converters import hold_inputs, range_errors
+from xbarsim.kernels.arrays.row_products import first_rows
 
 # Of the largest sample: candidates of the `mse` criterion.
 RANGE_FRACTIONS = np.geomspace(0.15, 1.0, 17).astype(np.float32)
@@ -135,10 +136,15 @@ class InputCoder:
             return x, np.zeros(len(x), np.int64)
         if self.bits == 1:
             return only_sign(x, np.float32(self.full_scale))
-        codes = np.rint(x * np.float32(1 / self.lsb))
-        outside = np.abs(codes) > self.highest
-        held = np.clip(codes, -self.highest, self.highest) * np.float32(self.lsb)
-        return held, outside.sum(axis=1)
+        held: Singles
+        outside: Integers
+        held, outside = hold_inputs(
+            np.ascontiguousarray(x, np.float32),
+            per_unit=np.float32(1 / self.lsb),
+            highest=np.float32(self.highest),
+            lsb=np.float32(self.lsb),
+        )
+        return held, outside
 
     @property
     def phase_weight(self) -> Singles:
@@ -219,18 +225,25 @@ class InputCoder:
         volts: Singles = np.stack(phases, axis=1).astype(np.float32) * per_digit
         return volts
 
-    def drive_energy(self, volts: Singles, power: Singles, read_time: float) -> Floats:
+    def drive_energy(
+        self, volts: Singles, power: Singles, read_time: float, whole: int | None = None
+    ) -> Floats:
         """Joules (b,) that the drivers of a row block deliver in `read_time` seconds for voltages
         (b, p, m); power (m, m) watt per V².
+
+        whole : phases of all rows at most that travel together: results have the bits of the first
+            of so many
 
         A pulse-width phase applies the read voltage for a share of the time; there only the
         diagonal of `power` is used (what one word line draws through another is neglected).
         """
         flat = volts.reshape(-1, volts.shape[-1])
+        rows = whole or len(flat)
         if self.encoding == "pulse_width":
-            watts = np.abs(flat) @ (np.diag(power) * np.float32(self.read_voltage))
+            times = (np.diag(power) * np.float32(self.read_voltage))[:, None]
+            watts = first_rows(np.abs(flat), times, rows)[:, 0]
         else:
-            watts = np.einsum("bm,bm->b", flat @ power, flat)
+            watts = np.einsum("bm,bm->b", first_rows(flat, power, rows), flat)
         power_of_rows: Floats = watts.reshape(volts.shape[:2]).sum(axis=1).astype(np.float64)
         return power_of_rows * read_time
 

@@ -26,7 +26,6 @@ from xbarsim.arrays.in_situ.drives import (
     ReadNoise,
     drive_energy,
     drives,
-    filled_up,
     keys_of_phases,
     noise_keys,
 )
@@ -40,7 +39,7 @@ from xbarsim.base.array_types import (
     Integers,
     Singles,
 )
-from xbarsim.kernels.arrays.converters import convert_accumulate
+from xbarsim.kernels.arrays.converters import add_known, convert_accumulate
 from xbarsim.kernels.arrays.row_products import multiply_rows
 from xbarsim.kernels.devices.random import add_normal
 
@@ -159,20 +158,18 @@ class IdealArray:
         """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
         scaled = self.scale.scaled(x)
         held, dac_saturations = self.coder.hold(scaled.values)
-        padded = filled_up(held, self.coder)
-        energy = np.zeros(len(padded))
-        beside = np.zeros_like(padded)  # what voltages say beside the inputs
-        named = NamedRows(filled_up(rows, self.coder), seed)
-        for drive in drives(self.programmed, self.coder, padded, named):
+        energy = np.zeros(len(held))
+        beside = np.zeros_like(held)  # what voltages say beside the inputs
+        for drive in drives(self.programmed, self.coder, held, NamedRows(rows, seed)):
             energy[drive.rows] += drive_energy(self.programmed, self.coder, drive)
             if self.folded_currents is not None:
                 lines = self.programmed.layout.rows(drive.block)
                 driven = self.coder.inputs_of(drive.volts)
-                beside[drive.rows, lines] = driven - padded[drive.rows, lines]
+                beside[drive.rows, lines] = driven - held[drive.rows, lines]
         multiplied = self.scale.restored(held, scaled.scales)
         output = self._product(multiplied, self.folded)
         if self.folded_currents is not None:
-            added = self.scale.restored(beside[: len(x)], scaled.scales)
+            added = self.scale.restored(beside, scaled.scales)
             output += self._product(added, self.folded_currents)
         if self.folded_variance is not None:
             keys = noise_keys(self.programmed.index, rows, seed, block=0, phase=0)
@@ -183,7 +180,7 @@ class IdealArray:
             output=_only(output, wanted),
             dac_saturations=dac_saturations,
             adc_saturations=np.zeros(len(x), np.int64),
-            array_energy=energy[: len(x)],
+            array_energy=energy,
         )
 
     def _variance(self, x: Singles, folded: Singles) -> Singles:
@@ -260,41 +257,34 @@ class ConvertedArray:
         self, x: Singles, rows: Integers, seed: int, wanted: Booleans | None = None
     ) -> Product:
         """Product of inputs x (b, inputs) with the matrix, see `Array.multiply`."""
-        b = len(x)
         scaled = self.scale.scaled(x)
         held, dac_saturations = self.coder.hold(scaled.values)
-        padded = filled_up(held, self.coder)
-        padded_scales = None if scaled.scales is None else filled_up(scaled.scales, self.coder)
-        padded_rows = filled_up(rows, self.coder)
-        padded_wanted = None if wanted is None else filled_up(wanted, self.coder)
-        energy = np.zeros(len(padded))
-        saturations = np.zeros(len(padded), np.int64)
-        output = np.zeros((len(padded), self.programmed.layout.outputs), np.float32)
+        energy = np.zeros(len(held))
+        saturations = np.zeros(len(held), np.int64)
+        output = np.zeros((len(held), self.programmed.layout.outputs), np.float32)
         counter = CodeCounter(self.code_bins)
-        for drive in drives(self.programmed, self.coder, padded, NamedRows(padded_rows, seed)):
+        for drive in drives(self.programmed, self.coder, held, NamedRows(rows, seed)):
             part = drive.rows
             energy[part] += drive_energy(self.programmed, self.coder, drive)
-            converted = None if padded_wanted is None else padded_wanted[part]
             of_drive = output[part]
-            if padded_scales is not None:
+            if scaled.scales is not None:
                 of_drive = np.zeros_like(of_drive)
             saturations[part] += self._convert(
                 drive,
-                padded_rows[part],
+                rows[part],
                 seed,
                 of_drive,
                 counter,
-                real=b - part.start,
-                wanted=converted,
+                wanted=None if wanted is None else wanted[part],
             )
-            if padded_scales is not None:
+            if scaled.scales is not None:
                 group = self.scale.part_of(self.programmed.layout.rows(drive.block).start)
-                output[part] += of_drive * padded_scales[part, group, None]
+                output[part] += of_drive * scaled.scales[part, group, None]
         return Product(
-            output=_only(self._with_sums(output[:b], held, scaled.scales), wanted),
+            output=_only(self._with_sums(output, held, scaled.scales), wanted),
             dac_saturations=dac_saturations,
-            adc_saturations=saturations[:b],
-            array_energy=energy[:b],
+            adc_saturations=saturations,
+            array_energy=energy,
             code_counts=counter.counts(),
         )
 
@@ -313,20 +303,22 @@ class ConvertedArray:
         return [(value * lsb).astype(np.float32).ravel() for lsb in self.lsb]
 
     def _with_sums(self, output: Singles, held: Singles, scales: Singles | None) -> Singles:
-        """Outputs (b, outputs) with what is known digitally from the sums of the inputs: it carries
-        the unsigned offset and the cells' low state.
+        """Outputs with what is known digitally from the sums of the inputs: it carries the unsigned
+        offset and the cells' low state.
 
-        held : (b, inputs), coded inputs;  scales : (b, groups)
+        output : (b, outputs), which is lost
+        held : (b, inputs), coded inputs
+        scales : (b, groups)
         """
         for number, part in enumerate(self.scale.parts):
             of_part = held[:, part]
             # What offset binary adds to the sum of the inputs.
             shift = np.float32(self.coder.shift * of_part.shape[1])
             sums = of_part.sum(axis=1, keepdims=True) + shift
-            known: Singles = sums * self.input_sum_weight
             if scales is None:
-                with_sums: Singles = output + known + self.constant[number]
-                return with_sums
+                add_known(output, sums[:, 0], self.input_sum_weight, self.constant[number])
+                return output
+            known: Singles = sums * self.input_sum_weight
             output = output + (known + self.constant[number]) * scales[:, number, None]
         return output
 
@@ -337,13 +329,9 @@ class ConvertedArray:
         seed: int,
         output: Singles,
         counter: CodeCounter,
-        real: int,
         wanted: Booleans | None,
     ) -> Integers:
-        """Convert the currents of one row block and add them to `output`; saturations (b,).
-
-        real : rows that are no padding, whose codes are counted
-        """
+        """Convert the currents of one row block and add them to `output`; saturations (b,)."""
         b, phases, m = drive.volts.shape
         conversions = len(self.programmed.value)
         volts = drive.volts.reshape(-1, m)
@@ -385,7 +373,7 @@ class ConvertedArray:
                 highest=highest,
                 out=output,
             )
-            counter.add(codes[:real])
+            counter.add(codes)
         return saturations
 
 

@@ -4,7 +4,12 @@ import numpy as np
 
 from xbarsim.arrays.digital_scale import DigitalScale
 from xbarsim.arrays.in_situ.converters import errors_of_row_blocks
-from xbarsim.arrays.in_situ.correction import Correction, digital_correction, second_moment
+from xbarsim.arrays.in_situ.correction import (
+    Correction,
+    ProductSums,
+    digital_correction,
+    second_moment,
+)
 from xbarsim.arrays.in_situ.input_coder import RANGE_FRACTIONS, InputCoder
 from xbarsim.arrays.in_situ.layout import subtracts_currents
 from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray
@@ -54,10 +59,7 @@ def with_ranges(
         even=not settings.effects.with_converter_errors,
     )
     multiplied = scale.restored(scaled.values, scaled.scales)
-    correction = digital_correction(
-        programmed.weight, achieved, second_moment(multiplied, cross_terms), settings.mapping
-    )
-    corrected = correction.of(achieved)
+    correction = _correction(programmed, achieved, multiplied, cross_terms)
     bits = settings.adc.bits
     if not settings.effects.with_adc or bits == "ideal":
         return IdealArray(
@@ -65,18 +67,19 @@ def with_ranges(
             coder=coder,
             scale=scale,
             gain=correction.gain,
-            folded=corrected.astype(np.float32),
+            folded=correction.of(achieved).astype(np.float32),
             folded_variance=_folded_variance(programmed, correction),
             folded_currents=folded_currents(programmed, coder, correction.gain),
             any_batch=any_batch,
         )
     analog = subtracts_currents(settings.mapping)
     codes = code_range(bits, signed=analog or coder.signed_voltages)
-    # What offset binary adds to the outputs for every unit that it adds to the inputs.
-    seen = corrected
-    if settings.mapping.gain == "none":
+    of_ones = np.zeros((len(scale.parts), layout.outputs))
+    if coder.shift:  # offset binary adds it to the outputs for every unit that inputs gain
         seen = intended
-    of_ones = np.stack([seen[:, part].sum(axis=1) for part in scale.parts])
+        if settings.mapping.gain != "none":
+            seen = correction.of(achieved)
+        of_ones = np.stack([seen[:, part].sum(axis=1) for part in scale.parts])
     lsb = _lsb_of_row_blocks(programmed, coder, codes, scaled.values)
     return ConvertedArray(
         programmed=programmed,
@@ -91,6 +94,25 @@ def with_ranges(
         ),
         constant=(-coder.shift * of_ones).astype(np.float32),
     )
+
+
+def _correction(
+    programmed: ProgrammedMatrix, achieved: Floats, x: Singles, cross_terms: bool
+) -> Correction:
+    """Of products of inputs x (s, in) with what was achieved (outputs, in), see `with_ranges`."""
+    mapping = programmed.settings.mapping
+    if mapping.gain == "none":
+        return Correction.none(len(achieved))
+    wires = programmed.settings.solved_wires
+    single = wires is not None and wires.precision == "single"
+    with_sum = mapping.sign == "offset"
+    samples, inputs = x.shape
+    if single and cross_terms and inputs > samples:
+        sums = ProductSums.of_samples(programmed.weight, achieved, x, with_sum)
+    else:
+        moment = second_moment(x, cross_terms)
+        sums = ProductSums.of_moment(programmed.weight, achieved, moment, with_sum)
+    return digital_correction(sums, mapping)
 
 
 def _check_samples(programmed: ProgrammedMatrix, samples: Singles) -> None:

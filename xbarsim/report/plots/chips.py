@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from xbarsim.chips.uncertainty import Swing
 
 SMALLEST_SHARE = 0.04  # of the chip where it is largest; what is below is drawn as "others"
+LEGEND_COLUMNS = 3
+LEGEND_LINE = 0.17  # inches
+WORDS_HEIGHT = 1.4  # inches of titles and axes
 MOST_SWINGS = 6  # of a claim that are drawn
 
 
@@ -40,29 +43,38 @@ def breakdown(results: Sequence[RollUp], path: str | Path) -> Path:
     """Energy by component and by step, and area by part, of several chips: stacked bars, shares of
     each chip's total.
     """
-    height = 0.45 * len(results)
-    figure, panels = new_figure(13, 2.8 + height, ncols=3, sharey=True)
     millijoule = [result.joules * 1e3 for result in results]
     by_component = [result.by_component() for result in results]
     by_step = [result.by_step() for result in results]
     by_part = [result.area_by_role for result in results]
     square_millimetre = [result.area * 1e6 for result in results]
     names = [result.chip for result in results]
-    for axes, stacks in zip(
-        panels,
-        (
-            _Stacks("energy by component", "mJ", by_component, millijoule),
-            _Stacks("energy by step", "mJ", by_step, millijoule),
-            _Stacks("area by part", "mm²", by_part, square_millimetre),
-        ),
-        strict=True,
-    ):
+    drawn = (
+        _Stacks("energy by component", "mJ", by_component, millijoule),
+        _Stacks("energy by step", "mJ", by_step, millijoule),
+        _Stacks("area by part", "mm²", by_part, square_millimetre),
+    )
+    heights = [0.45 * len(results), 0.2 + LEGEND_LINE * max(map(_legend_lines, drawn))]
+    figure, (panels, legends) = new_figure(
+        13, sum(heights) + WORDS_HEIGHT, nrows=2, ncols=3, sharey="row", height_ratios=heights
+    )
+    for axes, below, stacks in zip(panels, legends, drawn, strict=True):
         _draw_stacks(stacks, names, axes)
-        axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.6 / height))
+        below.set_axis_off()
+        legend = below.legend(
+            *axes.get_legend_handles_labels(), fontsize=7, ncols=LEGEND_COLUMNS, loc="upper center"
+        )
+        legend.set_in_layout(False)  # its room is counted in lines
     panels[0].invert_yaxis()
     first = results[0]
     figure.suptitle(f"{first.asked}; per {first.inference}")
     return save(figure, path)
+
+
+def _legend_lines(stacks: _Stacks) -> int:
+    """Lines of the legend of a panel: its large parts and the others."""
+    entries = 1 + len(_large_parts([_shares(parts) for parts in stacks.parts]))
+    return -(-entries // LEGEND_COLUMNS)
 
 
 def _draw_stacks(stacks: _Stacks, chips: list[str], axes: Axes) -> None:

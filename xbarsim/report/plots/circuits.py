@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from xbarsim.circuit.crossbar import Crossbar
     from xbarsim.circuit.solution import Solution
 
+UNIT_OF_LOSS = "% of the largest terminal voltage"
+LEAST_CONDUCTANCE = 0.01  # of the largest, of a cell whose attenuation is drawn
+
 
 def voltage_map(solution: Solution, path: str | Path) -> Path:
     """Voltage across every cell of one solution of `Crossbar.solve` (one input vector)."""
@@ -30,26 +33,32 @@ def current_map(solution: Solution, path: str | Path) -> Path:
 
 def ir_drop_map(solution: Solution, path: str | Path) -> Path:
     """Difference between the voltage of the terminals of its lines and that across a cell, in
-    percent of the terminals'.
+    percent of the largest terminal voltage of all cells.
 
-    White where both lines are at the same voltage.
+    (Of its own, lines that are nearly at one voltage would lose thousands of percent.)
     """
     applied = _single(solution).terminal_voltage
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lost = np.where(applied == 0, np.nan, 1 - solution.cell_voltage / applied)
+    largest = float(np.abs(applied).max())
+    lost = (applied - solution.cell_voltage) * np.where(applied < 0, -1.0, 1.0)
+    if largest > 0:
+        lost = 100 * lost / largest
     title = "voltage lost in wires, drivers and sense nodes"
-    return _draw_map(lost * 100, title=title, unit="%", path=path)
+    return _draw_map(lost, title=title, unit=UNIT_OF_LOSS, path=path)
 
 
 def attenuation(crossbar: Crossbar, path: str | Path) -> Path:
     """Transfer matrix over conductance, against the position of the cell: word lines (lines) along
     the bit lines (axis).
+
+    Gaps are cells that hardly conduct: what they pass on leaks to them from others.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        transfer = crossbar.transfer_matrix()
-        if not crossbar.transposed:
-            transfer = transfer.T
-        share = transfer / crossbar.conductance
+    transfer = crossbar.transfer_matrix()
+    if not crossbar.transposed:
+        transfer = transfer.T
+    conductance = crossbar.conductance
+    conducts = conductance >= LEAST_CONDUCTANCE * conductance.max()
+    share = np.full(conductance.shape, np.nan)
+    np.divide(transfer, conductance, out=share, where=conducts & (conductance > 0))
     figure, axes = new_figure(6, 4)
     rows = len(share)
     for row in sorted({0, rows // 4, rows // 2, 3 * rows // 4, rows - 1}):
