@@ -25,7 +25,7 @@ from xbarsim.arrays.in_situ.programmed import (
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.in_situ.rescaling import fitted_device, rescaling_of, used_later
 from xbarsim.arrays.settings import InSituSettings
-from xbarsim.base.arguments import whole_number
+from xbarsim.base.arguments import text_of, whole_number
 from xbarsim.base.array_files import numbers
 from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
@@ -130,7 +130,7 @@ class AnalogMatrix:
         if seed is None:
             seed = given.seed
         seeded = given.model_copy(update={"seed": _whole("seed", seed)})
-        chosen: Study = seeded.for_layer(name)
+        chosen: Study = seeded.for_layer(text_of("name", name))
         if chosen.products.weights != "in_situ":
             raise ConfigError(
                 f'study {chosen.name}: products.weights is not "in_situ" for {name!r}; an '

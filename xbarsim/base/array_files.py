@@ -6,6 +6,8 @@ import codecs
 import io
 import math
 import re
+import tokenize
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -167,7 +169,7 @@ def _read(name: str | Path) -> Floats:
     array: object
     try:
         if path.suffix == ".npy":
-            array = _read_npy(path)
+            array = read_npy(path)
         elif path.suffix == ".csv":
             array = _read_csv(path)
         else:
@@ -186,36 +188,70 @@ def _shortened(path: Path) -> str:
     return text[:LONGEST_NAME] + "..."
 
 
-def _read_npy(path: Path) -> AnyArray:
+def read_npy(path: Path) -> AnyArray:
     """The array of a .npy file; its header is looked at before anything is allocated, and pickled
-    objects are never loaded."""
+    objects are never loaded.
+
+    Raises
+    ------
+    ConfigError : objects, or less than the header states;  OSError, ValueError : no such file
+    """
+    size = check_file(path, ConfigError)
     with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        shape, _, dtype = _header(file, version)
-        if dtype.hasobject:
-            raise ConfigError(
-                f"{path}: holds Python objects, which are not loaded; give real numbers"
-            )
-        stated = math.prod(shape) * dtype.itemsize
-        left = path.stat().st_size - file.tell()
-        if stated > left:
-            raise ConfigError(
-                f"{path}: the header states {stated:,} bytes of shape {shape}, the file has {left:,}: "
-                "it is cut off or damaged; save it again"
-            )
-        file.seek(0)
-        array: AnyArray = np.lib.format.read_array(file, allow_pickle=False)
-        return array
+        return _array_in(file, size, str(path))
+
+
+def read_npz(path: Path) -> dict[str, AnyArray]:
+    """The arrays of a .npz file by their names; see `read_npy`.
+
+    Raises
+    ------
+    ConfigError, OSError, ValueError : as `read_npy`;  zipfile.BadZipFile : damaged
+    """
+    most = most_unpacked(check_file(path, ConfigError))
+    found: dict[str, AnyArray] = {}
+    with zipfile.ZipFile(path) as archive:
+        total = sum(member.file_size for member in archive.infolist())
+        if total > most:
+            raise ConfigError(f"{path}: unpacks to {total:,} bytes; allowed: at most {most:,}")
+        for member in archive.infolist():
+            content = archive.read(member)
+            name = member.filename.removesuffix(".npy")
+            found[name] = _array_in(io.BytesIO(content), len(content), f"{path}, array {name}")
+    return found
+
+
+def _array_in(file: BinaryIO, size: int, where: str) -> AnyArray:
+    """The array of an open .npy file of `size` bytes."""
+    version = np.lib.format.read_magic(file)
+    shape, _, dtype = _header(file, version)
+    if dtype.hasobject:
+        raise ConfigError(f"{where}: holds Python objects, which are not loaded; give real numbers")
+    if any(length < 0 for length in shape):
+        raise ValueError(f"shape {shape}")
+    stated = math.prod(shape) * dtype.itemsize
+    left = size - file.tell()
+    if stated > left:
+        raise ConfigError(
+            f"{where}: the header states {stated:,} bytes of shape {shape}, the file has {left:,}: it "
+            "is cut off or damaged; save it again"
+        )
+    file.seek(0)
+    array: AnyArray = np.lib.format.read_array(file, allow_pickle=False)
+    return array
 
 
 def _header(
     file: BinaryIO, version: tuple[int, int]
 ) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """(shape, whether in the order of Fortran, type) that stand in front of the numbers."""
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(file)
+    try:
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(file)
+        if version == (2, 0):
+            return np.lib.format.read_array_header_2_0(file)
+    except (SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as error:
+        raise ValueError(f"a header that is none: {error}") from None
     raise ValueError(f"version {version} of the format; allowed: 1.0 and 2.0, of numbers")
 
 

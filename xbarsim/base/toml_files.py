@@ -84,7 +84,7 @@ class Presets:
 
     def label(self, name_or_path: str | Path) -> str:
         """What results call it: the name, or that of the file without its suffix."""
-        path = Path(name_or_path)
+        path = path_of(self.kind, name_or_path)
         if str(name_or_path) in self.names() and not is_file(path):
             return str(name_or_path)
         return path.stem

@@ -13,6 +13,7 @@ from xbarsim.circuit.array import Array
 from xbarsim.circuit.solution import Solution
 from xbarsim.kernels.circuit import transient
 
+LEAST_ACCURACY = 1e-7  # of a step
 MOST_STEPS = 5_000  # of a transient
 MOST_TRIES = 2 * MOST_STEPS  # of steps, those that were not exact enough included
 SAMPLES = 32  # of the curve between two steps, where the last way out of the band is looked for
@@ -118,7 +119,7 @@ def settle(
     final = steady.output_current
     goal = Goal(
         tolerance=_tolerance(final, within, lsb, steady),
-        accuracy=positive("accuracy", accuracy, "", below=1),
+        accuracy=_accuracy(accuracy),
     )
     missing = (-steady.word_line_voltage, -steady.bit_line_voltage)
     circuit = transient.Circuit(
@@ -140,6 +141,14 @@ def settle(
         settling_time=_last_exits(response, goal.tolerance),
         elmore_delay=elmore,
     )
+
+
+def _accuracy(given: float) -> float:
+    """Error of a step, which the method reaches in a number of steps that ends."""
+    accuracy = positive("accuracy", given, "", below=1)
+    if accuracy < LEAST_ACCURACY:
+        raise OutOfRangeError(f"accuracy is {accuracy:g}; allowed: {LEAST_ACCURACY:g} to 1")
+    return accuracy
 
 
 def _response(

@@ -10,6 +10,7 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.base.given_files import is_file, read_json
 from xbarsim.base.toml_files import describe, packaged
 from xbarsim.config.tables import Table
+from xbarsim.models.config_reader import LARGEST_SIZE, MOST_LAYERS
 from xbarsim.models.encoder_families import ENCODER_FAMILIES, Keys
 from xbarsim.models.families import FAMILIES
 from xbarsim.models.graph import Block, Role, Step, Transformer, graph_of
@@ -19,14 +20,14 @@ from xbarsim.models.operations import Norm
 class Shape(Table):
     """Dimensions of a model."""
 
-    layers: int = Field(ge=1)
-    hidden: int = Field(ge=1)
-    heads: int = Field(ge=1)
+    layers: int = Field(ge=1, le=MOST_LAYERS)
+    hidden: int = Field(ge=1, le=LARGEST_SIZE)
+    heads: int = Field(ge=1, le=LARGEST_SIZE)
     key_value_heads: int | None = Field(
         None, ge=1, description="heads of keys and values, shared by query heads; heads if absent"
     )
     head_width: int | None = Field(None, ge=1, description="hidden over heads if absent")
-    intermediate: int = Field(ge=1)
+    intermediate: int = Field(ge=1, le=LARGEST_SIZE)
     embedding_width: int | None = Field(
         None, ge=1, description="of embeddings that a matrix makes hidden states of"
     )
@@ -195,6 +196,8 @@ def load_shape(name_or_directory: str | Path) -> Shape:
             positions=raw.get("max_position_embeddings"),
             source=str(path),
         )
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe(error, Shape)}") from None
     except (
         AttributeError,
         KeyError,
@@ -203,8 +206,6 @@ def load_shape(name_or_directory: str | Path) -> Shape:
         ValueError,
     ) as error:
         raise _without_dimensions(path, raw_type, error) from None
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {describe(error, Shape)}") from None
 
 
 def _without_dimensions(path: Path, stated: object, error: Exception) -> ConfigError:

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from xbarsim.base.given_files import parse_json
 from xbarsim.base.errors import TraceError
 from xbarsim.base.files import replacing
 from xbarsim.studies.trace_layout import UNITS_OF_TILES, Attribute
@@ -109,7 +110,7 @@ def stamp_of(file: Path) -> Stamp:
     try:
         with file.open("rb") as content:
             line = content.readline()
-            stated = json.loads(line)
+            stated: Any = parse_json(line)
             stamp = Stamp(str(stated["path"]), int(stated["done"]))
             expected = str(stated["sha256"])
             digest = hashlib.sha256(_line(stamp))

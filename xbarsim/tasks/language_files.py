@@ -28,12 +28,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from xbarsim.base.arguments import path_of
 from xbarsim.base.errors import TaskError
 from xbarsim.base.given_files import parse_json, read_bytes
+from xbarsim.tasks.lines import HALF_A_CHARACTER, is_whole_text
 
 TEXT_SUFFIXES = (".txt", ".text", ".md")
 GOOD = ("good", "sentence_good")
 BAD = ("bad", "sentence_bad")
+LONGEST_NUMBER = 20  # digits of the number of a choice
 GROUP = ("paradigm", "uid")
 
 Row = Mapping[str, Any]  # cells of a line by column: text of a table, anything of JSON
@@ -99,7 +102,7 @@ def load_language_task(path: str | Path) -> LanguageTask:
     ------
     TaskError : not UTF-8, empty, or of none of these forms, with the line where it is one
     """
-    path = Path(path)
+    path = path_of("text", path, TaskError)
     try:
         content = read_bytes(path, TaskError)
     except OSError as error:
@@ -193,6 +196,8 @@ def _of_json(path: Path, text: str, sha256: str) -> MinimalPairs | Questions:
             raise TaskError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise TaskError(f"{path}, line {number}: not a JSON object")
+        if not is_whole_text(line):
+            raise TaskError(f"{path}, line {number}: {HALF_A_CHARACTER}")
         rows.append((number, row))
     names = {name.lower() for name in rows[0][1]}
     if names & set(GOOD):
@@ -239,7 +244,7 @@ def _are_texts(values: Iterable[object]) -> bool:
 
 
 def _index(path: Path, number: int, right: object, count: int) -> int:
-    if isinstance(right, str) and right.strip().isdigit():
+    if isinstance(right, str) and right.strip().isdecimal() and len(right) < LONGEST_NUMBER:
         right = int(right)
     if not isinstance(right, int) or isinstance(right, bool) or not 0 <= right < count:
         raise TaskError(
@@ -269,7 +274,7 @@ def _blank(path: Path, number: int, row: Row) -> Question:
     before, after = sentence.split("_")
     options = (_text(path, number, row, "option1"), _text(path, number, row, "option2"))
     answer = row.get("answer")
-    if answer not in ("1", "2", 1, 2):
+    if not isinstance(answer, (int, str)) or answer not in ("1", "2", 1, 2):
         raise TaskError(f"{path}, line {number}: answer is {answer!r}; allowed are 1 and 2")
     contexts = tuple(before + option for option in options)
     return Question(contexts, (after.strip(),) * 2, int(answer) - 1)
