@@ -33,13 +33,14 @@ KERNEL_TESTS = (
 )
 COMPILED_ONLY = (
     "tests/kernels/test_products.py",
+    "tests/kernels/test_small_blocks.py",
     "tests/kernels/test_transfer.py",
     "tests/arrays/test_computation.py",
 )
 # Their tests take too long in the interpreter; the cache of compiled code has nothing to do there.
 NOT_MEASURED = (
     "*/_cache.py,*/telegraph.py,*/pulses.py,*/transfer.py,*/small_blocks.py,*/joins.py,"
-    "*/products.py,*/counting.py"
+    "*/products.py,*/lanes.py,*/generated.py,*/counting.py"
 )
 
 

@@ -153,6 +153,6 @@ ROWS = {
     "wires None": (call("wire_resistances", None), "wires is None; allowed: keys"),
     "wires of a list of pairs": (call("wire_resistances", [("node", "32nm")]), "wires is"),
     "wires of numbers": (call("wire_resistances", {1: 2}), "wires is"),
-    "wires with a wrong key": (call("wire_resistances", {"nodes": "32nm"}), "did you mean node"),
+    "wires with a wrong key": (call("wire_resistances", {"nodes": "32nm"}), "did you mean 'node'"),
 }
 ATTACKS = [Attack(name, do, message) for name, (do, message) in ROWS.items()]

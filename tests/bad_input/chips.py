@@ -45,7 +45,7 @@ ATTACKS = [
             "too large": (loaded("#" * 2_000_001), "allowed: at most 2,000,000"),
             "an unknown kind": (loaded(WHOLE.replace(KIND, 'kind = "magic"')), "magic"),
             "a kind of another type": (loaded(WHOLE.replace(KIND, "kind = [1]")), "kind"),
-            "an unknown key": (loaded("nothing = 1\n" + WHOLE), "unknown key 'nothing'"),
+            "an unknown key": (loaded("nothing = 1\n" + WHOLE), "unknown key 'in-situ.nothing'"),
             "no lines": (with_key("word_lines", "0"), "word_lines = 0"),
             "lines of text": (with_key("word_lines", '"x"'), "word_lines = 'x'"),
             "lines of NaN": (with_key("word_lines", "nan"), "word_lines = nan"),
@@ -76,7 +76,7 @@ ATTACKS = [
                     '{"num_hidden_layers": 1000000000, "hidden_size": 8, '
                     '"num_attention_heads": 2, "intermediate_size": 16}'
                 ),
-                "layers = 1000000000.*less than or equal to",
+                "layers = 1000000000.*less than or equal to 10000",
             ),
         }
     ),

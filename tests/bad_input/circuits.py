@@ -15,7 +15,7 @@ def of_options(*words):
     def do(place):
         np.save(place / "g.npy", GOOD)
         np.save(place / "v.npy", np.ones(3))
-        return ["solve", place / "g.npy", "--voltage", place / "v.npy", *words]
+        return ["solve", place / "g.npy", "--input", place / "v.npy", *words]
 
     return do
 
@@ -104,7 +104,7 @@ OPTIONS = {
     "a bias of text": (("--bias", "x.npy"), "no such file"),
     "a unit that is none": (("--unit", "furlong"), "furlong"),
     "a side that is none": (("--drive", "up"), "up"),
-    "a line beyond": (("--floating-word", "7"), "line 7; allowed: 0 to 2"),
+    "a line beyond": (("--floating-word-lines", "7"), "line 7; allowed: 0 to 2"),
 }
 ATTACKS = [
     *of_text("g.csv", ["solve", "FILE"], CSV),

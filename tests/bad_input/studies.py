@@ -6,7 +6,7 @@ RUN = ["run", "FILE"]
 DEEP = 3000
 TEXTS = {
     "not TOML": ("name = ", "not a TOML file"),
-    "an unknown table": ("[mappping]\nword_lines = 4\n", "unknown key.*did you mean mapping"),
+    "an unknown table": ("[mappping]\nword_lines = 4\n", "unknown key.*did you mean 'mapping'"),
     "an unknown key": ("[mapping]\nword_linse = 4\n", "did you mean .*word_lines"),
     "a key twice": ('name = "a"\nname = "b"\n', "not a TOML file"),
     "text for a number": ('[mapping]\nword_lines = "4"\n', "word_lines = '4'"),

@@ -250,6 +250,8 @@ def _not_finite_of_matrix(matrix: TracedMatrix) -> list[str]:
     if matrix.attenuation is not None:
         stated["attenuation_mean"] = matrix.attenuation.mean
         stated["attenuation_std"] = matrix.attenuation.std
+    if matrix.noise_error is not None:
+        stated["read_noise_error"] = matrix.noise_error
     return [
         name for name, value in stated.items() if value is not None and not np.isfinite(value).all()
     ]
@@ -320,6 +322,8 @@ def _joined(chips: Sequence[Mapping[str, Step]]) -> dict[str, Step]:
         changes = {"rows": _one_after_the_other([step.rows for step in steps])}
         if isinstance(first, TracedMatrix) and first.attenuation is not None:
             changes["attenuation"] = _one_after_the_other([step.attenuation for step in steps])
+        if isinstance(first, TracedMatrix) and first.noise_error is not None:
+            changes["noise_error"] = np.concatenate([step.noise_error for step in steps])
         if isinstance(first, TracedMatrix) and first.codes is not None:
             changes["codes"] = _total([step.codes for step in steps])
         joined[name] = dataclasses.replace(first, **changes)

@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xbarsim.base.given_files import parse_json
 from xbarsim.base.errors import TraceError
 from xbarsim.base.files import replacing
+from xbarsim.base.given_files import parse_json
 from xbarsim.studies.trace_layout import UNITS_OF_TILES, Attribute
 from xbarsim.studies.trace_parts import LIBRARY
 

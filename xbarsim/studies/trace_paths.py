@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xbarsim.base.array_types import Booleans
+from xbarsim.base.array_types import Booleans, Floats, Singles
 from xbarsim.hardware.attributes import MatrixAttributes, ProductAttributes
 from xbarsim.studies import older_traces
 from xbarsim.studies.trace import (
@@ -45,6 +45,7 @@ from xbarsim.studies.trace_items import (
 from xbarsim.studies.trace_layout import (
     CODE_COUNTS,
     CODES_BEYOND,
+    WORST_TILE,
     CodeHistogram,
     ExampleTable,
     FunctionRows,
@@ -185,6 +186,8 @@ def _matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatrix:
         _attenuation(group),
         _conductances(group),
         _codes(group),
+        _map_of_cells(group),
+        _noise_error(group),
     )
 
 
@@ -212,6 +215,24 @@ def _codes(group: h5py.Group) -> CodeHistogram | None:
     found = CodeHistogram(values_in(group, CODE_COUNTS), values_in(group, CODES_BEYOND))
     check_codes(found)
     return found
+
+
+def _map_of_cells(group: h5py.Group) -> Singles | None:
+    if WORST_TILE not in group:
+        return None
+    values = values_in(group, WORST_TILE)
+    if values.ndim != 2 or values.dtype.kind != "f" or not values.size:
+        raise ValueError(f"{WORST_TILE} has shape {values.shape}; allowed: (rows, columns)")
+    return values
+
+
+def _noise_error(group: h5py.Group) -> Floats | None:
+    if "read_noise_error" not in group:
+        return None
+    values = values_in(group, "read_noise_error")
+    if values.ndim != 1 or values.dtype.kind != "f":
+        raise ValueError(f"read_noise_error has shape {values.shape}; allowed: (tiles,)")
+    return values
 
 
 def _product(group: h5py.Group, place: Place, done: Booleans) -> TracedProduct:

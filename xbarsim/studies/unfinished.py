@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xbarsim.base.given_files import read_json
 from xbarsim.base.errors import ConfigError, OutputError, TraceError
 from xbarsim.base.files import replacing
+from xbarsim.base.given_files import read_json
 from xbarsim.base.locks import is_locked
 from xbarsim.studies.origin import Origin
 from xbarsim.studies.trace_layout import RunAttributes, Sources, part_files, parts_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -146,7 +147,7 @@ class InputCoder:
         )
         return held, outside
 
-    @property
+    @cached_property
     def phase_weight(self) -> Singles:
         """(p,), input units per volt of each phase."""
         if not self.serial:

@@ -125,6 +125,7 @@ class ProgrammedMatrix:
     power : one matrix per row block, (rows, rows) W/V²
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
     attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
+    worst_tile : of the tile with the smallest mean, see `tiles.attenuation_map`
     counts : what happened in the write
     periphery : random streams of what stands beside the tiles, converters among it
     lines : currents of all bit lines of every row block, None where they are not asked for
@@ -151,6 +152,7 @@ class ProgrammedMatrix:
     periphery: Streams
     attenuation_mean: Floats
     attenuation_std: Floats
+    worst_tile: Singles
     counts: Counts
     conductance_edges: Floats
     conductance_counts: Integers
@@ -359,6 +361,7 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
         power=tuple(row.power for row in rows),
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
+        worst_tile=min(rows, key=lambda row: float(row.attenuation_mean.min())).worst_tile,
         counts=sum((row.counts for row in rows), Counts()),
         conductance_edges=conductance_edges(plan.device),
         conductance_counts=np.sum([row.conductances for row in rows], axis=0),

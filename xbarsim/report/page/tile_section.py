@@ -27,21 +27,23 @@ def wires(record: RunRecord) -> list[Block]:
     with_wires = [case for case in record.cases if _worst(case) is not None]
     if not with_wires:
         return []
-    maps: dict[str, Block] = {}
+    maps: dict[str, list[Block]] = {}
     for number, case in enumerate(record.cases, 1):
         worst = _worst(case)
         if worst is not None:
-            maps[case.name] = _map(record, case, worst, number)
-    return [_drops(with_wires), *in_folds("Worst tiles", maps)]
+            cells = _cells(record, case, worst, number)
+            tiles = _map(record, case, worst, number)
+            maps[case.name] = [tiles] if cells is None else [cells, tiles]
+    return [_drops(with_wires), *in_folds("Worst tile", maps)]
 
 
-def in_folds(title: str, of_cases: Mapping[str, Block]) -> list[Block]:
-    """A block of every case: the only one as it is, several in folds of which the first is open."""
+def in_folds(title: str, of_cases: Mapping[str, Sequence[Block]]) -> list[Block]:
+    """Blocks of every case: of the only one as they are, of several in folds, the first open."""
     if len(of_cases) == 1:
-        return list(of_cases.values())
+        return [block for blocks in of_cases.values() for block in blocks]
     return [
-        Fold(f"{title}: {name}", (block,), is_open=number == 0)
-        for number, (name, block) in enumerate(of_cases.items())
+        Fold(f"{title}: {name}", tuple(blocks), is_open=number == 0)
+        for number, (name, blocks) in enumerate(of_cases.items())
     ]
 
 
@@ -93,6 +95,45 @@ def _drops(cases: Sequence[CaseSummary]) -> Plot:
         sheet=Sheet(("case", "matrix", "mean IR drop (%)", "worst tile (%)"), tuple(rows)),
         height=360,
     )
+
+
+def _cells(record: RunRecord, case: CaseSummary, worst: MatrixSummary, number: int) -> Plot | None:
+    """The IR drop over the worst tile of a case; None in an older trace."""
+    share = record.tiles[case.name][worst.name].worst_tile
+    place = _worst_tile(worst)
+    if share is None or place is None:
+        return None
+    mapping = record.studies[case.name].for_layer(worst.name).mapping
+    rows = _first_lines(share.shape[0], mapping.word_lines)
+    columns = _first_lines(share.shape[1], mapping.bit_lines)
+    drops = [[_lost(value) for value in row] for row in share.tolist()]
+    blocks = ""
+    if len(rows) < mapping.word_lines or len(columns) < mapping.bit_lines:
+        blocks = " Squares are blocks of cells, named by their first lines."
+    return Plot(
+        key=f"ir-drop-cells-{number}",
+        title=f"The worst tile of “{case.name}”",
+        caption=f"Where on the tile the current is lost: {worst.name}, row block {place.row_block}, column block "
+        f"{place.column_block}. Word lines are driven from the left, bit lines are sensed at the bottom.{blocks}",
+        figure=charts.heat(
+            charts.HeatMap(drops, columns, rows, "IR drop", "%"),
+            charts.Axes("bit line", "word line"),
+        ),
+        sheet=Sheet(
+            ("word line", "bit line", NAME_OF_DROP),
+            tuple(
+                (row, column, drops[i][k])
+                for i, row in enumerate(rows)
+                for k, column in enumerate(columns)
+            ),
+        ),
+        height=400,
+    )
+
+
+def _first_lines(blocks: int, lines: int) -> list[int]:
+    """The first line of each of so many blocks of nearly equal size."""
+    return [block * lines // blocks for block in range(blocks)]
 
 
 def _map(record: RunRecord, case: CaseSummary, worst: MatrixSummary, number: int) -> Plot:
@@ -150,11 +191,11 @@ def distributions(record: RunRecord) -> list[Block]:
     """Conductances of all cells of each case together, and codes of every matrix."""
     conductances = _conductances(record)
     found: list[Block] = [] if conductances is None else [conductances]
-    codes: dict[str, Block] = {}
+    codes: dict[str, list[Block]] = {}
     for number, case in enumerate(record.cases, 1):
         of_case = _codes(case, record.tiles[case.name], number)
         if of_case is not None:
-            codes[case.name] = of_case
+            codes[case.name] = [of_case]
     return [*found, *in_folds("ADC codes", codes)]
 
 
