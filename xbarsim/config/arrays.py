@@ -130,6 +130,12 @@ class Dac(Table):
         le=5,
         description="voltage of the largest code; the read voltage of the device if absent",
     )
+    input_full_scale: float | None = Field(
+        None,
+        gt=0,
+        description="input that the largest code stands for, in the unit of the inputs (of their scale, with "
+        "`scaling`); from calibration data, see `range`, if absent",
+    )
     noise_mv: float = Field(
         0.0,
         ge=0,

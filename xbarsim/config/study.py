@@ -28,6 +28,7 @@ from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
 from xbarsim.config.tables import LONGEST_NAME, Name, Table, is_plain_name
+from xbarsim.config.training import Training, check_training
 from xbarsim.config.wires import Wires
 
 STUDIES = Presets("study", "studies")
@@ -189,6 +190,7 @@ class Study(Table):
     )
     sweep: Sweep | None = Field(None, description="keys that `xbarsim sweep` varies")
     budget: Budget | None = Field(None, description="who shares the loss in `xbarsim budget`")
+    training: Training | None = Field(None, description="how `xbarsim train` fine-tunes the model")
     case: tuple[dict[str, Any], ...] = Field(
         ({"name": "chip"},),
         description="[[case]] tables: variants of the study, each with a name, any keys but those of model and task, "
@@ -208,7 +210,7 @@ class Study(Table):
         ------
         ConfigError : a case that cannot be run, or two that cannot be told apart
         """
-        base = self.model_dump(exclude={"case", "sweep", "budget"}, exclude_unset=True)
+        base = self.model_dump(exclude={"case", "sweep", "budget", "training"}, exclude_unset=True)
         overrides: dict[str, Content] = {}
         cases = []
         for number, stated in enumerate(self.case, 1):
@@ -278,7 +280,7 @@ def _case_name(name: object) -> str:
 
 def _check_shared_keys(name: str, override: Content) -> None:
     """Refuse a case that overrides what all cases of a study share."""
-    fixed = set(override) & {"model", "task", "run", "case", "sweep", "budget"}
+    fixed = set(override) & {"model", "task", "run", "case", "sweep", "budget", "training"}
     if fixed == {"run"} and isinstance(override["run"], dict):
         fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
     if fixed:
@@ -339,6 +341,7 @@ def validate(content: Content, where: str) -> Study:
     check_correction(study.correction, study.device, study.mapping, where)
     _check_functions(study.functions, where)
     _check_run(study.run, where)
+    check_training(study.training, study.mapping.compensation, where)
     return study
 
 

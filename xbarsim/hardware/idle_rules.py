@@ -268,9 +268,13 @@ RULES = {
         lambda place: place.has_dac and place.study.dac.encoding == "bit_serial",
     ),
     "dac.range": Rule(
-        DAC.needs,
-        lambda place: place.has_dac or (place.in_situ and place.study.dac.range == "quantile"),
+        f"{DAC.needs}, and no dac.input_full_scale",
+        lambda place: (
+            place.study.dac.input_full_scale is None
+            and (place.has_dac or (place.in_situ and place.study.dac.range == "quantile"))
+        ),
     ),
+    "dac.input_full_scale": IN_SITU,
     "dac.quantile": Rule(
         'dac.range = "quantile"',
         lambda place: place.in_situ and place.study.dac.range == "quantile",

@@ -44,6 +44,7 @@ from xbarsim.studies.unfinished import (
 from xbarsim.studies.work import Work, work_of
 
 BUDGET_IS_IDLE = "[budget] has no effect in a single run: `xbarsim budget` reads it"
+TRAINING_IS_IDLE = "[training] has no effect in a single run: `xbarsim train` reads it"
 SWEEP_IS_IDLE = "[sweep] has no effect in a single run: `xbarsim sweep` runs its points"
 
 
@@ -123,6 +124,8 @@ def run_study(
             idle_settings = [*idle_settings, SWEEP_IS_IDLE]
         if study.budget is not None:
             idle_settings = [*idle_settings, BUDGET_IS_IDLE]
+        if study.training is not None:
+            idle_settings = [*idle_settings, TRAINING_IS_IDLE]
         idle_settings = [*idle_settings, *idle_chips(sources.chips, work.reader.model)]
         for sentence in idle_settings:
             warnings.warn(IdleSettingWarning(sentence), stacklevel=2)

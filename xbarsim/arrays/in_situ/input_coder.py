@@ -260,7 +260,9 @@ def _full_scale(
     dac: Dac,
     bits: int | Literal["ideal"],
 ) -> float:
-    """Full scale of inputs x (s, in) by the criterion of `dac.range`."""
+    """Full scale of inputs x (s, in): as stated, or by the criterion of `dac.range`."""
+    if dac.input_full_scale is not None:
+        return dac.input_full_scale
     magnitude = np.abs(x)
     largest = magnitude.max()
     if dac.range == "quantile":

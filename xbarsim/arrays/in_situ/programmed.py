@@ -340,9 +340,12 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     """ProgrammedMatrix of a MatrixPlan and the Programmed cells of its row blocks, one after the
     other: their wires solved, their planes joined to conversions.
     """
-    rows = [
-        _converted(plan, plan.solve(block, of_block), block) for block, of_block in enumerate(cells)
-    ]
+    return joined_matrix(plan, (plan.solve(block, each) for block, each in enumerate(cells)))
+
+
+def joined_matrix(plan: MatrixPlan, solved: Iterable[TileRow]) -> ProgrammedMatrix:
+    """ProgrammedMatrix of a MatrixPlan and its solved row blocks, one after the other."""
+    rows = [_converted(plan, row, block) for block, row in enumerate(solved)]
     variance = None
     if any(row.variance is not None for row in rows):
         variance = tuple(row.variance_or_zero for row in rows)
@@ -382,13 +385,13 @@ def _converted(plan: MatrixPlan, row: TileRow, block: int) -> TileRow:
         transfer = transfer - plan.reference
     variance = None
     if row.variance is not None:
-        variance = _conversions(plan, row.variance, np.add)
+        variance = conversions_of(plan, row.variance, np.add)
     lines = None
     if plan.settings.correction.reads_lines:
         lines = LineCurrents(row.transfer.sum(axis=2), row.variance_or_zero.sum(axis=2))
     return dataclasses.replace(
         row,
-        transfer=_conversions(plan, transfer, np.subtract),
+        transfer=conversions_of(plan, transfer, np.subtract),
         variance=variance,
         noise=None,
         line_noise=_line_noise(plan, row.noise),
@@ -417,7 +420,7 @@ def _processes(plan: MatrixPlan, noise: CellNoise | None, block: int) -> LinePro
     )
 
 
-def _conversions(plan: MatrixPlan, planes: AnyFloats, join: np.ufunc) -> Singles:
+def conversions_of(plan: MatrixPlan, planes: AnyFloats, join: np.ufunc) -> Singles:
     """(conversions * outputs, rows) of (planes, outputs, rows) of a row block.
 
     join : what becomes of the positive and the negative cell of pairs whose currents are subtracted
