@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.correction import mean_squares
+from xbarsim.arrays.in_situ.line_order import LineOrder, ordered
 from xbarsim.arrays.in_situ.matrix import Array
 from xbarsim.arrays.in_situ.programmed import (
     MatrixPlan,
@@ -140,6 +141,13 @@ class AnalogMatrix:
         moment = mean_squares(samples)
         device = load_device(chosen.device.name)
         at_fit = fitted_device(device, chosen)
+        self._order = LineOrder.of(
+            weight, chosen.mapping, at_fit, seed=chosen.seed, index=_whole("index", index)
+        )
+        if self._order is not None:
+            weight = self._order.of_weight(weight)
+            samples = self._order.of_inputs(samples)
+            moment = moment[self._order.inputs]
         with one_blas_thread():
             plan = plan_matrix(
                 name=name,
@@ -176,10 +184,11 @@ class AnalogMatrix:
         with one_blas_thread():
             programmed = solve_matrix(plan, cells)
             if fitted is None or at_fit is None:
-                self._array = with_ranges(programmed, samples)
+                self._array = ordered(with_ranges(programmed, samples), self._order)
                 return
             rescaling = rescaling_of(plan, fitted, programmed, at_fit)
-            self._array = used_later(with_ranges(fitted, samples), programmed, rescaling)
+            later = used_later(with_ranges(fitted, samples), programmed, rescaling)
+            self._array = ordered(later, self._order)
 
     @property
     def study(self) -> Study:
@@ -201,7 +210,8 @@ class AnalogMatrix:
         """(row blocks, column blocks, planes, word lines, bit lines) S: copy of what a read finds.
 
         Tile [row_block, column_block, plane] holds the inputs from row_block * word_lines and the
-        outputs from column_block * bit_lines.  Planes are the slices of a weight from the lowest
+        outputs from column_block * bit_lines, both in the order that `mapping.row_order` and
+        `column_order` give.  Planes are the slices of a weight from the lowest
         digit, and of each first the positive and then the negative cell of a pair.  With
         `mapping.placement = "neighbour"` one tile holds all planes, on neighbouring bit lines, and
         the axis has length 1.  Cells that no weight uses are there too.
@@ -257,6 +267,7 @@ class AnalogMatrix:
         cells = tuple(map(_with_conductance, self._cells, blocks))
         changed = type(self).__new__(type(self))
         changed._study = self._study
+        changed._order = self._order
         changed._set(self._plan, cells, self._samples)
         return changed
 

@@ -361,6 +361,7 @@ def _check_arrays(study: Study, where: str) -> None:
     dac = study.dac
     if mapping.sign == "offset" and mapping.encoding != "slices":
         raise ConfigError(f'{where}: mapping.sign = "offset" needs mapping.encoding = "slices"')
+    _check_cells(mapping, where)
     if dac.encoding == "bit_serial" and dac.bits == "ideal":
         raise ConfigError(
             f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"'
@@ -386,6 +387,26 @@ def _check_arrays(study: Study, where: str) -> None:
             f'{where}: adc.range = "unit" counts unit currents, which mapping.compensation = '
             f'"{mapping.compensation}" scales per output; allowed: another adc.range, or '
             'mapping.compensation = "none"'
+        )
+
+
+def _check_cells(mapping: Mapping, where: str) -> None:
+    """Refuse what binary cells in parallel, and stuck cells that are known, do not go with."""
+    if mapping.crosspoint == "weighted":
+        if mapping.encoding != "slices":
+            raise ConfigError(
+                f'{where}: mapping.crosspoint = "weighted" holds digits; allowed with '
+                'mapping.encoding = "slices"'
+            )
+        if mapping.compensation != "none" or mapping.conductances is not None:
+            raise ConfigError(
+                f'{where}: mapping.crosspoint = "weighted" is of cells that are on or off, which '
+                "mapping.compensation and mapping.conductances set in between; remove one of them"
+            )
+    if mapping.column_order == "defects" and mapping.conductances is not None:
+        raise ConfigError(
+            f'{where}: mapping.column_order = "defects" follows the stuck cells of the device, and '
+            "mapping.conductances names measured ones; remove one of them"
         )
 
 
