@@ -15,7 +15,7 @@ def of_options(*words):
     def do(place):
         np.save(place / "g.npy", GOOD)
         np.save(place / "v.npy", np.ones(3))
-        return ["solve", place / "g.npy", "--input", place / "v.npy", *words]
+        return ["solve", place / "g.npy", "--input", place / "v.npy", "--out", place / "o.h5", *words]
 
     return do
 
