@@ -15,7 +15,15 @@ def of_options(*words):
     def do(place):
         np.save(place / "g.npy", GOOD)
         np.save(place / "v.npy", np.ones(3))
-        return ["solve", place / "g.npy", "--input", place / "v.npy", "--out", place / "o.h5", *words]
+        return [
+            "solve",
+            place / "g.npy",
+            "--input",
+            place / "v.npy",
+            "--out",
+            place / "o.h5",
+            *words,
+        ]
 
     return do
 
@@ -91,9 +99,12 @@ OPTIONS = {
     "settle of NaN": (("--settle", "nan,1e-15"), "capacitance is nan F"),
     "settle of nothing": (("--settle", ","), "settle"),
     "settle of one number": (("--settle", "1e-15"), "settle"),
-    "settle of text": (("--settle", "a,b"), "settle"),
+    "settle of text": (("--settle", "a,b"), "settle|a,b|number"),
     "a tolerance of 0": (("--settle", "1e-15,1e-15", "--within", "0"), "within is 0.0"),
-    "a tolerance of 1e-300": (("--settle", "1e-15,1e-15", "--within", "1e-300"), "within|steps"),
+    "a tolerance of 1e-300": (
+        ("--settle", "1e-15,1e-15", "--within", "1e-300"),
+        "within is 1e-300; allowed: 1e-12 to 1",
+    ),
     "a wire of text": (("--word-line", "x"), "x: no such file"),
     "a negative wire": (("--word-line=-1",), "word_line_resistance is -1 ohm"),
     "a wire of NaN": (("--bit-line", "nan"), "bit_line_resistance is nan ohm"),

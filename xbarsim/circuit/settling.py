@@ -14,6 +14,7 @@ from xbarsim.circuit.solution import Solution
 from xbarsim.kernels.circuit import transient
 
 LEAST_ACCURACY = 1e-7  # of a step
+LEAST_SHARE = 1e-12  # of a final current that is a tolerance: rounding is not far below
 MOST_STEPS = 5_000  # of a transient
 MOST_TRIES = 2 * MOST_STEPS  # of steps, those that were not exact enough included
 SAMPLES = 32  # of the curve between two steps, where the last way out of the band is looked for
@@ -225,6 +226,8 @@ def _senses(array: Array) -> Senses:
 def _tolerance(final: Floats, within: float, lsb: float | None, steady: Solution) -> float:
     """A within which an output is settled."""
     share = positive("within", within, "", below=1)
+    if share < LEAST_SHARE:
+        raise OutOfRangeError(f"within is {share:g}; allowed: {LEAST_SHARE:g} to 1")
     if lsb is not None:
         return share * positive("lsb", lsb, "A")
     largest: float = abs(final).max()

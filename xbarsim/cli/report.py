@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xbarsim.base.given_files import printable
+from xbarsim.base.given_files import exists, printable
 from xbarsim.cli.console import print_json, print_table, print_written, say
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def report(
 
     if page is not None:
         _check_page(page, [*traces, *(chip or ())], picture)
-    if (traces[0] / "sweep.json").exists():
+    if exists(traces[0] / "sweep.json"):
         _report_directory(traces, against, out, picture, page, as_json)
         return
     if against is not None:

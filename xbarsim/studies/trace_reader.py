@@ -44,6 +44,7 @@ from xbarsim.studies.trace_layout import (
 from xbarsim.studies.trace_paths import Head, PartialCase, read_case, read_chip, read_path
 
 Result = TypeVar("Result")
+LONGEST_NAME = 500  # characters of a path that a message shows
 
 
 def read_trace(path: str | Path) -> Trace:
@@ -69,7 +70,7 @@ def read_trace(path: str | Path) -> Trace:
         path = parts_of(path)
     if not exists(path):
         raise TraceError(
-            f"no trace at {printable(str(path))}; give NAME.h5 of a run, or NAME.parts"
+            f"no trace at {printable(str(path))[:LONGEST_NAME]}; give NAME.h5 of a run, or NAME.parts"
         )
     files = part_files(path) if path.is_dir() else [path]
     if not files:
