@@ -22,6 +22,7 @@ ATTACKS = [
             "blank": (loaded("\n \n"), "the file is empty"),
             "not UTF-8": (loaded(b"a\t1\n\xff\t0\n"), "line 2: not UTF-8"),
             "one example": (loaded(HEAD + "a\t1\n"), "1 examples; at least two"),
+            "a header alone": (loaded(HEAD), "at least two"),
             "one class": (loaded(HEAD + "a\t1\nb\t1\n"), "at least two classes"),
             "one column": (loaded("a\nb\n"), "column"),
             "a line cut": (loaded(HEAD + "a\t1\nb\n"), "line 3"),

@@ -302,6 +302,8 @@ def _as_number(text: str) -> float | None:
 
 def _check_header(path: Path, lines: list[Line], labels: list[str]) -> None:
     """Refuse a first line whose label stands nowhere else, beside numbers everywhere else."""
+    if not labels:
+        return
     others = labels[1:]
     first_is_text = _as_number(labels[0]) is None
     if len(others) > 1 and first_is_text and all(_as_number(label) is not None for label in others):
