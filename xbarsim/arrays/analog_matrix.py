@@ -26,6 +26,7 @@ from xbarsim.arrays.in_situ.programmed import (
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.in_situ.rescaling import fitted_device, rescaling_of, used_later
 from xbarsim.arrays.settings import InSituSettings
+from xbarsim.base.arguments import text_of, whole_number
 from xbarsim.base.array_files import numbers
 from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
@@ -130,7 +131,7 @@ class AnalogMatrix:
         if seed is None:
             seed = given.seed
         seeded = given.model_copy(update={"seed": _whole("seed", seed)})
-        chosen: Study = seeded.for_layer(name)
+        chosen: Study = seeded.for_layer(text_of("name", name))
         if chosen.products.weights != "in_situ":
             raise ConfigError(
                 f'study {chosen.name}: products.weights is not "in_situ" for {name!r}; an '
@@ -327,10 +328,8 @@ def _matrix(
 
 
 def _whole(name: str, value: int) -> int:
-    """A whole number of 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise OutOfRangeError(f"{name} is {value!r}; allowed: a whole number, 0 or more")
-    return int(value)
+    """A whole number of 0 or more; numbers of rows are added to it."""
+    return whole_number(name, value, most=2**62)
 
 
 def _study(study: Study | Mapping[str, Any] | str | Path) -> Study:
