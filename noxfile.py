@@ -173,3 +173,28 @@ def build(session):
         run(session, "build", "--wheel", "--outdir", place)
         interpreter = "python" if session.virtualenv.is_sandboxed else sys.executable
         session.run(interpreter, "tests/check_wheel.py", place)
+
+
+@nox.session
+def release(session):
+    """The sdist and the wheel in empty environments: every Python on PATH, oldest and newest
+    dependencies.  Half an hour.
+    """
+    if session.virtualenv.is_sandboxed:
+        session.install("build", "uv")
+    interpreter = "python" if session.virtualenv.is_sandboxed else sys.executable
+    session.run(interpreter, "tests/check_release.py", *session.posargs)
+
+
+@nox.session
+def licences(session):
+    """The page of dependencies and their licences."""
+    session.install(".[bert,cluster,excel,gguf,html,hub,plot]", "transformers", "pip-licenses")
+    session.run("python", "packaging/licences.py")
+
+
+@nox.session
+def sbom(session):
+    """A software bill of materials of xbarsim and its extras, in build/."""
+    session.install("build", "cyclonedx-bom")
+    session.run("python", "packaging/sbom.py")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from xbarsim.base.arguments import instance
 from xbarsim.base.errors import TraceError
 from xbarsim.models.graph import Role
 from xbarsim.report.energy import Cost, cost_of
@@ -158,6 +159,7 @@ def summarise(trace: Trace) -> Summary:
     TraceError : no path has two examples, so nothing can be said; a number of the trace that is
         none
     """
+    instance("trace", trace, Trace, "what read_trace returns")
     check_finite(trace)
     scorer = scorer_of(trace)
     references = [
@@ -179,7 +181,7 @@ def summarise(trace: Trace) -> Summary:
     sentences_per_example = 2 if trace.run.task_kind == "pairs" else 1
     return Summary(
         path=str(trace.path),
-        study=tomllib.loads(trace.run.study)["name"],
+        study=tomllib.loads(trace.run.study).get("name", "study"),
         run=trace.run,
         examples=examples,
         tokens=int(trace.examples.tokens.sum()),

@@ -207,6 +207,8 @@ def _operation_line(name: str, operations: Sequence[FunctionSummary]) -> str:
 
 
 def _hardware(case: CaseSummary) -> list[str]:
+    if not case.layers:
+        return _cost(case)
     return [
         _tiles(case.layers),
         *_writing(case.layers),

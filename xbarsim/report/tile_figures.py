@@ -10,7 +10,7 @@ import numpy as np
 
 from xbarsim.base.array_types import Floats, Integers, Singles
 from xbarsim.hardware.attributes import MatrixAttributes
-from xbarsim.studies.trace import ConductanceHistogram, Trace, TracedMatrix
+from xbarsim.studies.trace import Chip, ConductanceHistogram, Trace, TracedMatrix
 from xbarsim.studies.trace_layout import CodeHistogram
 
 
@@ -59,11 +59,11 @@ class TileFigures:
 
 def tile_figures(trace: Trace) -> dict[str, dict[str, TileFigures]]:
     """{case: {matrix: its tiles}} of the first chip of every case."""
-    return {
-        name: {matrix: _of_matrix(found) for matrix, found in case.chips[0].layers.items()}
-        for name, case in trace.cases.items()
-        if case.chips
-    }
+    return {name: _of_chip(case.chips[0]) for name, case in trace.cases.items() if case.chips}
+
+
+def _of_chip(chip: Chip) -> dict[str, TileFigures]:
+    return {matrix: _of_matrix(found) for matrix, found in chip.layers.items()}
 
 
 def _of_matrix(matrix: TracedMatrix) -> TileFigures:

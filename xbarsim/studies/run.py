@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim import __version__
+from xbarsim.base.arguments import instance, path_of
 from xbarsim.base.errors import ConfigError, IdleSettingWarning
 from xbarsim.base.interrupts import Interrupts
 from xbarsim.base.progress import Progress, silent, unsaid
@@ -105,6 +106,8 @@ def run_study(
     OutOfRangeError : conditions that the device does not state; a result that is no number
     CheckpointError, TaskError, FetchError, OutputError : what is read, fetched or written
     """
+    instance("study", study, Study, "what load_study returns")
+    directory = path_of("directory", directory)
     sources = sources or sources_of(study)
     devices = {name: parse_device(name, text) for name, text in sources.devices.items()}
     cases = [Case(name, case, devices[case.device.name]) for name, case in study.cases()]

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim.base import fetch
+from xbarsim.base.arguments import path_of
 from xbarsim.base.cache import sha256_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
+from xbarsim.base.given_files import INDEX_BYTES, read_json
 from xbarsim.base.locks import is_locked
 from xbarsim.config.study import Study, validate
 from xbarsim.models import checkpoint
@@ -129,9 +131,9 @@ def open_directory(directory: str | Path, kind: str | None = None) -> SweepDirec
     ConfigError : it holds none, or a damaged one, or points that this version makes otherwise; it is
         of another kind
     """
-    path = Path(directory)
+    path = path_of("directory", directory)
     try:
-        content = json.loads((path / "sweep.json").read_text(encoding="utf-8"))
+        content: Any = read_json(path / "sweep.json", ConfigError, INDEX_BYTES)
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
         study = validate(content["study"], f"{path / 'sweep.json'}")
@@ -140,6 +142,8 @@ def open_directory(directory: str | Path, kind: str | None = None) -> SweepDirec
         stated = [(entry["number"], entry["study_sha256"]) for entry in content["points"]]
     except FileNotFoundError:
         raise ConfigError(f"{path} holds no sweep (no file sweep.json)") from None
+    except ConfigError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path / 'sweep.json'} is damaged or of another version ({error}); start the sweep anew "

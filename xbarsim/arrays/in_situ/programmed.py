@@ -14,6 +14,7 @@ import numpy as np
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.compensated import Compensated
 from xbarsim.arrays.in_situ.compensation import compensate
+from xbarsim.arrays.in_situ.crosspoints import program_crosspoints
 from xbarsim.arrays.in_situ.encoding import Encoded, encode
 from xbarsim.arrays.in_situ.full_scale import choose_clip
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
@@ -83,7 +84,10 @@ class MatrixPlan:
         target = self.encoded.target[:, :, layout.rows(block)]
         planes = target.reshape(layout.planes, -1, layout.outputs)
         streams = self.streams(block)
-        cells = program_cells(planes, layout, self.device, self.settings, streams)
+        write = program_cells
+        if self.settings.mapping.crosspoint == "weighted":
+            write = program_crosspoints
+        cells = write(planes, layout, self.device, self.settings, streams)
         if self.settings.mapping.compensation != "measured":
             return cells
         wanted = RowBlock.of(

@@ -31,9 +31,8 @@ def wires(record: RunRecord) -> list[Block]:
     for number, case in enumerate(record.cases, 1):
         worst = _worst(case)
         if worst is not None:
-            cells = _cells(record, case, worst, number)
-            tiles = _map(record, case, worst, number)
-            maps[case.name] = [tiles] if cells is None else [cells, tiles]
+            drawn = (_cells(record, case, worst, number), _map(record, case, worst, number))
+            maps[case.name] = [plot for plot in drawn if plot is not None]
     return [_drops(with_wires), *in_folds("Worst tile", maps)]
 
 
@@ -56,11 +55,15 @@ def _worst(case: CaseSummary) -> MatrixSummary | None:
 def _share(matrix: MatrixSummary) -> float:
     """Of the current that arrives from the worst tile."""
     place = _worst_tile(matrix)
-    return 1.0 if place is None else place.attenuation
+    if place is None:
+        return 1.0
+    return place.attenuation
 
 
 def _worst_tile(matrix: MatrixSummary) -> WorstTile | None:
-    return None if matrix.ir_drop is None else matrix.ir_drop.worst
+    if matrix.ir_drop is None:
+        return None
+    return matrix.ir_drop.worst
 
 
 def _lost(share: float) -> float:
@@ -106,7 +109,7 @@ def _cells(record: RunRecord, case: CaseSummary, worst: MatrixSummary, number: i
     mapping = record.studies[case.name].for_layer(worst.name).mapping
     rows = _first_lines(share.shape[0], mapping.word_lines)
     columns = _first_lines(share.shape[1], mapping.bit_lines)
-    drops = [[_lost(value) for value in row] for row in share.tolist()]
+    drops = (PERCENT * (1 - share.astype(float))).tolist()
     blocks = ""
     if len(rows) < mapping.word_lines or len(columns) < mapping.bit_lines:
         blocks = " Squares are blocks of cells, named by their first lines."
@@ -136,14 +139,15 @@ def _first_lines(blocks: int, lines: int) -> list[int]:
     return [block * lines // blocks for block in range(blocks)]
 
 
-def _map(record: RunRecord, case: CaseSummary, worst: MatrixSummary, number: int) -> Plot:
-    """The IR drop of every tile of a matrix, where the tiles lie."""
+def _map(record: RunRecord, case: CaseSummary, worst: MatrixSummary, number: int) -> Plot | None:
+    """The IR drop of every tile of a matrix, where the tiles lie; None where a damaged trace states
+    another number of them."""
     tile = _worst_tile(worst)
-    assert tile is not None
     attenuation = record.tiles[case.name][worst.name].attenuation
-    assert attenuation is not None
     mapping = record.studies[case.name].for_layer(worst.name).mapping
     layout = layout_of(worst.inputs, worst.outputs, mapping)
+    if tile is None or attenuation is None or attenuation.size != layout.tiles:
+        return None
     planes = 1 if tile.plane is None else layout.planes
     drops = np.array([_lost(share) for share in attenuation.tolist()])
     found = drops.reshape(layout.row_blocks, layout.column_blocks * planes)
@@ -181,7 +185,9 @@ def _map(record: RunRecord, case: CaseSummary, worst: MatrixSummary, number: int
 
 
 def _column(column: int, plane: int, planes: int) -> str:
-    return str(column) if planes == 1 else f"{column}/{plane}"
+    if planes == 1:
+        return str(column)
+    return f"{column}/{plane}"
 
 
 # ---------------------------------------------------------------- conductances and codes
@@ -261,8 +267,8 @@ def _codes(case: CaseSummary, tiles: Mapping[str, TileFigures], number: int) -> 
 
 def _highest(rows: Sequence[charts.Values]) -> float:
     """The end of the colours: a few matrices that give nearly one code alone are beyond it."""
-    peaks = [max(value for value in row if value is not None) for row in rows]
-    return float(np.quantile(peaks, SHOWN))
+    peaks = np.array(rows, float)  # NaN where a converter has no such code
+    return float(np.quantile(np.nanmax(peaks, axis=1), SHOWN))
 
 
 # ---------------------------------------------------------------- a table
@@ -271,11 +277,11 @@ def _highest(rows: Sequence[charts.Values]) -> float:
 def table(cases: Sequence[CaseSummary]) -> Grid:
     """What the cells and converters of every case are, and how often they left their range."""
     facts = [_facts(case.layers) for case in cases]
-    names = list(facts[0])
+    columns = zip(*(found.values() for found in facts), strict=True)
     return Grid(
         key="hardware",
         header=("", *(case.name for case in cases)),
-        rows=tuple((name, *(found[name] for found in facts)) for name in names),
+        rows=tuple((name, *cells) for name, cells in zip(facts[0], columns, strict=True)),
         caption="Of all matrices together, on the first chip.",
     )
 
