@@ -133,6 +133,9 @@ CHANGES = {
     "mapping.compensation_solves": ("compensated", 1),
     "mapping.compensation_rounds": ("measured", 1),
     "mapping.compensation_reads": ("measured", 1),
+    "mapping.crosspoint": ("serial", "weighted"),
+    "mapping.row_order": ("plain", "magnitude"),
+    "mapping.column_order": ("plain", "magnitude"),
     "wires.node": ("plain", "7nm"),
     "wires.pitch": ("plain", "4F"),
     "wires.precision": ("plain", "single"),
@@ -167,6 +170,7 @@ CHANGES = {
     "read_noise.token_interval_s": ("process", 1e-2),
     "read_noise.sequence_tokens": ("process", 64),
     "dac.full_scale_v": ("plain", 0.3),
+    "dac.input_full_scale": ("plain", 1.5),
     "dac.noise_mv": ("plain", 5.0),
     "dac.inl_lsb": ("plain", [0.0] * 128 + [0.8] * 127),
     "adc.full_scale_ua": ("plain", 30.0),
@@ -296,5 +300,6 @@ ELSEWHERE = {
     "run.chips",
     "run.chips_half_width",  # tests/studies/test_enough_chips.py
     "sweep",
+    "training",  # of `xbarsim train`: tests/torch/test_training.py
     "budget",  # of `xbarsim budget`: tests/report/test_budget.py
 }

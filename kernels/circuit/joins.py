@@ -11,7 +11,7 @@ import numpy as np
 from xbarsim.kernels._jit import jit
 from xbarsim.kernels.circuit.elimination import eliminate_nodes
 from xbarsim.kernels.circuit.products import accumulate, copy_squares, copy_turned_squares
-from xbarsim.kernels.circuit.small_blocks import SMALL
+from xbarsim.kernels.circuit.small_blocks import small_blocks
 
 STRIPE = 16  # rows of a result that are made at once
 PIECES = 6  # that the ports of two blocks which stay fall into
@@ -186,7 +186,7 @@ def _matrix(blocks, i, j, size):
 def _join_pairs(blocks, heights, widths, edges, work, room):
     """Join every second block to its neighbour, in the direction in which there are more.
 
-    blocks : (block rows, block columns, (4 SMALL)² or more) S; heights, widths : cells of each
+    blocks : (block rows, block columns, numbers of the largest) S; heights, widths : cells of each
         block row and column; room : where the result goes
     """
     vertical = heights.size > widths.size
@@ -248,15 +248,66 @@ def _join_pairs(blocks, heights, widths, edges, work, room):
 
 
 @jit
-def merge(blocks, edges, work, room, spare):
-    """Join neighbours until one block is left.
+def _close(block, size, ends, nothing, work, room):
+    """Join a block of a `Size` to open ends of its lines, in place: its ports there become inner
+    nodes.
 
-    blocks : (block rows, block columns, (4 SMALL)²) of SMALL x SMALL cells each, at the beginning
-        of `room`
-    edges : `Edges`; work, room, spare : scratch; the result lies in one of the last two
+    ends : `Size` of the ends, with ports at the left or below only;  nothing : their conductances
+
+    Returns
+    -------
+    closed : `Size` of the block without these ports
     """
-    heights = np.full(blocks.shape[0], SMALL)
-    widths = np.full(blocks.shape[1], SMALL)
+    closed = Size(size.height, size.width, size.right - ends.height, size.top - ends.width)
+    before = _ports(size)
+    after = _ports(closed)
+    own = block[: before * before].reshape((before, before))
+    result = room[: after * after].reshape((after, after))
+    _join(own, size, nothing, ends, ends.height == 0, ends.right, work, result)
+    block[: after * after] = room[: after * after]
+    return closed
+
+
+@jit
+def _close_edges(blocks, side, edges, work, room):
+    """Close blocks of side x side cells at the right and at the top of the tile, unless it has ports
+    there.
+    """
+    nothing = room[: side * side].reshape((side, side))
+    nothing[:] = 0
+    rest = room[side * side :]
+    none = side - side  # 0, of one type with side
+    whole = Size(side, side, side, side)
+    beside = Size(side, none, none, none)
+    above = Size(none, side, none, none)
+    last = blocks.shape[1] - 1
+    for i in range(blocks.shape[0]):
+        for j in range(blocks.shape[1]):
+            size = whole
+            if j == last and not edges.right:
+                size = _close(blocks[i, j], size, beside, nothing, work, rest)
+            if i == 0 and not edges.top:
+                size = _close(blocks[i, j], size, above, nothing, work, rest)
+
+
+@jit
+def merge(tile, place, edges, plan, work, room, spare):
+    """Conductances of the block of cells at a place of a tile: of small blocks, neighbours are joined
+    until one is left.
+
+    tile : `Tile`; place : `Place`; edges : `Edges`; plan : `Plan` of the small blocks
+    work, room, spare : scratch; the result lies in one of the last two
+    """
+    side = plan.cells.shape[1]
+    rows = place.height // side
+    columns = place.width // side
+    numbers = (4 * side) ** 2  # of a block
+    small = room[: room.size // numbers * numbers].reshape((-1, numbers))
+    small_blocks(tile, place, plan, work, small)
+    blocks = room[: rows * columns * numbers].reshape((rows, columns, numbers))
+    _close_edges(blocks, side, edges, work, spare)
+    heights = np.full(rows, side)
+    widths = np.full(columns, side)
     while heights.size > 1 or widths.size > 1:
         blocks, heights, widths = _join_pairs(blocks, heights, widths, edges, work, spare)
         room, spare = spare, room

@@ -6,14 +6,13 @@ hundred numbers this is as fast as a BLAS or faster, as nothing is copied and no
 than its products.
 """
 
-from typing import NamedTuple
-
 from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from xbarsim.kernels._jit import jit
+from xbarsim.kernels.circuit.generated import matrix_of
 
 TILE_ROWS = 4
 SQUARE = 8  # rows and columns of a piece that is copied at once
@@ -21,29 +20,6 @@ NARROW_BYTES = 32  # of a row of a tile where there is no place for a wide one
 WIDE_BYTES = 64  # two vector registers
 if binding.get_host_cpu_features().get("avx512f"):
     WIDE_BYTES = 128
-
-
-class _Matrix(NamedTuple):
-    """An array in generated code."""
-
-    data: ir.Value
-    row_bytes: ir.Value
-    item_bytes: int
-
-    def at(self, builder, row, column, kind):
-        """Pointer to what lies there as a value of `kind`."""
-        offset = builder.mul(self.row_bytes, row)
-        offset = builder.add(offset, ir.Constant(offset.type, column * self.item_bytes))
-        base = builder.bitcast(self.data, cgutils.voidptr_t)
-        return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
-
-
-def _matrix(context, builder, array_type, value):
-    """`_Matrix` of an argument, and its number of rows."""
-    array = context.make_array(array_type)(context, builder, value)
-    row_bytes = cgutils.unpack_tuple(builder, array.strides)[0]
-    rows = cgutils.unpack_tuple(builder, array.shape)[0]
-    return _Matrix(array.data, row_bytes, array_type.dtype.bitwidth // 8), rows
 
 
 def _repeated(builder, value, vector):
@@ -61,9 +37,9 @@ def _tile_product(row_bytes):
     """
 
     def generate(context, builder, signature, arguments):
-        c, _ = _matrix(context, builder, signature.args[0], arguments[0])
-        a, count = _matrix(context, builder, signature.args[1], arguments[1])
-        b, _ = _matrix(context, builder, signature.args[2], arguments[2])
+        c, _ = matrix_of(context, builder, signature.args[0], arguments[0])
+        a, count = matrix_of(context, builder, signature.args[1], arguments[1])
+        b, _ = matrix_of(context, builder, signature.args[2], arguments[2])
         number = context.get_data_type(signature.args[0].dtype)
         width = row_bytes // c.item_bytes
         vector = ir.VectorType(number, width)
@@ -92,7 +68,7 @@ def _tile_product(row_bytes):
 
 def _load_square(context, builder, array_type, value):
     """Rows of an array (SQUARE, SQUARE)."""
-    matrix, count = _matrix(context, builder, array_type, value)
+    matrix, count = matrix_of(context, builder, array_type, value)
     vector = ir.VectorType(context.get_data_type(array_type.dtype), SQUARE)
     rows = []
     for i in range(SQUARE):
@@ -103,7 +79,7 @@ def _load_square(context, builder, array_type, value):
 
 def _store_square(context, builder, array_type, value, rows):
     """The inverse of `_load_square`."""
-    matrix, count = _matrix(context, builder, array_type, value)
+    matrix, count = matrix_of(context, builder, array_type, value)
     for i, row in enumerate(rows):
         place = matrix.at(builder, ir.Constant(count.type, i), 0, row.type)
         builder.store(row, place, align=matrix.item_bytes)

@@ -19,8 +19,8 @@ length q + s, whose pivots are sums and not differences, and a symmetric update 
 four square blocks become one of n x n cells this takes 15.5 n³ multiply-adds, less at the edges: up
 to 17 products of n x n matrices for a whole tile.
 
-Blocks of SMALL x SMALL cells are eliminated by a plan made once, many of them side by side; joined
-in one compiled call up to SEGMENT x SEGMENT cells; and from there on as dictionaries of
+Blocks of SMALL x SMALL cells are eliminated by a plan made once, many of them side by side, and
+joined up to SEGMENT x SEGMENT cells, all in one compiled call; and from there on as dictionaries of
 conductances between segments of ports.
 """
 
@@ -32,12 +32,17 @@ import numpy as np
 from xbarsim.kernels._jit import jit
 from xbarsim.kernels.circuit.elimination import eliminate_nodes
 from xbarsim.kernels.circuit.joins import Edges, merge
+from xbarsim.kernels.circuit.lanes import LANES
+from xbarsim.kernels.circuit.plans import plan_of
 from xbarsim.kernels.circuit.products import accumulate, copy_squares, copy_turned_squares
-from xbarsim.kernels.circuit.small_blocks import LANES, PLANS, SMALL, Blocks, Tile, small_blocks
+from xbarsim.kernels.circuit.small_blocks import AT_ONCE, Place, Tile
 
+SMALL = 16  # cells along the side of a block that is eliminated in a lane
+TINY = 8  # of a tile that is one such block
 # Ports that are kept together; cells along the side of a block built in one compiled call.
 SEGMENT = 64
 SINGLE = 128  # cells along the side of a tile that is one such block
+CACHE_LINE = 64  # bytes
 
 _threads = threading.local()
 
@@ -59,57 +64,26 @@ def _subtract_mirrored(power, conductance):
             power[j, i] -= conductance[i, j]
 
 
-def _scratch(dtype, side):
-    """Memory of this thread for a `_leaf` of at most side x side cells: (work, room, spare).
+def _scratch(dtype, small, side):
+    """Memory of this thread for blocks of at most side x side cells: (work, room, spare).
 
-    For a plan of all lanes, or the rows of a join; and twice for all blocks of a level: at most 8
-    of side / 2 x side cells with (2 (side / 2 + side))² conductances each.
+    For a plan in all its lanes, or the rows of a join; and twice for all blocks of a level: at most
+    8 of side / 2 x side cells with (2 (side / 2 + side))² conductances each, or as many small ones
+    as there are lanes.
     """
-    key = f"{dtype.name} {side}"
+    key = f"{dtype.name} {small} {side}"
     if not hasattr(_threads, key):
-        places = max(plan.count for plan in PLANS.values())
-        work = np.zeros(max(LANES * places, 6 * side**2), dtype)
-        room = np.zeros(18 * side**2, dtype)
-        spare = np.zeros(18 * side**2, dtype)
-        setattr(_threads, key, (work, room, spare))
+        work = _aligned(max(AT_ONCE * plan_of(small).count, 6 * side**2), dtype)
+        numbers = max(18 * side**2, LANES * (4 * small) ** 2)
+        setattr(_threads, key, (work, _aligned(numbers, dtype), _aligned(numbers, dtype)))
     return getattr(_threads, key)
 
 
-def _block_rows(count, top):
-    """(first, behind, whether they have ports at the top) of block rows that are alike."""
-    if top:
-        return ((0, count, 1),)
-    return (0, 1, 0), (1, count, 1)
-
-
-def _block_columns(count, right):
-    """(first, behind, whether they have ports at the right) of block columns that are alike."""
-    if right:
-        return ((0, count, 1),)
-    return (0, count - 1, 1), (count - 1, count, 0)
-
-
-def _leaf(tile, rows, columns, edges, side):
-    """Conductances between the ports (left, right, top, bottom) of a block of at most side x side
-    cells.
-
-    rows, columns : slices of the cells.  What the result holds above the diagonal and among sensed
-        ports means nothing.
-    """
-    high = (rows.stop - rows.start) // SMALL
-    wide = (columns.stop - columns.start) // SMALL
-    work, room, spare = _scratch(tile.g.dtype, side)
-    small = room[: high * wide * (4 * SMALL) ** 2].reshape(high, wide, (4 * SMALL) ** 2)
-    for first, last, has_top in _block_rows(high, edges.top):
-        for left, behind, has_right in _block_columns(wide, edges.right):
-            if left == behind:
-                continue
-            step = LANES // (behind - left)
-            for upper in range(first, last, step):
-                lower = min(upper + step, last)
-                blocks = Blocks(rows.start, columns.start, upper, lower, left, behind)
-                small_blocks(tile, blocks, PLANS[has_right, has_top], work, small)
-    return merge(small, edges, work, room, spare)
+def _aligned(count, dtype):
+    """So many zeros from the beginning of a cache line on."""
+    memory = np.zeros(count * dtype.itemsize + CACHE_LINE, np.uint8)
+    first = -memory.ctypes.data % CACHE_LINE
+    return memory[first : first + count * dtype.itemsize].view(dtype)
 
 
 def _slices(count, side):
@@ -121,9 +95,16 @@ def _length(segment):
     return segment.stop - segment.start
 
 
-def _to_small(count):
-    """Lines that are missing to a whole number of small blocks."""
-    return -count % SMALL
+def _in_whole_blocks(tile, small):
+    """The tile with open cells, whose wires have no resistance, above it and on its right, so that it
+    falls into blocks of small x small cells.
+    """
+    m, n = tile.g.shape
+    above = -m % small
+    behind = -n % small
+    if above == behind == 0:
+        return tile
+    return Tile(*(np.pad(array, ((above, 0), (0, behind))) for array in tile))
 
 
 def _pair(a, b):
@@ -140,14 +121,15 @@ class _Joined:
     """
 
     def __init__(self, tile, right, top):
-        self.tile = tile
+        largest = max(tile.g.shape)
+        self.small = TINY if largest <= TINY else SMALL
+        self.side = SINGLE if largest <= SINGLE else SEGMENT
+        self.tile = _in_whole_blocks(tile, self.small)
         self.right = right
         self.top = top
-        m, n = tile.g.shape
-        self.side = SINGLE if max(m, n) <= SINGLE else SEGMENT
-        self.above = _to_small(m)  # rows that are added to make blocks; and columns at the right
-        self.rows = _slices(m + self.above, self.side)
-        self.columns = _slices(n + _to_small(n), self.side)
+        m, n = self.tile.g.shape
+        self.rows = _slices(m, self.side)
+        self.columns = _slices(n, self.side)
         self.extent = {}  # of a segment, among all lines of the kind
         for i in range(len(self.rows)):
             for j in range(len(self.columns) + 1):
@@ -155,8 +137,6 @@ class _Joined:
         for i in range(len(self.rows) + 1):
             for j in range(len(self.columns)):
                 self.extent[Segment("bit", i, j)] = self.columns[j]
-        m = self.rows[-1].stop
-        n = self.columns[-1].stop
         dtype = tile.g.dtype
         self.transfer = np.zeros((m, n), dtype)  # transposed
         # rows of a segment: of at most 2 m + 2 n nodes that stay and max(m, n) joined; at last the
@@ -202,8 +182,10 @@ class _Joined:
             sensed=int(row + 1 == len(self.rows)),
         )
         rows = self.rows[row]
-        below = slice(rows.start - self.above, rows.stop - self.above)
-        block = _leaf(self.tile, below, self.columns[column], edges, self.side)
+        columns = self.columns[column]
+        place = Place(rows.start, columns.start, _length(rows), _length(columns))
+        scratch = _scratch(self.tile.g.dtype, self.small, self.side)
+        block = merge(self.tile, place, edges, plan_of(self.small), *scratch)
         names = [Segment("word", row, column)]
         if edges.right:
             names.append(Segment("word", row, column + 1))

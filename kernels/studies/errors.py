@@ -50,27 +50,27 @@ def _sums_of_rows(output, reference, stops, pairs):
     rows = output.shape[0]
     found = np.empty((5, rows))
     terms = np.empty((4, _BLOCK))
+    lanes = np.empty(_LANES)
     largest = np.empty(_BLOCK)
     open_sums = np.empty((_DEPTH, 4))
     for t in range(rows):
-        y = output[t]
-        exact = reference[t]
         largest[:] = 0.0
         start = 0
         count = 0
         for block in range(stops.size):
-            n = stops[block] - start
-            for i in range(n):
-                a = np.float64(y[start + i])
-                b = np.float64(exact[start + i])
-                difference = np.float64(y[start + i] - exact[start + i])
+            y = output[t, start : stops[block]]
+            exact = reference[t, start : stops[block]]
+            for i in range(y.size):
+                a = np.float64(y[i])
+                b = np.float64(exact[i])
+                difference = np.float64(y[i] - exact[i])
                 terms[0, i] = difference * difference
                 terms[1, i] = b * b
                 terms[2, i] = a * a
                 terms[3, i] = a * b
                 largest[i] = max(largest[i], abs(difference))
             for number in range(4):
-                open_sums[count, number] = _sum(terms, number, n)
+                open_sums[count, number] = _sum(terms[number], y.size, lanes)
             count += 1
             for _ in range(pairs[block]):
                 count -= 1
@@ -84,21 +84,17 @@ def _sums_of_rows(output, reference, stops, pairs):
 
 
 @jit
-def _sum(all_terms, number, n):
-    """Sum of n terms, up to 128, of one of several sums, by 8 partial sums."""
-    terms = all_terms[number]
+def _sum(terms, n, lanes):
+    """Sum of the first n of 128 terms, by partial sums (8,), which are lost."""
     whole = n - n % _LANES
-    a = b = c = d = e = f = g = h = 0.0
-    for i in range(0, whole, _LANES):
-        a += terms[i]
-        b += terms[i + 1]
-        c += terms[i + 2]
-        d += terms[i + 3]
-        e += terms[i + 4]
-        f += terms[i + 5]
-        g += terms[i + 6]
-        h += terms[i + 7]
-    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    lanes[:] = 0.0
+    for start in range(0, whole, _LANES):
+        some = terms[start : start + _LANES]
+        for lane in range(_LANES):
+            lanes[lane] += some[lane]
+    left = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
+    right = (lanes[4] + lanes[5]) + (lanes[6] + lanes[7])
+    total = left + right
     for i in range(whole, n):
         total += terms[i]
     return total

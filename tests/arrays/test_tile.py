@@ -7,7 +7,7 @@ from reference import dense_transfer
 
 from xbarsim import Crossbar
 from xbarsim.arrays.in_situ.layout import Layout
-from xbarsim.arrays.in_situ.tiles import attenuation, solve_wires
+from xbarsim.arrays.in_situ.tiles import attenuation, attenuation_map, solve_wires
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.study import validate
@@ -80,6 +80,29 @@ def test_read_noise_reaches_the_bit_lines_attenuated_as_the_signal(tmp_path, pla
             np.testing.assert_allclose(row.transfer[plane, j], arrived[:6], rtol=1e-9)
             np.testing.assert_allclose(row.variance[plane, j], (0.05 * arrived[:6]) ** 2, rtol=1e-9)
     np.testing.assert_allclose(row.power, power[:6, :6], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("word_lines", "bit_lines"), [(8, 3), (70, 33), (140, 20)])
+def test_the_map_of_the_worst_tile_is_the_current_of_blocks_of_cells(word_lines, bit_lines):
+    """Of 4 x 4 cells or more; the circuit is solved for one driven word line at a time."""
+    g = np.random.default_rng(3).uniform(1e-6, 1e-4, (word_lines, bit_lines))
+    g[:4] = 0.0
+    arrived = np.array(
+        [Crossbar(g, 40.0, 25.0).solve(volts).output_current for volts in np.eye(word_lines)]
+    )
+    found = attenuation_map(arrived.T, g.T)
+    rows = {8: 2, 70: 17, 140: 32}[word_lines]
+    columns = {3: 1, 33: 8, 20: 5}[bit_lines]
+    assert found.shape == (rows, columns) and found.dtype == np.float32
+    for i in range(rows):
+        for k in range(columns):
+            where = (
+                slice(i * word_lines // rows, (i + 1) * word_lines // rows),
+                slice(k * bit_lines // columns, (k + 1) * bit_lines // columns),
+            )
+            whole = g[where].sum()
+            expected = arrived[where].sum() / whole if whole else 1.0
+            assert found[i, k] == pytest.approx(expected, rel=1e-6)
 
 
 def test_tiles_without_wires_pass_conductances_and_draw_their_sums():

@@ -163,7 +163,7 @@ def test_kernels_import_only_arrays_and_each_other(path):
         allowed |= {"hashlib", "os", "tempfile", "pathlib", "platformdirs"}
     if path.stem == "_cache":
         allowed |= {"hashlib", "pathlib", "pickle"}
-    if path.stem == "products":
+    if path.stem in ("generated", "lanes", "products"):
         allowed |= {"llvmlite"}  # vectors, which Numba has no type for
     if path.stem == "transfer":
         allowed |= {"threading"}  # scratch memory of each thread

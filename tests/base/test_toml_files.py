@@ -111,6 +111,8 @@ def test_nothing_else_reads_toml_files():
         "origin.py",
         "cluster_worker.py",
         "converter_text.py",
+        "device_remarks.py",
+        "run_record.py",
         "settings_text.py",
     }
     using = {

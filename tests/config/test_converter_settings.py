@@ -15,6 +15,11 @@ WRONG = [
         {"adc": {"full_scale_ua": 20.0, "range": "quantile"}},
         'full_scale_ua = 20 states the full scale that adc.range = "quantile" would choose',
     ),
+    (
+        {"dac": {"input_full_scale": 2.0, "range": "maximum"}},
+        'input_full_scale = 2 states the full scale that dac.range = "maximum" would choose',
+    ),
+    ({"dac": {"input_full_scale": 0.0}}, "dac.input_full_scale.*greater than 0"),
     ({"adc": {"full_scale_ua": 0.0}}, "adc.full_scale_ua.*greater than 0"),
     ({"adc": {"noise_ua": -1.0}}, "adc.noise_ua.*greater than or equal to 0"),
     ({"adc": {"gain_error": 0.6}}, "adc.gain_error.*less than or equal to 0.5"),

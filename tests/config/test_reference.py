@@ -26,9 +26,11 @@ def test_every_key_has_a_description_and_says_what_it_takes():
 
 def test_the_list_of_keys_is_complete():
     """Against the list by hand of tests/study_keys.py."""
-    by_hand = {*CHANGES, *ELSEWHERE} - {"case", "layer", "sweep", "budget"}
+    by_hand = {*CHANGES, *ELSEWHERE} - {"case", "layer", "sweep", "budget", "training"}
     listed = {key.path for key in KEYS.values() if not key.is_table}
-    listed -= {path for path in listed if path.startswith(("layer", "sweep", "case", "budget"))}
+    listed -= {
+        path for path in listed if path.startswith(("layer", "sweep", "case", "budget", "training"))
+    }
     assert listed == by_hand
 
 
@@ -67,14 +69,15 @@ def test_a_full_study_is_the_study_and_its_comments_are_defaults(name):
     text = reference.full_text(name)
     base = tomllib.loads(config.study_text(name))
     assert validate(tomllib.loads(text), "full").to_toml() == config.load_study(name).to_toml()
-    assert not tomllib.loads(text).keys() & {"budget", "layer", "sweep"} - base.keys()
+    assert not tomllib.loads(text).keys() & {"budget", "layer", "sweep", "training"} - base.keys()
     assert without_empty(tomllib.loads(text)) == tomllib.loads(config.study_text(name))
     lines = [line for line in text.splitlines() if not line.startswith("##")]
     stated = "\n".join(line[1:] if line[:1] == "#" and line[1:2] != " " else line for line in lines)
     stated = stated.split("[[layer]]")[0].split("[sweep]")[0].split("[budget]")[0]
     stated = "\n".join(line for line in stated.splitlines() if not line.endswith(" ="))
     whole = tomllib.loads(stated)
-    whole |= {key: base[key] for key in ("layer", "sweep", "case") if key in base}
+    listed = ("layer", "sweep", "budget", "training", "case")
+    whole |= {key: base[key] for key in listed if key in base}
     assert validate(whole, "whole").to_toml() == config.load_study(name).to_toml()
     assert len(whole["adc"]) > 3 and len(whole["functions"]["softmax"]) > 8
 

@@ -132,7 +132,8 @@ def test_joined_files_carry_their_units(tmp_path):
     as_json, as_csv = accuracy_and_cost.write_files(rows, tmp_path / "out")
     assert (as_json.name, as_csv.name) == ("joined.json", "joined.csv")
     header, *lines = csv.reader(as_csv.open())
-    names = ["trace", "case", "chip", "metric", "value", "low", "high", "sequence", "batch"]
+    keys = ["trace", "case", "chip", "metric", "value", "low", "high", "sequence", "batch"]
+    names = [*keys[:-2], "sequence (tokens)", "batch (sequences)"]
     assert header == [
         *names,
         *(f"{name} ({unit})" for name, unit in UNITS.items()),
@@ -144,7 +145,7 @@ def test_joined_files_carry_their_units(tmp_path):
     for row, line, entry in zip(rows, lines, content, strict=True):
         result = row.result
         expected = ["wide", result.chip, "accuracy", 0.7512, 0.61, 0.85, 6, 2]
-        assert [entry[name] for name in names[1:]] == expected and line[1:9] == [
+        assert [entry[name] for name in keys[1:]] == expected and line[1:9] == [
             str(value) for value in expected
         ]
         values = [

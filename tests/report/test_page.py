@@ -300,6 +300,10 @@ def test_ir_drop_of_matrices_and_of_the_tiles_of_the_worst(cases, case_trace):
         assert_close(field.ravel(), 100 * (1 - attenuation))
         place = tile["row_block"], 2 * tile["column_block"] + tile["plane"]
         assert field[place] == field.max() == pytest.approx(100 * (1 - tile["attenuation"]))
+        cells = np.array(page.plots[f"ir-drop-cells-{number}"]["data"][0]["z"])
+        share = groups_of(case_trace, case["name"])[worst["matrix"]]["worst_tile_map"]
+        assert_close(cells, 100 * (1 - share.astype(float)))
+        assert cells.shape == (4, 4) and cells[0, -1] > cells[-1, 0]  # far from driver and sense
         columns = page.plots[f"ir-drop-tiles-{number}"]["data"][0]["x"]
         assert columns[place[1]] == f"{tile['column_block']}/{tile['plane']}"
         assert f"where {field.max():.2f} % of the current is lost" in page.text
@@ -355,7 +359,11 @@ def test_everything_on_a_page_is_compared_here(cases, decoder):
     compared = {"metric", "positions", "tokens", "energy", "events", "chips", "hardware"}
     compared |= {"physics", "ir-drop", "conductances", "error-local", "error-accumulated"}
     compared |= {"chip-energy", "chip-area"}
-    compared |= {f"{name}-{k}" for name in ("layers", "ir-drop-tiles", "codes") for k in (1, 2, 3)}
+    compared |= {
+        f"{name}-{k}"
+        for name in ("layers", "ir-drop-tiles", "ir-drop-cells", "codes")
+        for k in (1, 2, 3)
+    }
     for _, page in (cases, decoder):
         assert {*page.grids, *page.plots} <= compared
 

@@ -240,6 +240,21 @@ def test_saturated_codes_and_the_worst_tile_have_a_line_each():
     }
 
 
+def test_the_error_of_read_noise_behind_wires_has_a_line():
+    first = replace(LAYERS[0], read_noise_error=0.004)
+    second = replace(LAYERS[1], read_noise_error=0.0132)
+    case = replace(CASE, layers=(first, second, *LAYERS[2:]))
+    summary = replace(SUMMARY, cases=(case,))
+    assert (
+        "noise  standard deviation of read noise behind wires: off by at most 1.3 % on any bit line "
+        "(a tile of layer.1.key), even for inputs that drive a quarter of the word lines and "
+        "nothing else"
+    ) in render(summary).splitlines()
+    found = to_json(summary)["cases"][0]["layers"]
+    assert [one.get("read_noise_error") for one in found[:3]] == [0.004, 0.0132, None]
+    assert "read noise" not in render(SUMMARY)
+
+
 def test_compensation_has_a_line():
     wires = Compensation("wires", 0.5, 3, 0.001, None)
     measured = Compensation("measured", 0.75, 20, 0.0625, 1500)

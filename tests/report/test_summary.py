@@ -234,6 +234,22 @@ def test_ir_drop_is_that_of_the_tiles_of_all_chips():
     np.testing.assert_allclose(drop.spread, (0.01 + 0.03 + 0.1 + 0.3) / 4, rtol=1e-12)
 
 
+def test_the_error_of_read_noise_is_that_of_the_worst_tile_of_all_chips():
+    chips = []
+    for errors_of_tiles in ([0.001, 0.02], [0.03, 0.004]):
+        of_chip = chip(0, 1, 0)
+        noisy = dataclasses.replace(QUERY, noise_error=np.array(errors_of_tiles))
+        layers = of_chip.layers | {"layer.0.query": noisy}
+        chips.append(dataclasses.replace(of_chip, layers=layers))
+    (case,) = summarise(trace(c=Case('name = "c"', tuple(chips)))).cases
+    assert by_matrix(case)["layer.0.query"].read_noise_error == 0.03
+    assert by_matrix(case)["layer.0.key"].read_noise_error is None
+    broken = dataclasses.replace(noisy, noise_error=np.array([np.nan]))
+    wrong = dataclasses.replace(chips[1], layers=chips[1].layers | {"layer.0.query": broken})
+    with pytest.raises(TraceError, match="read_noise_error of chip 2"):
+        summarise(trace(c=Case('name = "c"', (chips[0], wrong))))
+
+
 def test_an_error_of_few_tokens_counts_for_few():
     """Errors .1 of a signal of 1 in two tokens, .3 of a signal of 2 in three."""
     stated = dataclasses.replace(errors(0.1), error_rms=np.array([0.1, 0.6]))

@@ -17,7 +17,12 @@ from xbarsim.studies.trace_reader import read_trace
 from xbarsim.tasks.image_files import load_image_task
 
 IDEAL = {"wires": False, "converters": False, "programming": False, "read_noise": False}
-CASES = [{"name": "ideal", "effects": IDEAL}, {"name": "chip"}]
+ORDER = {"row_order": "magnitude", "column_order": "magnitude"}
+CASES = [
+    {"name": "ideal", "effects": IDEAL},
+    {"name": "chip"},
+    {"name": "ordered", "effects": IDEAL, "mapping": ORDER},
+]
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,8 @@ def test_ideal_hardware_gives_what_the_network_gives(place, traces):
         )
         found = trace.cases["ideal"].chips[0].output
         np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
+        ordered = trace.cases["ordered"].chips[0].output
+        np.testing.assert_allclose(ordered, found, rtol=1e-4, atol=1e-4)
         assert np.abs(trace.cases["chip"].chips[0].output - expected).max() > 0.01
 
 

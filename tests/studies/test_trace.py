@@ -344,6 +344,15 @@ def test_attributes_are_looked_at_before_they_are_read(copied):
     assert "attribute 'kind'" in "\n".join(read_trace(copied).damage)
 
 
+def test_the_error_of_read_noise_is_read(copied):
+    with h5py.File(copied, "a") as file:
+        of_matrix = file["cases/one/0/layers/layer.0.query"]
+        of_matrix.create_dataset("read_noise_error", data=[0.01, 0.25])
+    layers = read_trace(copied).cases["one"].chips[0].layers
+    np.testing.assert_array_equal(layers["layer.0.query"].noise_error, [0.01, 0.25])
+    assert layers["layer.0.key"].noise_error is None
+
+
 def test_a_damaged_case_leaves_the_others(copied):
     whole = read_trace(copied)
     with h5py.File(copied, "a") as file:
@@ -397,6 +406,12 @@ def test_histograms_count_every_conversion_and_every_cell(place):
             number += 2 * found.worst_tile_column_block + found.worst_tile_plane
             assert number == worst
             assert found.worst_tile_attenuation == matrix.attenuation.mean[worst]
+            if matrix.attenuation.mean[worst] == 1.0:  # no wires
+                assert matrix.worst_tile is None
+            else:
+                share = matrix.worst_tile
+                assert share.shape == (4, 4)
+                assert share.min() < matrix.attenuation.mean[worst] < share.max() <= 1
 
 
 def test_a_trace_of_version_3_says_the_same(copied):

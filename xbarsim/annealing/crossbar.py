@@ -7,6 +7,7 @@ import numpy as np
 
 from xbarsim.annealing.ising import IsingProblem
 from xbarsim.arrays.analog_matrix import AnalogMatrix
+from xbarsim.base.arguments import instance, mapping, seed_of
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError
 
@@ -25,6 +26,9 @@ class CouplingCrossbar:
     """
 
     def __init__(self, problem: IsingProblem, tables: Mapping[str, Any], seed: int) -> None:
+        instance("problem", problem, IsingProblem, "an IsingProblem")
+        mapping("tables", tables, 'tables of a study, such as {"mapping": {...}}')
+        seed_of(seed)
         if "dac" in tables:
             raise ConfigError("dac has no effect on annealing: drivers have one bit, the sign")
         rng = np.random.default_rng(seed)

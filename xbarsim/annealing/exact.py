@@ -3,6 +3,7 @@
 import numpy as np
 
 from xbarsim.annealing.ising import IsingProblem
+from xbarsim.base.arguments import instance
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import OutOfRangeError
 
@@ -23,6 +24,7 @@ def ground_energy(problem: IsingProblem) -> float:
     >>> ground_energy(IsingProblem(np.ones((5, 5)) - np.eye(5)))
     -10.0
     """
+    instance("problem", problem, IsingProblem, "an IsingProblem")
     if problem.spins > MOST_SPINS:
         raise OutOfRangeError(
             f"the problem has {problem.spins} spins; allowed: at most {MOST_SPINS} for a search of "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from xbarsim.base.arguments import real_number
 from xbarsim.base.array_files import numbers
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import OutOfRangeError, ShapeError
@@ -33,6 +34,7 @@ class IsingProblem:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
+        real_number("offset", self.offset)
         given = numbers("couplings", self.couplings)
         if given.ndim != 2 or given.shape[0] != given.shape[1] or len(given) < 2:
             raise ShapeError(

@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xbarsim.annealing.ising import IsingProblem
+from xbarsim.base.arguments import path_of, real_number, seed_of, whole_number
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError
+from xbarsim.base.given_files import read_bytes
 
 MOST_NODES = 20_000  # of a file: its matrix of weights is dense
 
@@ -48,8 +50,9 @@ def random_graph(nodes: int, density: float, seed: int, weighted: bool = False) 
     density : share of the pairs of nodes that have an edge, above 0, at most 1
     weighted : weights uniform in 0 ... 1, else 1
     """
-    if nodes < 2:
-        raise OutOfRangeError(f"nodes = {nodes}; allowed: 2 or more")
+    whole_number("nodes", nodes, 2, MOST_NODES)
+    seed_of(seed)
+    density = real_number("density", density)
     if not 0 < density <= 1:
         raise OutOfRangeError(f"density = {density:g}; allowed: above 0, at most 1")
     rng = np.random.default_rng(seed)
@@ -75,7 +78,7 @@ def read_graph(path: str | Path) -> MaxCut:
     ConfigError : not readable; no such numbers; another count of edges; an edge twice
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_bytes(path_of("graph file", path), ConfigError).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"graph file {path} cannot be read: {error}") from None
     rows = [line.split() for line in lines if line.strip()]

@@ -16,8 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.annealing.ising import IsingProblem
+from xbarsim.base.arguments import instance, real_number, seed_of, whole_number
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import OutOfRangeError
+
+MOST_TRIALS = 1_000_000
 
 Product = Callable[[Floats, int], Floats]  # (k, n) signs and the number of the step -> (k, n) J s
 
@@ -45,8 +48,9 @@ class ParallelAnnealing:
     pull: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise OutOfRangeError(f"steps = {self.steps}; allowed: 1 or more")
+        whole_number("steps", self.steps, 1)
+        real_number("friction", self.friction)
+        real_number("pull", self.pull)
         if not 0 < self.friction <= 1:
             raise OutOfRangeError(f"friction = {self.friction:g}; allowed: above 0, at most 1")
         if not 0 <= self.pull < np.inf:
@@ -60,6 +64,9 @@ class ParallelAnnealing:
         product : what multiplies the signs with the couplings: exact arithmetic if None, or
             `CouplingCrossbar.product`
         """
+        instance("problem", problem, IsingProblem, "an IsingProblem")
+        whole_number("trials", trials, 1, MOST_TRIALS)
+        seed_of(seed)
         multiply = product or exact_product(problem)
         typical = np.sqrt((problem.couplings**2).sum(axis=1).mean())  # rms of J s of random spins
         rng = np.random.default_rng(seed)

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.annealing.ising import IsingProblem
+from xbarsim.base.arguments import instance, real_number, seed_of, whole_number
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import OutOfRangeError
+
+MOST_TRIALS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class SimulatedAnnealing:
     cold: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.sweeps < 1:
-            raise OutOfRangeError(f"sweeps = {self.sweeps}; allowed: 1 or more")
+        whole_number("sweeps", self.sweeps, 1)
+        real_number("hot", self.hot)
+        real_number("cold", self.cold)
         if not 0 < self.cold <= self.hot < np.inf:
             raise OutOfRangeError(
                 f"temperatures {self.hot:g} (hot), {self.cold:g} (cold); allowed: finite, above 0, "
@@ -41,6 +45,9 @@ class SimulatedAnnealing:
 
     def run(self, problem: IsingProblem, trials: int, seed: int) -> Floats:
         """(trials, n) spins with the least energy that each trial has met."""
+        instance("problem", problem, IsingProblem, "an IsingProblem")
+        whole_number("trials", trials, 1, MOST_TRIALS)
+        seed_of(seed)
         typical = np.sqrt((problem.couplings**2).sum(axis=1).mean())
         temperatures = typical * np.geomspace(self.hot, self.cold, self.sweeps)
         rng = np.random.default_rng(seed)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xbarsim.base.arguments import real_number
+from xbarsim.base.array_files import numbers
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ShapeError
 from xbarsim.tasks.metrics import wilson
@@ -35,8 +37,12 @@ def success_rate(energies: Floats, best: float) -> SuccessRate:
     >>> rate.share, round(rate.low, 2), round(rate.high, 2)
     (0.75, 0.3, 0.95)
     """
-    if len(energies) == 0:
-        raise ShapeError("energies are empty; allowed: at least one trial")
+    energies = numbers("energies", energies)
+    best = real_number("best", best)
+    if energies.ndim != 1 or len(energies) == 0 or np.isnan(energies).any():
+        raise ShapeError(
+            f"energies have shape {energies.shape}, or hold NaN; allowed: (trials,) of one or more"
+        )
     reached = energies <= best + SAME * max(1.0, abs(best))
     successes = int(np.count_nonzero(reached))
     low, high = wilson(successes, len(energies))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xbarsim.annealing.ising import IsingProblem
+from xbarsim.base.arguments import real_number
 from xbarsim.base.array_files import numbers
 from xbarsim.base.array_types import Floats, Integers
 from xbarsim.base.errors import OutOfRangeError, ShapeError
@@ -59,6 +60,7 @@ class TravellingSalesman:
         penalty : for every city and time that is visited never or twice, in the unit of distances;
             above the longest distance no trip is worth breaking the rules for
         """
+        penalty = real_number("penalty", penalty)
         if not penalty > 0:
             raise OutOfRangeError(f"penalty = {penalty:g}; allowed: above 0")
         quadratic, linear, constant = self._binary(penalty)
@@ -102,7 +104,16 @@ class TravellingSalesman:
 
     def length(self, trips: ArrayLike) -> Floats:
         """(k,) lengths of round trips, infinite for one that is none."""
-        order = np.asarray(trips, np.int64)
+        given = numbers("trips", trips)
+        if given.ndim != 2 or given.shape[1] != self.cities or (given != np.round(given)).any():
+            raise ShapeError(
+                f"trips have shape {given.shape}; allowed: (k, {self.cities}) numbers of cities"
+            )
+        if not ((-1 <= given) & (given < self.cities)).all():
+            raise OutOfRangeError(
+                f"trips name a city beyond 0 to {self.cities - 1}, or -1 for none"
+            )
+        order = given.astype(np.int64)
         proper = (order >= 0).all(axis=1)
         there = np.roll(order, -1, axis=1)
         lengths: Floats = self.distances[order, there].sum(axis=1)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.correction import mean_squares
+from xbarsim.arrays.in_situ.line_order import LineOrder, ordered
 from xbarsim.arrays.in_situ.matrix import Array
 from xbarsim.arrays.in_situ.programmed import (
     MatrixPlan,
@@ -25,6 +26,7 @@ from xbarsim.arrays.in_situ.programmed import (
 from xbarsim.arrays.in_situ.ranges import with_ranges
 from xbarsim.arrays.in_situ.rescaling import fitted_device, rescaling_of, used_later
 from xbarsim.arrays.settings import InSituSettings
+from xbarsim.base.arguments import text_of, whole_number
 from xbarsim.base.array_files import numbers
 from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
@@ -129,7 +131,7 @@ class AnalogMatrix:
         if seed is None:
             seed = given.seed
         seeded = given.model_copy(update={"seed": _whole("seed", seed)})
-        chosen: Study = seeded.for_layer(name)
+        chosen: Study = seeded.for_layer(text_of("name", name))
         if chosen.products.weights != "in_situ":
             raise ConfigError(
                 f'study {chosen.name}: products.weights is not "in_situ" for {name!r}; an '
@@ -139,6 +141,13 @@ class AnalogMatrix:
         moment = mean_squares(samples)
         device = load_device(chosen.device.name)
         at_fit = fitted_device(device, chosen)
+        self._order = LineOrder.of(
+            weight, chosen.mapping, at_fit, seed=chosen.seed, index=_whole("index", index)
+        )
+        if self._order is not None:
+            weight = self._order.of_weight(weight)
+            samples = self._order.of_inputs(samples)
+            moment = moment[self._order.inputs]
         with one_blas_thread():
             plan = plan_matrix(
                 name=name,
@@ -175,10 +184,11 @@ class AnalogMatrix:
         with one_blas_thread():
             programmed = solve_matrix(plan, cells)
             if fitted is None or at_fit is None:
-                self._array = with_ranges(programmed, samples)
+                self._array = ordered(with_ranges(programmed, samples), self._order)
                 return
             rescaling = rescaling_of(plan, fitted, programmed, at_fit)
-            self._array = used_later(with_ranges(fitted, samples), programmed, rescaling)
+            later = used_later(with_ranges(fitted, samples), programmed, rescaling)
+            self._array = ordered(later, self._order)
 
     @property
     def study(self) -> Study:
@@ -200,7 +210,8 @@ class AnalogMatrix:
         """(row blocks, column blocks, planes, word lines, bit lines) S: copy of what a read finds.
 
         Tile [row_block, column_block, plane] holds the inputs from row_block * word_lines and the
-        outputs from column_block * bit_lines.  Planes are the slices of a weight from the lowest
+        outputs from column_block * bit_lines, both in the order that `mapping.row_order` and
+        `column_order` give.  Planes are the slices of a weight from the lowest
         digit, and of each first the positive and then the negative cell of a pair.  With
         `mapping.placement = "neighbour"` one tile holds all planes, on neighbouring bit lines, and
         the axis has length 1.  Cells that no weight uses are there too.
@@ -256,6 +267,7 @@ class AnalogMatrix:
         cells = tuple(map(_with_conductance, self._cells, blocks))
         changed = type(self).__new__(type(self))
         changed._study = self._study
+        changed._order = self._order
         changed._set(self._plan, cells, self._samples)
         return changed
 
@@ -316,10 +328,8 @@ def _matrix(
 
 
 def _whole(name: str, value: int) -> int:
-    """A whole number of 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-        raise OutOfRangeError(f"{name} is {value!r}; allowed: a whole number, 0 or more")
-    return int(value)
+    """A whole number of 0 or more; numbers of rows are added to it."""
+    return whole_number(name, value, most=2**62)
 
 
 def _study(study: Study | Mapping[str, Any] | str | Path) -> Study:

@@ -4,18 +4,27 @@ whole or not at all.
 
 import codecs
 import io
+import math
 import re
+import tokenize
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xbarsim.base.array_types import Floats
+from xbarsim.base.array_types import AnyArray, Floats
 from xbarsim.base.errors import ConfigError, ShapeError
 from xbarsim.base.files import replacing
+from xbarsim.base.given_files import TEXT_BYTES, check_file, exists, most_unpacked
+
+if TYPE_CHECKING:
+    import h5py
 
 SUFFIXES = (".npy", ".csv", ".h5", ".hdf5")
+LONGEST_NAME = 200  # characters that a message shows
 KINDS = {
     "c": "complex numbers",
     "U": "text",
@@ -49,7 +58,7 @@ def numbers(name: str, value: object, unit: str = "") -> Floats:
         raise ShapeError(f"{name} is a masked array: fill its masked entries first{wanted}")
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ShapeError(f"{name}: {error}{wanted}") from None
     if array.dtype.kind not in "fiub":
         raise ShapeError(f"{name} holds {KINDS.get(array.dtype.kind, array.dtype)}{wanted}")
@@ -131,7 +140,7 @@ def read_vectors(name: str | Path, length: int) -> Floats:
 
 def place_of(name: str | Path) -> tuple[Path, str]:
     """(path of the file, name of the data set or "") of FILE or FILE:DATASET."""
-    if Path(name).exists():
+    if exists(name):
         return Path(name), ""
     text, _, dataset = str(name).rpartition(":")
     if text and Path(text).suffix in (".h5", ".hdf5"):
@@ -153,23 +162,97 @@ def _check_suffix(path: Path) -> None:
 
 def _read(name: str | Path) -> Floats:
     path, dataset = place_of(name)
-    if not path.exists():
-        raise ConfigError(f"{path}: no such file")
-    if not path.is_file():
-        raise ConfigError(f"{path}: not a file")
+    if not exists(path):
+        raise ConfigError(f"{_shortened(path)}: no such file")
+    check_file(path, ConfigError, TEXT_BYTES if path.suffix == ".csv" else None)
     _check_suffix(path)
+    array: object
     try:
         if path.suffix == ".npy":
-            array = np.load(path, allow_pickle=False)
+            array = read_npy(path)
         elif path.suffix == ".csv":
             array = _read_csv(path)
         else:
             array = _read_hdf5(path, dataset)
     except ConfigError:
         raise
-    except (OSError, ValueError, TypeError, EOFError, KeyError) as error:
+    except (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError) as error:
         raise ConfigError(f"{path}: not an array of numbers ({error})") from None
     return numbers(str(name), array)
+
+
+def _shortened(path: Path) -> str:
+    text = str(path)
+    if len(text) <= LONGEST_NAME:
+        return text
+    return text[:LONGEST_NAME] + "..."
+
+
+def read_npy(path: Path) -> AnyArray:
+    """The array of a .npy file; its header is looked at before anything is allocated, and pickled
+    objects are never loaded.
+
+    Raises
+    ------
+    ConfigError : objects, or less than the header states;  OSError, ValueError : no such file
+    """
+    size = check_file(path, ConfigError)
+    with path.open("rb") as file:
+        return _array_in(file, size, str(path))
+
+
+def read_npz(path: Path) -> dict[str, AnyArray]:
+    """The arrays of a .npz file by their names; see `read_npy`.
+
+    Raises
+    ------
+    ConfigError, OSError, ValueError : as `read_npy`;  zipfile.BadZipFile : damaged
+    """
+    most = most_unpacked(check_file(path, ConfigError))
+    found: dict[str, AnyArray] = {}
+    with zipfile.ZipFile(path) as archive:
+        total = sum(member.file_size for member in archive.infolist())
+        if total > most:
+            raise ConfigError(f"{path}: unpacks to {total:,} bytes; allowed: at most {most:,}")
+        for member in archive.infolist():
+            content = archive.read(member)
+            name = member.filename.removesuffix(".npy")
+            found[name] = _array_in(io.BytesIO(content), len(content), f"{path}, array {name}")
+    return found
+
+
+def _array_in(file: BinaryIO, size: int, where: str) -> AnyArray:
+    """The array of an open .npy file of `size` bytes."""
+    version = np.lib.format.read_magic(file)
+    shape, _, dtype = _header(file, version)
+    if dtype.hasobject:
+        raise ConfigError(f"{where}: holds Python objects, which are not loaded; give real numbers")
+    if any(length < 0 for length in shape):
+        raise ValueError(f"shape {shape}")
+    stated = math.prod(shape) * dtype.itemsize
+    left = size - file.tell()
+    if stated > left:
+        raise ConfigError(
+            f"{where}: the header states {stated:,} bytes of shape {shape}, the file has {left:,}: it "
+            "is cut off or damaged; save it again"
+        )
+    file.seek(0)
+    array: AnyArray = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _header(
+    file: BinaryIO, version: tuple[int, int]
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """(shape, whether in the order of Fortran, type) that stand in front of the numbers."""
+    try:
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(file)
+        if version == (2, 0):
+            return np.lib.format.read_array_header_2_0(file)
+    except (SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as error:
+        raise ValueError(f"a header that is none: {error}") from None
+    raise ValueError(f"version {version} of the format; allowed: 1.0 and 2.0, of numbers")
 
 
 def _read_csv(path: Path) -> Floats:
@@ -246,7 +329,25 @@ def _read_hdf5(path: Path, dataset: str) -> object:
             )
         if dataset and dataset not in names:
             raise ConfigError(f"{path} has no data set {dataset!r}; it holds {', '.join(names)}")
-        return file[dataset or names[0]][()]
+        return stored_values(file[dataset or names[0]], path.stat().st_size)
+
+
+def stored_values(item: "h5py.Dataset", file_bytes: int) -> AnyArray:
+    """The numbers of a data set of a file of `file_bytes` bytes.
+
+    Raises
+    ------
+    ValueError : no numbers; kept in another file; far more than the file can hold
+    """
+    if item.dtype.kind not in "fiubc":
+        raise ValueError(f"{item.name} holds {KINDS.get(item.dtype.kind, item.dtype)}, no numbers")
+    if item.external is not None or item.is_virtual:
+        raise ValueError(f"{item.name} is kept in another file, which is not opened")
+    most = most_unpacked(file_bytes)
+    if item.size is None or item.size * item.dtype.itemsize > most:
+        raise ValueError(f"{item.name} has shape {item.shape}; allowed: at most {most:,} bytes")
+    values: AnyArray = item[()]
+    return values
 
 
 def write_arrays(

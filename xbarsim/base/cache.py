@@ -12,6 +12,7 @@ from typing import BinaryIO
 from platformdirs import user_cache_dir
 
 from xbarsim.base.errors import FetchError
+from xbarsim.base.given_files import check_file
 
 
 def cache_directory() -> Path:
@@ -23,6 +24,7 @@ def cache_directory() -> Path:
 
 def sha256_of(path: str | Path) -> str:
     """Hex digest of a file."""
+    check_file(Path(path), FetchError)
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

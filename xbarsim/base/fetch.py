@@ -13,8 +13,10 @@ import shutil
 from pathlib import Path
 
 from xbarsim.base.archives import copy_files, unpack_files
+from xbarsim.base.arguments import path_of, text_of
 from xbarsim.base.cache import cache_directory, scratch_directory, sha256_of
 from xbarsim.base.errors import FetchError
+from xbarsim.base.given_files import exists
 from xbarsim.base.packages import archive_of, downloads
 from xbarsim.base.progress import Progress, silent
 from xbarsim.base.sources import Source, find, unknown
@@ -57,8 +59,8 @@ def locate(path_or_name: str | Path, kind: str, *, progress: Progress = silent) 
     ------
     FetchError : nothing of that name is known, or it cannot be brought here.
     """
-    path = Path(path_or_name)
-    if path.exists():
+    path = path_of(kind, path_or_name, FetchError)
+    if exists(path):
         return path
     name = str(path_or_name)
     source = find(name, kind)
@@ -90,7 +92,7 @@ def fetch(name: str, origin: str | Path | None = None, *, progress: Progress = s
     ------
     FetchError : with the remedy; nothing half-written is left.
     """
-    source = find(name)
+    source = find(text_of("name", name))
     if source is None:
         raise FetchError(unknown(name))
     place = _place(source)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from xbarsim.base.errors import ConfigError, OutputError
+from xbarsim.base.given_files import exists
 
 
 @contextlib.contextmanager
@@ -67,7 +68,7 @@ def refuse_overwriting(
     ------
     ConfigError
     """
-    inputs = {Path(name).resolve() for name in read if name is not None and Path(name).exists()}
+    inputs = {Path(name).resolve() for name in read if name is not None and exists(name)}
     seen: dict[Path, str] = {}
     for option, path in written:
         if path is None:

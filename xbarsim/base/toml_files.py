@@ -5,6 +5,7 @@ was edited, or one of the same name in another directory, is never taken for wha
 """
 
 import importlib.resources
+import re
 import tomllib
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
@@ -13,8 +14,21 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from xbarsim.base.arguments import path_of, shown
 from xbarsim.base.errors import ConfigError
+from xbarsim.base.given_files import (
+    SETTINGS_BYTES,
+    check_depth,
+    check_file,
+    exists,
+    is_file,
+    printable,
+)
 from xbarsim.base.table_keys import nearest_key
+
+MOST_PARTS = 32  # of a dotted key: tomllib takes the square of their number
+_PART = r"""(?:(?<![\w-])[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
+LONG_KEY = re.compile(f"(?:{_PART}){{{MOST_PARTS},}}")
 
 Content = dict[str, Any]  # tables of a TOML file, by name
 Form = TypeVar("Form")
@@ -43,12 +57,15 @@ class Presets:
         ------
         ConfigError : neither a file nor a name; not readable; not UTF-8
         """
-        if Path(name_or_path).is_file():
+        path_of(self.kind, name_or_path)
+        if exists(name_or_path) and str(name_or_path) not in self.names():
+            check_file(Path(name_or_path), ConfigError)
+        if is_file(name_or_path):
             return read_text(Path(name_or_path), f"{self.kind} file {name_or_path}")
         name = str(name_or_path)
         if name not in self.names():
             raise ConfigError(
-                f"no {self.kind} {name!r}: it is neither a file nor one of "
+                f"no {self.kind} {shown(name)}: it is neither a file nor one of "
                 f"{', '.join(self.names())}"
             )
         return read_text(self._folder().joinpath(f"{name}.toml"), f"{self.kind} {name}")
@@ -67,8 +84,8 @@ class Presets:
 
     def label(self, name_or_path: str | Path) -> str:
         """What results call it: the name, or that of the file without its suffix."""
-        path = Path(name_or_path)
-        if str(name_or_path) in self.names() and not path.is_file():
+        path = path_of(self.kind, name_or_path)
+        if str(name_or_path) in self.names() and not is_file(path):
             return str(name_or_path)
         return path.stem
 
@@ -89,6 +106,8 @@ def read_text(path: Traversable | Path, where: str) -> str:
     ConfigError : no such file, not readable, not UTF-8
     """
     try:
+        if isinstance(path, Path):
+            check_file(path, ConfigError, SETTINGS_BYTES)
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{where}: no such file") from None
@@ -99,11 +118,24 @@ def read_text(path: Traversable | Path, where: str) -> str:
 
 
 def parse(text: str, where: str) -> Content:
-    """Tables of a TOML text; `where` names its origin in the error."""
+    """Tables of a TOML text; `where` names its origin in the error.
+
+    Raises
+    ------
+    ConfigError : not TOML, tables too deep in one another, a number of too many digits
+    """
+    if LONG_KEY.search(text):
+        raise ConfigError(
+            f"{where} is not a file of settings: a key of more than {MOST_PARTS} parts"
+        )
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where} is not a TOML file: {error}") from None
+        content = tomllib.loads(text)
+        check_depth(content)
+    except RecursionError:
+        raise ConfigError(f"{where} is not a file of settings: nested too deep") from None
+    except ValueError as error:  # of a number of more than 4,300 digits, too
+        raise ConfigError(f"{where} is not a TOML file: {printable(str(error))}") from None
+    return content
 
 
 def validated(form: type[Form], content: object, where: str) -> Form:
@@ -131,7 +163,7 @@ def describe(error: ValidationError, form: object) -> str:
     form : the table, or the annotation, that the content should have been
     """
     parts = []
-    for item in error.errors():
+    for item in error.errors(include_url=False):
         parts_of_key = [str(part) for part in item["loc"]]
         key = ".".join(part for part in parts_of_key if not part.startswith(ALTERNATIVES))
         if item["type"] == "extra_forbidden":
@@ -143,7 +175,7 @@ def describe(error: ValidationError, form: object) -> str:
             message = message[:1].lower() + message[1:]
             given = ""
             if not isinstance(item["input"], dict):  # which would be too long
-                given = f" = {item['input']!r}"
+                given = f" = {shown(item['input'])}"
             if key or given:
                 message = f"{key}{given}: {message}"
             parts.append(message)

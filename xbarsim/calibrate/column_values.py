@@ -7,6 +7,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from xbarsim.base.arguments import shown
 from xbarsim.base.array_types import Floats
 from xbarsim.base.errors import ConfigError
 from xbarsim.calibrate.column_choice import Column, File
@@ -188,7 +189,7 @@ def check_finite(file: File, values: Floats, cells: Sequence[str], column: Colum
         more = f" and {bad.size - 1} more rows"
         rows = "rows"
     raise ConfigError(
-        f"{file.where(int(bad[0]))}{more}: {cells[bad[0]]!r} in {column.label} is not a "
+        f"{file.where(int(bad[0]))}{more}: {shown(cells[bad[0]])} in {column.label} is not a "
         f"measurement (wanted: {column.wanted.name}); remove the {rows}"
     )
 

@@ -13,7 +13,7 @@ from xbarsim.base.array_types import Floats, Integers
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.base.units import MICROSIEMENS
 from xbarsim.calibrate.result import Axis, Curve, DeviceTable, FitResult, Line, Parameter
-from xbarsim.calibrate.statistics import Estimate
+from xbarsim.calibrate.statistics import Estimate, by_aic
 from xbarsim.calibrate.step_analysis import Analysis, analyse
 from xbarsim.calibrate.step_intervals import Uncertainty
 from xbarsim.calibrate.steps import (
@@ -79,8 +79,8 @@ def fit_pulses(
     if not pairs:
         raise OutOfRangeError("neither a train of pulses up nor one down is given")
     joined = Trains.join(pairs)
-    fits = [_result(fit_steps(joined, laws), trains, unit) for laws in choices(joined, law)]
-    fits.sort(key=lambda fit: fit.aic)
+    fitted = [fit_steps(joined, laws) for laws in choices(joined, law)]
+    fits = by_aic([(_result(steps, trains, unit), len(steps.free)) for steps in fitted])
     return dataclasses.replace(fits[0], alternatives=tuple(fits[1:]))
 
 

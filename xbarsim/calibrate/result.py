@@ -85,7 +85,7 @@ class Parameter:
             return f"not identified: {self.reason}"
         scale, unit = prefixed(self.value or self.high, self.unit)
         shown = f"{self.value / scale:.4g} {unit}".rstrip()
-        return f"{shown:<20}{self.low / scale:.4g} .. {self.high / scale:.4g}"
+        return f"{shown:<19} {self.low / scale:.4g} .. {self.high / scale:.4g}"
 
 
 class Axis(NamedTuple):
@@ -237,8 +237,9 @@ class FitResult:
         return "\n".join(lines)
 
     def _parameter_lines(self) -> list[str]:
-        width = max((len(p.name) for p in self.parameters), default=0) + 2
-        heading = f"{'parameter':<{width}}{'value':<20}90 % interval"
+        title = "parameter"
+        width = max([len(title), *(len(p.name) for p in self.parameters)]) + 2
+        heading = f"{title:<{width}}{'value':<20}90 % interval"
         return ["", heading, *(f"{p.name:<{width}}{p}" for p in self.parameters)]
 
     def _part_lines(self) -> list[str]:

@@ -3,9 +3,9 @@
 import codecs
 import csv
 import dataclasses
-import gzip
 import io
 import re
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from xbarsim.base.errors import ConfigError
+from xbarsim.base.given_files import exists, most_unpacked, read_bytes, unpacked
 from xbarsim.calibrate.quantities import is_number
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def read_rows(path: str, skip: int = 0) -> Rows:
 def _place(name: str) -> _Place:
     """File and sheet of "measured.xlsx:Sheet2"."""
     match = re.fullmatch(r"(.*\.xls[xm]):(.+)", name, re.I)
-    if match and not Path(name).exists():
+    if match and not exists(name):
         return _Place(Path(match[1]), match[2])
     return _Place(Path(name), None)
 
@@ -109,11 +110,11 @@ def _place(name: str) -> _Place:
 def _read_bytes(path: Path) -> bytes:
     """Bytes of a file, unpacked."""
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path, ConfigError)
         if raw.startswith(_GZIP):
-            return gzip.decompress(raw)
+            return unpacked(raw)
         return raw
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
 
@@ -273,6 +274,7 @@ def _sheets(path: Path, raw: bytes, skip: int) -> dict[str, tuple[Row, ...]]:
             f"{path}: a workbook needs openpyxl: pip install 'xbarsim[excel]', or save the sheet "
             "as CSV"
         ) from None
+    _check_unpacked(path, raw)
     try:
         book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True)
         return {page.title: _sheet_rows(page, skip) for page in book.worksheets}
@@ -280,6 +282,22 @@ def _sheets(path: Path, raw: bytes, skip: int) -> dict[str, tuple[Row, ...]]:
         raise ConfigError(
             f"{path}: no readable workbook ({error}); save it again as .xlsx"
         ) from None
+
+
+def _check_unpacked(path: Path, raw: bytes) -> None:
+    """Refuse a workbook that unpacks to more than its size lets expect."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            total = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
+        raise ConfigError(
+            f"{path}: no readable workbook ({error}); save it again as .xlsx"
+        ) from None
+    most = most_unpacked(len(raw))
+    if total > most:
+        raise ConfigError(
+            f"{path}: unpacks to {total:,} bytes; allowed: at most {most:,} of a workbook of its size"
+        )
 
 
 def _sheet_rows(page: "ReadOnlyWorksheet", skip: int) -> tuple[Row, ...]:

@@ -21,7 +21,7 @@ from xbarsim.calibrate.result import (
     Line,
     Parameter,
 )
-from xbarsim.calibrate.statistics import proportion, t_interval
+from xbarsim.calibrate.statistics import by_aic, proportion, t_interval
 from xbarsim.calibrate.step_analysis import Analysis, analyse
 from xbarsim.calibrate.steps import WAYS, Steps, Trains, choices, fit_steps, sign, step_table
 from xbarsim.calibrate.tables import Wanted, read_tables
@@ -98,8 +98,8 @@ def fit_write_verify(
             f"{LEAST_PULSES} pulses or more"
         )
     trains = Trains.join([(one.reads, one.directions) for one in writes if one.pulses])
-    fits = [_result(fit_steps(trains, laws), writes) for laws in choices(trains, law)]
-    fits.sort(key=lambda fit: fit.aic)
+    fitted = [fit_steps(trains, laws) for laws in choices(trains, law)]
+    fits = by_aic([(_result(steps, writes), len(steps.free)) for steps in fitted])
     return dataclasses.replace(fits[0], alternatives=tuple(fits[1:]))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from xbarsim.base.errors import ConfigError, OutOfRangeError
+from xbarsim.base.given_files import is_file, read_bytes
 from xbarsim.calibrate.result import Axis, Curve, FitResult, Line, Parameter
 from xbarsim.calibrate.statistics import proportion
 from xbarsim.calibrate.tables import FilePath, Table, Wanted, read_tables
@@ -136,11 +137,11 @@ def is_list(path: FilePath, columns: Mapping[str, str]) -> bool:
     if columns:
         return any(wanted.name in columns for wanted in COLUMNS)
     path = Path(path)
-    if not path.is_file() or path.suffix not in (".csv", ".tsv", ".txt", ".gz"):
+    if not is_file(path) or path.suffix not in (".csv", ".tsv", ".txt", ".gz"):
         return False
     if path.suffix != ".csv":
         return True
-    first = next((line for line in path.read_bytes().splitlines() if line.strip()), b"")
+    first = next((line for line in read_bytes(path, ConfigError).splitlines() if line.strip()), b"")
     text = first.decode("utf-8-sig", errors="replace")
     cells = re.split("[,;\t]", text)
     return not any(_is_number(cell) for cell in cells)

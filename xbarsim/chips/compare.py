@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xbarsim.base.arguments import path_of, shown, whole_number
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
 from xbarsim.base.units import MEGA, MICRO, MILLI, SQUARE_MILLIMETRE, engineering
@@ -54,9 +55,17 @@ def compare(
     """
     if isinstance(chips, str | Path | Description):
         chips = [chips]
+    if not isinstance(chips, Iterable):
+        raise ConfigError(f"chips is {shown(chips)}; allowed: names or files of chips")
+    chips = list(chips)
+    if not chips:
+        raise ConfigError("chips is []; allowed: one chip or more")
+    path_of("model", model)
+    whole_number("sequence", sequence, 1)
+    whole_number("batch", batch, 1)
     loaded = [chip if isinstance(chip, Description) else load_chip(chip) for chip in chips]
-    if phase not in list(Phase):
-        raise ConfigError(f"phase {phase!r} is not known; allowed: {', '.join(Phase)}")
+    if not isinstance(phase, str) or phase not in list(Phase):
+        raise ConfigError(f"phase {shown(phase)} is not known; allowed: {', '.join(Phase)}")
     return [
         roll_up(
             chip,

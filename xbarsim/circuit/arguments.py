@@ -5,9 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from xbarsim.base.arguments import shown
 from xbarsim.base.array_files import numbers
 from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
+
+LEAST_CAPACITANCE = 1e-30  # F of a node of a line
+MOST_CAPACITANCE = 1.0  # F
 
 Shapes = Mapping[tuple[int, ...], str]  # {shape: what an array of it states}
 
@@ -52,21 +56,26 @@ def positive(name: str, value: float, unit: str, below: float = np.inf) -> float
         if below != np.inf:
             limit = f"below {below:g}"
         raise OutOfRangeError(
-            f"{name} is {value!r} {unit}".rstrip() + f"; allowed: above 0, {limit}"
+            f"{name} is {shown(value)} {unit}".rstrip() + f"; allowed: above 0, {limit}"
         )
     return float(number)
 
 
 def choice(name: str, value: str, allowed: Sequence[str]) -> str:
     """`value`, where it is one of those allowed."""
-    if value not in allowed:
-        raise ConfigError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}")
+    if not isinstance(value, str) or value not in allowed:
+        raise ConfigError(f"{name} is {shown(value)}; allowed: {', '.join(map(repr, allowed))}")
     return value
 
 
 def line_mask(name: str, value: ArrayLike, count: int) -> Booleans:
     """A mask of lines from a mask or a list of indices."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(
+            f"{name}: {error}; allowed: a mask ({count},) or a list of line numbers"
+        ) from None
     if np.ma.isMaskedArray(value):
         raise ShapeError(
             f"{name} is a masked array; allowed: a plain mask or a list of line numbers"
@@ -82,7 +91,7 @@ def line_mask(name: str, value: ArrayLike, count: int) -> Booleans:
     if array.size:
         if array.dtype.kind not in "iu" or array.ndim != 1:
             raise ShapeError(
-                f"{name} must be a mask ({count},) or a list of line numbers, not {value!r}"
+                f"{name} must be a mask ({count},) or a list of line numbers, not {shown(value)}"
             )
         if array.min() < 0 or array.max() >= count:
             wrong = array.max()
@@ -114,9 +123,16 @@ def capacitances(
     word = _per_cell("word_line_capacitance", word_line, shape)
     bit = _per_cell("bit_line_capacitance", bit_line, shape)
     across = _per_cell("cell_capacitance", cell, shape)
-    if not (word > 0).all() or not (bit > 0).all():
+    if not (word >= LEAST_CAPACITANCE).all() or not (bit >= LEAST_CAPACITANCE).all():
+        least = min(word.min(), bit.min())
         raise OutOfRangeError(
-            "word_line_capacitance or bit_line_capacitance is 0 F; allowed: above 0 F at every node"
+            f"word_line_capacitance or bit_line_capacitance is {least:g} F; allowed: above 0 F at "
+            f"every node, {LEAST_CAPACITANCE:g} F at least"
+        )
+    most = max(word.max(), bit.max(), across.max())
+    if most > MOST_CAPACITANCE:
+        raise OutOfRangeError(
+            f"a capacitance is {most:g} F; allowed: at most {MOST_CAPACITANCE:g} F"
         )
     return word, bit, across
 

@@ -86,7 +86,7 @@ class Sinh:
 
     def __post_init__(self) -> None:
         _store(self, voltage_scale=_positive("voltage_scale", self.voltage_scale, "V"))
-        if self.valid_voltage != np.inf:
+        if not isinstance(self.valid_voltage, float) or self.valid_voltage != np.inf:
             _store(self, valid_voltage=_positive("valid_voltage", self.valid_voltage, "V"))
 
     @property

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from xbarsim.base.arguments import flag, shown, whole_number
 from xbarsim.base.array_files import numbers
 from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
@@ -94,7 +95,7 @@ class Crossbar:
         access: cells.Access | None = None,
     ) -> None:
         self.conductance = _checked_conductance(conductance)
-        self.transposed = bool(transposed)
+        self.transposed = flag("transposed", transposed)
         self.cell = cell
         self.access = access
         m, n = self.shape
@@ -203,8 +204,7 @@ class Crossbar:
         (`kernels/circuit/newton.py`).
         """
         tolerance = positive("tolerance", tolerance, "")
-        if not isinstance(steps, (int, np.integer)) or steps < 0:
-            raise OutOfRangeError(f"steps is {steps!r}; allowed: a whole number, 0 or more")
+        steps = whole_number("steps", steps)
         terminals = terminal_voltages(self, input_voltage, bias_voltage)
         if self.ohmic:
             ends = end_voltages(self, terminals)
@@ -455,7 +455,7 @@ def _check_kind(name: str, value: object, kinds: tuple[type, ...]) -> None:
     """Refuse what is neither None nor of one of the kinds."""
     if value is not None and not isinstance(value, kinds):
         allowed = ", ".join(kind.__name__ for kind in kinds)
-        raise ConfigError(f"{name} is {value!r}; allowed: None, {allowed}")
+        raise ConfigError(f"{name} is {shown(value)}; allowed: None, {allowed}")
 
 
 def _joined(conductance: Floats, word: Floats, bit: Floats) -> tuple[Floats, Floats]:

@@ -1,17 +1,22 @@
 """`settle`: the transient of the outputs after a step of the inputs, and when it is over."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from xbarsim.base.array_types import Floats
-from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.base.errors import ConfigError, ConvergenceError, OutOfRangeError, ShapeError
 from xbarsim.circuit.arguments import capacitances, positive
 from xbarsim.circuit.array import Array
 from xbarsim.circuit.solution import Solution
 from xbarsim.kernels.circuit import transient
 
+LEAST_ACCURACY = 1e-7  # of a step
+LEAST_SHARE = 1e-12  # of a final current that is a tolerance: rounding is not far below
+MOST_STEPS = 5_000  # of a transient
+MOST_TRIES = 2 * MOST_STEPS  # of steps, those that were not exact enough included
 SAMPLES = 32  # of the curve between two steps, where the last way out of the band is looked for
 
 
@@ -115,7 +120,7 @@ def settle(
     final = steady.output_current
     goal = Goal(
         tolerance=_tolerance(final, within, lsb, steady),
-        accuracy=positive("accuracy", accuracy, "", below=1),
+        accuracy=_accuracy(accuracy),
     )
     missing = (-steady.word_line_voltage, -steady.bit_line_voltage)
     circuit = transient.Circuit(
@@ -139,6 +144,14 @@ def settle(
     )
 
 
+def _accuracy(given: float) -> float:
+    """Error of a step, which the method reaches in a number of steps that ends."""
+    accuracy = positive("accuracy", given, "", below=1)
+    if accuracy < LEAST_ACCURACY:
+        raise OutOfRangeError(f"accuracy is {accuracy:g}; allowed: {LEAST_ACCURACY:g} to 1")
+    return accuracy
+
+
 def _response(
     circuit: transient.Circuit,
     senses: Senses,
@@ -152,6 +165,8 @@ def _response(
     missing : V that the nodes lack at time 0;  at_start : (n,) A that the outputs lack then
     """
 
+    tried = [0]
+
     def too_large(error: Nodes, x: Nodes) -> float:
         """Both as all the power that they dissipate, and in every output, errors are a share of
         what is missing.
@@ -160,6 +175,13 @@ def _response(
         at_outputs: float = (abs(senses.currents(*error)) / lacking).max()
         whole = transient.power(circuit, *x)
         everywhere = 0.0
+        tried[0] += 1
+        if tried[0] > MOST_TRIES or not np.isfinite(whole):
+            raise ConvergenceError(
+                f"no step is exact enough after {tried[0]:,} tries; allow a wider tolerance (within, "
+                "lsb) or a larger error of a step (accuracy)",
+                iterations=tried[0],
+            )
         if whole > 0:
             everywhere = np.sqrt(transient.power(circuit, *error) / whole)
         return max(at_outputs, everywhere) / goal.accuracy
@@ -167,13 +189,20 @@ def _response(
     times = [0.0]
     currents = [at_start]
     slopes = [np.zeros_like(at_start)]
-    for now, x, rate in transient.steps(circuit, missing, too_large, first_step):
+    steps = transient.steps(circuit, missing, too_large, first_step)
+    for now, x, rate in itertools.islice(steps, MOST_STEPS):
         times.append(now)
         currents.append(senses.currents(*x))
         slopes.append(senses.currents(*rate))
         power = transient.power(circuit, *x)  # which never grows again
         if (senses.most(power) <= goal.tolerance).all():
             break
+    else:
+        raise ConvergenceError(
+            f"the outputs are not settled after {MOST_STEPS:,} steps, at {now:g} s; allow a wider "
+            "tolerance (within, lsb) or a larger error of a step (accuracy)",
+            iterations=MOST_STEPS,
+        )
     response = Response(np.array(times), np.array(currents), np.array(slopes))
     response.slope[0] = (response.current[1] - response.current[0]) / response.time[1]
     return response
@@ -197,6 +226,8 @@ def _senses(array: Array) -> Senses:
 def _tolerance(final: Floats, within: float, lsb: float | None, steady: Solution) -> float:
     """A within which an output is settled."""
     share = positive("within", within, "", below=1)
+    if share < LEAST_SHARE:
+        raise OutOfRangeError(f"within is {share:g}; allowed: {LEAST_SHARE:g} to 1")
     if lsb is not None:
         return share * positive("lsb", lsb, "A")
     largest: float = abs(final).max()

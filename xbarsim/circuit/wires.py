@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from xbarsim.base.arguments import mapping
 from xbarsim.base.array_types import Floats
 from xbarsim.base.toml_files import validated
 from xbarsim.config.wires import Wires
@@ -35,6 +36,7 @@ def wire_resistances(wires: Mapping[str, Any]) -> tuple[float, float]:
     >>> round(word_line, 2)
     14.96
     """
+    mapping("wires", wires, 'keys of [wires], such as {"node": "32nm"}')
     return validated(Wires, dict(wires), "wires").resistances()
 
 

@@ -15,6 +15,7 @@ except ImportError:  # pragma: no cover - exercised by the wheel test
 
 from xbarsim import __version__
 from xbarsim.base.errors import XbarsimError
+from xbarsim.base.given_files import printable
 from xbarsim.cli import chip, devices
 from xbarsim.cli.budget import budget
 from xbarsim.cli.calibrate import calibrate
@@ -131,13 +132,13 @@ def _say_error(error: Exception, sentence: str) -> None:
     if talk.debug:
         traceback.print_exception(error)
     notes = getattr(error, "__notes__", ())  # where a trace is and what it holds
-    print("\n".join([f"xbarsim: error: {sentence}", *notes]), file=sys.stderr)
+    print(printable("\n".join([f"xbarsim: error: {sentence}", *notes])), file=sys.stderr)
 
 
 def _say_warning(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as one line on standard error."""
     if not talk.quiet:
-        print(f"xbarsim: warning: {message}", file=sys.stderr)
+        print(printable(f"xbarsim: warning: {message}"), file=sys.stderr)
 
 
 if __name__ == "__main__":

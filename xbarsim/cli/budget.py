@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xbarsim.base.given_files import printable
 from xbarsim.cli.console import print_json, print_table, print_written
 from xbarsim.cli.exit_codes import ExitCode
 from xbarsim.cli.points import Crew, Threads, Workers, print_cost, run_points
@@ -154,7 +155,7 @@ def show(path: Path, as_json: bool, picture: Path | None, out: Path | None = Non
     if as_json:
         print_json(budgets.to_json(found))
     else:
-        print("\n".join(budget_text.heading(found)), end="\n\n")
+        print(printable("\n".join(budget_text.heading(found))), end="\n\n")
         print_table(*budget_text.effect_table(found))
         print()
         print("\n".join(budget_text.how_shared(found)), end="\n\n")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from xbarsim.base.given_files import printable
 from xbarsim.calibrate import KINDS
 from xbarsim.cli.console import print_json, print_written
 
@@ -82,7 +83,7 @@ def calibrate(
     if as_json:
         print_json(chosen.to_json())
     else:
-        print(chosen.render())
+        print(printable(chosen.render()))
     if picture is not None:
         from xbarsim.report.plots import fits
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xbarsim.base.given_files import printable
 from xbarsim.cli.commands import add_commands, new_group
 from xbarsim.cli.console import print_json, print_table, print_written, progress
 
@@ -170,7 +171,7 @@ def _print_comparison(results: Sequence["RollUp"], kinds: Iterable[str], generat
     for kind in kinds:
         print(f"\nenergy by {kind} (mJ per {unit}): {asked}")
         print_table(*compare.breakdown(results, kind))
-    print("\n" + "\n".join(compare.remarks(results)))
+    print(printable("\n" + "\n".join(compare.remarks(results))))
 
 
 def judge_claims(

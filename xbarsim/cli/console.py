@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xbarsim.base.given_files import printable
 from xbarsim.base.progress import Done, silent
 
 SHOWN_AFTER_S = 0.5  # steps that are done before show no progress
@@ -25,22 +26,30 @@ talk = Talk()
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns as wide as their widest cell; all cells are strings."""
-    lines = [header, *rows]
+    lines = [[_one_line(cell) for cell in line] for line in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
         print("  ".join(cells).rstrip())
 
 
+def _one_line(cell: str) -> str:
+    """A cell without control characters."""
+    return printable(cell).replace("\n", "\\n")
+
+
 def print_json(content: object) -> None:
     """Content as JSON that a person can read too."""
-    print(json.dumps(content, indent=1, ensure_ascii=False))
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    if not printable(text) == text:
+        text = json.dumps(content, indent=1)
+    print(text)
 
 
 def print_written(*paths: Path) -> None:
     """A line on standard error that names the files written; none without files."""
     if paths and not talk.quiet:
-        print("written: " + ", ".join(map(str, paths)), file=sys.stderr)
+        print("written: " + printable(", ".join(map(str, paths))), file=sys.stderr)
 
 
 def progress(description: str, total: int) -> Done:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from xbarsim.base.given_files import printable
 from xbarsim.cli.console import print_json, print_table, progress
 
 MODEL_HELP = "A known model, a checkpoint directory, a GGUF file, or owner/name on the hub."
@@ -69,9 +70,9 @@ def evaluate(
     if as_json:
         print_json(result.as_dict())
         return
-    print(f"{model} on {task}, {reference}{result.remark()}")
+    print(printable(f"{model} on {task}, {reference}{result.remark()}"))
     for note in result.notes:
-        print(f"note: {note}")
+        print(printable(f"note: {note}"))
     rows = []
     for found in result.metrics:
         form = form_of(found.metric)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xbarsim.base.given_files import printable
 from xbarsim.cli.console import print_json, progress
 from xbarsim.cli.evaluate import MODEL_HELP
 
@@ -122,11 +123,11 @@ class _Printed:
 
     def show(self, text: str) -> None:
         if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # the rest of a character is to come
-            print(text[self.shown :], end="", flush=True)
+            print(printable(text[self.shown :]), end="", flush=True)
             self.shown = len(text)
 
     def end(self, text: str) -> None:
-        print(text[self.shown :])
+        print(printable(text[self.shown :]))
         sys.stdout.flush()
 
 

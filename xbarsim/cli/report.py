@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xbarsim.base.given_files import exists, printable
 from xbarsim.cli.console import print_json, print_table, print_written, say
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def report(
 
     if page is not None:
         _check_page(page, [*traces, *(chip or ())], picture)
-    if (traces[0] / "sweep.json").exists():
+    if exists(traces[0] / "sweep.json"):
         _report_directory(traces, against, out, picture, page, as_json)
         return
     if against is not None:
@@ -232,14 +233,14 @@ def print_summaries(
         for sentence in not_joined:
             say(sentence)
         return
-    print("\n\n".join(render(summary) for summary in summaries))
+    print(printable("\n\n".join(render(summary) for summary in summaries)))
     if rows:
         header, body, remarks = accuracy_and_cost.table(rows)
         print()
         print_table(header, body)
-        print("\n".join(remarks))
+        print(printable("\n".join(remarks)))
     for sentence in not_joined:
-        print(f"\nnote: {sentence}")
+        print(printable(f"\nnote: {sentence}"))
 
 
 def _write_files(

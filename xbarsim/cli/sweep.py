@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xbarsim.base.given_files import printable
 from xbarsim.cli.console import print_json, print_table
 from xbarsim.cli.exit_codes import ExitCode
 from xbarsim.cli.points import Crew, Threads, Workers, print_cost, run_points
@@ -145,4 +146,4 @@ def show_sweep(path: Path, as_json: bool) -> None:
         return
     if found.rows:
         print_table(*sweep_table.table(found))
-    print("\n".join(sweep_table.remarks(found)))
+    print(printable("\n".join(sweep_table.remarks(found))))

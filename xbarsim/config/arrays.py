@@ -87,6 +87,20 @@ class Mapping(Table):
     compensation_reads: int = Field(
         16, ge=1, le=100_000, description="of every cell in a round, averaged, with `measured`"
     )
+    crosspoint: Literal["cell", "weighted"] = Field(
+        "cell",
+        description="what holds a slice: one cell of several levels, or bits_per_cell binary cells in parallel whose "
+        "conductances are as 1 : 2 : 4 : ... (slices only)",
+    )
+    row_order: Literal["none", "magnitude"] = Field(
+        "none",
+        description="of inputs on word lines: their own, or those of large weights next to the sense amplifiers",
+    )
+    column_order: Literal["none", "magnitude", "defects"] = Field(
+        "none",
+        description="of outputs on bit lines: their own, those of large weights next to the drivers, or on those "
+        "with fewest stuck cells",
+    )
     conductances: str | None = Field(
         None,
         min_length=1,
@@ -129,6 +143,12 @@ class Dac(Table):
         gt=0,
         le=5,
         description="voltage of the largest code; the read voltage of the device if absent",
+    )
+    input_full_scale: float | None = Field(
+        None,
+        gt=0,
+        description="input that the largest code stands for, in the unit of the inputs (of their scale, with "
+        "`scaling`); from calibration data, see `range`, if absent",
     )
     noise_mv: float = Field(
         0.0,

@@ -91,6 +91,11 @@ def check_converters(mapping: Mapping, dac: Dac, adc: Adc, with_dac: bool, where
 
 
 def _check_dac(dac: Dac) -> None:
+    if dac.input_full_scale is not None and dac.range != "mse":
+        raise ConfigError(
+            f"dac.input_full_scale = {dac.input_full_scale:g} states the full scale that dac.range = "
+            f'"{dac.range}" would choose; remove one of them'
+        )
     if dac.inl_lsb is None or dac.bits == "ideal":
         return
     if dac.bits == 1:

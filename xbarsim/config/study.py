@@ -16,6 +16,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import Field, ValidationError
 
+from xbarsim.base.arguments import shown
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
@@ -26,7 +27,8 @@ from xbarsim.config.functions import Functions, LayerNorm, Softmax
 from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
 from xbarsim.config.synergy import Computation, Memory, Products
-from xbarsim.config.tables import Table
+from xbarsim.config.tables import LONGEST_NAME, Name, Table, is_plain_name
+from xbarsim.config.training import Training, check_training
 from xbarsim.config.wires import Wires
 
 STUDIES = Presets("study", "studies")
@@ -143,8 +145,10 @@ class LayerOverride(Table):
 
 
 class Study(Table):
-    name: str = Field("study", description="names the trace; the file's without `.toml` if absent")
-    seed: int = Field(20261123, ge=0, description="of programming, noise and intervals")
+    name: Name = Field("study", description="names the trace; the file's without `.toml` if absent")
+    seed: int = Field(
+        20261123, ge=0, le=2**63 - 1, description="of programming, noise and intervals"
+    )
     model: Model = Field(Model(), description="the network that is run")
     task: Task = Field(Task(), description="what it is evaluated on")
     device: Device = Field(
@@ -170,12 +174,12 @@ class Study(Table):
         Memory(), description="the dense crossbar that stores the weights of counting crossbars"
     )
     run: Run = Field(Run(), description="how it is run")
-    row: str | None = Field(
+    row: Name | None = Field(
         None,
         min_length=1,
         description="of a case: its row in the report's table of cases, its curve against a key",
     )
-    column: str | None = Field(
+    column: Name | None = Field(
         None, min_length=1, description="of a case: its column in the report's table of cases"
     )
     chip: str | None = Field(
@@ -186,6 +190,7 @@ class Study(Table):
     )
     sweep: Sweep | None = Field(None, description="keys that `xbarsim sweep` varies")
     budget: Budget | None = Field(None, description="who shares the loss in `xbarsim budget`")
+    training: Training | None = Field(None, description="how `xbarsim train` fine-tunes the model")
     case: tuple[dict[str, Any], ...] = Field(
         ({"name": "chip"},),
         description="[[case]] tables: variants of the study, each with a name, any keys but those of model and task, "
@@ -205,7 +210,7 @@ class Study(Table):
         ------
         ConfigError : a case that cannot be run, or two that cannot be told apart
         """
-        base = self.model_dump(exclude={"case", "sweep", "budget"}, exclude_unset=True)
+        base = self.model_dump(exclude={"case", "sweep", "budget", "training"}, exclude_unset=True)
         overrides: dict[str, Content] = {}
         cases = []
         for number, stated in enumerate(self.case, 1):
@@ -265,15 +270,17 @@ class Study(Table):
 def _case_name(name: object) -> str:
     """The name of a case, which names a group of the trace."""
     if isinstance(name, str) and name.strip() and "/" not in name and not name.startswith("."):
-        return name
+        if is_plain_name(name):
+            return name
     raise ConfigError(
-        f"case name {name!r} must be a string without '/', not empty, not starting with '.'"
+        f"case name {shown(name)} must be a string without '/', not empty, not starting with '.', "
+        f"without control characters, of at most {LONGEST_NAME} characters"
     )
 
 
 def _check_shared_keys(name: str, override: Content) -> None:
     """Refuse a case that overrides what all cases of a study share."""
-    fixed = set(override) & {"model", "task", "run", "case", "sweep", "budget"}
+    fixed = set(override) & {"model", "task", "run", "case", "sweep", "budget", "training"}
     if fixed == {"run"} and isinstance(override["run"], dict):
         fixed = {f"run.{key}" for key in override["run"].keys() - {"chips"}}
     if fixed:
@@ -334,6 +341,7 @@ def validate(content: Content, where: str) -> Study:
     check_correction(study.correction, study.device, study.mapping, where)
     _check_functions(study.functions, where)
     _check_run(study.run, where)
+    check_training(study.training, study.mapping.compensation, where)
     return study
 
 
@@ -353,6 +361,7 @@ def _check_arrays(study: Study, where: str) -> None:
     dac = study.dac
     if mapping.sign == "offset" and mapping.encoding != "slices":
         raise ConfigError(f'{where}: mapping.sign = "offset" needs mapping.encoding = "slices"')
+    _check_cells(mapping, where)
     if dac.encoding == "bit_serial" and dac.bits == "ideal":
         raise ConfigError(
             f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"'
@@ -378,6 +387,26 @@ def _check_arrays(study: Study, where: str) -> None:
             f'{where}: adc.range = "unit" counts unit currents, which mapping.compensation = '
             f'"{mapping.compensation}" scales per output; allowed: another adc.range, or '
             'mapping.compensation = "none"'
+        )
+
+
+def _check_cells(mapping: Mapping, where: str) -> None:
+    """Refuse what binary cells in parallel, and stuck cells that are known, do not go with."""
+    if mapping.crosspoint == "weighted":
+        if mapping.encoding != "slices":
+            raise ConfigError(
+                f'{where}: mapping.crosspoint = "weighted" holds digits; allowed with '
+                'mapping.encoding = "slices"'
+            )
+        if mapping.compensation != "none" or mapping.conductances is not None:
+            raise ConfigError(
+                f'{where}: mapping.crosspoint = "weighted" is of cells that are on or off, which '
+                "mapping.compensation and mapping.conductances set in between; remove one of them"
+            )
+    if mapping.column_order == "defects" and mapping.conductances is not None:
+        raise ConfigError(
+            f'{where}: mapping.column_order = "defects" follows the stuck cells of the device, and '
+            "mapping.conductances names measured ones; remove one of them"
         )
 
 

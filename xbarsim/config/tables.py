@@ -2,7 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from xbarsim.base.given_files import printable
+
+LONGEST_NAME = 200  # characters of what results are called
 
 
 def _frozen(value: object) -> object:
@@ -18,6 +22,18 @@ def whole(value: object) -> int:
     return value
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a name is short and has no control characters."""
+    return len(name) <= LONGEST_NAME and printable(name) == name and "\n" not in name
+
+
+def _plain_name(name: str) -> str:
+    if not is_plain_name(name):
+        raise ValueError(f"a name has no control characters, and at most {LONGEST_NAME} characters")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain_name)]
 Bits = Annotated[int, Field(ge=1, le=16)] | Literal["ideal"]
 Quantile = Annotated[float, Field(gt=0.5, le=1.0)]
 CodeTable = tuple[float, ...] | str  # a number for every code, or the file that holds them

@@ -20,7 +20,7 @@ from xbarsim.base.errors import OutOfRangeError
 from xbarsim.config.study import Study
 from xbarsim.devices import ageing, read_noise, writing
 from xbarsim.devices.conditions import Conditions, effects_on, known_effects
-from xbarsim.devices.programmed import Programmed
+from xbarsim.devices.programmed import Programmed, StuckCells
 from xbarsim.devices.remembered import RememberedNoise, remembered_noise
 from xbarsim.devices.series import Access, Curve, access_of, curve_of
 from xbarsim.devices.streams import Streams, streams_of
@@ -196,6 +196,10 @@ class DeviceModel(Conditions):
         chosen : of the same shape, which are written
         """
         return writing.program_again(self, cells, target, chosen, streams_of(streams))
+
+    def stuck_cells(self, shape: tuple[int, int, int], streams: Streams | int) -> StuckCells:
+        """Cells (t, m, n) that are stuck, the same as `program` finds with these streams."""
+        return writing.stuck_cells(self, shape, streams_of(streams))
 
     # ------------------------------------------------------------ reads
 

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xbarsim.base.array_types import Floats
+from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.errors import ShapeError
 
 
@@ -51,6 +51,14 @@ def _sum_of_stated(one: float | None, other: float | None) -> float | None:
     if other is None:
         return one
     return one + other
+
+
+@dataclass(frozen=True)
+class StuckCells:
+    """Which cells (t, m, n) no write moves, and the S where these sit; elsewhere it says nothing."""
+
+    mask: Booleans
+    conductance: Floats
 
 
 @dataclass(frozen=True)

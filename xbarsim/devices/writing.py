@@ -13,7 +13,7 @@ from xbarsim.base.units import MICROSIEMENS, NANO, PICO
 from xbarsim.devices import ageing
 from xbarsim.devices.conditions import Conditions, Effect
 from xbarsim.devices.laws import stated
-from xbarsim.devices.programmed import Counts, Programmed, tiles_of
+from xbarsim.devices.programmed import Counts, Programmed, StuckCells, tiles_of
 from xbarsim.devices.streams import CYCLE, DEVICE, PROGRAMMING, STUCK, Streams
 from xbarsim.devices.write_tables import Programming, Sigma, Stuck, Write, WriteVerify
 from xbarsim.kernels.devices import variability
@@ -288,17 +288,33 @@ def _stick(device: Conditions, g: Floats, streams: Streams) -> AnyArray:
     table = device.active.stuck
     if table is None:
         return np.zeros(0, np.int64)
-    state = np.zeros(g.shape, np.int8)
-    variability.stuck_cells(
-        np.array([table.on_rate, table.word_line_on_rate, table.bit_line_on_rate]),
-        np.array([table.off_rate, table.word_line_off_rate, table.bit_line_off_rate]),
-        streams.keys(len(g), STUCK),
-        state,
-    )
+    state = _stuck_states(table, g.shape, streams)
     at_on, at_off = stuck_conductances(device, table)
     g[state == variability.ON] = at_on
     g[state == variability.OFF] = at_off
     return state
+
+
+def _stuck_states(table: Stuck, shape: tuple[int, ...], streams: Streams) -> AnyArray:
+    """ON, OFF or 0 of cells (t, m, n)."""
+    state = np.zeros(shape, np.int8)
+    variability.stuck_cells(
+        np.array([table.on_rate, table.word_line_on_rate, table.bit_line_on_rate]),
+        np.array([table.off_rate, table.word_line_off_rate, table.bit_line_off_rate]),
+        streams.keys(shape[0], STUCK),
+        state,
+    )
+    return state
+
+
+def stuck_cells(device: Conditions, shape: tuple[int, int, int], streams: Streams) -> StuckCells:
+    """See `DeviceModel.stuck_cells`."""
+    table = device.active.stuck
+    if table is None:
+        return StuckCells(np.zeros(shape, bool), np.zeros(shape))
+    state = _stuck_states(table, shape, streams)
+    at_on, at_off = stuck_conductances(device, table)
+    return StuckCells(state != 0, np.where(state == variability.ON, at_on, at_off))
 
 
 def _where_stuck(stuck: AnyArray, g: Floats, others: Floats) -> Floats:

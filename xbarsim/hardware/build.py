@@ -14,6 +14,7 @@ from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.correction import mean_squares
 from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
+from xbarsim.arrays.in_situ.line_order import LineOrder, ordered
 from xbarsim.arrays.in_situ.matrix import without_targets
 from xbarsim.arrays.in_situ.measured import measured_plan
 from xbarsim.arrays.in_situ.programmed import MatrixPlan, plan_matrix, program
@@ -256,6 +257,7 @@ class _Builder:
         settings = self.design.settings[step.name]
         inputs = self.design.held_out.inputs
         uses = self.graph.uses(step)
+        order = self.order(step)
         plan = self.plan(step)
         at_fit = fitted_device(self.design.device, settings)
         kept = KeptArrays(
@@ -274,19 +276,37 @@ class _Builder:
         found = {}
         for use in uses:
             of_use = dataclasses.replace(programmed, index=self.index[use.name])
-            array = with_ranges(of_use, inputs[use.name], any_batch=self.graph.causal)
+            samples = inputs[use.name]
+            if order is not None:
+                samples = order.of_inputs(samples)
+            array = with_ranges(of_use, samples, any_batch=self.graph.causal)
             rescaling = None
             if later is not None:
                 array = later.of(array)
                 rescaling = later.rescaling
             placed = self.shelf.place(without_targets(array))
-            found[use.name] = InSituMatrix(use, settings, placed, rescaling)
+            found[use.name] = InSituMatrix(use, settings, ordered(placed, order), rescaling)
         return found
+
+    def order(self, step: Step) -> LineOrder | None:
+        """Which inputs and outputs lie where, None where that is their own order."""
+        settings = self.design.settings[step.name]
+        weight, _ = self.design.model.matrix(step.name)
+        return LineOrder.of(
+            weight,
+            settings.mapping,
+            self.design.device.in_study(settings),
+            seed=self.seed,
+            index=self.index[step.name],
+        )
 
     def plan(self, step: Step) -> MatrixPlan:
         """A matrix mapped onto tiles, or onto those whose conductances the study names."""
         settings = self.design.settings[step.name]
         weight, _ = self.design.model.matrix(step.name)
+        order = self.order(step)
+        if order is not None:
+            weight = order.of_weight(weight)
         device = self.design.device.in_study(settings)
         index = self.index[step.name]
         of_arrays = InSituSettings.of(settings)
@@ -297,6 +317,8 @@ class _Builder:
         uses = self.graph.uses(step)
         if len(uses) > 1:
             samples = np.concatenate([inputs[use.name] for use in uses])
+        if order is not None:
+            samples = order.of_inputs(samples)
         plan = plan_matrix(
             name=step.name,
             index=index,

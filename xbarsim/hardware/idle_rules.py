@@ -122,6 +122,10 @@ def _averages_reads(place: Place) -> bool:
 
 
 MAPPED = Rule("operands whose conductances are not those of mapping.conductances", _maps_weights)
+WEIGHTS = Rule(
+    "weights on in-situ arrays whose conductances are not those of mapping.conductances",
+    lambda place: _maps_weights(place) and place.step.kind is Kind.MATRIX,
+)
 IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
 DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
 ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
@@ -206,6 +210,20 @@ RULES = {
         lambda place: place.table("read_disturb") is not None,
     ),
     "device.write": Rule("a device whose writes differ, and their effects", _depends_on_the_write),
+    "mapping.row_order": WEIGHTS,
+    "mapping.column_order": Rule(
+        'weights on in-situ arrays, and for "defects" a device with [stuck], and its effect',
+        lambda place: (
+            WEIGHTS.holds(place)
+            and (place.study.mapping.column_order != "defects" or place.acts(Effect.STUCK))
+        ),
+    ),
+    "mapping.crosspoint": Rule(
+        'mapping.encoding = "slices" of mapping.bits_per_cell = 2 or more',
+        lambda place: (
+            place.study.mapping.encoding == "slices" and place.study.mapping.bits_per_cell > 1
+        ),
+    ),
     "mapping.weight_bits": Rule(
         'mapping.encoding = "slices"', lambda place: place.study.mapping.encoding == "slices"
     ),
@@ -268,9 +286,13 @@ RULES = {
         lambda place: place.has_dac and place.study.dac.encoding == "bit_serial",
     ),
     "dac.range": Rule(
-        DAC.needs,
-        lambda place: place.has_dac or (place.in_situ and place.study.dac.range == "quantile"),
+        f"{DAC.needs}, and no dac.input_full_scale",
+        lambda place: (
+            place.study.dac.input_full_scale is None
+            and (place.has_dac or (place.in_situ and place.study.dac.range == "quantile"))
+        ),
     ),
+    "dac.input_full_scale": IN_SITU,
     "dac.quantile": Rule(
         'dac.range = "quantile"',
         lambda place: place.in_situ and place.study.dac.range == "quantile",

@@ -138,6 +138,8 @@ class InSituMatrix:
             "conductance_edges": programmed.conductance_edges,
             "conductance_counts": programmed.conductance_counts,
         }
+        if programmed.settings.solved_wires is not None:
+            found["worst_tile_map"] = programmed.worst_tile
         if programmed.noise_error is not None:
             found["read_noise_error"] = programmed.noise_error
         return found

@@ -1,12 +1,13 @@
 """Checkpoints of every architecture that is built: the one list, and what reads each."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xbarsim.base.arguments import path_of
 from xbarsim.base.errors import CheckpointError
+from xbarsim.base.given_files import read_json
 from xbarsim.models.bert_checkpoint import load_bert
 from xbarsim.models.checkpoint import load_tokenizer, model_type
 from xbarsim.models.decoder_checkpoint import load_decoder, load_decoder_tokenizer
@@ -70,6 +71,7 @@ def load_network(path: str | Path) -> LoadedEncoder | LoadedDecoder:
     ------
     CheckpointError : nothing of that kind, or what the reader of its kind says
     """
+    path = path_of("path of a model", path, CheckpointError)
     return load_generator(path) if is_decoder(path) else load_encoder(path)
 
 
@@ -134,8 +136,8 @@ def _gguf_file(path: Path) -> Path | None:
 def _model_type(directory: Path) -> str | None:
     """model_type of a config.json; None where it cannot be read, which the reader then says."""
     try:
-        content = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(directory / "config.json", CheckpointError)
+    except (OSError, ValueError, CheckpointError):
         return None
     stated = content.get("model_type") if isinstance(content, dict) else None
     return stated if isinstance(stated, str) else None

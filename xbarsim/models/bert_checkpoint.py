@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xbarsim.base.arguments import shown
 from xbarsim.base.array_types import AnyArray
 from xbarsim.base.errors import CheckpointError
 from xbarsim.models.bert import BertConfig, BertModel, transformer_of
-from xbarsim.models.checkpoint import class_names, model_type, read_json
-from xbarsim.models.config_reader import Reader
+from xbarsim.models.checkpoint import class_names, model_type, read_table
+from xbarsim.models.config_reader import MOST_LAYERS, Reader
 from xbarsim.models.encoder_families import ENCODER_FAMILIES, EncoderFamily
 from xbarsim.models.graph import Kind, Role, Step, Transformer, graph_of
 from xbarsim.models.pooling import Dense
@@ -24,6 +25,10 @@ from xbarsim.models.sentence_modules import sentences_of
 from xbarsim.models.tensor_files import Tensors, read_all_tensors
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
+LENGTHS = {
+    "sentence_bert_config.json": "max_seq_length",
+    "tokenizer_config.json": "model_max_length",
+}  # keys that state the longest token list
 DEFAULT_EPSILON = 1e-12
 
 
@@ -38,7 +43,7 @@ def load_bert(directory: str | Path) -> BertModel:
     directory = Path(directory)
     architecture = model_type(directory, ENCODER_FAMILIES)
     config_file = directory / "config.json"
-    raw = read_json(config_file)
+    raw = read_table(config_file)
     family = ENCODER_FAMILIES[architecture]
     reader = Reader(config_file, raw)
     for key, form in family.only.items():
@@ -207,7 +212,7 @@ def _config(reader: Reader, tensors: _Tensors) -> BertConfig:
         classifies=tensors.classifies,
         has_pooler=tensors.pooler is not None,
     )
-    layers = reader.whole(keys.layers)
+    layers = reader.whole(keys.layers, most=MOST_LAYERS)
     return BertConfig(
         architecture=tensors.architecture,
         layers=layers,
@@ -248,7 +253,7 @@ def _position_offset(reader: Reader, family: EncoderFamily, positions: int) -> i
     is_whole = isinstance(padding, int) and not isinstance(padding, bool)
     if not is_whole or not 0 <= padding < positions - 2:
         raise CheckpointError(
-            f"{reader.path}: pad_token_id is {padding!r}, from which positions are counted; allowed "
+            f"{reader.path}: pad_token_id is {shown(padding)}, from which positions are counted; allowed "
             f"are 0 to {positions - 3}, so that two of the {positions} positions are left"
         )
     return int(padding) + 1
@@ -262,9 +267,9 @@ def _layer_sets(reader: Reader, key: str, layers: int) -> int:
 
 
 def _activation(path: Path, key: str, activation: object) -> str:
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise CheckpointError(
-            f"{path}: {key} is {activation!r}, supported are {', '.join(ACTIVATIONS)}"
+            f"{path}: {key} is {shown(activation)}, supported are {', '.join(ACTIVATIONS)}"
         )
     return str(activation)
 
@@ -272,7 +277,7 @@ def _activation(path: Path, key: str, activation: object) -> str:
 def _epsilon(path: Path, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
         raise CheckpointError(
-            f"{path}: layer_norm_eps is {value!r}; allowed are numbers between 0 and 1, such as "
+            f"{path}: layer_norm_eps is {shown(value)}; allowed are numbers between 0 and 1, such as "
             "1e-12"
         )
     return float(value)
@@ -280,8 +285,16 @@ def _epsilon(path: Path, value: object) -> float:
 
 def _max_tokens(directory: Path, longest: int) -> int:
     """The longest token list that the model was made for, of at most `longest`."""
-    sentences = read_json(directory / "sentence_bert_config.json", optional=True)
-    tokenizer = read_json(directory / "tokenizer_config.json", optional=True)
-    stated = (sentences.get("max_seq_length"), tokenizer.get("model_max_length"))
-    lengths: list[int] = [length for length in stated if length]
-    return min([longest, *lengths])
+    most = longest
+    for file, key in LENGTHS.items():
+        path = directory / file
+        stated = read_table(path, optional=True).get(key)
+        if stated is None:
+            continue
+        if isinstance(stated, bool) or not isinstance(stated, int | float) or not stated >= 2:
+            raise CheckpointError(
+                f"{path}: {key} is {shown(stated)}; allowed: a number of tokens, 2 or more"
+            )
+        if stated < most:
+            most = int(stated)
+    return most

@@ -1,13 +1,16 @@
 """Files of a checkpoint directory: JSON, tokenizers, and the hashes of what decides a result."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from xbarsim.base import given_files
+from xbarsim.base.arguments import shown
 from xbarsim.base.errors import CheckpointError
 
+MOST_CLASSES = 1_000_000  # of a classifier
+LARGEST_TOKENIZER = 200_000_000  # bytes of tokenizer.json or vocab.txt
 FILES = (
     "config.json",
     "config_sentence_transformers.json",
@@ -47,6 +50,21 @@ def _names_in(directory: Path) -> list[str]:
     return names
 
 
+def read_table(path: Path, *, optional: bool = False) -> dict[str, Any]:
+    """The content of a JSON file that is an object; {} where an optional one is not there.
+
+    Raises
+    ------
+    CheckpointError : missing, no JSON, or no object
+    """
+    content = read_json(path, optional=optional)
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path}: holds a {type(content).__name__}; allowed: a JSON object; fetch the file again"
+        )
+    return content
+
+
 def read_json(path: Path, *, optional: bool = False) -> Any:
     """The content of a JSON file; {} where an optional one is not there.
 
@@ -55,7 +73,7 @@ def read_json(path: Path, *, optional: bool = False) -> Any:
     CheckpointError : missing, or no JSON
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return given_files.read_json(path, CheckpointError)
     except FileNotFoundError:
         if optional:
             return {}
@@ -80,12 +98,11 @@ def model_type(directory: Path, supported: Iterable[str]) -> str:
             "model.safetensors, or a name that `xbarsim fetch --list` shows"
         )
     config_file = directory / "config.json"
-    raw = read_json(config_file)
-    stated = raw.get("model_type") if isinstance(raw, dict) else None
+    stated = read_table(config_file).get("model_type")
     names = sorted(supported)
     if stated not in names:
         raise CheckpointError(
-            f"{config_file}: model_type is {stated!r}, supported encoders are {', '.join(names)}; "
+            f"{config_file}: model_type is {shown(stated)}, supported encoders are {', '.join(names)}; "
             "choose a checkpoint of one of these"
         )
     return str(stated)
@@ -106,8 +123,23 @@ def class_names(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
             "class (single_label_classification)"
         )
     names = raw.get("id2label") or {}
+    if not isinstance(names, dict) or len(names) > MOST_CLASSES:
+        raise CheckpointError(
+            f"{path}: id2label is {shown(names)}; allowed: an object with a name of every class"
+        )
     count = len(names) or raw.get("num_labels", 2)
-    return tuple(str(names.get(str(number), number)) for number in range(count))
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_CLASSES:
+        raise CheckpointError(
+            f"{path}: num_labels is {shown(count)}; allowed: 1 to {MOST_CLASSES:,} classes"
+        )
+    return tuple(_class_name(path, names, number) for number in range(count))
+
+
+def _class_name(path: Path, names: dict[str, Any], number: int) -> str:
+    name = names.get(str(number), number)
+    if not isinstance(name, str | int):
+        raise CheckpointError(f"{path}: id2label names class {number} {shown(name)}, no text")
+    return str(name)
 
 
 def load_tokenizer(directory: str | Path, *, start_and_end: bool = True) -> Any:
@@ -150,10 +182,13 @@ def _tokenizer_of(directory: Path) -> tuple[Path, Any]:
             f"{directory}: neither tokenizer.json nor vocab.txt is there; copy the tokenizer "
             "files of the model next to its weights"
         )
+    given_files.check_file(source, CheckpointError, LARGEST_TOKENIZER)
     try:
         if source is whole:
             return source, Tokenizer.from_file(str(whole))
         return source, _word_pieces(directory, vocabulary)
+    except CheckpointError:
+        raise
     except Exception as error:  # the library raises bare Exception
         raise CheckpointError(
             f"{source}: not a tokenizer that can be read ({error}); fetch the file again"
@@ -164,12 +199,18 @@ def _word_pieces(directory: Path, vocabulary: Path) -> Any:
     """BERT's word pieces of a list of them, as tokenizer_config.json states."""
     from tokenizers.implementations import BertWordPieceTokenizer
 
-    stated = read_json(directory / "tokenizer_config.json", optional=True)
+    path = directory / "tokenizer_config.json"
+    stated = read_table(path, optional=True)
+    for key in ("do_lower_case", "strip_accents", "tokenize_chinese_chars"):
+        if not isinstance(stated.get(key), bool | None):
+            raise CheckpointError(
+                f"{path}: {key} is {shown(stated[key])}; allowed: true, false and null"
+            )
     return BertWordPieceTokenizer(
         str(vocabulary),
-        lowercase=stated.get("do_lower_case", True),
+        lowercase=stated.get("do_lower_case", True) is True,
         strip_accents=stated.get("strip_accents"),
-        handle_chinese_chars=stated.get("tokenize_chinese_chars", True),
+        handle_chinese_chars=stated.get("tokenize_chinese_chars", True) is True,
     )
 
 
@@ -177,7 +218,7 @@ def _lower_case(directory: Path, tokenizer: Any) -> None:
     """Sentences in lower case first, where sentence-transformers asks for it."""
     from tokenizers import normalizers
 
-    sentences = read_json(directory / "sentence_bert_config.json", optional=True)
+    sentences = read_table(directory / "sentence_bert_config.json", optional=True)
     if sentences.get("do_lower_case") is not True:
         return
     then = [] if tokenizer.normalizer is None else [tokenizer.normalizer]

@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from xbarsim.base.arguments import shown
 from xbarsim.base.errors import CheckpointError
 from xbarsim.models.operations import ACTIVATIONS
+
+LARGEST_SIZE = 100_000_000  # of any dimension
+MOST_LAYERS = 10_000
 
 
 class Reader:
@@ -14,13 +18,16 @@ class Reader:
         self.path = path
         self.raw = raw
 
-    def whole(self, key: str, default: int | None = None) -> int:
+    def whole(self, key: str, default: int | None = None, *, most: int = LARGEST_SIZE) -> int:
         """A positive integer."""
         value = self.raw.get(key)
         if value is None:
             value = default
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise CheckpointError(f"{self.path}: {key} is {value!r}, a positive integer is needed")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise CheckpointError(
+                f"{self.path}: {key} is {shown(value)}, a positive integer is needed, at most "
+                f"{most:,}"
+            )
         return value
 
     def positive(self, key: str, default: float) -> float:
@@ -28,14 +35,16 @@ class Reader:
         value = self.raw.get(key, default)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or not 0 < value < float("inf"):
-            raise CheckpointError(f"{self.path}: {key} is {value!r}, a positive number is needed")
+            raise CheckpointError(
+                f"{self.path}: {key} is {shown(value)}, a positive number is needed"
+            )
         return float(value)
 
     def activation(self, key: str, default: str) -> str:
         value = self.raw.get(key, default)
-        if value not in ACTIVATIONS:
+        if not isinstance(value, str) or value not in ACTIVATIONS:
             raise CheckpointError(
-                f"{self.path}: {key} is {value!r}, supported are {', '.join(sorted(ACTIVATIONS))}"
+                f"{self.path}: {key} is {shown(value)}, supported are {', '.join(sorted(ACTIVATIONS))}"
             )
         return str(value)
 
@@ -44,7 +53,7 @@ class Reader:
         value = self.raw.get(key, allowed[0])
         if value not in allowed:
             raise CheckpointError(
-                f"{self.path}: {key} is {value!r}, only {' or '.join(map(repr, allowed))} is supported"
+                f"{self.path}: {key} is {shown(value)}, only {' or '.join(map(repr, allowed))} is supported"
             )
 
     def ends(self) -> tuple[int, ...]:
@@ -52,7 +61,13 @@ class Reader:
         value = self.raw.get("eos_token_id")
         if value is None:
             return ()
-        return tuple(value) if isinstance(value, list) else (value,)
+        ends = value if isinstance(value, list) else [value]
+        for end in ends:
+            if not isinstance(end, int) or isinstance(end, bool) or not 0 <= end <= LARGEST_SIZE:
+                raise CheckpointError(
+                    f"{self.path}: eos_token_id is {shown(value)}; allowed: a token id, or a list"
+                )
+        return tuple(ends)
 
     def heads(self, hidden: int, heads: int) -> int:
         """Width of a head."""

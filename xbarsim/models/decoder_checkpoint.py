@@ -7,7 +7,7 @@ import numpy as np
 
 from xbarsim.base.array_types import Singles
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.checkpoint import read_json
+from xbarsim.models.checkpoint import read_table
 from xbarsim.models.decoder import DecoderConfig, DecoderModel, graph_of_decoder
 from xbarsim.models.families import FAMILIES, Family
 from xbarsim.models.graph import Kind
@@ -27,7 +27,7 @@ def load_decoder(directory: str | Path) -> DecoderModel:
     """
     directory = Path(directory)
     path = directory / "config.json"
-    raw = _read_config(path)
+    raw = read_table(path)
     family = FAMILIES.get(str(raw.get("model_type")))
     if family is None:
         raise CheckpointError(
@@ -38,13 +38,6 @@ def load_decoder(directory: str | Path) -> DecoderModel:
     tensors, sha256 = read_safetensors(directory)
     weights = _named(directory, family, config, tensors)
     return DecoderModel(config, checked_weights(directory, config, weights), sha256, directory)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    raw = read_json(path)
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path}: not a JSON object")
-    return raw
 
 
 def _named(directory: Path, family: Family, config: DecoderConfig, tensors: Weights) -> Weights:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.config_reader import Reader
+from xbarsim.models.config_reader import MOST_LAYERS, Reader
 from xbarsim.models.decoder import DecoderConfig
 from xbarsim.models.operations import Norm
 from xbarsim.models.rotary import rotary_of
@@ -66,7 +66,7 @@ def _llama_config(path: Path, raw: dict[str, Any]) -> DecoderConfig:
     _check_windows(reader, positions)
     return DecoderConfig(
         architecture=raw["model_type"],
-        layers=reader.whole("num_hidden_layers"),
+        layers=reader.whole("num_hidden_layers", most=MOST_LAYERS),
         hidden=hidden,
         heads=heads,
         key_value_heads=key_value_heads,
@@ -95,7 +95,7 @@ def _gpt2_config(path: Path, raw: dict[str, Any]) -> DecoderConfig:
     heads = reader.whole("n_head")
     return DecoderConfig(
         architecture="gpt2",
-        layers=reader.whole("n_layer"),
+        layers=reader.whole("n_layer", most=MOST_LAYERS),
         hidden=hidden,
         heads=heads,
         key_value_heads=heads,
@@ -124,7 +124,7 @@ def _phi_config(path: Path, raw: dict[str, Any]) -> DecoderConfig:
     share = rope.get("partial_rotary_factor", raw.get("partial_rotary_factor", 0.5))
     return DecoderConfig(
         architecture="phi",
-        layers=reader.whole("num_hidden_layers"),
+        layers=reader.whole("num_hidden_layers", most=MOST_LAYERS),
         hidden=hidden,
         heads=heads,
         key_value_heads=reader.whole("num_key_value_heads", heads),
@@ -155,7 +155,7 @@ def _opt_config(path: Path, raw: dict[str, Any]) -> DecoderConfig:
     heads = reader.whole("num_attention_heads")
     return DecoderConfig(
         architecture="opt",
-        layers=reader.whole("num_hidden_layers"),
+        layers=reader.whole("num_hidden_layers", most=MOST_LAYERS),
         hidden=hidden,
         heads=heads,
         key_value_heads=heads,

@@ -13,6 +13,7 @@ import numpy as np
 
 from xbarsim.base.array_types import Singles
 from xbarsim.base.errors import CheckpointError
+from xbarsim.base.given_files import check_file
 from xbarsim.models.decoder import DecoderConfig, DecoderModel
 from xbarsim.models.decoder_checkpoint import checked_weights
 from xbarsim.models.operations import Norm
@@ -151,7 +152,10 @@ def _reader(path: Path) -> Any:
     except ImportError:
         raise CheckpointError("GGUF files need gguf: pip install 'xbarsim[gguf]'") from None
     try:
+        check_file(path, CheckpointError)
         return GGUFReader(path)
+    except CheckpointError:
+        raise
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except Exception as error:  # the library raises whatever a cut file makes it raise

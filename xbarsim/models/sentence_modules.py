@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xbarsim.base.arguments import shown
 from xbarsim.base.errors import CheckpointError
-from xbarsim.models.checkpoint import read_json
+from xbarsim.base.given_files import lies_below
+from xbarsim.models.checkpoint import read_json, read_table
 
 POOLINGS = ("mean", "cls", "pooler")
 
@@ -48,7 +50,7 @@ def sentences_of(
     if pooling is None:
         pooling = _pooling_of_module(directory, modules)
     if pooling is None and classifies and not has_pooler:
-        named = ", ".join(raw.get("architectures") or ()) or "no architectures"
+        named = shown(raw.get("architectures") or "no architectures")
         raise CheckpointError(
             f"{directory}: a classifier without the pooler that it reads (config.json names "
             f"{named}); a classifier of sentences has both: choose one, or write what it was "
@@ -58,7 +60,7 @@ def sentences_of(
         pooling = "pooler" if classifies else "mean"
     if pooling not in POOLINGS:
         raise CheckpointError(
-            f"{directory / 'config.json'}: pooling is {pooling!r}, supported are "
+            f"{directory / 'config.json'}: pooling is {shown(pooling)}, supported are "
             f"{', '.join(POOLINGS)}"
         )
     if pooling == "pooler" and not has_pooler:
@@ -79,7 +81,13 @@ def _modules(directory: Path) -> list[Module]:
     modules = []
     for stated in found:
         kind = str(stated.get("type")).rpartition(".")[2]
-        modules.append(Module(kind, str(stated.get("path", ""))))
+        folder = stated.get("path", "")
+        if not isinstance(folder, str) or not lies_below(folder):
+            raise CheckpointError(
+                f"{path}: the path {shown(folder)} of {kind} leaves the directory; allowed: a folder "
+                "in it"
+            )
+        modules.append(Module(kind, folder))
     unknown = [
         f"{module.kind} in {module.folder!r}" for module in modules if module.kind not in MODULES
     ]
@@ -93,7 +101,7 @@ def _modules(directory: Path) -> list[Module]:
 
 
 def _refuse_prompt(settings: Path) -> None:
-    prompt = read_json(settings, optional=True).get("default_prompt_name")
+    prompt = read_table(settings, optional=True).get("default_prompt_name")
     if prompt is not None:
         raise CheckpointError(
             f"{settings}: default_prompt_name is {prompt!r}, a text before every sentence, which "
@@ -106,7 +114,7 @@ def _pooling_of_module(directory: Path, modules: list[Module]) -> str | None:
     folders = [module.folder for module in modules if module.kind == "Pooling"]
     folder = folders[0] if folders else "1_Pooling"
     path = directory / folder / "config.json"
-    modes = read_json(path, optional=not folders)
+    modes = read_table(path, optional=not folders)
     if not modes:
         return None
     stated = [key for key, on in modes.items() if key.startswith("pooling_mode_") and on is True]

@@ -1,15 +1,16 @@
 """Dimensions of models by name, of a checkpoint or of a trace, and the steps of their layers."""
 
 import functools
-import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from xbarsim.base.errors import ConfigError
+from xbarsim.base.given_files import is_file, read_json
 from xbarsim.base.toml_files import describe, packaged
 from xbarsim.config.tables import Table
+from xbarsim.models.config_reader import LARGEST_SIZE, MOST_LAYERS
 from xbarsim.models.encoder_families import ENCODER_FAMILIES, Keys
 from xbarsim.models.families import FAMILIES
 from xbarsim.models.graph import Block, Role, Step, Transformer, graph_of
@@ -19,14 +20,14 @@ from xbarsim.models.operations import Norm
 class Shape(Table):
     """Dimensions of a model."""
 
-    layers: int = Field(ge=1)
-    hidden: int = Field(ge=1)
-    heads: int = Field(ge=1)
+    layers: int = Field(ge=1, le=MOST_LAYERS)
+    hidden: int = Field(ge=1, le=LARGEST_SIZE)
+    heads: int = Field(ge=1, le=LARGEST_SIZE)
     key_value_heads: int | None = Field(
         None, ge=1, description="heads of keys and values, shared by query heads; heads if absent"
     )
     head_width: int | None = Field(None, ge=1, description="hidden over heads if absent")
-    intermediate: int = Field(ge=1)
+    intermediate: int = Field(ge=1, le=LARGEST_SIZE)
     embedding_width: int | None = Field(
         None, ge=1, description="of embeddings that a matrix makes hidden states of"
     )
@@ -170,14 +171,16 @@ def load_shape(name_or_directory: str | Path) -> Shape:
     if name in shapes():
         return shapes()[name]
     path = Path(name_or_directory) / "config.json"
-    if not path.is_file():
+    if not is_file(path):
         raise ConfigError(
             f"no model {name!r}: it is neither a directory with a config.json nor one of "
             f"{', '.join(shapes())}"
         )
     raw_type = None
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = read_json(path, ConfigError)
+        if not isinstance(raw, dict):
+            raise TypeError("not a JSON object")
         raw_type = raw.get("model_type")
         if raw.get("model_type") in FAMILIES:
             return _of_decoder(path, raw)
@@ -193,16 +196,16 @@ def load_shape(name_or_directory: str | Path) -> Shape:
             positions=raw.get("max_position_embeddings"),
             source=str(path),
         )
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe(error, Shape)}") from None
     except (
         AttributeError,
         KeyError,
         TypeError,
-        json.JSONDecodeError,
-        UnicodeDecodeError,
+        OSError,
+        ValueError,
     ) as error:
         raise _without_dimensions(path, raw_type, error) from None
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {describe(error, Shape)}") from None
 
 
 def _without_dimensions(path: Path, stated: object, error: Exception) -> ConfigError:

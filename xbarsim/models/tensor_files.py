@@ -1,7 +1,6 @@
 """Tensors of safetensors files: one file, or the shards of an index."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from xbarsim.base.array_types import AnyArray, Singles
 from xbarsim.base.errors import CheckpointError
+from xbarsim.base.given_files import check_file, read_json
 
 FLOATS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 WITHOUT_EXTRA = "weights of models need safetensors: pip install 'xbarsim[bert]'"
@@ -94,6 +94,7 @@ def _all_of(path: Path) -> dict[str, AnyArray]:
     except ImportError:
         raise CheckpointError(WITHOUT_EXTRA) from None
     tensors: dict[str, AnyArray] = {}
+    check_file(path, CheckpointError)
     try:
         with safe_open(path, "np") as file:
             kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}
@@ -182,16 +183,31 @@ def weight_files(directory: Path) -> list[Path]:
         return [single]
     if not index.is_file():
         raise CheckpointError(_nothing_to_read(directory))
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index}: not an index of safetensors files ({error})") from None
+    names = _shards_of(index)
     missing = [name for name in names if not (directory / name).is_file()]
     if missing:
         raise CheckpointError(
             f"{index}: {missing[0]} is missing; copy all shards of the checkpoint"
         )
     return [directory / name for name in names]
+
+
+def _shards_of(index: Path) -> list[str]:
+    """Names of the files of an index, all in its own directory."""
+    try:
+        content = read_json(index, CheckpointError)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{index}: not an index of safetensors files ({error})") from None
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(f"{index}: not an index of safetensors files: it has no weight_map")
+    for name in places.values():
+        if not isinstance(name, str) or Path(name).name != name or "\0" in name:
+            raise CheckpointError(
+                f"{index}: the shard {name!r} is no file of this directory; allowed: names without a "
+                "path"
+            )
+    return sorted(set(places.values()))
 
 
 def _nothing_to_read(directory: Path) -> str:
@@ -228,6 +244,7 @@ def _tensors(path: Path) -> Iterator[tuple[str, Singles]]:
         from safetensors import SafetensorError, deserialize
     except ImportError:
         raise CheckpointError(WITHOUT_EXTRA) from None
+    check_file(path, CheckpointError)
     try:
         found = deserialize(path.read_bytes())
     except (SafetensorError, OSError) as error:

@@ -296,6 +296,9 @@ def _source(row: Row) -> dict[str, Any]:
     }
 
 
+_IN_UNITS = {"sequence": "sequence (tokens)", "batch": "batch (sequences)"}  # columns of a table
+
+
 def _remarks(row: Row) -> dict[str, str]:
     return {"read_energy": row.result.read_energy, "differs": "; ".join(row.differs)}
 
@@ -305,7 +308,8 @@ def write_files(rows: Sequence[Row], directory: str | Path) -> tuple[Path, Path]
     as_json, as_csv = (Path(directory) / name for name in FILES)
     with replacing(as_json) as file:
         file.write(json.dumps([_plain(row) for row in rows], indent=1, ensure_ascii=False) + "\n")
-    header = [*_source(rows[0]), *headings(), *_remarks(rows[0])]
+    source = [_IN_UNITS.get(key, key) for key in _source(rows[0])]
+    header = [*source, *headings(), *_remarks(rows[0])]
     body = [
         [*_source(row).values(), *figures(row.result).values(), *_remarks(row).values()]
         for row in rows

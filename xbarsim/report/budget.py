@@ -281,6 +281,13 @@ def _over(values: Floats) -> float | None:
 # ---------------------------------------------------------------- plain values
 
 
+def unit_of(budget: ErrorBudget) -> str:
+    """Of costs: the metric, as a share of one, or nats of a token."""
+    if budget.in_nats:
+        return "nats"
+    return budget.metric
+
+
 def to_json(budget: ErrorBudget) -> dict[str, Any]:
     """Plain values, in the metric's own unit, of a perplexity nats of a token."""
     return {
@@ -290,7 +297,7 @@ def to_json(budget: ErrorBudget) -> dict[str, Any]:
         "model": budget.model,
         "task": budget.task,
         "metric": budget.metric,
-        "unit": "nats" if budget.in_nats else budget.metric,
+        "unit": unit_of(budget),
         "examples": budget.examples,
         "chips": budget.chips,
         "evaluations": budget.evaluations,
@@ -334,7 +341,10 @@ def write_files(budget: ErrorBudget, directory: str | Path) -> list[Path]:
         rows.append([place.name, "only", *_plain(place.only).values()])
         rows.append([place.name, "last", *_plain(place.last).values()])
     table = Path(directory) / "budget.csv"
-    write_table(table, ["name", "cost", *_plain(budget.total)], rows)
+    unit = unit_of(budget)
+    write_table(
+        table, ["name", "cost", *_plain(budget.total), "unit"], [[*row, unit] for row in rows]
+    )
     return [path, table]
 
 

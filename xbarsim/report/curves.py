@@ -60,16 +60,16 @@ def varied_key(summary: Summary) -> str | None:
     """
     stated = [_leaves(tomllib.loads(case.study), "") for case in summary.cases]
     keys = dict.fromkeys(key for of_case in stated for key in of_case)
-    varied = [
-        key
-        for key in keys
-        if key not in NAMES and any(of_case.get(key) != stated[0].get(key) for of_case in stated)
-    ]
+    varied = [key for key in keys if key not in NAMES and _varies(key, stated)]
     if len(varied) != 1:
         return None
     if not all(_is_number(of_case.get(varied[0])) for of_case in stated):
         return None
     return varied[0]
+
+
+def _varies(key: str, stated: Sequence[dict[str, Any]]) -> bool:
+    return any(of_case.get(key) != stated[0].get(key) for of_case in stated)
 
 
 def _leaves(content: dict[str, Any], prefix: str) -> dict[str, Any]:

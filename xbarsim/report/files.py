@@ -282,6 +282,8 @@ def _matrix(layer: MatrixSummary) -> Content:
     found["drift_scales"] = None
     if layer.drift_scales is not None:
         found["drift_scales"] = dataclasses.asdict(layer.drift_scales)
+    if layer.read_noise_error is not None:
+        found["read_noise_error"] = layer.read_noise_error
     if layer.converters is not None:
         found["converters"] = dataclasses.asdict(layer.converters)
     if layer.saturated_codes is not None:

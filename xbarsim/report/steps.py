@@ -206,6 +206,8 @@ class MatrixSummary(StepSummary):
     saturated_codes : None where no codes are counted
     converters : None where they are ideal
     drift_scales : None where nothing follows drift
+    read_noise_error : of its worst tile, relative, of a standard deviation of read noise behind the
+        wires; None where these are not asked about noise
     array_energy_per_token : joule that the drivers of its word lines deliver into cells and wires
     """
 
@@ -222,6 +224,7 @@ class MatrixSummary(StepSummary):
     compensation: Compensation | None = None
     converters: Converters | None = None
     drift_scales: DriftScales | None = None
+    read_noise_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,6 +263,9 @@ def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixS
         mean = float(matrix.attenuation.mean.mean())
         spread = float(matrix.attenuation.std.mean())
         ir_drop = IrDrop(mean, spread, WorstTile.of(attributes))
+    noise_error = None
+    if matrix.noise_error is not None:
+        noise_error = float(matrix.noise_error.max())
     return MatrixSummary(
         name=name,
         kind=matrix.place.kind,
@@ -280,6 +286,7 @@ def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixS
         saturated_codes=saturated,
         converters=Converters.of(attributes),
         drift_scales=DriftScales.of(attributes),
+        read_noise_error=noise_error,
     )
 
 

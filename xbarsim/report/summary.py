@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from xbarsim.base.arguments import instance
 from xbarsim.base.errors import TraceError
 from xbarsim.models.graph import Role
 from xbarsim.report.energy import Cost, cost_of
@@ -158,6 +159,7 @@ def summarise(trace: Trace) -> Summary:
     TraceError : no path has two examples, so nothing can be said; a number of the trace that is
         none
     """
+    instance("trace", trace, Trace, "what read_trace returns")
     check_finite(trace)
     scorer = scorer_of(trace)
     references = [
@@ -179,7 +181,7 @@ def summarise(trace: Trace) -> Summary:
     sentences_per_example = 2 if trace.run.task_kind == "pairs" else 1
     return Summary(
         path=str(trace.path),
-        study=tomllib.loads(trace.run.study)["name"],
+        study=tomllib.loads(trace.run.study).get("name", "study"),
         run=trace.run,
         examples=examples,
         tokens=int(trace.examples.tokens.sum()),
@@ -248,6 +250,8 @@ def _not_finite_of_matrix(matrix: TracedMatrix) -> list[str]:
     if matrix.attenuation is not None:
         stated["attenuation_mean"] = matrix.attenuation.mean
         stated["attenuation_std"] = matrix.attenuation.std
+    if matrix.noise_error is not None:
+        stated["read_noise_error"] = matrix.noise_error
     return [
         name for name, value in stated.items() if value is not None and not np.isfinite(value).all()
     ]
@@ -318,6 +322,8 @@ def _joined(chips: Sequence[Mapping[str, Step]]) -> dict[str, Step]:
         changes = {"rows": _one_after_the_other([step.rows for step in steps])}
         if isinstance(first, TracedMatrix) and first.attenuation is not None:
             changes["attenuation"] = _one_after_the_other([step.attenuation for step in steps])
+        if isinstance(first, TracedMatrix) and first.noise_error is not None:
+            changes["noise_error"] = np.concatenate([step.noise_error for step in steps])
         if isinstance(first, TracedMatrix) and first.codes is not None:
             changes["codes"] = _total([step.codes for step in steps])
         joined[name] = dataclasses.replace(first, **changes)

@@ -207,6 +207,8 @@ def _operation_line(name: str, operations: Sequence[FunctionSummary]) -> str:
 
 
 def _hardware(case: CaseSummary) -> list[str]:
+    if not case.layers:
+        return _cost(case)
     return [
         _tiles(case.layers),
         *_writing(case.layers),
@@ -216,6 +218,7 @@ def _hardware(case: CaseSummary) -> list[str]:
         *converter_lines(case.study, case.layers),
         *drift_lines(case.layers),
         *_worst_tile(case.layers),
+        *_read_noise(case.layers),
         *_cost(case),
     ]
 
@@ -309,6 +312,22 @@ def _worst_tile(layers: Sequence[MatrixSummary]) -> list[str]:
     return [
         f"wires  worst tile: row block {worst.row_block}, column block {worst.column_block}{plane} "
         f"of {name}, IR drop {100 * (1 - worst.attenuation):.2f} %"
+    ]
+
+
+def _read_noise(layers: Sequence[MatrixSummary]) -> list[str]:
+    """How far off the read noise behind wires may be on any tile."""
+    errors = {}
+    for layer in layers:
+        if layer.read_noise_error is not None:
+            errors[layer.name] = layer.read_noise_error
+    if not errors:
+        return []
+    name, error = max(errors.items(), key=lambda item: item[1])
+    return [
+        f"noise  standard deviation of read noise behind wires: off by at most {100 * error:.2g} % on "
+        f"any bit line (a tile of {name}), even for inputs that drive a quarter of the word lines "
+        "and nothing else"
     ]
 
 

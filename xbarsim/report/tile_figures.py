@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.base.array_types import Floats, Integers
+from xbarsim.base.array_types import Floats, Integers, Singles
 from xbarsim.hardware.attributes import MatrixAttributes
-from xbarsim.studies.trace import ConductanceHistogram, Trace, TracedMatrix
+from xbarsim.studies.trace import Chip, ConductanceHistogram, Trace, TracedMatrix
 from xbarsim.studies.trace_layout import CodeHistogram
 
 
@@ -46,21 +46,24 @@ class TileFigures:
 
     attenuation : (tiles,) share of the current that the wires of each let arrive; None on computation
         crossbars
+    worst_tile : (rows, columns) the same of blocks of cells of the tile where it is least; None without
+        wires and in older traces
     conductances, codes : None where none are counted
     """
 
     attenuation: Floats | None
+    worst_tile: Singles | None
     conductances: ConductanceHistogram | None
     codes: CodeShares | None
 
 
 def tile_figures(trace: Trace) -> dict[str, dict[str, TileFigures]]:
     """{case: {matrix: its tiles}} of the first chip of every case."""
-    return {
-        name: {matrix: _of_matrix(found) for matrix, found in case.chips[0].layers.items()}
-        for name, case in trace.cases.items()
-        if case.chips
-    }
+    return {name: _of_chip(case.chips[0]) for name, case in trace.cases.items() if case.chips}
+
+
+def _of_chip(chip: Chip) -> dict[str, TileFigures]:
+    return {matrix: _of_matrix(found) for matrix, found in chip.layers.items()}
 
 
 def _of_matrix(matrix: TracedMatrix) -> TileFigures:
@@ -70,7 +73,7 @@ def _of_matrix(matrix: TracedMatrix) -> TileFigures:
     attenuation = None
     if matrix.attenuation is not None:
         attenuation = matrix.attenuation.mean
-    return TileFigures(attenuation, matrix.conductances, codes)
+    return TileFigures(attenuation, matrix.worst_tile, matrix.conductances, codes)
 
 
 def all_conductances(tiles: Mapping[str, TileFigures]) -> list[ConductanceHistogram]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from xbarsim.base import fetch
+from xbarsim.base.arguments import instance, path_of
 from xbarsim.base.errors import ConfigError, IdleSettingWarning
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.config.arrays import SWITCHES
@@ -55,6 +56,8 @@ def budget_study(
     ConfigError : nothing that could share a loss, a budget of another study in the directory
     OutputError : the directory cannot be written
     """
+    instance("study", study, Study, "what load_study returns")
+    directory = path_of("directory", directory)
     opened = open_or_create(resolve(study), directory)
     run_sweep(opened, workers, threads, progress, say)
     return opened.path

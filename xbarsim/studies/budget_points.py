@@ -209,7 +209,7 @@ def without_remedy(case: Study, name: str) -> Study:
 def budget_points(study: Study) -> list[Point]:
     """The points of a budget, each of some cases: see `BudgetPlan.cases`."""
     plan = plan_budget(study)
-    exclude = {"name", "row", "column", "case", "budget", "sweep"}
+    exclude = {"name", "row", "column", "case", "budget", "sweep", "training"}
     base = plan.study.model_dump(exclude=exclude, exclude_unset=True)
     points = []
     all_cases = plan.cases()

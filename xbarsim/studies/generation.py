@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xbarsim.base.arguments import shown, text_of, whole_number
 from xbarsim.base.array_types import Integers, Singles
 from xbarsim.base.errors import ConfigError, TaskError
 from xbarsim.base.progress import Progress, silent
@@ -71,6 +72,13 @@ def generate(
     ------
     TaskError : a prompt without tokens, or longer with its continuation than the model's context
     """
+    if not hasattr(model, "config") or not hasattr(tokenizer, "encode"):
+        raise ConfigError(
+            f"model is {shown(model)}, tokenizer {shown(tokenizer)}; allowed: the model of load_network, "
+            "and its tokenizer"
+        )
+    text_of("prompt", prompt)
+    whole_number("tokens", tokens, 1)
     ids = tokenizer.encode(prompt, add_special_tokens=False).ids
     if not ids:
         raise TaskError("the prompt has no tokens; write a word at least")

@@ -5,6 +5,7 @@ import hashlib
 import json
 import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from xbarsim.base import cache
-from xbarsim.base.array_types import Integers, Singles
-from xbarsim.base.errors import DamageWarning, FetchError, TaskError
+from xbarsim.base.array_files import read_npz
+from xbarsim.base.array_types import AnyArray, Integers, Singles
+from xbarsim.base.errors import ConfigError, DamageWarning, FetchError, TaskError
 from xbarsim.base.progress import Progress, silent
 from xbarsim.models.network import Encoder, embed
 from xbarsim.models.tokens import tokenize
@@ -94,6 +96,9 @@ def _classifier_order(model: Encoder, task: Task) -> Integers | None:
     return None
 
 
+DAMAGED = (zipfile.BadZipFile, zlib.error)  # of an archive
+
+
 @dataclass(frozen=True)
 class _Probe:
     """A logistic regression on the features of training examples, fitted once and kept."""
@@ -132,12 +137,14 @@ class _Probe:
             return None
         shape = (len(self.task.classes), self.model.config.hidden)
         try:
-            with np.load(path) as stored:  # the file has checksums
-                weight: Singles = stored["weight"]
-                bias: Singles = stored["bias"]
+            stored = read_npz(path)  # the file has checksums
+            weight: Singles = stored["weight"]
+            bias: Singles = stored["bias"]
             if weight.shape != shape or bias.shape != shape[:1]:
                 raise ValueError(f"weights of shape {weight.shape} in the place of {shape}")
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            if not all(_are_finite(values) for values in (weight, bias)):
+                raise ValueError("weights that are no finite numbers")
+        except (ConfigError, OSError, ValueError, KeyError, EOFError, *DAMAGED) as error:
             text = f"{path} is damaged ({error}): the probe is fitted again"
             warnings.warn(DamageWarning(text), stacklevel=2)
             return None
@@ -174,3 +181,7 @@ class _Probe:
             description="fitting the probe",
         )
         return fit_logistic(features, self.training.targets, len(self.task.classes))
+
+
+def _are_finite(values: AnyArray) -> bool:
+    return values.dtype.kind == "f" and bool(np.isfinite(values).all())

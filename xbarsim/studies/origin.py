@@ -6,20 +6,18 @@ import importlib.metadata
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xbarsim import __version__
-from xbarsim.arrays.in_situ.conductance_files import sha256_of_directory
 from xbarsim.base.source_digest import source_digest
-from xbarsim.config.named_files import hashes_of_named
 from xbarsim.config.study import Study
 from xbarsim.hardware.idle import stated_keys
 from xbarsim.studies.examples import Examples
+from xbarsim.studies.input_hashes import InputHashes
 from xbarsim.studies.readers import EncoderReader
-from xbarsim.studies.trace_layout import Sources, text_sha256
+from xbarsim.studies.trace_layout import Sources
 from xbarsim.studies.work import Work
 
 LIBRARIES = ("numpy", "scipy", "numba")
@@ -70,11 +68,7 @@ def origin_of(study: Study, work: Work, sources: Sources) -> Origin:
     for library in LIBRARIES:
         facts[library] = importlib.metadata.version(library)
     facts |= {f"model file {name}": value for name, value in sources.model_files.items()}
-    facts |= {f"device {name}": text_sha256(text) for name, text in sources.devices.items()}
-    facts |= {f"chip {name}": text_sha256(text) for name, text in sources.chips.items()}
-    facts |= hashes_of_named(study)
-    for name in study.conductance_directories():
-        facts[f"conductances {name}"] = sha256_of_directory(Path(name))
+    facts |= InputHashes().of(study, sources)
     facts["task"] = work.task.sha256
     facts["evaluated examples"] = _digest([*_fields(work.table), *_tokens(work.examples)])
     if work.predictions is not None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from xbarsim.base.errors import TraceError
 from xbarsim.base.files import replacing
+from xbarsim.base.given_files import parse_json
 from xbarsim.studies.trace_layout import UNITS_OF_TILES, Attribute
 from xbarsim.studies.trace_parts import LIBRARY
 
@@ -109,7 +110,7 @@ def stamp_of(file: Path) -> Stamp:
     try:
         with file.open("rb") as content:
             line = content.readline()
-            stated = json.loads(line)
+            stated: Any = parse_json(line)
             stamp = Stamp(str(stated["path"]), int(stated["done"]))
             expected = str(stated["sha256"])
             digest = hashlib.sha256(_line(stamp))

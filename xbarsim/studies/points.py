@@ -13,7 +13,7 @@ from xbarsim.config.settings_text import nested
 from xbarsim.config.study import Study, merge, validate
 from xbarsim.config.sweep import Design, Range, Sweep
 
-FIXED = ("name", "sweep", "budget", "case", "layer")
+FIXED = ("name", "sweep", "budget", "training", "case", "layer")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def points_of(study: Study) -> list[Point]:
             f"study {study.name!r} has no table [sweep]; name an axis there, such as "
             '"wires.word_line_resistance_ohm" = [1.0, 5.0, 10.0]'
         )
-    base = study.model_dump(exclude={"sweep", "budget"}, exclude_unset=True)
+    base = study.model_dump(exclude={"sweep", "budget", "training"}, exclude_unset=True)
     points = []
     for number, values in enumerate(chosen_values(study.sweep, study.seed), start=1):
         content = base | {"name": f"point-{number:05}"}

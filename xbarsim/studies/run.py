@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim import __version__
+from xbarsim.base.arguments import instance, path_of
 from xbarsim.base.errors import ConfigError, IdleSettingWarning
 from xbarsim.base.interrupts import Interrupts
 from xbarsim.base.progress import Progress, silent, unsaid
@@ -43,6 +44,7 @@ from xbarsim.studies.unfinished import (
 from xbarsim.studies.work import Work, work_of
 
 BUDGET_IS_IDLE = "[budget] has no effect in a single run: `xbarsim budget` reads it"
+TRAINING_IS_IDLE = "[training] has no effect in a single run: `xbarsim train` reads it"
 SWEEP_IS_IDLE = "[sweep] has no effect in a single run: `xbarsim sweep` runs its points"
 
 
@@ -104,6 +106,8 @@ def run_study(
     OutOfRangeError : conditions that the device does not state; a result that is no number
     CheckpointError, TaskError, FetchError, OutputError : what is read, fetched or written
     """
+    instance("study", study, Study, "what load_study returns")
+    directory = path_of("directory", directory)
     sources = sources or sources_of(study)
     devices = {name: parse_device(name, text) for name, text in sources.devices.items()}
     cases = [Case(name, case, devices[case.device.name]) for name, case in study.cases()]
@@ -120,6 +124,8 @@ def run_study(
             idle_settings = [*idle_settings, SWEEP_IS_IDLE]
         if study.budget is not None:
             idle_settings = [*idle_settings, BUDGET_IS_IDLE]
+        if study.training is not None:
+            idle_settings = [*idle_settings, TRAINING_IS_IDLE]
         idle_settings = [*idle_settings, *idle_chips(sources.chips, work.reader.model)]
         for sentence in idle_settings:
             warnings.warn(IdleSettingWarning(sentence), stacklevel=2)

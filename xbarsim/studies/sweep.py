@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from xbarsim.base.arguments import instance, path_of
 from xbarsim.base.errors import TraceError, XbarsimError
 from xbarsim.base.files import replacing
 from xbarsim.base.locks import locked
@@ -60,6 +61,8 @@ def sweep_study(
     ConfigError : no `[sweep]`, a wrong axis, another sweep in the directory, inputs that changed
     OutputError : the directory cannot be written
     """
+    instance("study", study, Study, "what load_study returns")
+    directory = path_of("directory", directory)
     opened = open_or_create(study, directory)
     run_sweep(opened, workers, threads, progress, say, scheduler)
     return opened.path

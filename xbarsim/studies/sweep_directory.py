@@ -11,16 +11,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from xbarsim.arrays.in_situ.conductance_files import sha256_of_directory
 from xbarsim.base import fetch
+from xbarsim.base.arguments import path_of
 from xbarsim.base.cache import sha256_of
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.files import replacing
+from xbarsim.base.given_files import INDEX_BYTES, read_json
 from xbarsim.base.locks import is_locked
-from xbarsim.config.named_files import hashes_of_named
 from xbarsim.config.study import Study, validate
 from xbarsim.models import checkpoint
 from xbarsim.studies.budget_points import budget_points
+from xbarsim.studies.input_hashes import InputHashes
 from xbarsim.studies.points import Point, points_of
 from xbarsim.studies.run import sources_of
 from xbarsim.studies.trace_layout import text_sha256
@@ -130,9 +131,9 @@ def open_directory(directory: str | Path, kind: str | None = None) -> SweepDirec
     ConfigError : it holds none, or a damaged one, or points that this version makes otherwise; it is
         of another kind
     """
-    path = Path(directory)
+    path = path_of("directory", directory)
     try:
-        content = json.loads((path / "sweep.json").read_text(encoding="utf-8"))
+        content: Any = read_json(path / "sweep.json", ConfigError, INDEX_BYTES)
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['version']!r}")
         study = validate(content["study"], f"{path / 'sweep.json'}")
@@ -141,6 +142,8 @@ def open_directory(directory: str | Path, kind: str | None = None) -> SweepDirec
         stated = [(entry["number"], entry["study_sha256"]) for entry in content["points"]]
     except FileNotFoundError:
         raise ConfigError(f"{path} holds no sweep (no file sweep.json)") from None
+    except ConfigError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path / 'sweep.json'} is damaged or of another version ({error}); start the sweep anew "
@@ -183,16 +186,9 @@ def open_or_create(study: Study, directory: str | Path) -> SweepDirectory:
 def hashes_of_inputs(points: tuple[Point, ...]) -> dict[str, str]:
     """{what: sha256} of every device file, chip file, checkpoint and task of the points."""
     found: dict[str, str] = {}
+    hashes = InputHashes()
     for point in points:
-        sources = sources_of(point.study)
-        for name, text in sources.devices.items():
-            found[f"device {name}"] = text_sha256(text)
-        for name, text in sources.chips.items():
-            found[f"chip {name}"] = text_sha256(text)
-        found |= hashes_of_named(point.study)
-        for name in point.study.conductance_directories():
-            if f"conductances {name}" not in found:
-                found[f"conductances {name}"] = sha256_of_directory(Path(name))
+        found |= hashes.of(point.study, sources_of(point.study))
         model = f"model {point.study.model.name}"
         if model not in found:
             files = _hashes_of_model(point.study.model.name)

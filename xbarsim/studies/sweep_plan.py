@@ -30,7 +30,9 @@ from xbarsim.studies.prepare_language import divided_for, load_text_or_questions
 from xbarsim.tasks.files import load_task
 
 CELL_S = 20e-6  # a cell of the tile that is timed; its time does not depend on it
-TILE_FACTOR = 2.8  # mapping, writing and ranges of a tile, over its circuit alone
+# Mapping, writing, wires and ranges of a tile over its circuit alone in the same precision
+# (`benchmarks/programming.py`, docs/cost.md).
+TILE_FACTORS = {"double": 1.8, "single": 2.2}
 FORWARD_FACTOR = 4.0  # a batch on hardware with its traces, over its bare products
 PROBE_ROWS = 256  # of the product that is timed
 
@@ -131,7 +133,7 @@ class _Meter:
     def __init__(self) -> None:
         self.networks: dict[str, LoadedEncoder | LoadedDecoder] = {}
         self.counted: dict[tuple[Model, Task], int] = {}
-        self.tiles: dict[tuple[int, int, Wires | None], float] = {}
+        self.tiles: dict[tuple[int, int, Wires], float] = {}
         self.mac: float | None = None
 
     def graph(self, model: str) -> Graph:
@@ -148,10 +150,12 @@ class _Meter:
 
     def tile_seconds(self, layout: Layout, case: Study) -> float:
         wires = InSituSettings.of(case).solved_wires
+        if wires is None:
+            return 0.0
         key = (layout.word_lines, layout.bit_lines, wires)
         if key not in self.tiles:
-            self.tiles[key] = 0.0 if wires is None else _time_tile(layout, wires)
-        return TILE_FACTOR * self.tiles[key]
+            self.tiles[key] = _time_tile(layout, wires)
+        return TILE_FACTORS[wires.precision] * self.tiles[key]
 
     def seconds_per_mac(self) -> float:
         if self.mac is None:

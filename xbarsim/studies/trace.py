@@ -46,7 +46,10 @@ class TracedMatrix:
 
     attenuation, conductances : None on computation crossbars
     codes : of all examples that are done; None where no codes are counted
-    The last two are None in a trace of version 3 or older, too.
+    worst_tile : (rows, columns) achieved current over the current without wires of blocks of cells of
+        the tile with the smallest mean; None without wires
+    noise_error : (tiles,), see `read_noise_error` in docs/trace.md; None without
+    The last four are None in older traces, too.
     """
 
     place: Place
@@ -55,6 +58,8 @@ class TracedMatrix:
     attenuation: Attenuation | None = None
     conductances: ConductanceHistogram | None = None
     codes: CodeHistogram | None = None
+    worst_tile: Singles | None = None
+    noise_error: Floats | None = None
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,11 @@ READABLE = (2, 3, 4, 5)
 # data sets of a matrix that are not one value of every example, and their units
 CODE_COUNTS = "code_counts"
 CODES_BEYOND = "codes_beyond"
+WORST_TILE = "worst_tile_map"
 UNITS_OF_TILES = {
     "attenuation_mean": "1",
     "attenuation_std": "1",
+    WORST_TILE: "1",
     "read_noise_error": "1",
     "conductance_edges": "S",
     "conductance_counts": "1",

@@ -7,58 +7,44 @@ trace is `NAME.h5`.  While a run is under way, and after it was killed, its trac
 `NAME.h5` for both.
 """
 
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
-from xbarsim.base.array_types import Booleans
+from xbarsim.base.arguments import path_of
 from xbarsim.base.errors import TraceError
-from xbarsim.hardware.attributes import MatrixAttributes, ProductAttributes
-from xbarsim.studies import older_traces
-from xbarsim.studies.trace import (
-    Attenuation,
-    Case,
-    Chip,
-    ConductanceHistogram,
-    Outputs,
-    Trace,
-    TracedFunction,
-    TracedMatrix,
-    TracedProduct,
-)
+from xbarsim.base.given_files import check_file, exists, printable
+from xbarsim.studies.trace import Case, Outputs, Trace
+from xbarsim.studies.trace_checks import LABELLED, check_counts, check_examples, check_run
 from xbarsim.studies.trace_heaps import check_heaps
+from xbarsim.studies.trace_items import (
+    as_text,
+    attribute,
+    group_in,
+    members,
+    plain_attributes,
+    study_text,
+    values_in,
+)
 from xbarsim.studies.trace_layout import (
-    CODE_COUNTS,
-    CODES_BEYOND,
     FORMAT,
     READABLE,
-    CodeHistogram,
     ExampleTable,
-    FunctionRows,
-    MatrixRows,
-    Place,
     PredictionTable,
-    ProductRows,
     RunAttributes,
-    Section,
     Sources,
-    columns_of,
     part_files,
     parts_of,
     record_from,
-    rows_from,
     text_sha256,
 )
+from xbarsim.studies.trace_paths import Head, PartialCase, read_case, read_chip, read_path
 
 Result = TypeVar("Result")
-TEXT_AND_NUMBERS = "OSUbiuf"  # kinds of NumPy's data types
-LARGEST_ATTRIBUTE = 1_000_000  # bytes; texts of any length lie elsewhere in the file
+LONGEST_NAME = 500  # characters of a path that a message shows
 
 
 def read_trace(path: str | Path) -> Trace:
@@ -79,11 +65,13 @@ def read_trace(path: str | Path) -> Trace:
     TraceError : missing, not a trace of ours, of another version, or so damaged that nothing can be
         said
     """
-    path = Path(path)
-    if not path.exists() and parts_of(path).is_dir():
+    path = path_of("trace", path, TraceError)
+    if not exists(path) and exists(parts_of(path)):
         path = parts_of(path)
-    if not path.exists():
-        raise TraceError(f"no trace at {path}")
+    if not exists(path):
+        raise TraceError(
+            f"no trace at {printable(str(path))[:LONGEST_NAME]}; give NAME.h5 of a run, or NAME.parts"
+        )
     files = part_files(path) if path.is_dir() else [path]
     if not files:
         raise TraceError(
@@ -138,53 +126,20 @@ class _Readable:
         self.file.close()
 
 
-@dataclass
-class _PartialCase:
-    """A case of which parts are read one after the other.
-
-    number : its place in the study;  chips : by their numbers
-    """
-
-    number: int
-    study: str
-    chips: dict[int, Chip] = field(default_factory=dict)
-
-
-class _Size(NamedTuple):
-    """Examples of a trace, and predictions, None of an encoder."""
-
-    examples: int
-    predictions: int | None
-
-
-@dataclass(frozen=True)
-class _Head:
-    """What the first part says of the run."""
-
-    run: RunAttributes
-    examples: ExampleTable
-    sources: Sources
-    predictions: PredictionTable | None
-
-    @property
-    def size(self) -> _Size:
-        predictions = None if self.predictions is None else len(self.predictions)
-        return _Size(len(self.examples), predictions)
-
-
 class _Reading:
     """Collects a Trace from one file or several parts of one layout."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.head: _Head | None = None
+        self.head: Head | None = None
         self.reference: dict[str, Outputs] = {}
-        self.cases: dict[str, _PartialCase] = {}
+        self.cases: dict[str, PartialCase] = {}
         self.damage: list[str] = []
 
     def read(self, path: Path) -> None:
         """Add one file.  Raises FileNotFoundError, and TraceError where it holds nothing of a
         trace."""
+        check_file(path, TraceError)
         try:
             check_heaps(path)
             with h5py.File(path, "r") as file:
@@ -198,7 +153,7 @@ class _Reading:
             ) from None
         except TraceError:
             raise
-        except Exception as error:  # see `_try`
+        except Exception as error:  # see `_try`; what is read of it is read again
             self._read_cut(path, error)
 
     def _read_cut(self, path: Path, first_error: Exception) -> None:
@@ -217,29 +172,38 @@ class _Reading:
     def _collect(self, file: h5py.File) -> None:
         if self.head is None:
             self.head = _head(self.path, file)
-        examples = self.head.size
-        groups = self._members("the file", file)
-        for name, group in self._members("reference", groups.get("reference", {})).items():
-            found = self._try(f"reference {name}", _outputs, group, examples)
+        for name, group in self._members_of("reference", file).items():
+            found = self._try(f"reference {name}", read_path, group, self.head)
             if found is not None:
                 self.reference[name] = found
-        for name, group in self._members("cases", groups.get("cases", {})).items():
-            self._collect_case(name, group, examples)
+        for name, group in self._members_of("cases", file).items():
+            self._collect_case(name, group, self.head)
 
-    def _collect_case(self, name: str, group: h5py.Group, examples: _Size) -> None:
-        stated = self._try(f"case {name!r}", _case, group)
+    def _collect_case(self, name: str, group: h5py.Group, head: Head) -> None:
+        stated = self._try(f"case {name!r}", read_case, group)
         if stated is None:
             return
         case = self.cases.setdefault(name, stated)
         for number, of_chip in self._members(f"case {name!r}", group).items():
-            found = self._try(f"chip {number} of case {name!r}", _chip, of_chip, examples)
-            if found is not None:
-                case.chips[int(number)] = found
+            what = f"chip {number} of case {name!r}"
+            place = self._try(what, int, number)
+            found = self._try(what, read_chip, of_chip, head)
+            if found is not None and place is not None:
+                case.chips[place] = found
 
-    def _members(self, what: str, group: Mapping[str, Any]) -> dict[str, Any]:
+    def _members_of(self, name: str, file: h5py.File) -> dict[str, Any]:
+        """{name: group} of a group of the file, {} where there is none."""
+        if name not in file:
+            return {}
+        group = self._try("the file", group_in, file, name)
+        if group is None:
+            return {}
+        return self._members(name, group)
+
+    def _members(self, what: str, group: h5py.Group) -> dict[str, Any]:
         """{name: group} of what can be opened in a group; the rest is damage."""
         names: list[str] = self._try(what, list, group) or []
-        found = {name: self._try(f"{what}: {name}", group.__getitem__, name) for name in names}
+        found = {name: self._try(f"{what}: {name}", group_in, group, name) for name in names}
         return {name: member for name, member in found.items() if member is not None}
 
     def _try(self, what: str, read: Callable[..., Result], *arguments: Any) -> Result | None:
@@ -284,37 +248,11 @@ def _one_line(error: Exception) -> str:
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _attribute(item: h5py.Group, name: str) -> Any:
-    """Value of an attribute.  A damaged file may state any type and size: they are looked at first."""
-    stated = item.attrs.get_id(name)
-    if stated.dtype.kind not in TEXT_AND_NUMBERS or stated.get_storage_size() > LARGEST_ATTRIBUTE:
-        raise ValueError(f"attribute {name!r} of {item.name} is neither a text nor a number")
-    return item.attrs[name]
-
-
-def _plain_attributes(group: h5py.Group) -> dict[str, Any]:
-    """{name: value} of a group, numbers as those of Python."""
-    found = {}
-    for name in group.attrs:
-        value = _attribute(group, name)
-        found[name] = value.item() if isinstance(value, np.generic) else value
-    return found
-
-
-def _members(group: h5py.Group) -> list[Any]:
-    """[group or data set] of a group; h5py's own `values` passes over what cannot be opened."""
-    return [group[name] for name in group]
-
-
 # ---------------------------------------------------------------- the head
 
 
-def _head(path: Path, file: h5py.File) -> _Head:
-    attributes = _plain_attributes(file)
+def _head(path: Path, file: h5py.File) -> Head:
+    attributes = plain_attributes(file)
     if attributes.get("format") != FORMAT:
         raise TraceError(f"{path} is an HDF5 file, but not a trace of xbarsim")
     version = attributes.get("version")
@@ -328,29 +266,38 @@ def _head(path: Path, file: h5py.File) -> _Head:
         run = record_from(RunAttributes, attributes)
     except ValueError as error:
         raise TraceError(f"{path} {error}; it is damaged: run the study again") from None
-    group = file["examples"]
+    try:
+        check_run(run)
+    except ValueError as error:
+        raise TraceError(f"{path}: {error}; it is damaged: run the study again") from None
+    group = group_in(file, "examples")
     if version == 2:
-        examples = ExampleTable(group["label"][:], group["tokens"][:], None, None)
+        examples = ExampleTable(values_in(group, "label"), values_in(group, "tokens"), None, None)
         sources = Sources()
     else:
         examples = ExampleTable(
-            label=group["label"][:],
-            tokens=group["tokens"][:],
-            index=group["index"][:],
-            truncated=group["truncated"][:],
-            size=group["size"][:] if "size" in group else None,
+            label=values_in(group, "label"),
+            tokens=values_in(group, "tokens"),
+            index=values_in(group, "index"),
+            truncated=values_in(group, "truncated"),
+            size=values_in(group, "size") if "size" in group else None,
         )
-        sources = _sources(file["sources"])
-    _study(attributes)
-    _check_examples(run, examples)
+        sources = _sources(group_in(file, "sources"))
+    study_text(attributes)
+    check_examples(run, examples)
     predictions = None
-    if "predictions" in file:
-        predictions = _predictions(file["predictions"], len(examples))
-    return _Head(run, examples, sources, predictions)
+    if run.task_kind not in LABELLED:
+        if examples.size is None:
+            raise ValueError("the examples of a language task have no size")
+        predictions = _predictions(group_in(file, "predictions"), len(examples))
+    return Head(run, examples, sources, predictions)
 
 
 def _predictions(group: h5py.Group, examples: int) -> PredictionTable:
-    found = PredictionTable(*(group[name][:] for name in ("example", "position", "token")))
+    columns = [values_in(group, name) for name in ("example", "position", "token")]
+    for values in columns:
+        check_counts("the columns of /predictions", values)
+    found = PredictionTable(*columns)
     steps = np.diff(found.example, prepend=0)
     inside = len(found) and (steps >= 0).all() and found.example[-1] < examples
     if not inside or not found.example.shape == found.position.shape == found.token.shape:
@@ -359,139 +306,16 @@ def _predictions(group: h5py.Group, examples: int) -> PredictionTable:
 
 
 def _sources(group: h5py.Group) -> Sources:
-    model = group["model"]
-    hashes = {name: _text(_attribute(model, name)) for name in model.attrs}
-    return Sources(_texts(group["devices"]), _texts(group["chips"]), hashes)
+    model = group_in(group, "model")
+    hashes = {name: as_text(attribute(model, name)) for name in model.attrs}
+    return Sources(_texts(group_in(group, "devices")), _texts(group_in(group, "chips")), hashes)
 
 
 def _texts(group: h5py.Group) -> dict[str, str]:
     texts = {}
-    for entry in _members(group):
-        text = _text(_attribute(entry, "text"))
-        if text_sha256(text) != _text(_attribute(entry, "sha256")):
+    for entry in members(group):
+        text = as_text(attribute(entry, "text"))
+        if text_sha256(text) != as_text(attribute(entry, "sha256")):
             raise ValueError(f"the text of {entry.name} does not have its sha256")
-        texts[_text(_attribute(entry, "name"))] = text
+        texts[as_text(attribute(entry, "name"))] = text
     return texts
-
-
-def _check_examples(run: RunAttributes, examples: ExampleTable) -> None:
-    label = examples.label
-    stated = [values for values in vars(examples).values() if values is not None]
-    if label.ndim != 1 or any(values.shape != label.shape for values in stated):
-        raise ValueError("the columns of /examples differ in length")
-    if run.task_kind in ("labels", "images") and not ((0 <= label) & (label < run.classes)).all():
-        raise ValueError(f"labels outside 0 to {run.classes - 1}")
-    if not np.isfinite(label).all() or (examples.tokens < 1).any():
-        raise ValueError("labels or token counts without sense")
-
-
-def _study(attributes: Mapping[str, Any]) -> str:
-    """The TOML text of a study or case, which is whole."""
-    text = _text(attributes["study"])
-    stated = attributes.get("study_sha256")  # None in version 2
-    if stated is not None and text_sha256(text) != _text(stated):
-        raise ValueError("the text of the study does not have its sha256")
-    tomllib.loads(text)
-    return text
-
-
-# ---------------------------------------------------------------- paths
-
-
-def _outputs(group: h5py.Group, size: _Size) -> Outputs:
-    output = group["output"][:]
-    done = group["done"][:].astype(bool)
-    if done.shape != (size.examples,) or output.shape[:1] != done.shape or output.ndim != 2:
-        raise ValueError(f"{output.shape} outputs for {size.examples} examples")
-    if size.predictions is None:
-        return Outputs(output, done)
-    log_probability = group["log_probability"][:]
-    likeliest = group["likeliest"][:].astype(bool)
-    if not log_probability.shape == likeliest.shape == (size.predictions,):
-        raise ValueError(f"{log_probability.shape} probabilities of {size.predictions} tokens")
-    return Outputs(output, done, log_probability=log_probability, likeliest=likeliest)
-
-
-def _case(group: h5py.Group) -> _PartialCase:
-    attributes = _plain_attributes(group)
-    return _PartialCase(int(attributes["number"]), _study(attributes))
-
-
-def _chip(group: h5py.Group, size: _Size) -> Chip:
-    outputs = _outputs(group, size)
-    done = outputs.done
-    return Chip(
-        outputs.output,
-        done,
-        seed=int(_attribute(group, "seed")),
-        layers=_entries(group, Section.LAYERS, done, _matrix),
-        products=_entries(group, Section.PRODUCTS, done, _product),
-        operations=_entries(group, Section.OPERATIONS, done, _function),
-        log_probability=outputs.log_probability,
-        likeliest=outputs.likeliest,
-    )
-
-
-def _entries(
-    group: h5py.Group,
-    section: Section,
-    done: Booleans,
-    read: Callable[[h5py.Group, Place, Booleans], Result],
-) -> dict[str, Result]:
-    """{step: entry} of a section in the order in which they were written."""
-    if section not in group:
-        return {}
-    in_order = sorted(_members(group[section]), key=lambda entry: _attribute(entry, "number"))
-    entries = {}
-    for entry in in_order:
-        name = entry.name.rpartition("/")[2]
-        entries[name] = read(entry, _place(name, section, entry), done)
-    return entries
-
-
-def _place(name: str, section: Section, group: h5py.Group) -> Place:
-    if "kind" not in group.attrs:
-        return older_traces.place_of(name, section)
-    return record_from(Place, _plain_attributes(group))
-
-
-def _matrix(group: h5py.Group, place: Place, done: Booleans) -> TracedMatrix:
-    attenuation = None
-    if "attenuation_mean" in group:
-        attenuation = Attenuation(group["attenuation_mean"][:], group["attenuation_std"][:])
-    conductances = None
-    if "conductance_counts" in group:
-        edges = group["conductance_edges"][:]
-        conductances = ConductanceHistogram(edges, group["conductance_counts"][:])
-    codes = None
-    if CODE_COUNTS in group:
-        codes = CodeHistogram(group[CODE_COUNTS][:], group[CODES_BEYOND][:])
-    return TracedMatrix(
-        place,
-        record_from(MatrixAttributes, _plain_attributes(group)),
-        _rows(MatrixRows, group, done),
-        attenuation,
-        conductances,
-        codes,
-    )
-
-
-def _product(group: h5py.Group, place: Place, done: Booleans) -> TracedProduct:
-    attributes = record_from(ProductAttributes, _plain_attributes(group))
-    return TracedProduct(place, attributes, _rows(ProductRows, group, done))
-
-
-def _function(group: h5py.Group, place: Place, done: Booleans) -> TracedFunction:
-    return TracedFunction(place, _rows(FunctionRows, group, done))
-
-
-def _rows(kind: type[Result], group: h5py.Group, done: Booleans) -> Result:
-    arrays: dict[str, NDArray[Any]] = {
-        name: group[name][:][done] for name in columns_of(kind) if name in group
-    }
-    if "local_error_rms" not in arrays:  # version 2
-        older_traces.repair_errors(arrays)
-    if "array_energy" in arrays:  # before scales of inputs were counted there were none
-        for name in ("comparisons", "multiplications"):
-            arrays.setdefault(name, np.zeros(len(arrays["array_energy"]), np.int64))
-    return rows_from(kind, arrays)

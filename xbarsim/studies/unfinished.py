@@ -17,6 +17,7 @@ from typing import Any
 
 from xbarsim.base.errors import ConfigError, OutputError, TraceError
 from xbarsim.base.files import replacing
+from xbarsim.base.given_files import read_json
 from xbarsim.base.locks import is_locked
 from xbarsim.studies.origin import Origin
 from xbarsim.studies.trace_layout import RunAttributes, Sources, part_files, parts_of
@@ -62,13 +63,13 @@ def _digest(content: dict[str, Any]) -> str:
 def read_journal(parts: Path) -> Journal | None:
     """The journal of a directory of parts; None where there is none, or a damaged one."""
     try:
-        content = json.loads((parts / JOURNAL).read_text(encoding="utf-8"))
+        content: Any = read_json(parts / JOURNAL, TraceError)
         known = content.pop("format") == FORMAT and content.pop("version") == VERSION
         if not known or content.pop("sha256") != _digest(content):
             return None
         origin = Origin(content["study"], content["facts"])
         return Journal(content["name"], content["created"], origin)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, TraceError):
         return None
 
 

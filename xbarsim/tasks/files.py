@@ -27,6 +27,7 @@ import numpy as np
 from xbarsim.base import fetch, sources
 from xbarsim.base.array_types import Booleans
 from xbarsim.base.errors import TaskError
+from xbarsim.base.given_files import read_bytes
 from xbarsim.base.progress import Progress, silent
 from xbarsim.tasks.lines import Column, Line, decoded, first_repeated, lines_of
 from xbarsim.tasks.task import Example, Kind, Task
@@ -55,7 +56,7 @@ def load_task(path_or_name: str | Path, progress: Progress = silent) -> Task:
     """
     path = fetch.locate(path_or_name, "task", progress=progress)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, TaskError)
     except OSError as error:
         raise TaskError(f"{path}: not a readable file ({error.strerror})") from error
     rows = lines_of(path, decoded(path, content))
@@ -301,6 +302,8 @@ def _as_number(text: str) -> float | None:
 
 def _check_header(path: Path, lines: list[Line], labels: list[str]) -> None:
     """Refuse a first line whose label stands nowhere else, beside numbers everywhere else."""
+    if not labels:
+        return
     others = labels[1:]
     first_is_text = _as_number(labels[0]) is None
     if len(others) > 1 and first_is_text and all(_as_number(label) is not None for label in others):

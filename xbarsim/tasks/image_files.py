@@ -11,18 +11,20 @@ A CSV has one image a line: its label, a whole number, then its grey values; a f
 numbers is passed over.  Arrays of images are (n, height, width) or (n, height, width, channels).
 """
 
-import gzip
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from xbarsim.base import fetch, sources
+from xbarsim.base.array_files import read_npy, read_npz
 from xbarsim.base.array_types import AnyArray, Booleans, Bytes
 from xbarsim.base.cache import cache_directory, write_atomically
-from xbarsim.base.errors import FetchError, TaskError
+from xbarsim.base.errors import ConfigError, FetchError, TaskError
+from xbarsim.base.given_files import check_file, read_bytes, unpacked
 from xbarsim.base.progress import Progress, silent
 from xbarsim.tasks.task import Kind, Task
 
@@ -136,12 +138,11 @@ def _array(path: Path) -> AnyArray:
     """The values of an IDX or NumPy file."""
     try:
         if path.suffix == ".npy":
-            found: AnyArray = np.load(path)
-            return found
-        content = path.read_bytes()
+            return read_npy(path)
+        content = read_bytes(path, TaskError)
         if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (OSError, ValueError, EOFError) as error:
+            content = unpacked(content)
+    except (ConfigError, OSError, ValueError, EOFError, zlib.error) as error:
         raise TaskError(f"{path}: not a readable file ({error})") from None
     return _idx(path, content)
 
@@ -176,14 +177,15 @@ def _csv(path: Path) -> _Part:
 
 def _kept(path: Path) -> Bytes | None:
     try:
-        found: Bytes = np.load(path)
-    except (OSError, ValueError, EOFError):
+        found: Bytes = read_npy(path)
+    except (ConfigError, OSError, ValueError, EOFError):
         return None
     return found
 
 
 def _parsed(path: Path) -> Bytes:
     try:
+        check_file(path, TaskError)
         with path.open(encoding="utf-8-sig") as file:
             first = file.readline()
             header = not first.replace(",", "").strip().isdigit()
@@ -198,16 +200,14 @@ def _parsed(path: Path) -> Bytes:
 def _of_archive(path: Path) -> Task:
     """An .npz file."""
     try:
-        with np.load(path) as stored:
-            missing = sorted({"images", "labels"} - set(stored.files))
-            if missing:
-                raise TaskError(
-                    f"{path}: array {missing[0]!r} is missing; images and labels are needed"
-                )
-            part = _checked(path, stored["images"], stored["labels"])
-            test = stored["test"] if "test" in stored.files else None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        stored = read_npz(path)
+    except (ConfigError, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise TaskError(f"{path}: not a readable .npz file ({error})") from None
+    missing = sorted({"images", "labels"} - set(stored))
+    if missing:
+        raise TaskError(f"{path}: array {missing[0]!r} is missing; images and labels are needed")
+    part = _checked(path, stored["images"], stored["labels"])
+    test = stored.get("test")
     if test is not None and (test.dtype != bool or test.shape != part.labels.shape):
         raise TaskError(
             f"{path}: array 'test' has shape {test.shape} and type {test.dtype}; one boolean for each "

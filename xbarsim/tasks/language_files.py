@@ -28,11 +28,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from xbarsim.base.arguments import path_of
 from xbarsim.base.errors import TaskError
+from xbarsim.base.given_files import parse_json, read_bytes
+from xbarsim.tasks.lines import HALF_A_CHARACTER, is_whole_text
 
 TEXT_SUFFIXES = (".txt", ".text", ".md")
 GOOD = ("good", "sentence_good")
 BAD = ("bad", "sentence_bad")
+LONGEST_NUMBER = 20  # digits of the number of a choice
 GROUP = ("paradigm", "uid")
 
 Row = Mapping[str, Any]  # cells of a line by column: text of a table, anything of JSON
@@ -98,9 +102,9 @@ def load_language_task(path: str | Path) -> LanguageTask:
     ------
     TaskError : not UTF-8, empty, or of none of these forms, with the line where it is one
     """
-    path = Path(path)
+    path = path_of("text", path, TaskError)
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, TaskError)
     except OSError as error:
         raise TaskError(f"{path}: not a readable file ({error.strerror})") from None
     try:
@@ -187,11 +191,13 @@ def _of_json(path: Path, text: str, sha256: str) -> MinimalPairs | Questions:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             raise TaskError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise TaskError(f"{path}, line {number}: not a JSON object")
+        if not is_whole_text(line):
+            raise TaskError(f"{path}, line {number}: {HALF_A_CHARACTER}")
         rows.append((number, row))
     names = {name.lower() for name in rows[0][1]}
     if names & set(GOOD):
@@ -238,7 +244,7 @@ def _are_texts(values: Iterable[object]) -> bool:
 
 
 def _index(path: Path, number: int, right: object, count: int) -> int:
-    if isinstance(right, str) and right.strip().isdigit():
+    if isinstance(right, str) and right.strip().isdecimal() and len(right) < LONGEST_NUMBER:
         right = int(right)
     if not isinstance(right, int) or isinstance(right, bool) or not 0 <= right < count:
         raise TaskError(
@@ -268,7 +274,7 @@ def _blank(path: Path, number: int, row: Row) -> Question:
     before, after = sentence.split("_")
     options = (_text(path, number, row, "option1"), _text(path, number, row, "option2"))
     answer = row.get("answer")
-    if answer not in ("1", "2", 1, 2):
+    if not isinstance(answer, (int, str)) or answer not in ("1", "2", 1, 2):
         raise TaskError(f"{path}, line {number}: answer is {answer!r}; allowed are 1 and 2")
     contexts = tuple(before + option for option in options)
     return Question(contexts, (after.strip(),) * 2, int(answer) - 1)

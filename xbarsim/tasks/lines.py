@@ -101,14 +101,33 @@ def _json_lines(path: Path, text: str) -> Iterator[Line]:
             continue
         try:
             row = json.loads(line, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TaskError(
                 f"{path}, line {number}: not JSON ({error}); a task in JSON holds one object on each "
                 "line"
             ) from None
         if not isinstance(row, dict):
             raise TaskError(f"{path}, line {number}: not a JSON object with named columns")
+        if not is_whole_text(line):
+            raise TaskError(f"{path}, line {number}: {HALF_A_CHARACTER}")
         yield Line(number, row)
+
+
+HALF_A_CHARACTER = (
+    "half a character (one of a pair of surrogates, such as \\ud83d); write both halves, or the "
+    "character itself"
+)
+
+
+def is_whole_text(line: str) -> bool:
+    """Whether the texts of a line of JSON can be written as UTF-8."""
+    if "\\u" not in line:
+        return True
+    try:
+        json.dumps(json.loads(line), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class AnalogModel(nn.Module):
     study, seed : what the chip is, and what alone decides its random numbers
     structure : its steps, and where they lie in the model
     hardware : the `hardware.build.Hardware` of the chip: its matrices, products and functions
-    input_ranges : learned full scales of inputs by step, empty unless they are learned
+    input_ranges : logarithms of full scales of inputs, by step; empty unless they are learned
     """
 
     def __init__(
@@ -137,8 +137,18 @@ class AnalogModel(nn.Module):
             )
         return self._design
 
+    @property
+    def network(self) -> ModuleNetwork:
+        """Weights as they are now, by the names of steps."""
+        return self._network
+
     def set_held_out(self, held_out: HeldOut) -> None:
         """Fit converter ranges, gains and functions to what held-out examples say, and program."""
+        self.design_of(held_out)
+        self.program()
+
+    def design_of(self, held_out: HeldOut) -> Design:
+        """What all chips share from now on, with what held-out examples say."""
         self._check_heard(held_out)
         known = {step.name: (0.0, 0.0) for step in self.structure.graph.functions}
         ranges = known | held_out.ranges
@@ -147,7 +157,7 @@ class AnalogModel(nn.Module):
         self._design = Design(
             self._network, self._settings, self.device_model, held_out, dict(units)
         )
-        self.program()
+        return self._design
 
     def _check_heard(self, held_out: HeldOut) -> None:
         """Refuse examples that do not reach what the study puts on hardware."""
@@ -169,6 +179,13 @@ class AnalogModel(nn.Module):
                         'put on crossbars; allowed: "digital" for this model'
                     )
 
+    def state_full_scales(self, full_scales: Mapping[str, float]) -> None:
+        """Full scales of the inputs of matrices from now on, in the place of those of examples."""
+        for name, value in full_scales.items():
+            study = self._settings[name]
+            dac = study.dac.model_copy(update={"input_full_scale": value, "range": "mse"})
+            self._settings[name] = study.model_copy(update={"dac": dac})
+
     def program(self, pool: Executor | None = None) -> None:
         """Write the weights as they are now to the chip, with all that the study says of it."""
         if pool is None:
@@ -180,13 +197,28 @@ class AnalogModel(nn.Module):
 
     def _use(self, hardware: Hardware) -> None:
         """Multiply with the matrices of a chip from now on."""
+        products = {
+            name: MatrixProducts.of(matrix, hardware.seed)
+            for name, matrix in hardware.matrices.items()
+        }
+        self.use_chip(hardware, products, {})
+
+    def use_chip(
+        self,
+        hardware: Hardware,
+        products: Mapping[str, MatrixProducts],
+        ranges: Mapping[str, nn.Parameter],
+    ) -> None:
+        """Multiply with a chip from now on, which holds the weights as they are.
+
+        products : of its matrices
+        ranges : logarithms of full scales of inputs, where they are learned
+        """
         self._hardware = hardware
         for forward in self._matrices:
-            forward.products = {
-                step.name: MatrixProducts.of(hardware.matrices[step.name], hardware.seed)
-                for step in forward.steps
-                if step.name in hardware.matrices
-            }
+            names = [step.name for step in forward.steps]
+            forward.products = {name: products[name] for name in names if name in products}
+            forward.ranges = {name: ranges[name] for name in names if name in ranges}
         self._programmed = self._versions()
 
     def _versions(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import Study, load_study, validate
@@ -116,11 +117,11 @@ def _study(study: Study | Mapping[str, Any] | str | Path) -> Study:
 
 
 def _call_our_attention(model: nn.Module) -> None:
-    """Have a model of transformers call the attention of `attention`."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    choose = getattr(inner, "set_attn_implementation", None)
-    if choose is not None:
-        choose(attention.NAME)
+    """Have models of transformers within a model call the attention of `attention`."""
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            module.set_attn_implementation(attention.NAME)
+            return
 
 
 def _check_modules(model: nn.Module, exclude: Sequence[str]) -> None:

@@ -75,7 +75,7 @@ class MultiplyMatrix(torch.autograd.Function):
         costs.append(product)
         ctx.save_for_backward(x, weight)
         ctx.products = products
-        ctx.learns_range = full_scale is not None
+        ctx.range_device = None if full_scale is None else full_scale.device
         ctx.saturated = np.flatnonzero(product.adc_saturations)
         return tensor_like(product.output, x)
 
@@ -118,8 +118,9 @@ def _of_tiles(
         if products.sensitivity is not None:
             of_weight *= tensor_like(products.sensitivity, of_weight)
     of_scale = None
-    if ctx.learns_range:
-        of_scale = (of_seen * tensor_like(inputs.slope, of_seen)).sum().reshape(())
+    if ctx.range_device is not None:
+        change = (of_seen * tensor_like(inputs.slope, of_seen)).sum()
+        of_scale = change.reshape(()).to(ctx.range_device)
     return of_x, of_weight, of_scale
 
 

@@ -27,7 +27,7 @@ class MatrixForward:
 
     steps : of its matrices, whose outputs lie side by side
     products : {step: its matrix on the chip}, of those that are on hardware
-    ranges : {step: learned full scale of its inputs}
+    ranges : {step: logarithm of the full scale of its inputs}, where they are learned
     """
 
     def __init__(
@@ -118,7 +118,9 @@ class MatrixForward:
         if products is None:
             return x @ weight.T
         costs: list[Product] = []
-        scale = self.ranges.get(step.name)
+        scale = None
+        if step.name in self.ranges:
+            scale = self.ranges[step.name].exp()
         output: torch.Tensor = MultiplyMatrix.apply(x, weight, scale, products, rows, costs)
         under_way = self.current.under_way
         if under_way is not None and under_way.listener is not None:

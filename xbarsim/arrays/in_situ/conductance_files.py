@@ -6,17 +6,18 @@ its own.
 """
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
+from xbarsim.base.arguments import shown
 from xbarsim.base.array_files import read_matrix
 from xbarsim.base.array_types import AnyFloats, Floats
 from xbarsim.base.cache import sha256_of
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.base.given_files import INDEX_BYTES, lies_below, read_json
 from xbarsim.base.toml_files import validated
 from xbarsim.circuit.files import SIEMENS
 from xbarsim.config.arrays import Mapping
@@ -162,7 +163,7 @@ def read_index(directory: Path) -> ConductanceIndex:
     """
     path = directory / INDEX
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, ConfigError, INDEX_BYTES)
     except FileNotFoundError:
         raise ConfigError(
             f"mapping.conductances = {str(directory)!r} holds no conductances (no file {INDEX}); "
@@ -256,10 +257,11 @@ def check_hashes(directory: Path, entry: MatrixEntry) -> str:
 
 def _path(directory: Path, entry: FileEntry) -> Path:
     """The place of a file, below the directory."""
-    place = Path(entry.file)
-    if place.is_absolute() or ".." in place.parts:
-        raise ConfigError(f"{directory / INDEX}: file {entry.file!r} lies outside the directory")
-    path = directory / place
+    if not lies_below(entry.file):
+        raise ConfigError(
+            f"{directory / INDEX}: file {shown(entry.file)} lies outside the directory"
+        )
+    path = directory / entry.file
     if not path.is_file():
         raise ConfigError(f"{path} is missing; bring it back, or export the conductances again")
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -146,7 +147,7 @@ class InputCoder:
         )
         return held, outside
 
-    @property
+    @cached_property
     def phase_weight(self) -> Singles:
         """(p,), input units per volt of each phase."""
         if not self.serial:
@@ -259,7 +260,9 @@ def _full_scale(
     dac: Dac,
     bits: int | Literal["ideal"],
 ) -> float:
-    """Full scale of inputs x (s, in) by the criterion of `dac.range`."""
+    """Full scale of inputs x (s, in): as stated, or by the criterion of `dac.range`."""
+    if dac.input_full_scale is not None:
+        return dac.input_full_scale
     magnitude = np.abs(x)
     largest = magnitude.max()
     if dac.range == "quantile":

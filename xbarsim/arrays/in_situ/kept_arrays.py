@@ -29,10 +29,16 @@ from xbarsim.base.source_digest import source_digest
 from xbarsim.base.stamped_files import BLOCK, is_whole, stamp
 from xbarsim.devices.programmed import Counts
 
-FORMAT = 2
+FORMAT = 3
 SOURCES = ("xbarsim.kernels", "xbarsim.devices", "xbarsim.arrays.in_situ", "xbarsim.circuit")
 BLOCKS = ("transfer", "variance", "power")  # one matrix per row block
-VECTORS = ("attenuation_mean", "attenuation_std", "conductance_edges", "conductance_counts")
+WHOLE = (
+    "attenuation_mean",
+    "attenuation_std",
+    "worst_tile",
+    "conductance_edges",
+    "conductance_counts",
+)
 
 
 def kept_directory() -> Path:
@@ -144,7 +150,7 @@ def _write(file: Any, programmed: ProgrammedMatrix) -> None:
                 _put(target, f"{name}/{number}", block)
         for number, noise in enumerate(programmed.line_noise or ()):
             _write_line_noise(target.create_group(f"line_noise/{number}"), noise)
-        for name in VECTORS:
+        for name in WHOLE:
             _put(target, name, getattr(programmed, name))
         for name, value in vars(programmed.counts).items():
             if value is not None:
@@ -192,7 +198,7 @@ def _read(path: Path, plan: MatrixPlan) -> ProgrammedMatrix | None:
 
 
 def _programmed(source: Any, plan: MatrixPlan) -> ProgrammedMatrix:
-    vectors = {name: source[name][:] for name in VECTORS}
+    whole = {name: source[name][:] for name in WHOLE}
     names = {field.name for field in dataclasses.fields(Counts)}
     counts = {name: value.item() for name, value in source.attrs.items() if name in names}
     transfer = _blocks(source, "transfer", plan)
@@ -205,7 +211,7 @@ def _programmed(source: Any, plan: MatrixPlan) -> ProgrammedMatrix:
         processes=None,
         power=_blocks(source, "power", plan),
         counts=Counts(**counts),
-        **vectors,
+        **whole,
     )
 
 

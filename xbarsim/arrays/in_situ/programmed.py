@@ -14,6 +14,7 @@ import numpy as np
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.compensated import Compensated
 from xbarsim.arrays.in_situ.compensation import compensate
+from xbarsim.arrays.in_situ.crosspoints import program_crosspoints
 from xbarsim.arrays.in_situ.encoding import Encoded, encode
 from xbarsim.arrays.in_situ.full_scale import choose_clip
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
@@ -83,7 +84,10 @@ class MatrixPlan:
         target = self.encoded.target[:, :, layout.rows(block)]
         planes = target.reshape(layout.planes, -1, layout.outputs)
         streams = self.streams(block)
-        cells = program_cells(planes, layout, self.device, self.settings, streams)
+        write = program_cells
+        if self.settings.mapping.crosspoint == "weighted":
+            write = program_crosspoints
+        cells = write(planes, layout, self.device, self.settings, streams)
         if self.settings.mapping.compensation != "measured":
             return cells
         wanted = RowBlock.of(
@@ -125,6 +129,7 @@ class ProgrammedMatrix:
     power : one matrix per row block, (rows, rows) W/V²
     input_sum : (outputs,), weight to add digitally for every unit of the sum of the inputs
     attenuation_mean, attenuation_std : (tiles,), see `tiles.attenuation`
+    worst_tile : of the tile with the smallest mean, see `tiles.attenuation_map`
     counts : what happened in the write
     periphery : random streams of what stands beside the tiles, converters among it
     lines : currents of all bit lines of every row block, None where they are not asked for
@@ -151,6 +156,7 @@ class ProgrammedMatrix:
     periphery: Streams
     attenuation_mean: Floats
     attenuation_std: Floats
+    worst_tile: Singles
     counts: Counts
     conductance_edges: Floats
     conductance_counts: Integers
@@ -338,9 +344,12 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
     """ProgrammedMatrix of a MatrixPlan and the Programmed cells of its row blocks, one after the
     other: their wires solved, their planes joined to conversions.
     """
-    rows = [
-        _converted(plan, plan.solve(block, of_block), block) for block, of_block in enumerate(cells)
-    ]
+    return joined_matrix(plan, (plan.solve(block, each) for block, each in enumerate(cells)))
+
+
+def joined_matrix(plan: MatrixPlan, solved: Iterable[TileRow]) -> ProgrammedMatrix:
+    """ProgrammedMatrix of a MatrixPlan and its solved row blocks, one after the other."""
+    rows = [_converted(plan, row, block) for block, row in enumerate(solved)]
     variance = None
     if any(row.variance is not None for row in rows):
         variance = tuple(row.variance_or_zero for row in rows)
@@ -359,6 +368,7 @@ def solve_matrix(plan: MatrixPlan, cells: Iterable[Programmed]) -> ProgrammedMat
         power=tuple(row.power for row in rows),
         attenuation_mean=np.concatenate([row.attenuation_mean for row in rows]),
         attenuation_std=np.concatenate([row.attenuation_std for row in rows]),
+        worst_tile=min(rows, key=lambda row: float(row.attenuation_mean.min())).worst_tile,
         counts=sum((row.counts for row in rows), Counts()),
         conductance_edges=conductance_edges(plan.device),
         conductance_counts=np.sum([row.conductances for row in rows], axis=0),
@@ -379,13 +389,13 @@ def _converted(plan: MatrixPlan, row: TileRow, block: int) -> TileRow:
         transfer = transfer - plan.reference
     variance = None
     if row.variance is not None:
-        variance = _conversions(plan, row.variance, np.add)
+        variance = conversions_of(plan, row.variance, np.add)
     lines = None
     if plan.settings.correction.reads_lines:
         lines = LineCurrents(row.transfer.sum(axis=2), row.variance_or_zero.sum(axis=2))
     return dataclasses.replace(
         row,
-        transfer=_conversions(plan, transfer, np.subtract),
+        transfer=conversions_of(plan, transfer, np.subtract),
         variance=variance,
         noise=None,
         line_noise=_line_noise(plan, row.noise),
@@ -414,7 +424,7 @@ def _processes(plan: MatrixPlan, noise: CellNoise | None, block: int) -> LinePro
     )
 
 
-def _conversions(plan: MatrixPlan, planes: AnyFloats, join: np.ufunc) -> Singles:
+def conversions_of(plan: MatrixPlan, planes: AnyFloats, join: np.ufunc) -> Singles:
     """(conversions * outputs, rows) of (planes, outputs, rows) of a row block.
 
     join : what becomes of the positive and the negative cell of pairs whose currents are subtracted

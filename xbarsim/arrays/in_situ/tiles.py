@@ -8,7 +8,7 @@ from xbarsim.arrays.in_situ.layout import Layout
 from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
 from xbarsim.arrays.in_situ.processes import CellNoise, LineProcesses
 from xbarsim.arrays.settings import InSituSettings
-from xbarsim.base.array_types import AnyFloats, Floats, Integers
+from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.base.units import NANO
 from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.wires import Wires
@@ -19,6 +19,8 @@ from xbarsim.devices.streams import Streams
 from xbarsim.kernels.arrays.histograms import count_in_bins
 from xbarsim.kernels.circuit.transfer import transfer_matrix
 
+MAP_BLOCKS = 32  # of cells, to each side, of the map of a tile, at most
+MAP_LINES = 4  # of a block, at least: what leaks to single cells that hardly conduct is no IR drop
 CONDUCTANCE_BINS = 64  # of the window of a device, in a histogram of programmed conductances
 
 
@@ -44,6 +46,7 @@ class TileRow:
     cell_noise, processes : the same of noise that is remembered from token to token
     power : (rows, rows), watt drawn from the word-line drivers of all tiles: v @ power @ v
     attenuation_mean, attenuation_std : (tiles,), see `attenuation`
+    worst_tile : of the tile with the smallest mean, see `attenuation_map`
     counts : what happened in the write, in all positions of the tiles
     conductances : (bins + 2,), see `count_conductances`
     lines : None where they are not asked for
@@ -58,6 +61,7 @@ class TileRow:
     power: AnyFloats
     attenuation_mean: Floats
     attenuation_std: Floats
+    worst_tile: Singles
     counts: Counts
     conductances: Integers
     lines: LineCurrents | None = None
@@ -124,6 +128,7 @@ def solve_row_block(
             # First order in the IR drop: a cell's fluctuation reaches its bit line attenuated as
             # its signal is.
             variance[one] = sigma[one].transpose(0, 2, 1) ** 2 * passed**2
+    worst = int(np.argmin(mean))
     of_planes = None if variance is None else layout.from_tiles(variance, rows)
     noise = None
     wires = settings.solved_wires
@@ -144,6 +149,7 @@ def solve_row_block(
         power=power[:rows, :rows],
         attenuation_mean=mean,
         attenuation_std=std,
+        worst_tile=attenuation_map(transfer[worst], conductance[worst]),
         counts=cells.counts,
         conductances=count_conductances(layout.from_tiles(conductance, rows), device),
     )
@@ -189,6 +195,31 @@ def attenuation(transfer: Floats, conductance: Floats) -> tuple[Floats, Floats, 
     squares = (conductance * (passed - mean[:, None, None]) ** 2).sum(axis=(1, 2))
     variance = np.divide(squares, total, out=np.zeros(len(total)), where=conducts)
     return passed, mean, np.sqrt(variance)
+
+
+def attenuation_map(transfer: Floats, conductance: Floats) -> Singles:
+    """(rows, columns): the share of the current that arrives from blocks of cells of one tile (n, m),
+    by word lines and bit lines.  1 where none conducts.
+    """
+    word_lines = _block_starts(conductance.shape[1])
+    bit_lines = _block_starts(conductance.shape[0])
+
+    def in_blocks(values: Floats) -> Floats:
+        by_bit_line = np.add.reduceat(values, bit_lines, axis=0)
+        sums: Floats = np.add.reduceat(by_bit_line, word_lines, axis=1)
+        return sums.T
+
+    total = in_blocks(conductance)
+    share = np.ones(total.shape)
+    np.divide(in_blocks(transfer), total, out=share, where=total > 0)
+    return share.astype(np.float32)
+
+
+def _block_starts(lines: int) -> Integers:
+    """The first line of each block; blocks have nearly equal sizes."""
+    blocks = min(max(lines // MAP_LINES, 1), MAP_BLOCKS)
+    starts: Integers = np.arange(blocks, dtype=np.int64) * lines // blocks
+    return starts
 
 
 def solve_wires(conductance: Floats, wires: Wires | None) -> tuple[Floats, Floats]:

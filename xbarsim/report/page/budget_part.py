@@ -70,7 +70,9 @@ def _lost(budget: ErrorBudget, words: MetricWords) -> str:
 
 def _unit(budget: ErrorBudget, words: MetricWords) -> str:
     """Of what is lost."""
-    return "nats" if budget.in_nats else words.points.strip()
+    if budget.in_nats:
+        return "nats"
+    return words.points.strip()
 
 
 def _interval(cost: Cost, form: Form) -> str:
@@ -79,8 +81,11 @@ def _interval(cost: Cost, form: Form) -> str:
 
 def _cards(budget: ErrorBudget, words: MetricWords) -> tuple[Card, ...]:
     form = Form(budget)
-    unit = "" if budget.in_nats else words.unit
-    note = "mean loss of a token, nats" if budget.in_nats else words.name
+    unit = words.unit
+    note = words.name
+    if budget.in_nats:
+        unit = ""
+        note = "mean loss of a token, nats"
     return (
         Card("float32", form.value(budget.float32) + unit, note),
         Card("arrays without these effects", form.value(budget.ideal) + unit, note),
@@ -142,10 +147,12 @@ def _places(budget: ErrorBudget) -> list[Block]:
 
 def _grid(key: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Grid:
     """A text table, whose first column is names."""
-    cells = [
-        (name, *(typeset(cell).replace("_", " ") for cell in figures)) for name, *figures in rows
-    ]
-    return Grid(key, header, tuple(cells))
+    return Grid(key, header, tuple(map(_in_words, rows)))
+
+
+def _in_words(row: Sequence[str]) -> tuple[str, ...]:
+    name, *figures = row
+    return (name, *(typeset(cell).replace("_", " ") for cell in figures))
 
 
 def _bars(

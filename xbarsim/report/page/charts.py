@@ -107,7 +107,9 @@ def new_figure(axes: Axes) -> Figure:
 def ticks_of(values: Iterable[float]) -> list[float]:
     """The values themselves where they are few; else none, and plotly chooses."""
     found = sorted(set(values))
-    return found if len(found) <= MOST_TICKS else []
+    if len(found) > MOST_TICKS:
+        return []
+    return found
 
 
 def _axis(title: str, kind: str) -> dict[str, Any]:

@@ -87,10 +87,7 @@ def _drawn(found: _Breakdown) -> Plot:
     scale, unit = prefixed(max(sum(parts.values()) for parts in found.named.values()), found.unit)
     axis = f"{found.quantity} ({unit})"
     names = list(found.named)
-    parts = {
-        part: [found.named[name].get(part, 0.0) / scale for name in names]
-        for part in _parts(found.named)
-    }
+    parts = {part: _values(found.named, part, scale) for part in _parts(found.named)}
     rows: list[tuple[Cell, ...]] = [
         (name, part, value)
         for name, of_name in found.named.items()
@@ -104,6 +101,11 @@ def _drawn(found: _Breakdown) -> Plot:
         sheet=Sheet(("name", "part", f"{found.quantity} ({found.unit})"), tuple(rows)),
         height=charts.height_of_rows(names, least=44) + 20,
     )
+
+
+def _values(named: Mapping[str, Mapping[str, float]], part: str, scale: float) -> Sequence[float]:
+    """A part of every name, over a scale."""
+    return [parts.get(part, 0.0) / scale for parts in named.values()]
 
 
 def _parts(named: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -136,16 +138,14 @@ def _table(cases: Sequence[CaseSummary]) -> Grid:
     return Grid(
         key="energy",
         header=("case", *parts, "sum"),
-        rows=tuple(
-            (
-                case.name,
-                *(quantity(case.cost.energy.get(part, 0.0), "J") for part in parts),
-                quantity(case.cost.joules, "J"),
-            )
-            for case in cases
-        ),
+        rows=tuple(_energies(case, parts) for case in cases),
         caption="Energy per example.",
     )
+
+
+def _energies(case: CaseSummary, parts: Sequence[str]) -> tuple[str, ...]:
+    cells = [quantity(case.cost.energy.get(part, 0.0), "J") for part in parts]
+    return (case.name, *cells, quantity(case.cost.joules, "J"))
 
 
 def _events(cases: Sequence[CaseSummary]) -> Grid:
@@ -153,12 +153,13 @@ def _events(cases: Sequence[CaseSummary]) -> Grid:
     return Grid(
         key="events",
         header=("case", *map(_event, names)),
-        rows=tuple(
-            (case.name, *(f"{case.cost.events.get(name, 0.0):,.0f}" for name in names))
-            for case in cases
-        ),
+        rows=tuple(_counts(case, names) for case in cases),
         caption="Counted events per example.",
     )
+
+
+def _counts(case: CaseSummary, events: Sequence[str]) -> tuple[str, ...]:
+    return (case.name, *(f"{case.cost.events.get(event, 0.0):,.0f}" for event in events))
 
 
 def _event(name: str) -> str:

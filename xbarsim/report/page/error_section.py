@@ -43,15 +43,7 @@ def blocks(cases: Sequence[CaseSummary]) -> list[Block]:
 def _picture(
     cases: Sequence[CaseSummary], *, key: str, title: str, caption: str, accumulated: bool
 ) -> Plot:
-    series = [
-        charts.Series(
-            name=case.name,
-            x=[label_of(matrix) for matrix in case.layers],
-            y=[_finite(_snr(matrix, accumulated)) for matrix in case.layers],
-            hover=[matrix.name for matrix in case.layers],
-        )
-        for case in cases
-    ]
+    series = [_series(case, accumulated) for case in cases]
     rows: list[tuple[Cell, ...]] = [
         (case.name, matrix.name, _finite(_snr(matrix, accumulated)))
         for case in cases
@@ -67,6 +59,15 @@ def _picture(
     )
 
 
+def _series(case: CaseSummary, accumulated: bool) -> charts.Series:
+    return charts.Series(
+        name=case.name,
+        x=[label_of(matrix) for matrix in case.layers],
+        y=[_finite(_snr(matrix, accumulated)) for matrix in case.layers],
+        hover=[matrix.name for matrix in case.layers],
+    )
+
+
 def _snr(step: StepSummary, accumulated: bool) -> float:
     if accumulated:
         return step.accumulated_snr_db
@@ -75,7 +76,9 @@ def _snr(step: StepSummary, accumulated: bool) -> float:
 
 def _finite(value: float) -> float | None:
     """None without any error, which has no place on an axis."""
-    return value if math.isfinite(value) else None
+    if not math.isfinite(value):
+        return None
+    return value
 
 
 def label_of(step: StepSummary) -> str:
@@ -90,7 +93,9 @@ def label_of_name(name: str) -> str:
 
 def decibel(value: float) -> str:
     """An SNR in a table: a word where there is no error at all."""
-    return f"{value:.1f}" if math.isfinite(value) else "exact"
+    if not math.isfinite(value):
+        return "exact"
+    return f"{value:.1f}"
 
 
 # ---------------------------------------------------------------- a case

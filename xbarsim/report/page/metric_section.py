@@ -44,14 +44,12 @@ def _value(path: PathSummary, words: MetricWords) -> str:
 
 def best_of(cases: Sequence[CaseSummary], words: MetricWords) -> CaseSummary:
     """The case with the best metric, the first of several."""
-    sign = 1 if words.lower_is_better else -1
-    return min(cases, key=lambda case: sign * case.metric.value)
+    return min(cases, key=lambda case: words.loss(case.metric.value))
 
 
 def worst_of(cases: Sequence[CaseSummary], words: MetricWords) -> CaseSummary:
     """The case with the worst metric, the last of several."""
-    sign = -1 if words.lower_is_better else 1
-    return min(reversed(cases), key=lambda case: sign * case.metric.value)
+    return max(reversed(cases), key=lambda case: words.loss(case.metric.value))
 
 
 def _change(case: CaseSummary, words: MetricWords) -> str:
@@ -125,13 +123,19 @@ def _span(values: Sequence[float], unit: str) -> str:
     """One value, or the least and the largest."""
     least = quantity(min(values), unit)
     largest = quantity(max(values), unit)
-    return least if least == largest else f"{least} to {largest}"
+    return _from_to(least, largest)
+
+
+def _from_to(least: str, largest: str) -> str:
+    if least == largest:
+        return least
+    return f"{least} to {largest}"
 
 
 def _span_of_area(areas: Sequence[float]) -> str:
     least = f"{1e6 * min(areas):.4g}"
     largest = f"{1e6 * max(areas):.4g}"
-    return least if least == largest else f"{least} to {largest}"
+    return _from_to(least, largest)
 
 
 # ---------------------------------------------------------------- picture and table

@@ -38,6 +38,10 @@ class MetricWords:
     def value(self, value: float) -> str:
         return f"{self.form.value(value)}{self.unit}"
 
+    def loss(self, value: float) -> float:
+        """What should be small."""
+        return value if self.lower_is_better else -value
+
     def interval(self, low: float, high: float) -> str:
         return f"{self.form.value(low)} to {self.form.value(high)}{self.unit}"
 

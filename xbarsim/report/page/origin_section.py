@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Mapping
 
 from xbarsim.config.study import Study
 from xbarsim.report.device_remarks import acting_effects
@@ -56,7 +57,7 @@ def _physics(record: RunRecord) -> list[Block]:
     if not found:
         return []
     facts = list(dict.fromkeys(fact for of_case in found.values() for fact in of_case))
-    values = {fact: [of_case.get(fact, "–") for of_case in found.values()] for fact in facts}
+    values = {fact: _values(found.values(), fact) for fact in facts}
     shared = {fact: cells[0] for fact, cells in values.items() if len(set(cells)) == 1}
     blocks: list[Block] = [Facts(tuple((capital(fact), cell) for fact, cell in shared.items()))]
     differing = {fact: cells for fact, cells in values.items() if fact not in shared}
@@ -69,6 +70,11 @@ def _physics(record: RunRecord) -> list[Block]:
             )
         )
     return blocks
+
+
+def _values(of_cases: Iterable[Mapping[str, str]], fact: str) -> list[str]:
+    """A fact of every case."""
+    return [of_case.get(fact, "–") for of_case in of_cases]
 
 
 def _facts_of(study: Study, record: RunRecord) -> dict[str, str]:
@@ -108,7 +114,9 @@ def _time(study: Study) -> str:
 
 def _weights(study: Study) -> str:
     mapping = study.mapping
-    cells = "a pair of cells" if mapping.sign == "pair" else "cells with a digital offset"
+    cells = "cells with a digital offset"
+    if mapping.sign == "pair":
+        cells = "a pair of cells"
     if mapping.encoding == "amplitude":
         return f"{cells}, one analog level each"
     return f"{cells}, {mapping.weight_bits} bits in slices of {mapping.bits_per_cell}"
@@ -162,4 +170,4 @@ def _texts(record: RunRecord) -> list[Block]:
 def _file(name: str) -> str:
     """The name of the file of a device or a chip, which may be a path."""
     last = last_name(name)
-    return last if last.endswith(".toml") else f"{last}.toml"
+    return last.removesuffix(".toml") + ".toml"

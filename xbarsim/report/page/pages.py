@@ -69,11 +69,12 @@ def write_page(page: Page, path: str | Path) -> Path:
 
 def _numbered(part: Part, number: int) -> Part:
     """A part whose tables and plots have names of their own among several parts."""
-    sections = [
-        Section(section.title, [_renamed(block, number) for block in section.blocks])
-        for section in part.sections
-    ]
+    sections = [_numbered_section(section, number) for section in part.sections]
     return replace(part, sections=tuple(sections))
+
+
+def _numbered_section(section: Section, number: int) -> Section:
+    return Section(section.title, [_renamed(block, number) for block in section.blocks])
 
 
 def _renamed(block: Block, number: int) -> Block:

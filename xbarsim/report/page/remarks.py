@@ -50,7 +50,7 @@ def assumptions(record: RunRecord) -> tuple[str, ...]:
 
 
 def _ended(sentence: str) -> str:
-    return sentence if sentence.endswith(".") else f"{sentence}."
+    return sentence.removesuffix(".") + "."
 
 
 def _outside(record: RunRecord) -> list[str]:

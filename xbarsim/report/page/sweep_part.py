@@ -38,20 +38,24 @@ BEATEN = "beaten by another"
 def sweep_part(found: SweepTable, study: Study) -> Part:
     """Everything that a directory of `xbarsim sweep` says, finished or not."""
     words = words_of(found.metric or "metric")
-    done = bool(found.rows)
+    cards: tuple[Card, ...] = ()
+    sections: list[Section] = []
+    if found.rows:
+        cards = _cards(found, words)
+        sections += [
+            Section("What the metric costs", _costs(found, words)),
+            Section("What matters", _matters(found, words)),
+            Section(f"{capital(words.name)} over each axis", _axes(found, words)),
+            Section("All points", [_table(found)]),
+        ]
+    sections.append(Section("What was run, and how to repeat it", _origin(found, study)))
     return Part(
         title=found.study,
         subtitle=f"Sweep of {last_name(study.model.name)} on {last_name(study.task.name)} over {', '.join(found.axes)}",
         verdict=_verdict(found, words),
-        cards=_cards(found, words) if done else (),
+        cards=cards,
         alarms=_alarms(found),
-        sections=(
-            Section("What the metric costs", _costs(found, words) if done else []),
-            Section("What matters", _matters(found, words) if done else []),
-            Section(f"{capital(words.name)} over each axis", _axes(found, words) if done else []),
-            Section("All points", [_table(found)] if done else []),
-            Section("What was run, and how to repeat it", _origin(found, study)),
-        ),
+        sections=tuple(sections),
     )
 
 
@@ -61,8 +65,8 @@ def sweep_part(found: SweepTable, study: Study) -> Part:
 def _verdict(found: SweepTable, words: MetricWords) -> tuple[str, ...]:
     if not found.rows:
         return ("No point of this sweep is finished yet.",)
-    best = _best(found)
-    worst = _worst(found)
+    best = _best(found, words)
+    worst = _worst(found, words)
     sentences = [
         f"The best {words.name} is {words.value(best.metric.value)}, at {_where(best, found)}.",
         f"The worst is {words.value(worst.metric.value)}, at {_where(worst, found)}.",
@@ -81,14 +85,12 @@ def _verdict(found: SweepTable, words: MetricWords) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _best(found: SweepTable) -> SweepRow:
-    sign = 1 if found.lower_is_better else -1
-    return min(found.rows, key=lambda row: sign * row.metric.value)
+def _best(found: SweepTable, words: MetricWords) -> SweepRow:
+    return min(found.rows, key=lambda row: words.loss(row.metric.value))
 
 
-def _worst(found: SweepTable) -> SweepRow:
-    sign = -1 if found.lower_is_better else 1
-    return min(found.rows, key=lambda row: sign * row.metric.value)
+def _worst(found: SweepTable, words: MetricWords) -> SweepRow:
+    return max(found.rows, key=lambda row: words.loss(row.metric.value))
 
 
 def _where(row: SweepRow, found: SweepTable) -> str:
@@ -100,11 +102,13 @@ def _where(row: SweepRow, found: SweepTable) -> str:
 
 
 def _printed(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
 
 
 def _cards(found: SweepTable, words: MetricWords) -> tuple[Card, ...]:
-    best = _best(found)
+    best = _best(found, words)
     cheapest = min(found.rows, key=lambda row: row.joules)
     return (
         Card(
@@ -149,14 +153,21 @@ COSTS = (
 
 
 def _scaled(value: float | None, scale: float) -> float | None:
-    return None if value is None else scale * value
+    if value is None:
+        return None
+    return scale * value
 
 
 def _costs(found: SweepTable, words: MetricWords) -> list[Block]:
     """The metric over every cost that differs between points."""
     first, *others = COSTS
-    shown = [first, *(cost for cost in others if len({cost.value(row) for row in found.rows}) > 1)]
+    shown = [first, *(cost for cost in others if _differs(cost, found))]
     return [_cloud(found, cost, words) for cost in shown]
+
+
+def _differs(cost: _Cost, found: SweepTable) -> bool:
+    """Whether points cost different amounts."""
+    return len({cost.value(row) for row in found.rows}) > 1
 
 
 def _cloud(found: SweepTable, cost: _Cost, words: MetricWords) -> Plot:
@@ -296,7 +307,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _cell(value: Any) -> Cell:
-    return value if isinstance(value, (int, float, str)) else str(value)
+    if isinstance(value, (int, float, str)):
+        return value
+    return str(value)
 
 
 def _groups(found: SweepTable, axis: str) -> dict[str, list[SweepRow]]:

@@ -27,21 +27,22 @@ def wires(record: RunRecord) -> list[Block]:
     with_wires = [case for case in record.cases if _worst(case) is not None]
     if not with_wires:
         return []
-    maps: dict[str, Block] = {}
+    maps: dict[str, list[Block]] = {}
     for number, case in enumerate(record.cases, 1):
         worst = _worst(case)
         if worst is not None:
-            maps[case.name] = _map(record, case, worst, number)
-    return [_drops(with_wires), *in_folds("Worst tiles", maps)]
+            drawn = (_cells(record, case, worst, number), _map(record, case, worst, number))
+            maps[case.name] = [plot for plot in drawn if plot is not None]
+    return [_drops(with_wires), *in_folds("Worst tile", maps)]
 
 
-def in_folds(title: str, of_cases: Mapping[str, Block]) -> list[Block]:
-    """A block of every case: the only one as it is, several in folds of which the first is open."""
+def in_folds(title: str, of_cases: Mapping[str, Sequence[Block]]) -> list[Block]:
+    """Blocks of every case: of the only one as they are, of several in folds, the first open."""
     if len(of_cases) == 1:
-        return list(of_cases.values())
+        return [block for blocks in of_cases.values() for block in blocks]
     return [
-        Fold(f"{title}: {name}", (block,), is_open=number == 0)
-        for number, (name, block) in enumerate(of_cases.items())
+        Fold(f"{title}: {name}", tuple(blocks), is_open=number == 0)
+        for number, (name, blocks) in enumerate(of_cases.items())
     ]
 
 
@@ -54,11 +55,15 @@ def _worst(case: CaseSummary) -> MatrixSummary | None:
 def _share(matrix: MatrixSummary) -> float:
     """Of the current that arrives from the worst tile."""
     place = _worst_tile(matrix)
-    return 1.0 if place is None else place.attenuation
+    if place is None:
+        return 1.0
+    return place.attenuation
 
 
 def _worst_tile(matrix: MatrixSummary) -> WorstTile | None:
-    return None if matrix.ir_drop is None else matrix.ir_drop.worst
+    if matrix.ir_drop is None:
+        return None
+    return matrix.ir_drop.worst
 
 
 def _lost(share: float) -> float:
@@ -95,14 +100,54 @@ def _drops(cases: Sequence[CaseSummary]) -> Plot:
     )
 
 
-def _map(record: RunRecord, case: CaseSummary, worst: MatrixSummary, number: int) -> Plot:
-    """The IR drop of every tile of a matrix, where the tiles lie."""
+def _cells(record: RunRecord, case: CaseSummary, worst: MatrixSummary, number: int) -> Plot | None:
+    """The IR drop over the worst tile of a case; None in an older trace."""
+    share = record.tiles[case.name][worst.name].worst_tile
+    place = _worst_tile(worst)
+    if share is None or place is None:
+        return None
+    mapping = record.studies[case.name].for_layer(worst.name).mapping
+    rows = _first_lines(share.shape[0], mapping.word_lines)
+    columns = _first_lines(share.shape[1], mapping.bit_lines)
+    drops = (PERCENT * (1 - share.astype(float))).tolist()
+    blocks = ""
+    if len(rows) < mapping.word_lines or len(columns) < mapping.bit_lines:
+        blocks = " Squares are blocks of cells, named by their first lines."
+    return Plot(
+        key=f"ir-drop-cells-{number}",
+        title=f"The worst tile of “{case.name}”",
+        caption=f"Where on the tile the current is lost: {worst.name}, row block {place.row_block}, column block "
+        f"{place.column_block}. Word lines are driven from the left, bit lines are sensed at the bottom.{blocks}",
+        figure=charts.heat(
+            charts.HeatMap(drops, columns, rows, "IR drop", "%"),
+            charts.Axes("bit line", "word line"),
+        ),
+        sheet=Sheet(
+            ("word line", "bit line", NAME_OF_DROP),
+            tuple(
+                (row, column, drops[i][k])
+                for i, row in enumerate(rows)
+                for k, column in enumerate(columns)
+            ),
+        ),
+        height=400,
+    )
+
+
+def _first_lines(blocks: int, lines: int) -> list[int]:
+    """The first line of each of so many blocks of nearly equal size."""
+    return [block * lines // blocks for block in range(blocks)]
+
+
+def _map(record: RunRecord, case: CaseSummary, worst: MatrixSummary, number: int) -> Plot | None:
+    """The IR drop of every tile of a matrix, where the tiles lie; None where a damaged trace states
+    another number of them."""
     tile = _worst_tile(worst)
-    assert tile is not None
     attenuation = record.tiles[case.name][worst.name].attenuation
-    assert attenuation is not None
     mapping = record.studies[case.name].for_layer(worst.name).mapping
     layout = layout_of(worst.inputs, worst.outputs, mapping)
+    if tile is None or attenuation is None or attenuation.size != layout.tiles:
+        return None
     planes = 1 if tile.plane is None else layout.planes
     drops = np.array([_lost(share) for share in attenuation.tolist()])
     found = drops.reshape(layout.row_blocks, layout.column_blocks * planes)
@@ -140,7 +185,9 @@ def _map(record: RunRecord, case: CaseSummary, worst: MatrixSummary, number: int
 
 
 def _column(column: int, plane: int, planes: int) -> str:
-    return str(column) if planes == 1 else f"{column}/{plane}"
+    if planes == 1:
+        return str(column)
+    return f"{column}/{plane}"
 
 
 # ---------------------------------------------------------------- conductances and codes
@@ -150,11 +197,11 @@ def distributions(record: RunRecord) -> list[Block]:
     """Conductances of all cells of each case together, and codes of every matrix."""
     conductances = _conductances(record)
     found: list[Block] = [] if conductances is None else [conductances]
-    codes: dict[str, Block] = {}
+    codes: dict[str, list[Block]] = {}
     for number, case in enumerate(record.cases, 1):
         of_case = _codes(case, record.tiles[case.name], number)
         if of_case is not None:
-            codes[case.name] = of_case
+            codes[case.name] = [of_case]
     return [*found, *in_folds("ADC codes", codes)]
 
 
@@ -220,8 +267,8 @@ def _codes(case: CaseSummary, tiles: Mapping[str, TileFigures], number: int) -> 
 
 def _highest(rows: Sequence[charts.Values]) -> float:
     """The end of the colours: a few matrices that give nearly one code alone are beyond it."""
-    peaks = [max(value for value in row if value is not None) for row in rows]
-    return float(np.quantile(peaks, SHOWN))
+    peaks = np.array(rows, float)  # NaN where a converter has no such code
+    return float(np.quantile(np.nanmax(peaks, axis=1), SHOWN))
 
 
 # ---------------------------------------------------------------- a table
@@ -230,11 +277,11 @@ def _highest(rows: Sequence[charts.Values]) -> float:
 def table(cases: Sequence[CaseSummary]) -> Grid:
     """What the cells and converters of every case are, and how often they left their range."""
     facts = [_facts(case.layers) for case in cases]
-    names = list(facts[0])
+    columns = zip(*(found.values() for found in facts), strict=True)
     return Grid(
         key="hardware",
         header=("", *(case.name for case in cases)),
-        rows=tuple((name, *(found[name] for found in facts)) for name in names),
+        rows=tuple((name, *cells) for name, cells in zip(facts[0], columns, strict=True)),
         caption="Of all matrices together, on the first chip.",
     )
 

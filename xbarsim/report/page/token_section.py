@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xbarsim.report.page import charts
 from xbarsim.report.page.contents import Block, Cell, Grid, Plot, Sheet
 from xbarsim.report.page.metric_words import words_of
@@ -30,14 +32,7 @@ def _span(one: PositionBin) -> str:
 
 
 def _picture(named: Named) -> Plot:
-    series = [
-        charts.Series(
-            name=name,
-            x=[_span(one) for one in figures.by_position],
-            y=[one.perplexity for one in figures.by_position],
-        )
-        for name, figures in named
-    ]
+    series = [_series(name, figures.by_position) for name, figures in named]
     rows: list[tuple[Cell, ...]] = [
         (name, one.first, one.last, one.predictions, one.perplexity)
         for name, figures in named
@@ -51,6 +46,14 @@ def _picture(named: Named) -> Plot:
         figure=charts.lines(series, AXES, digits=3),
         sheet=Sheet(("path", "first", "last", "predictions", "perplexity"), tuple(rows)),
         height=380,
+    )
+
+
+def _series(name: str, bins: Sequence[PositionBin]) -> charts.Series:
+    return charts.Series(
+        name=name,
+        x=[_span(one) for one in bins],
+        y=[one.perplexity for one in bins],
     )
 
 
@@ -90,11 +93,7 @@ def _figures(named: Named) -> list[Block]:
             cells[1] = f"{words.value(normalised.value)} ({interval})"
         rows.append((name, f"{figures.predictions:,}", *cells))
     header = ("path", "predicted tokens", "bits per byte", words.axis)
-    known = [place for place in range(len(header)) if any(row[place] != UNKNOWN for row in rows)]
-    return [
-        Grid(
-            key="tokens",
-            header=tuple(header[place] for place in known),
-            rows=tuple(tuple(row[place] for place in known) for row in rows),
-        )
-    ]
+    columns = list(zip(header, *rows, strict=True))
+    known = [column for column in columns if set(column[1:]) != {UNKNOWN}]
+    kept_header, *kept_rows = zip(*known, strict=True)
+    return [Grid(key="tokens", header=kept_header, rows=tuple(kept_rows))]

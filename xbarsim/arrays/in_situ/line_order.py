@@ -1,0 +1,147 @@
+"""Which word line an input drives and which bit line an output is read from, where that is chosen.
+
+On a tile the last word line is next to the sense amplifiers, and the first bit line next to the
+drivers: less is lost there in wires.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from xbarsim.arrays.digital_scale import DigitalScale
+from xbarsim.arrays.events import Events
+from xbarsim.arrays.in_situ.code_counts import CodeBins
+from xbarsim.arrays.in_situ.converters import ConverterErrors
+from xbarsim.arrays.in_situ.input_coder import InputCoder
+from xbarsim.arrays.in_situ.layout import Layout, layout_of
+from xbarsim.arrays.in_situ.matrix import Array, Product
+from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
+from xbarsim.base.array_types import AnyFloats, Booleans, Floats, Integers, Singles
+from xbarsim.config.arrays import Mapping
+from xbarsim.devices.model import DeviceModel
+from xbarsim.devices.streams import Streams
+
+
+@dataclass(frozen=True)
+class LineOrder:
+    """inputs (n,), outputs (m,) : what lies at every place of the array, in their own numbers"""
+
+    inputs: Integers
+    outputs: Integers
+
+    @classmethod
+    def of(
+        cls, weight: AnyFloats, mapping: Mapping, device: DeviceModel, seed: int, index: int
+    ) -> LineOrder | None:
+        """That of a matrix (outputs, inputs); None where inputs and outputs lie in their own order.
+
+        device : with the effects of the study;  seed, index : name its stuck cells
+        """
+        if mapping.row_order == "none" and mapping.column_order == "none":
+            return None
+        outputs, inputs = weight.shape
+        layout = layout_of(inputs, outputs, mapping)
+        square = np.asarray(weight, np.float64) ** 2
+        rows = np.arange(inputs)
+        columns = np.arange(outputs)
+        if mapping.row_order == "magnitude":
+            rows = _largest_first(square.sum(axis=0), _to_sense(layout))
+        if mapping.column_order == "magnitude":
+            columns = _largest_first(square.sum(axis=1), columns % layout.outputs_per_tile)
+        if mapping.column_order == "defects":
+            defects = defects_of_outputs(layout, device, Streams(seed, index))
+            columns = _largest_first(square.sum(axis=1), defects)
+        return cls(rows, columns)
+
+    def of_weight(self, weight: AnyFloats) -> AnyFloats:
+        """A matrix (outputs, inputs) as it lies on the array."""
+        found: AnyFloats = weight[np.ix_(self.outputs, self.inputs)]
+        return found
+
+    def of_inputs(self, x: Singles) -> Singles:
+        """Inputs (b, inputs) in the order of the word lines."""
+        return np.ascontiguousarray(x[:, self.inputs])
+
+    def back(self, output: Singles) -> Singles:
+        """Outputs (b, outputs) of the bit lines in their own order."""
+        found = np.empty_like(output)
+        found[:, self.outputs] = output
+        return found
+
+
+def _to_sense(layout: Layout) -> Integers:
+    """(inputs,) word lines between each place and the sense amplifiers of its tile."""
+    return layout.word_lines - 1 - np.arange(layout.inputs) % layout.word_lines
+
+
+def _largest_first(size: Floats, cost: Integers) -> Integers:
+    """Which of them lies at every place, the largest where the cost is least."""
+    places = np.argsort(cost, kind="stable")
+    order = np.empty(len(places), np.int64)
+    order[places] = np.argsort(-size, kind="stable")
+    return order
+
+
+def defects_of_outputs(layout: Layout, device: DeviceModel, streams: Streams) -> Integers:
+    """(outputs,) stuck cells of every place of an output, over all row blocks and planes."""
+    total = np.zeros(layout.outputs, np.int64)
+    shape = (layout.tiles_per_row_block, layout.word_lines, layout.bit_lines)
+    for block in range(layout.row_blocks):
+        rows = layout.rows(block)
+        of_block = streams.beyond(block * layout.tiles_per_row_block)
+        stuck = device.stuck_cells(shape, of_block).mask.astype(np.float64)
+        planes = layout.from_tiles(stuck.transpose(0, 2, 1), rows.stop - rows.start)
+        total += planes.sum(axis=(0, 2)).astype(np.int64)
+    return total
+
+
+@dataclass(frozen=True)
+class OrderedArray:
+    """An array whose inputs and outputs lie in an order of their own; see `matrix.Array`."""
+
+    array: Array
+    order: LineOrder
+
+    @property
+    def programmed(self) -> ProgrammedMatrix:
+        return self.array.programmed
+
+    @property
+    def coder(self) -> InputCoder:
+        return self.array.coder
+
+    @property
+    def scale(self) -> DigitalScale:
+        return self.array.scale
+
+    @property
+    def gain(self) -> Floats:
+        return self.array.gain
+
+    @property
+    def code_bins(self) -> CodeBins | None:
+        return self.array.code_bins
+
+    @property
+    def errors(self) -> tuple[ConverterErrors, ...] | None:
+        return self.array.errors
+
+    @property
+    def events_per_row(self) -> Events:
+        return self.array.events_per_row
+
+    def multiply(
+        self, x: Singles, rows: Integers, seed: int, wanted: Booleans | None = None
+    ) -> Product:
+        """See `matrix.Array.multiply`; inputs and outputs are in their own order."""
+        of_lines = None if wanted is None else wanted[:, self.order.outputs]
+        product = self.array.multiply(self.order.of_inputs(x), rows, seed, of_lines)
+        return dataclasses.replace(product, output=self.order.back(product.output))
+
+
+def ordered(array: Array, order: LineOrder | None) -> Array:
+    """An array in an order, or as it is."""
+    return array if order is None else OrderedArray(array, order)
