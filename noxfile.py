@@ -98,7 +98,7 @@ def site(session):
     """The site of the documentation, in build/site: seconds, without network, warnings are errors."""
     if session.virtualenv.is_sandboxed:
         session.install("-e", ".[bert,docs]")
-    run(session, "mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
+    run(session, "mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

@@ -1,17 +1,21 @@
 """The scripts of examples/, each number against one that shares no code with it."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from reference import dense_solve
 from tiny import make_tiny_place, tiny_study
+from tiny_decoders import ids_of, make_tiny_decoder, slow_log_probabilities
 
 from xbarsim import read_trace, run_study
+from xbarsim.models.decoder_checkpoint import load_decoder
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.skipif(
@@ -74,6 +78,58 @@ def test_a_trace_is_read_without_the_package(tmp_path):
     output = read_trace(path).cases["chip"].chips[0].output
     right = [logits[wanted] == max(logits) for logits, wanted in zip(output, label, strict=True)]
     assert accuracy == pytest.approx(sum(right) / len(right), abs=1e-9)
+
+
+def right_of(path, case):
+    """Share of the examples of a trace whose largest logit is their label, read by h5py alone."""
+    with h5py.File(path) as trace:
+        output = trace["cases"][case]["0"]["output"][:]
+        return np.mean(output.argmax(axis=1) == trace["examples/label"][:])
+
+
+def test_accuracies_against_wires_are_those_of_the_trace(tmp_path):
+    place = make_tiny_place(tmp_path)
+    command = ("accuracy_against_wires.py", "(?:float32|int8|[0-9]+ ohm)", tmp_path)
+    values = printed(*command, place / "model", place / "task.tsv", 6)
+    path = tmp_path / "runs" / "accuracy-against-wires.h5"
+    expected = [right_of(path, f"{ohm} ohm") for ohm in (1, 10, 100)]
+    np.testing.assert_allclose(values[2:], expected, atol=1e-6)
+
+
+def test_a_perplexity_is_that_of_every_prefix(tmp_path):
+    make_tiny_decoder(tmp_path / "model", "llama")
+    text = "the crossbar holds every weight and reads it where it lies. " * 3
+    (tmp_path / "text.txt").write_text(text)
+    arguments = (tmp_path / "model", tmp_path / "text.txt", 24)
+    (digital,) = printed("perplexity.py", "float32", tmp_path, *arguments)
+    model = load_decoder(tmp_path / "model")
+    expected = np.exp(-slow_log_probabilities(model, ids_of(text)[:24]).mean())
+    assert digital == pytest.approx(expected, rel=1e-4)
+
+
+def test_errors_of_layers_as_xarray(tmp_path):
+    pytest.importorskip("xarray", reason="xarray is not installed")
+    study = tiny_study(make_tiny_place(tmp_path), case=[{"name": "chip", "run": {"chips": 2}}])
+    path = run_study(study, tmp_path / "runs", threads=1)
+    name = "layer.0.query"
+    (mean,) = printed("read_trace_xarray.py", re.escape(name), tmp_path, path)
+    with h5py.File(path) as trace:
+        errors = [
+            trace["cases/chip"][chip]["layers"][name]["local_relative_rms"][:] for chip in "01"
+        ]
+    assert mean == pytest.approx(np.mean(errors), rel=1e-7)
+
+
+@pytest.mark.parametrize("notebook", sorted((EXAMPLES / "notebooks").glob("*.ipynb")), ids=str)
+def test_notebooks_run_and_hold_no_outputs(notebook, tmp_path):
+    cells = json.loads(notebook.read_text())["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    read = nbformat.read(notebook, as_version=4)
+    where = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(read, timeout=300, resources=where).execute()
 
 
 def test_the_largest_array_of_six_nanometres(tmp_path):

@@ -152,6 +152,29 @@ def test_the_page_states_every_attribute(place):
         assert isinstance(value, kinds[page[name]["type"]]), name
 
 
+def test_another_program_reads_a_trace_by_the_page(place):
+    """h5py and the words of the page alone: outputs, errors that agree with each other, energies."""
+    rows = stated("data set", more=False)
+    errors = {name.rpartition("local_")[2] for name in rows if "layers/<matrix>/local_" in name}
+    assert {"relative_rms", "snr_db", "signal_rms", "error_rms", "cosine"} <= errors
+    with h5py.File(place / "runs" / "tiny.h5") as file:
+        assert file.attrs["format"] == "xbarsim-trace" and file.attrs["version"] == 5
+        chip = file["cases/one/0"]
+        assert chip["done"][:].all()
+        assert chip["output"].shape == (len(file["examples/label"]), file.attrs["classes"])
+        for layer in chip["layers"].values():
+            for where in ("local", "accumulated"):
+                ratio = layer[f"{where}_relative_rms"][:]
+                parts = layer[f"{where}_error_rms"][:] / layer[f"{where}_signal_rms"][:]
+                np.testing.assert_allclose(ratio, parts, rtol=1e-9)
+                np.testing.assert_allclose(layer[f"{where}_snr_db"][:], -20 * np.log10(ratio))
+            held = layer["adc_saturations"][:].sum()
+            assert held == layer["codes_beyond"][:].sum()
+            assert layer["code_counts"][:].sum() + held == layer["adc_conversions"][:].sum()
+            assert layer["conductance_counts"][:].sum() <= layer.attrs["cells"]
+            assert (layer["array_energy"][:] > 0).all()
+
+
 def test_a_trace_states_its_sources_and_its_examples(place):
     trace = read_trace(place / "runs" / "tiny.h5")
     assert trace.sources.devices == {
