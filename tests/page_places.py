@@ -18,7 +18,7 @@ from tiny_decoders import make_tiny_decoder
 
 import xbarsim
 from xbarsim.circuit.crossbar import Crossbar
-from xbarsim.config.study import STUDIES, load_study
+from xbarsim.config.study import load_study
 from xbarsim.devices.presets import device_text, load_device
 from xbarsim.studies.run import run_study
 
@@ -39,7 +39,6 @@ SMALL_STUDY = {
 }
 SMALL_ENCODER = ["--model", "model", "--task", "task.tsv", "--limit", "2"]
 SMALL_DECODER = ["--model", "decoder", "--window", "24", "--windows", "1"]
-REAL = {*STUDIES.names(), "study.toml"}  # studies of the real encoder
 # further options of a command, so that it takes a second and not minutes
 SHORTER = {
     "sweep": ["--set", "task.limit=4"],
@@ -57,12 +56,17 @@ def made_small(words: list[str]) -> list[str]:
     if command == "run" and is_decoder:
         return [*words, *(SMALL_DECODER if "--task" not in words else SMALL_DECODER[:2])]
     named = [word for word in words[1:2] if not word.startswith("-")]
-    runs_real_model = command == "run" and set(named or ["default"]) <= REAL
-    if runs_real_model:
+    if command == "run" and runs_real_model(named):
         return [*words, *SMALL_ENCODER]
     if command in SHORTER and not {"--status", "--resume"} & set(words):
         return [*words, *SHORTER[command]]
     return words
+
+
+def runs_real_model(named: list[str]) -> bool:
+    """Whether a study, the default one if none is named, is of a model that would be fetched."""
+    study = load_study(*(named or ["default"]))
+    return not Path(study.model.name).exists()
 
 
 def lacks_measurement(words: list[str]) -> bool:
