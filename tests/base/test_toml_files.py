@@ -111,9 +111,9 @@ def test_nothing_else_reads_toml_files():
         "origin.py",
         "cluster_worker.py",
         "converter_text.py",
-        "settings_text.py",
-        "run_record.py",
         "device_remarks.py",
+        "run_record.py",
+        "settings_text.py",
     }
     using = {
         path.name for path in root.rglob("*.py") if "tomllib" in path.read_text(encoding="utf-8")

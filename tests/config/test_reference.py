@@ -76,7 +76,8 @@ def test_a_full_study_is_the_study_and_its_comments_are_defaults(name):
     stated = stated.split("[[layer]]")[0].split("[sweep]")[0].split("[budget]")[0]
     stated = "\n".join(line for line in stated.splitlines() if not line.endswith(" ="))
     whole = tomllib.loads(stated)
-    whole |= {key: base[key] for key in ("layer", "sweep", "case") if key in base}
+    listed = ("layer", "sweep", "budget", "training", "case")
+    whole |= {key: base[key] for key in listed if key in base}
     assert validate(whole, "whole").to_toml() == config.load_study(name).to_toml()
     assert len(whole["adc"]) > 3 and len(whole["functions"]["softmax"]) > 8
 

@@ -254,9 +254,25 @@ def _list_lines(key: KeyFacts, content: Content) -> list[str]:
     """Lines of what is repeated, or has keys of its own."""
     name = key.path
     lines = ["", *_comment(key.description)]
-    if name in content:
-        return [*lines, tomli_w.dumps({name: content[name]}).rstrip()]
-    return [*lines, *(f"#{line}" for line in EXAMPLES[name].splitlines())]
+    if name not in content:
+        return [*lines, *(f"#{line}" for line in EXAMPLES[name].splitlines())]
+    stated = content[name]
+    if isinstance(stated, dict):
+        return [*lines, *_tables(name, f"[{name}]", stated)]
+    for entry in stated:
+        lines += _tables(name, f"[[{name}]]", entry)
+    return lines
+
+
+def _tables(path: str, header: str, content: Content) -> list[str]:
+    """A table below its header, and its inner tables below theirs, so that any may stand before."""
+    plain = {key: value for key, value in content.items() if not isinstance(value, dict)}
+    lines = [header, *tomli_w.dumps(plain).splitlines()]
+    for key, value in content.items():
+        if isinstance(value, dict):
+            inner = f"{path}.{key}"
+            lines += _tables(inner, f"[{inner}]", value)
+    return lines
 
 
 def _comment(text: str) -> list[str]:
