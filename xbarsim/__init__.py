@@ -10,7 +10,7 @@ use, so that `import xbarsim` costs nothing.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # public module -> where it is
 _MODULES = {

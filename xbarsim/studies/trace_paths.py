@@ -45,6 +45,7 @@ from xbarsim.studies.trace_items import (
 from xbarsim.studies.trace_layout import (
     CODE_COUNTS,
     CODES_BEYOND,
+    VERSION,
     WORST_TILE,
     CodeHistogram,
     ExampleTable,
@@ -135,6 +136,8 @@ def read_case(group: h5py.Group) -> PartialCase:
 def read_chip(group: h5py.Group, head: Head) -> Chip:
     """A chip of its group, checked."""
     outputs = read_path(group, head)
+    if head.run.version == VERSION:
+        _check_steps(group)
     done = outputs.done
     return Chip(
         outputs.output,
@@ -146,6 +149,19 @@ def read_chip(group: h5py.Group, head: Head) -> Chip:
         log_probability=outputs.log_probability,
         likeliest=outputs.likeliest,
     )
+
+
+def _check_steps(group: h5py.Group) -> None:
+    """Refuse a chip that lacks a step: all together they are numbered from 0 on."""
+    numbers = [
+        whole_number("number", attribute(entry, "number"))
+        for section in Section
+        if section in group
+        for entry in members(group_in(group, section))
+    ]
+    missing = sorted(set(range(len(numbers))) - set(numbers))
+    if missing:
+        raise ValueError(f"step {missing[0]} of the chip is missing, or is there twice")
 
 
 def _entries(
