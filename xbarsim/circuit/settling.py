@@ -15,7 +15,7 @@ from xbarsim.kernels.circuit import transient
 
 LEAST_ACCURACY = 1e-7  # of a step
 LEAST_SHARE = 1e-12  # of a final current that is a tolerance: rounding is not far below
-MOST_STEPS = 5_000  # of a transient
+MOST_STEPS = 40_000  # of a transient; the finest accuracy took 30,000 on a few cells
 MOST_TRIES = 2 * MOST_STEPS  # of steps, those that were not exact enough included
 SAMPLES = 32  # of the curve between two steps, where the last way out of the band is looked for
 
