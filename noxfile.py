@@ -76,7 +76,7 @@ def types(session):
 def test(session):
     """Every test but the long studies."""
     install(session)
-    run(session, "pytest", "-q", *session.posargs)
+    run(session, "pytest", "-q", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
