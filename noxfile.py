@@ -127,7 +127,7 @@ def torch(session):
         index = ("--index-url", "https://download.pytorch.org/whl/cpu")
         session.install("torch", *index)
         session.install("transformers", "peft")
-    run(session, "pytest", "-q", "-rs", "tests/torch", *words)
+    run(session, "pytest", "-q", "-rs", "tests/pytorch", *words)
 
 
 @nox.session

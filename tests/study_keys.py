@@ -300,6 +300,6 @@ ELSEWHERE = {
     "run.chips",
     "run.chips_half_width",  # tests/studies/test_enough_chips.py
     "sweep",
-    "training",  # of `xbarsim train`: tests/torch/test_training.py
+    "training",  # of `xbarsim train`: tests/pytorch/test_training.py
     "budget",  # of `xbarsim budget`: tests/report/test_budget.py
 }

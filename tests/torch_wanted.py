@@ -8,13 +8,9 @@ REASON = "PyTorch and transformers are not installed: pip install 'xbarsim[torch
 
 
 def has_pytorch():
-    """`tests/torch` itself looks like a package of that name, which has no file."""
-    found = importlib.util.find_spec("torch")
-    return (
-        found is not None
-        and found.origin is not None
-        and importlib.util.find_spec("transformers") is not None
-    )
+    """Both packages; neither is imported."""
+    wanted = ("torch", "transformers")
+    return all(importlib.util.find_spec(name) is not None for name in wanted)
 
 
 def want_pytorch():

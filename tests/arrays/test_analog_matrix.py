@@ -275,7 +275,7 @@ NOT_FINITE = np.array([[1.0, np.nan, 2.0]])
         ({"samples": np.ones((4, 2))}, ShapeError, r"shape \(4, 2\); allowed: \(samples, 3\)"),
         ({"samples": np.ones((0, 3))}, ShapeError, r"samples has shape \(0, 3\)"),
         ({"samples": NOT_FINITE}, OutOfRangeError, "samples holds nan"),
-        ({"seed": -1}, OutOfRangeError, "seed is -1; allowed: a whole number, 0 or more"),
+        ({"seed": -1}, OutOfRangeError, "seed is -1; allowed: a whole number, 0 to"),
         ({"seed": 1.0}, OutOfRangeError, "seed is 1.0"),
         ({"index": True}, OutOfRangeError, "index is True"),
         ({"study": {"adc": {"bit": 6}}}, ConfigError, "unknown key 'adc.bit'"),

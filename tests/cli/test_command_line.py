@@ -388,7 +388,7 @@ COMPLETED = [
     ("xbarsim chip compare --seq", {"--sequence"}),
     ("xbarsim run --dev", {"--device"}),
     ("xbarsim run --device rram-w", {"rram-wan2022"}),
-    ("xbarsim devices show pc", {"pcm"}),
+    ("xbarsim devices show pc", {"pcm", "pcm-afm"}),
     ("xbarsim completion f", {"fish"}),
     ("xbarsim calibrate iv mi", {"mine.toml"}),
     ("xbarsim -q run --out mi", {"mine.toml"}),

@@ -63,6 +63,7 @@ NEVER_IDLE = {
     "functions.gelu.unit",
     "dac.read_time_ns",
     "dac.scaling",
+    "mapping.crosspoint",  # the modes have no slices of one bit: see the test below
     "mapping.scale_shift",
     "mapping.sign",
     # without a device that ages: below; a fit without a time of use is refused
@@ -175,6 +176,16 @@ def test_every_ruled_key_is_idle_somewhere(place, path):
     _, value = CHANGES[path]
     value = True if path.startswith("effects.") and value is False else value
     assert any(is_idle(place, mode, path, value) for mode in MODES)
+
+
+def test_weighted_crosspoints_need_digits_of_several_bits(place):
+    slices = {"encoding": "slices", "crosspoint": "weighted"}
+    serial = {"encoding": "bit_serial", "digit_bits": 2}
+    for bits, says_so in ((1, True), (2, False)):
+        mapping = slices | {"bits_per_cell": bits}
+        found = idle_of(study_of(place, mapping=mapping, dac=serial))
+        named = any(sentence.startswith("mapping.crosspoint = ") for sentence in found)
+        assert named == says_so
 
 
 IDLE = {

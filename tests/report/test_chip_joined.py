@@ -31,7 +31,7 @@ from xbarsim.report import accuracy_and_cost, summary, text
 from xbarsim.report.energy import Cost, cost_of
 from xbarsim.report.steps import IrDrop, MatrixSummary, ProductSummary, Programming, product_summary
 from xbarsim.studies import trace_reader
-from xbarsim.studies.errors import ErrorStatistics
+from xbarsim.studies.error_statistics import ErrorStatistics
 from xbarsim.studies.scores import Estimate
 from xbarsim.studies.trace import TracedProduct
 from xbarsim.studies.trace_layout import (

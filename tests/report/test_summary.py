@@ -23,7 +23,8 @@ from xbarsim.report.plots import runs
 from xbarsim.report.steps import snr_db
 from xbarsim.report.summary import summarise
 from xbarsim.report.text import render
-from xbarsim.studies.errors import ErrorStatistics, error_statistics
+from xbarsim.studies.error_statistics import ErrorStatistics
+from xbarsim.studies.errors import error_statistics
 from xbarsim.studies.trace import (
     Attenuation,
     Case,

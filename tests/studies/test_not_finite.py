@@ -15,7 +15,8 @@ from xbarsim.base.errors import CheckpointError, OutOfRangeError, TraceError
 from xbarsim.report.steps import snr_db
 from xbarsim.report.summary import summarise
 from xbarsim.studies import run
-from xbarsim.studies.errors import ErrorStatistics, error_statistics
+from xbarsim.studies.error_statistics import ErrorStatistics
+from xbarsim.studies.errors import error_statistics
 from xbarsim.studies.trace_reader import read_trace
 from xbarsim.tasks.heads import Head
 

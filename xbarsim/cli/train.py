@@ -58,14 +58,15 @@ def train(
 ) -> None:
     """Train the model of a study on its chips, or a small network of images.
 
-    A study: its checkpoint is fine-tuned by PyTorch, every step on another simulated chip; DIRECTORY/model
-    is an ordinary checkpoint, which DIRECTORY/study.toml runs. A config.json: a multilayer perceptron or a
+    A study: its checkpoint is fine-tuned by PyTorch, every step on another simulated
+    chip; DIRECTORY/model is an ordinary checkpoint, which `xbarsim run
+    DIRECTORY/study.toml` evaluates. A config.json: a multilayer perceptron or a
     convolutional network, in NumPy, in floating point.
 
     \b
     Examples:
-      xbarsim train mine.toml --out trained; xbarsim run trained/study.toml
-      xbarsim train config.json mnist --out mine --epochs 3; xbarsim run --model mine --task mnist
+      xbarsim train mine.toml --out trained
+      xbarsim train config.json mnist --out mine --epochs 3
     """
     images = {
         "epochs": epochs,

@@ -8,7 +8,7 @@ from xbarsim.base.array_types import Integers
 from xbarsim.chips.components import adc, dac
 from xbarsim.hardware.attributes import MatrixAttributes
 from xbarsim.models.graph import Kind, Role, short_name
-from xbarsim.studies.errors import ErrorStatistics
+from xbarsim.studies.error_statistics import ErrorStatistics
 from xbarsim.studies.trace import TracedFunction, TracedMatrix, TracedProduct
 from xbarsim.studies.trace_layout import (
     CodeHistogram,

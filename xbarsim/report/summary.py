@@ -22,7 +22,7 @@ from xbarsim.report.steps import (
     matrix_summary,
     product_summary,
 )
-from xbarsim.studies.errors import ErrorStatistics
+from xbarsim.studies.error_statistics import ErrorStatistics
 from xbarsim.studies.scores import Estimate, Scorer, TokenFigures, scorer_of
 from xbarsim.studies.trace import (
     Case,

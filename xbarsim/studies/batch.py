@@ -12,7 +12,8 @@ from xbarsim.hardware.hook import HardwareHook
 from xbarsim.models.batches import pad
 from xbarsim.models.graph import Kind, Role, Step
 from xbarsim.models.operations import Reference
-from xbarsim.studies.errors import ErrorStatistics, check_output, error_statistics, token_rows
+from xbarsim.studies.error_statistics import ErrorStatistics
+from xbarsim.studies.errors import check_output, error_statistics, token_rows
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.readers import LOGIT_ROWS, Reader, Reading
 from xbarsim.studies.trace_layout import (

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from xbarsim.base.array_types import Floats, Integers
 from xbarsim.models.graph import Kind, Role
-from xbarsim.studies.errors import ErrorStatistics
+from xbarsim.studies.error_statistics import ErrorStatistics
 
 FORMAT = "xbarsim-trace"
 VERSION = 5

@@ -18,7 +18,8 @@ from xbarsim.base.array_types import AnyArray, Integers, Singles
 from xbarsim.base.errors import ConfigError, OutOfRangeError, TaskError
 from xbarsim.hardware.steps import ProductCosts
 from xbarsim.models.graph import Role, Step
-from xbarsim.studies.errors import ErrorStatistics, check_output, error_statistics
+from xbarsim.studies.error_statistics import ErrorStatistics
+from xbarsim.studies.errors import check_output, error_statistics
 from xbarsim.studies.pieces import chip_head
 from xbarsim.studies.run import sources_of
 from xbarsim.studies.trace_layout import (
