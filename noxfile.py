@@ -150,7 +150,8 @@ def interpreter(session):
             "COVERAGE_FILE": str(Path(cache) / "coverage"),
         }
         selection = (
-            "not stress_grid and not spectrum and not large and not four_solves and not every_solve"
+            "not stress_grid and not spectrum and not large and not four_solves and not every_solve "
+            "and not variance_of_independent"
         )
         tests = ("-m", "pytest", "-q", "-W", "ignore:overflow", "-k", selection, *KERNEL_TESTS)
         run(session, "coverage", "run", "--source=xbarsim.kernels", *tests, env=environment)
