@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xbarsim.base.array_types import Booleans, Integers, Singles
 from xbarsim.hardware.build import Hardware
@@ -16,12 +15,12 @@ from xbarsim.studies.error_statistics import ErrorStatistics
 from xbarsim.studies.errors import check_output, error_statistics, token_rows
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.readers import LOGIT_ROWS, Reader, Reading
+from xbarsim.studies.step_rows import matrix_rows, product_rows, total
 from xbarsim.studies.trace_layout import (
     CodeHistogram,
     Entries,
     FunctionRows,
     MatrixRows,
-    ProductRows,
     joined_rows,
 )
 
@@ -53,42 +52,26 @@ class _Examples:
     """Where the examples of a batch lie among its tokens.
 
     mask : (b, s) real tokens;  starts : (n,) first real token of each example
-    tokens : (n,) real tokens of each example
     """
 
     mask: Booleans
     starts: Integers
-    tokens: Integers
 
     @classmethod
     def of(cls, mask: Booleans, parts: int, examples: int) -> "_Examples":
         """parts : consecutive sentences of an example"""
         example_of_token = np.argwhere(mask)[:, 0] // parts
-        starts = np.searchsorted(example_of_token, np.arange(examples))
-        ends = np.append(starts[1:], np.count_nonzero(mask))
-        return cls(mask, starts, ends - starts)
+        return cls(mask, np.searchsorted(example_of_token, np.arange(examples)))
 
     def of_step(self, step: Step, rows: Integers) -> "_Examples":
         """Of a step with rows (t, 2) of its own: several for every example, one or more for an image,
         or those of the one example that it is called for.
         """
         if step.role is Role.LOGITS:
-            tokens = len(rows)
-            return _Examples(np.ones((1, tokens), bool), np.zeros(1, np.int64), np.array([tokens]))
+            return _Examples(np.ones((1, len(rows)), bool), np.zeros(1, np.int64))
         if len(rows) == np.count_nonzero(self.mask):
             return self
-        starts = np.searchsorted(rows[:, 0], np.arange(len(self.starts)))
-        ends = np.append(starts[1:], len(rows))
-        return _Examples(self.mask, starts, ends - starts)
-
-    def total(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Sums (n,) over the tokens of each example of values (t,)."""
-        return np.add.reduceat(values, self.starts)
-
-    def count(self, values: NDArray[Any]) -> Integers:
-        """Likewise of counts, some of them expected ones, in whole numbers."""
-        found: Integers = np.rint(self.total(values)).astype(np.int64)
-        return found
+        return _Examples(self.mask, np.searchsorted(rows[:, 0], np.arange(len(self.starts))))
 
     def rows(self, step: Step, output: Singles) -> Singles:
         """Results (t, n) of the real tokens of a step, (t, n) or (b, heads, s, ...); scores of
@@ -167,26 +150,17 @@ class _Measured:
     def matrix(
         self, step: Step, exact: Singles, rows: Integers, x: Singles, weight: Singles, bias: Singles
     ) -> Singles:
-        array = self.hardware.matrices[step.name]
         product = self.steps.matrix(step, x, rows)
         output: Singles = product.output + bias
         examples = self.examples.of_step(step, rows)
         float32 = self.float32[_call(step, rows)]
         check_output(step.name, output)
-        events = array.events_per_row
-        tokens = examples.tokens
-        found = MatrixRows(
+        found = matrix_rows(
             local=error_statistics(output, exact, examples.starts),
             accumulated=error_statistics(output, float32, examples.starts),
-            dac_saturations=examples.count(product.dac_saturations),
-            adc_saturations=examples.count(product.adc_saturations),
-            tile_reads=events.tile_reads * tokens,
-            adc_conversions=events.adc_conversions * tokens,
-            dac_drives=events.dac_drives * tokens,
-            shift_adds=events.shift_adds * tokens,
-            comparisons=events.comparisons * tokens,
-            multiplications=events.multiplications * tokens,
-            array_energy=examples.total(product.array_energy),
+            product=product,
+            events=self.hardware.matrices[step.name].events_per_row,
+            starts=examples.starts,
         )
         self.calls.setdefault(step.name, []).append(found)
         counted = product.code_counts
@@ -212,20 +186,8 @@ class _Measured:
             self.examples.rows(step, exact),
             self.examples,
         )
-        self.entries.products[step.name] = ProductRows(
-            local=local,
-            accumulated=accumulated,
-            dac_saturations=self.examples.count(costs.dac_saturations),
-            adc_saturations=self.examples.count(costs.adc_saturations),
-            tile_reads=self.examples.count(costs.tile_reads),
-            adc_conversions=self.examples.count(costs.adc_conversions),
-            dac_drives=self.examples.count(costs.dac_drives),
-            shift_adds=self.examples.count(costs.shift_adds),
-            comparisons=self.examples.count(costs.comparisons),
-            multiplications=self.examples.count(costs.multiplications),
-            array_energy=self.examples.total(costs.array_energy),
-            cells_set=self.examples.count(costs.cells_set),
-            write_energy=self.examples.total(costs.write_energy),
+        self.entries.products[step.name] = product_rows(
+            local, accumulated, costs, self.examples.starts
         )
         return output
 
@@ -238,7 +200,7 @@ class _Measured:
         )
         held = token_rows(saturations[..., None], examples.mask).sum(axis=1)
         self.entries.operations[step.name] = FunctionRows(
-            local=local, accumulated=accumulated, saturations=examples.total(held)
+            local=local, accumulated=accumulated, saturations=total(held, examples.starts)
         )
         return output
 

@@ -22,13 +22,12 @@ from xbarsim.studies.error_statistics import ErrorStatistics
 from xbarsim.studies.errors import check_output, error_statistics
 from xbarsim.studies.pieces import chip_head
 from xbarsim.studies.run import sources_of
+from xbarsim.studies.step_rows import matrix_rows, product_rows
 from xbarsim.studies.trace_layout import (
     CodeHistogram,
     Entries,
     ExampleTable,
     FunctionRows,
-    MatrixRows,
-    ProductRows,
     RunAttributes,
 )
 from xbarsim.studies.trace_writer import TraceWriter
@@ -268,9 +267,9 @@ class _Measured:
         local = error_statistics(found, _of_tokens(step, exact, rows), starts)
         accumulated = error_statistics(found, self.float32.outputs[step.name], starts)
         if isinstance(cost, Product):
-            self._matrix(step, local, accumulated, cost, starts, len(rows))
+            self._matrix(step, local, accumulated, cost, starts)
         elif isinstance(cost, ProductCosts):
-            self._product(step, local, accumulated, cost, starts)
+            self.entries.products[step.name] = product_rows(local, accumulated, cost, starts)
         else:
             held = cost.reshape(len(rows), -1).sum(axis=1)
             if cost.ndim == 3:  # (b, heads, s)
@@ -287,53 +286,14 @@ class _Measured:
         accumulated: ErrorStatistics,
         product: Product,
         starts: Integers,
-        rows: int,
     ) -> None:
-        events = self.analog.hardware.matrices[step.name].events_per_row
-        tokens = np.diff(np.append(starts, rows))
-        self.entries.layers[step.name] = MatrixRows(
+        self.entries.layers[step.name] = matrix_rows(
             local=local,
             accumulated=accumulated,
-            dac_saturations=_counted(product.dac_saturations, starts),
-            adc_saturations=_counted(product.adc_saturations, starts),
-            tile_reads=events.tile_reads * tokens,
-            adc_conversions=events.adc_conversions * tokens,
-            dac_drives=events.dac_drives * tokens,
-            shift_adds=events.shift_adds * tokens,
-            comparisons=events.comparisons * tokens,
-            multiplications=events.multiplications * tokens,
-            array_energy=np.add.reduceat(product.array_energy, starts),
+            product=product,
+            events=self.analog.hardware.matrices[step.name].events_per_row,
+            starts=starts,
         )
         counted = product.code_counts
         if counted is not None:
             self.entries.codes[step.name] = CodeHistogram(counted.codes, counted.beyond)
-
-    def _product(
-        self,
-        step: Step,
-        local: ErrorStatistics,
-        accumulated: ErrorStatistics,
-        costs: ProductCosts,
-        starts: Integers,
-    ) -> None:
-        self.entries.products[step.name] = ProductRows(
-            local=local,
-            accumulated=accumulated,
-            dac_saturations=_counted(costs.dac_saturations, starts),
-            adc_saturations=_counted(costs.adc_saturations, starts),
-            tile_reads=_counted(costs.tile_reads, starts),
-            adc_conversions=_counted(costs.adc_conversions, starts),
-            dac_drives=_counted(costs.dac_drives, starts),
-            shift_adds=_counted(costs.shift_adds, starts),
-            comparisons=_counted(costs.comparisons, starts),
-            multiplications=_counted(costs.multiplications, starts),
-            array_energy=np.add.reduceat(costs.array_energy, starts),
-            cells_set=_counted(costs.cells_set, starts),
-            write_energy=np.add.reduceat(costs.write_energy, starts),
-        )
-
-
-def _counted(values: AnyArray, starts: Integers) -> Integers:
-    """(n,) whole numbers, summed over the tokens of every example."""
-    found: Integers = np.rint(np.add.reduceat(values, starts)).astype(np.int64)
-    return found
