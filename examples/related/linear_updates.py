@@ -18,7 +18,7 @@ import numpy as np
 
 import xbarsim
 from xbarsim.tasks.image_files import load_image_task
-from xbarsim.training.in_situ import InSituNetwork, Pulsing, Rule
+from xbarsim.training.in_situ import InSituNetwork, Pulsing
 from xbarsim.training.pulsed_cells import Divider, Heat, PulseLaw
 
 DEVICE = """

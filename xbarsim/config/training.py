@@ -1,14 +1,25 @@
-"""The table `[training]` of a study: how `xbarsim train` fine-tunes its model."""
+"""The table `[training]` of a study: how `xbarsim train` trains its model."""
+
+from typing import Any
 
 from pydantic import Field
 
 from xbarsim.base.errors import ConfigError
+from xbarsim.config.image_training import Defects, ImageTraining, Method, Pulses, Rule
 from xbarsim.config.tables import Table
 
 
 class Training(Table):
-    """How a model is trained on chips of the study, each step another one."""
+    """How a model is trained: encoders and decoders by PyTorch on chips of the study, each step
+    another one; networks of images in NumPy.
+    """
 
+    method: Method = Field(
+        Method.FINE_TUNING,
+        strict=False,
+        description="fine-tuning of an encoder or a decoder by PyTorch; or of a network of images in floating "
+        "point, in the array by pulses, or around the stuck cells of a chip",
+    )
     hardware_aware: bool = Field(
         True, description="whether passes go through chips of the study, or float32: plain training"
     )
@@ -65,6 +76,16 @@ class Training(Table):
     save_every: int = Field(
         100, ge=1, description="steps between states that --resume goes on from"
     )
+    images: ImageTraining = Field(
+        ImageTraining(), description="networks of images: what is trained, and how long"
+    )
+    pulses: Pulses = Field(Pulses(), description="of `in-situ`: how cells are moved")
+    defects: Defects = Field(Defects(), description="of `defect-aware`: what columns know")
+
+
+def trains_images(training: Training | None) -> bool:
+    """Whether it is a network of images that is trained."""
+    return training is not None and training.method is not Method.FINE_TUNING
 
 
 def check_training(training: Training | None, compensation: str, where: str) -> None:
@@ -74,7 +95,7 @@ def check_training(training: Training | None, compensation: str, where: str) -> 
     ------
     ConfigError
     """
-    if training is None:
+    if training is None or training.method is not Method.FINE_TUNING:
         return
     if training.hardware_aware and training.save_every % training.wires_every:
         raise ConfigError(
@@ -87,3 +108,66 @@ def check_training(training: Training | None, compensation: str, where: str) -> 
             f'{where}: mapping.compensation = "{compensation}" solves wires before every write, which '
             'training cannot afford in every step; train with "none"'
         )
+
+
+OF_IMAGES = ("images", "pulses", "defects")
+OF_EVERY_METHOD = ("method", "examples")
+
+
+def idle_training_keys(training: Training) -> list[str]:
+    """Sentences on keys that a training states and that its method does not ask for."""
+    sentences = []
+    for path, value in _stated(training.model_dump(exclude_unset=True, mode="json")).items():
+        needs = _needs(training, path)
+        if needs:
+            sentences.append(f"training.{path} = {value!r} has no effect: it needs {needs}")
+    return sentences
+
+
+def _stated(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{path: value} of nested tables."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            found |= _stated(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+def _needs(training: Training, path: str) -> str:
+    """What a key needs to have an effect and does not have, "" of one that has it."""
+    table, _, key = path.partition(".")
+    method = training.method
+    if table in OF_EVERY_METHOD:
+        return ""
+    if table not in OF_IMAGES:
+        return "" if method is Method.FINE_TUNING else 'training.method = "fine-tuning"'
+    if table == "images" and method is Method.FINE_TUNING:
+        return "another training.method, of a network of images"
+    if table == "pulses" and method is not Method.IN_SITU:
+        return 'training.method = "in-situ"'
+    if table == "defects" and method is not Method.DEFECT_AWARE:
+        return 'training.method = "defect-aware"'
+    if path == "images.pooling" and training.images.hidden is None:
+        return "training.images.hidden"
+    if table == "pulses":
+        return _needs_of_pulses(training.pulses, key)
+    if path == "defects.synapse_aware_columns" and training.defects.aware in ("neuron", "none"):
+        return 'training.defects.aware = "mixed" or "synapse"'
+    return ""
+
+
+def _needs_of_pulses(pulses: Pulses, key: str) -> str:
+    if key == "train" and pulses.rule is not Rule.OUTER_PRODUCT:
+        return 'training.pulses.rule = "outer_product"'
+    if key == "least" and pulses.rule is not Rule.MANHATTAN:
+        return 'training.pulses.rule = "manhattan"'
+    if key == "most" and pulses.rule is Rule.MANHATTAN:
+        return "a training.pulses.rule with more than one pulse of a cell"
+    if key.startswith("heat.") and key != "heat.gain" and not pulses.heat.gain:
+        return "a training.pulses.heat.gain other than 0"
+    divider = pulses.divider
+    if key in ("divider.voltage_v", "divider.slope_v") and not divider.up_ohm + divider.down_ohm:
+        return "a resistor of training.pulses.divider"
+    return ""
