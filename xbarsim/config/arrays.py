@@ -29,13 +29,19 @@ class Device(Table):
 class Mapping(Table):
     word_lines: int = Field(128, ge=1, le=4096, description="driven rows of a tile")
     bit_lines: int = Field(128, ge=1, le=4096, description="sensed columns of a tile")
-    encoding: Literal["amplitude", "slices"] = Field(
+    encoding: Literal["amplitude", "slices", "binary", "ternary"] = Field(
         "amplitude",
-        description="one analog level per weight, or weight_bits cut into slices of bits_per_cell",
+        description="one analog level per weight, weight_bits cut into slices of bits_per_cell, or a sign (binary), "
+        "or a sign or 0 (ternary), times one scale",
     )
     sign: Literal["pair", "offset"] = Field(
         "pair",
-        description="differential pair of cells, or unsigned weights with a digital offset (slices only)",
+        description="differential pair of cells, or unsigned weights with a digital offset (slices and binary)",
+    )
+    array: Literal["single", "complementary", "twin"] = Field(
+        "single",
+        description="word lines of an input: one, or a second one with the complement of the input, whose cells are "
+        "the complements (complementary) or the same and whose currents are subtracted (twin); binary with offset",
     )
     subtraction: Literal["analog", "digital"] = Field(
         "analog",

@@ -12,6 +12,7 @@ import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.correction import mean_squares
+from xbarsim.arrays.in_situ.input_lines import InputLines, check_signs, with_lines
 from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.line_order import LineOrder, ordered
@@ -279,13 +280,18 @@ class _Builder:
             samples = inputs[use.name]
             if order is not None:
                 samples = order.of_inputs(samples)
+            lines = self.lines(step, samples)
+            if lines is not None:
+                of_use = dataclasses.replace(of_use, settings=lines.of_settings(of_use.settings))
+                samples = lines.of_inputs(samples)
             array = with_ranges(of_use, samples, any_batch=self.graph.causal)
             rescaling = None
             if later is not None:
                 array = later.of(array)
                 rescaling = later.rescaling
             placed = self.shelf.place(without_targets(array))
-            found[use.name] = InSituMatrix(use, settings, ordered(placed, order), rescaling)
+            of_inputs = with_lines(placed, lines, of_use)
+            found[use.name] = InSituMatrix(use, settings, ordered(of_inputs, order), rescaling)
         return found
 
     def order(self, step: Step) -> LineOrder | None:
@@ -299,6 +305,12 @@ class _Builder:
             seed=self.seed,
             index=self.index[step.name],
         )
+
+    def lines(self, step: Step, samples: Singles) -> InputLines | None:
+        """The two word lines of an input, None where it drives one; samples in their order."""
+        of_arrays = InSituSettings.of(self.design.settings[step.name])
+        weight, _ = self.design.model.matrix(step.name)
+        return InputLines.of(weight, samples, of_arrays, of_arrays.read_voltage(self.design.device))
 
     def plan(self, step: Step) -> MatrixPlan:
         """A matrix mapped onto tiles, or onto those whose conductances the study names."""
@@ -319,6 +331,11 @@ class _Builder:
             samples = np.concatenate([inputs[use.name] for use in uses])
         if order is not None:
             samples = order.of_inputs(samples)
+        check_signs(weight, of_arrays, step.name)
+        lines = self.lines(step, samples)
+        if lines is not None:
+            weight = lines.of_weight(weight)
+            samples = lines.of_inputs(samples)
         plan = plan_matrix(
             name=step.name,
             index=index,

@@ -16,7 +16,7 @@ from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins
 from xbarsim.arrays.in_situ.converters import ConverterErrors
 from xbarsim.arrays.in_situ.input_coder import InputCoder
-from xbarsim.arrays.in_situ.layout import Layout, layout_of
+from xbarsim.arrays.in_situ.layout import Layout, layout_of, lines_per_input
 from xbarsim.arrays.in_situ.matrix import Array, Product
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
 from xbarsim.base.array_types import AnyFloats, Booleans, Floats, Integers, Singles
@@ -48,7 +48,8 @@ class LineOrder:
         rows = np.arange(inputs)
         columns = np.arange(outputs)
         if mapping.row_order == "magnitude":
-            rows = _largest_first(square.sum(axis=0), _to_sense(layout))
+            to_sense = _to_sense(layout)[:: lines_per_input(mapping)]
+            rows = _largest_first(square.sum(axis=0), to_sense)
         if mapping.column_order == "magnitude":
             columns = _largest_first(square.sum(axis=1), columns % layout.outputs_per_tile)
         if mapping.column_order == "defects":
@@ -59,6 +60,12 @@ class LineOrder:
     def of_weight(self, weight: AnyFloats) -> AnyFloats:
         """A matrix (outputs, inputs) as it lies on the array."""
         found: AnyFloats = weight[np.ix_(self.outputs, self.inputs)]
+        return found
+
+    def back_of_weight(self, weight: Singles) -> Singles:
+        """A matrix (outputs, inputs) of the lines in its own order."""
+        found = np.empty_like(weight)
+        found[np.ix_(self.outputs, self.inputs)] = weight
         return found
 
     def of_inputs(self, x: Singles) -> Singles:
