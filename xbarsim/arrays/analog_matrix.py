@@ -36,6 +36,7 @@ from xbarsim.config.study import Study, load_study, validate
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.presets import load_device
 from xbarsim.devices.programmed import Programmed
+from xbarsim.devices.streams import Streams
 
 # Keys of a study that say something about one matrix; the others need a model or are not in-situ.
 KEYS = (
@@ -142,9 +143,8 @@ class AnalogMatrix:
         moment = mean_squares(samples)
         device = load_device(chosen.device.name)
         at_fit = fitted_device(device, chosen)
-        self._order = LineOrder.of(
-            weight, chosen.mapping, at_fit, seed=chosen.seed, index=_whole("index", index)
-        )
+        streams = Streams(chosen.seed, _whole("index", index))
+        self._order = LineOrder.of(weight, moment, chosen.mapping, at_fit, streams)
         if self._order is not None:
             weight = self._order.of_weight(weight)
             samples = self._order.of_inputs(samples)

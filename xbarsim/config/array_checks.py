@@ -59,9 +59,10 @@ def _check_cells(mapping: Mapping, where: str) -> None:
                 f'{where}: mapping.crosspoint = "weighted" is of cells that are on or off, which '
                 "mapping.compensation and mapping.conductances set in between; remove one of them"
             )
-    if mapping.column_order == "defects" and mapping.conductances is not None:
+    follows_defects = mapping.column_order in ("defects", "assigned")
+    if follows_defects and mapping.conductances is not None:
         raise ConfigError(
-            f'{where}: mapping.column_order = "defects" follows the stuck cells of the device, and '
+            f'{where}: mapping.column_order = "{mapping.column_order}" follows the stuck cells of the device, and '
             "mapping.conductances names measured ones; remove one of them"
         )
 
@@ -88,6 +89,11 @@ def _check_input_lines(mapping: Mapping, dac: Dac, where: str) -> None:
     if mapping.conductances is not None:
         raise ConfigError(
             f"{stated} has no place in the files of mapping.conductances; remove one of them"
+        )
+    if mapping.column_order == "assigned":
+        raise ConfigError(
+            f'{stated} does not go with mapping.column_order = "assigned", which knows one line an input; '
+            'allowed: "none", "magnitude" or "defects"'
         )
     if dac.scaling != "static" or mapping.scale_shift:
         raise ConfigError(

@@ -102,10 +102,10 @@ class Mapping(Table):
         "none",
         description="of inputs on word lines: their own, or those of large weights next to the sense amplifiers",
     )
-    column_order: Literal["none", "magnitude", "defects"] = Field(
+    column_order: Literal["none", "magnitude", "defects", "assigned"] = Field(
         "none",
-        description="of outputs on bit lines: their own, those of large weights next to the drivers, or on those "
-        "with fewest stuck cells",
+        description="of outputs on bit lines: their own, those of large weights next to the drivers, these on those "
+        "with fewest stuck cells, or each where the stuck cells change its products least, all in all",
     )
     conductances: str | None = Field(
         None,

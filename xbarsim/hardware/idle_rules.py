@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from xbarsim.arrays.in_situ.converters import converters_differ
+from xbarsim.arrays.in_situ.defect_map import maps_defects
 from xbarsim.arrays.in_situ.encoding import has_signs
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.wires import Wires
@@ -213,10 +214,11 @@ RULES = {
     "device.write": Rule("a device whose writes differ, and their effects", _depends_on_the_write),
     "mapping.row_order": WEIGHTS,
     "mapping.column_order": Rule(
-        'weights on in-situ arrays, and for "defects" a device with [stuck], and its effect',
+        'weights on in-situ arrays, and for "defects" and "assigned" a device with [stuck], and its '
+        "effect",
         lambda place: (
             WEIGHTS.holds(place)
-            and (place.study.mapping.column_order != "defects" or place.acts(Effect.STUCK))
+            and (not maps_defects(place.study.mapping) or place.acts(Effect.STUCK))
         ),
     ),
     "mapping.crosspoint": Rule(
