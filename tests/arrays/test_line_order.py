@@ -162,7 +162,7 @@ def test_outputs_are_assigned_as_the_best_of_all_orders(tmp_path, placement, enc
     path = tmp_path / "defects.toml"
     path.write_text(DEFECTIVE.replace("bit_line_off_rate = 0.25", "on_rate = 0.06"))
     weight = RNG.standard_normal((4, 7)) * np.array([[0.2], [1.0], [3.0], [0.5]])
-    one_by_one = np.diag(RNG.uniform(0.5, 2.0, 7))
+    one_by_one = np.diag(np.geomspace(0.1, 5.0, 7))
     lines = {"word_lines": 4, "bit_lines": 8, "placement": placement, "gain": "none"}
 
     def error(order, **keys):
