@@ -19,7 +19,9 @@ from xbarsim.base import fetch
 from xbarsim.models.architectures import load_network
 from xbarsim.models.graph import Kind
 
-SENTENCE = "The wires of a crossbar take a part of every voltage, and the far corner of a tile sees least."
+SENTENCE = (
+    "The wires of a crossbar take a part of every voltage, and the far corner of a tile sees least."
+)
 
 
 def node_equations(conductance, resistance):
