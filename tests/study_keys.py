@@ -116,6 +116,8 @@ CHANGES = {
     "device.temperature_k": ("full", 330.0),
     "device.write": ("full", 1),
     "device.reads": ("full", 1000),
+    "device.minimum_us": ("plain", 0.5),
+    "device.maximum_us": ("plain", 30.0),
     "mapping.word_lines": ("plain", 8),
     "mapping.bit_lines": ("plain", 8),
     "mapping.encoding": ("plain", "slices"),

@@ -21,6 +21,12 @@ class Device(Table):
         description="writes before this one: another number is another write of the same cells",
     )
     reads: int = Field(0, ge=0, description="reads of every cell since the write, for read disturb")
+    minimum_us: float | None = Field(
+        None, ge=0, description="low end of the window that weights use; the device's if absent"
+    )
+    maximum_us: float | None = Field(
+        None, gt=0, description="high end of the window that weights use; the device's if absent"
+    )
     outside_range: Literal["error", "warn"] = Field(
         "error", description="where the device states no valid values"
     )
