@@ -17,7 +17,8 @@ from xbarsim.base.units import engineering
 from xbarsim.base.workers import one_blas_thread
 from xbarsim.config.image_training import Method
 from xbarsim.config.study import Study
-from xbarsim.config.training import Training, idle_training_keys
+from xbarsim.config.training import Training
+from xbarsim.config.training_idle import idle_training_keys
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.presets import device_text, load_device
 from xbarsim.models.image_checkpoint import network_of, save_image_network
