@@ -64,6 +64,7 @@ MODES = {
         "read_noise": {"correlation": "process"},
     },
     "serial": SERIAL,
+    "binary": {"mapping": {"encoding": "binary", "sign": "offset"}},
     "geometry": {"wires": {"geometry": {"half_pitch_nm": 20.0}}},
     "given": {
         "wires": {
@@ -115,10 +116,13 @@ CHANGES = {
     "device.temperature_k": ("full", 330.0),
     "device.write": ("full", 1),
     "device.reads": ("full", 1000),
+    "device.minimum_us": ("plain", 0.5),
+    "device.maximum_us": ("plain", 30.0),
     "mapping.word_lines": ("plain", 8),
     "mapping.bit_lines": ("plain", 8),
     "mapping.encoding": ("plain", "slices"),
     "mapping.sign": ("serial", "offset"),
+    "mapping.array": ("binary", "twin"),
     "mapping.subtraction": ("plain", "digital"),
     "mapping.placement": ("plain", "neighbour"),
     "mapping.weight_bits": ("serial", 4),

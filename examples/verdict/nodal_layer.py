@@ -1,10 +1,11 @@
-"""One weight matrix of a language model through its wires twice: by xbarsim's transfer matrices, and by Kirchhoff's
+"""A layer of a language model through its wires twice: by xbarsim's transfer matrices, and by Kirchhoff's
 equations of every node of every tile, put together here and solved by SciPy.
 
-    python examples/verdict/nodal_layer.py smollm2-135m-instruct layer.0.query 256 5.0
+    python examples/verdict/nodal_layer.py smollm2-135m-instruct 0 256 5.0
 
-prints the loss of the wires and how far the two ways are apart.  The second shares no code with the first but the
-conductances.  A tile of 256 x 256 cells has 131,072 nodes and takes some seconds.
+prints what the wires change and how far the two ways are apart, for every matrix and for the states after the
+layer.  The second shares no code with the first but the conductances, and its errors travel through the layer, too.
+A tile of 256 x 256 cells has 131,072 nodes and takes some seconds; layer 0 of SmolLM2-135M has 156 of them.
 """
 
 import sys
@@ -16,6 +17,11 @@ import scipy.sparse.linalg
 import xbarsim
 from xbarsim.base import fetch
 from xbarsim.models.architectures import load_network
+from xbarsim.models.graph import Kind
+
+SENTENCE = (
+    "The wires of a crossbar take a part of every voltage, and the far corner of a tile sees least."
+)
 
 
 def node_equations(conductance, resistance):
@@ -84,9 +90,9 @@ def relative(difference, reference):
     return float(np.sqrt(np.mean(difference**2) / np.mean(reference**2)))
 
 
-def compare(weight, inputs, size, resistance):
-    """Loss of the wires by transfer matrices, and the distance of the two ways, both relative."""
-    study = {
+def wires_alone(size, resistance):
+    """A study of tiles whose wires are all that is not ideal, without a digital gain."""
+    return {
         "device": {"name": "ideal"},
         "mapping": {
             "word_lines": size,
@@ -101,6 +107,11 @@ def compare(weight, inputs, size, resistance):
         },
         "effects": {"converters": False, "read_noise": False, "programming": False},
     }
+
+
+def compare(weight, inputs, size, resistance):
+    """Loss of the wires by transfer matrices, and the distance of the two ways, both relative."""
+    study = wires_alone(size, resistance)
     matrix = xbarsim.AnalogMatrix(weight, study, samples=inputs, seed=1)
     simulated = matrix.multiply(inputs).output
     nodal = nodal_product(matrix, weight, inputs, resistance)
@@ -108,14 +119,92 @@ def compare(weight, inputs, size, resistance):
     return relative(simulated - exact, exact), relative(simulated - nodal, nodal)
 
 
-def main(model="smollm2-135m-instruct", step="layer.0.query", size="256", resistance="5.0"):
-    """Weights of a model, normally distributed inputs."""
+class Pass:
+    """The hook of a forward pass that keeps what a layer's matrices take in and give, and the states
+    after the layer; its subclasses put other products in the place of float32's.
+    """
+
+    def __init__(self, layer):
+        self.layer = layer
+        self.inputs = {}
+        self.outputs = {}
+        self.states = None
+
+    def product(self, name, x, weight):
+        return x @ weight.T
+
+    def __call__(self, step, reference, *operands, rows):
+        if step.layer == self.layer and step.kind is Kind.MATRIX:
+            x, weight, bias = operands
+            found = (self.product(step.name, x, weight) + bias).astype(np.float32)
+            self.inputs[step.name] = x
+            self.outputs[step.name] = found
+            return found
+        if self.states is None and step.layer != self.layer and self.outputs:
+            self.states = operands[0]  # the first norm after the layer reads them
+        return reference(*operands)
+
+
+class TransferPass(Pass):
+    """The layer by xbarsim's transfer matrices; `samples` are its inputs in float32."""
+
+    def __init__(self, layer, samples, size, resistance):
+        super().__init__(layer)
+        self.samples = samples
+        self.study = wires_alone(size, resistance)
+        self.matrices = {}
+
+    def product(self, name, x, weight):
+        samples = self.samples[name]
+        matrix = xbarsim.AnalogMatrix(weight, self.study, samples=samples, seed=1)
+        self.matrices[name] = matrix
+        return matrix.multiply(x).output
+
+
+class NodalPass(Pass):
+    """The layer by the equations of all nodes of the cells of `matrices`."""
+
+    def __init__(self, layer, matrices, resistance):
+        super().__init__(layer)
+        self.matrices = matrices
+        self.resistance = resistance
+
+    def product(self, name, x, weight):
+        weight = np.asarray(weight, float)
+        return nodal_product(self.matrices[name], weight, np.asarray(x, float), self.resistance)
+
+
+def compare_layer(model, tokens, layer, size, resistance):
+    """(name, loss of the wires, distance of the two ways) of every matrix of a layer and, as
+    "states", of what the layer makes of the tokens (1, s).
+    """
+    mask = np.ones_like(tokens)
+    exact = Pass(layer)
+    model.forward(tokens, mask, exact)
+    transfer = TransferPass(layer, exact.inputs, size, resistance)
+    model.forward(tokens, mask, transfer)
+    nodal = NodalPass(layer, transfer.matrices, resistance)
+    model.forward(tokens, mask, nodal)
+
+    def row(name, float32, simulated, nodes):
+        return name, relative(simulated - float32, float32), relative(simulated - nodes, nodes)
+
+    rows = [
+        row(name, exact.outputs[name], transfer.outputs[name], nodal.outputs[name])
+        for name in exact.outputs
+    ]
+    return [*rows, row("states", exact.states, transfer.states, nodal.states)]
+
+
+def main(model="smollm2-135m-instruct", layer="0", size="256", resistance="5.0"):
+    """The first tokens of a sentence through one layer."""
     network = load_network(fetch.locate(model, "model"))
-    weight, _ = network.model.matrix(step)
-    inputs = np.random.default_rng(0).standard_normal((16, weight.shape[1]))
-    loss, distance = compare(np.asarray(weight, float), inputs, int(size), float(resistance))
-    print(f"wires, {step} of {model}, {size} x {size}, {resistance} ohm: loss {loss:.4f}")
-    print(f"transfer matrices against all nodes: {distance:.1e}")
+    tokens = np.array([network.tokenizer.encode(SENTENCE).ids])
+    print(f"{model}, layer {layer}, tiles of {size} x {size}, {resistance} ohm per segment")
+    print(f"{'':28}wires change  transfer matrices against all nodes")
+    rows = compare_layer(network.model, tokens, int(layer), int(size), float(resistance))
+    for name, loss, distance in rows:
+        print(f"{name:28}{loss:12.4f}  {distance:.1e}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,24 @@
-"""The table `[training]` of a study: how `xbarsim train` fine-tunes its model."""
+"""The table `[training]` of a study: how `xbarsim train` trains its model."""
 
 from pydantic import Field
 
 from xbarsim.base.errors import ConfigError
+from xbarsim.config.arrays import Mapping
+from xbarsim.config.image_training import Defects, ImageTraining, Method, Pulses
 from xbarsim.config.tables import Table
 
 
 class Training(Table):
-    """How a model is trained on chips of the study, each step another one."""
+    """How a model is trained: encoders and decoders by PyTorch on chips of the study, each step
+    another one; networks of images in NumPy.
+    """
 
+    method: Method = Field(
+        Method.FINE_TUNING,
+        strict=False,
+        description="fine-tuning of an encoder or a decoder by PyTorch; or of a network of images in floating "
+        "point, in the array by pulses, or around the stuck cells of a chip",
+    )
     hardware_aware: bool = Field(
         True, description="whether passes go through chips of the study, or float32: plain training"
     )
@@ -71,16 +81,26 @@ class Training(Table):
     save_every: int = Field(
         100, ge=1, description="steps between states that --resume goes on from"
     )
+    images: ImageTraining = Field(
+        ImageTraining(), description="networks of images: what is trained, and how long"
+    )
+    pulses: Pulses = Field(Pulses(), description="of `in-situ`: how cells are moved")
+    defects: Defects = Field(Defects(), description="of `defect-aware`: what columns know")
 
 
-def check_training(training: Training | None, compensation: str, where: str) -> None:
+def trains_images(training: Training | None) -> bool:
+    """Whether it is a network of images that is trained."""
+    return training is not None and training.method is not Method.FINE_TUNING
+
+
+def check_training(training: Training | None, mapping: Mapping, where: str) -> None:
     """Refuse keys that do not go together.
 
     Raises
     ------
     ConfigError
     """
-    if training is None:
+    if training is None or training.method is not Method.FINE_TUNING:
         return
     if training.hardware_aware and training.save_every % training.wires_every:
         raise ConfigError(
@@ -88,8 +108,17 @@ def check_training(training: Training | None, compensation: str, where: str) -> 
             f"training.wires_every = {training.wires_every}; what is gone on with begins with an exact "
             f"solve: {training.wires_every} or {2 * training.wires_every}, for example"
         )
-    if training.hardware_aware and compensation != "none":
+    if not training.hardware_aware:
+        return
+    if mapping.compensation != "none":
         raise ConfigError(
-            f'{where}: mapping.compensation = "{compensation}" solves wires before every write, which '
+            f'{where}: mapping.compensation = "{mapping.compensation}" solves wires before every write, which '
             'training cannot afford in every step; train with "none"'
+        )
+    lines = (mapping.row_order, mapping.column_order, mapping.array)
+    if lines != ("none", "none", "single"):
+        raise ConfigError(
+            f"{where}: weights are trained in their own order and on one word line an input; allowed with "
+            'training.hardware_aware: mapping.row_order = "none", column_order = "none" and array = '
+            '"single"'
         )

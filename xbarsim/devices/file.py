@@ -14,6 +14,8 @@ import numpy as np
 import tomli_w
 from pydantic import model_validator
 
+from xbarsim.base.errors import ConfigError
+from xbarsim.base.toml_files import validated
 from xbarsim.config.tables import Table
 from xbarsim.devices.ageing_tables import Drift, ReadDisturb, Relaxation, Temperature
 from xbarsim.devices.laws import Law
@@ -170,6 +172,33 @@ class DeviceFile(Table):
         if noise is not None and noise.telegraph is not None:
             laws.append(("telegraph", noise.telegraph.relative_amplitude))
         return laws
+
+    def within(self, minimum_us: float | None, maximum_us: float | None, where: str) -> Self:
+        """The same device, used in another window, µS; an end that is None stays.
+
+        Stuck cells stay where they are.  Laws whose ends are those of the window are refused.
+
+        Raises
+        ------
+        ConfigError : begins with `where`
+        """
+        for table in ("write_verify", "read_disturb"):
+            if getattr(self, table) is not None:
+                raise ConfigError(
+                    f"{where}: [{table}] of the device means the ends of its own window, "
+                    f"{self.conductance.minimum_us:g} to {self.conductance.maximum_us:g} µS; leave "
+                    "device.minimum_us and device.maximum_us away, or write a device file"
+                )
+        content = self.model_dump(exclude_none=True, exclude_defaults=True)
+        window = content["conductance"]
+        if "stuck" in content:
+            content["stuck"].setdefault("on_us", window["maximum_us"])
+            content["stuck"].setdefault("off_us", window["minimum_us"])
+        if minimum_us is not None:
+            window["minimum_us"] = minimum_us
+        if maximum_us is not None:
+            window["maximum_us"] = maximum_us
+        return validated(type(self), content, where)
 
     def stated_tables(self) -> list[str]:
         """Names of the optional tables that the file has."""

@@ -98,14 +98,27 @@ class DeviceModel(Conditions):
         device.check()
         return device
 
+    def within(self, minimum_us: float | None = None, maximum_us: float | None = None) -> Self:
+        """The same device, used in another window, µS; an end that is None stays.
+
+        Raises
+        ------
+        ConfigError : a window outside the valid range, or one that a table of the file does not
+            cover
+        """
+        if minimum_us is None and maximum_us is None:
+            return self
+        where = f"device.minimum_us, device.maximum_us of device {self.name}"
+        return replace(self, file=self.file.within(minimum_us, maximum_us, where))
+
     def in_study(self, study: Study) -> Self:
         """The same device with the effects and under the conditions of a study, see `at`."""
+        chosen = study.device
         device = replace(
-            self,
+            self.within(chosen.minimum_us, chosen.maximum_us),
             effects=self.effects & effects_on(study.effects),
             telegraph_multiplier=study.effects.telegraph_multiplier,
         )
-        chosen = study.device
         return device.at(
             time=chosen.time_s,
             temperature=chosen.temperature_k,

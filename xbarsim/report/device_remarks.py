@@ -30,9 +30,12 @@ def outside_ranges(study: Study, device: str) -> list[str]:
 def _conditions(study: Study, device: str) -> Conditions:
     chosen = study.device
     where = f"device {chosen.name}"
+    file: DeviceFile = validated(DeviceFile, parse(device, where), where)
+    if chosen.minimum_us is not None or chosen.maximum_us is not None:
+        file = file.within(chosen.minimum_us, chosen.maximum_us, where)
     return Conditions(
         name=chosen.name,
-        file=validated(DeviceFile, parse(device, where), where),
+        file=file,
         effects=effects_on(study.effects),
         time=chosen.time_s,
         temperature=chosen.temperature_k,

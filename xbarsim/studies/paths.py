@@ -98,7 +98,7 @@ def _warn_outside_window(case: Case, title: str, head: ChipHead) -> None:
     total = sum(outside.values())
     if total:
         most = max(outside, key=lambda name: outside[name])
-        file = case.device.file.conductance
+        file = case.device.in_study(case.study).file.conductance
         warnings.warn(
             f"{title}: {total:,} cells of mapping.conductances lie outside the window of "
             f"{case.device.name}, {file.minimum_us:g} to {file.maximum_us:g} uS, most of them "
