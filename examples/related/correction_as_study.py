@@ -43,7 +43,7 @@ WAYS = {
 }
 name = sys.argv[1] if len(sys.argv) > 1 else "mnist"
 training_images = int(sys.argv[2]) if len(sys.argv) > 2 else 20_000
-tested = int(sys.argv[3]) if len(sys.argv) > 3 else 1000
+tested = int(sys.argv[3]) if len(sys.argv) > 3 else 500
 task = load_image_task(name).split()
 training = task.training().limited(training_images)
 NETWORK = {
@@ -59,7 +59,7 @@ NETWORK = {
 trained = train(NETWORK, np.array(training.pixels()), training.targets, Schedule(epochs=4))
 cases = []
 for gain in ("none", "column"):
-    for ohm in (0.0, 0.5, 2.0, 4.0):
+    for ohm in (0.0, 2.0):
         wires = {"word_line_resistance_ohm": ohm, "bit_line_resistance_ohm": ohm}
         for way, correction in WAYS.items():
             case = {"name": f"gain {gain}, {ohm:g} ohm, {way}", "wires": wires}
