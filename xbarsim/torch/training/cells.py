@@ -160,7 +160,8 @@ def _passed(transfer: Floats, conductance: Floats) -> Floats:
     arrives = uniform_filter1d(transfer, NEIGHBOURS, axis=2, mode="nearest")
     whole = uniform_filter1d(conductance, NEIGHBOURS, axis=2, mode="nearest")
     share = np.divide(arrives, whole, out=np.ones(whole.shape), where=whole > 0)
-    return np.clip(share, 0.0, 1.0)
+    found: Floats = np.clip(share, 0.0, 1.0)
+    return found
 
 
 def _dropped(plan: MatrixPlan, block: int, cells: Programmed, share: float) -> Programmed:
