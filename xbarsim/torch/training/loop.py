@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,12 @@ import torch
 from torch import nn
 
 from xbarsim.base.array_types import Integers
-from xbarsim.base.errors import ConfigError, OutOfRangeError
+from xbarsim.base.errors import ConfigError, IdleSettingWarning, OutOfRangeError
 from xbarsim.base.files import replacing
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.config.study import Study
-from xbarsim.config.training import Training
+from xbarsim.config.training import Training, trains_images
+from xbarsim.config.training_idle import idle_training_keys
 from xbarsim.models.checkpoint import file_hashes
 from xbarsim.torch.conversion import convert
 from xbarsim.torch.known_models import known_structure
@@ -99,6 +101,13 @@ def train_study(
         )
     _, case = study.cases()[0]
     settings = study.training or Training()
+    if trains_images(settings):
+        raise ConfigError(
+            f'training.method = "{settings.method}" trains networks of images without PyTorch: '
+            "xbarsim train, or xbarsim.training.study.train_image_study"
+        )
+    for sentence in idle_training_keys(settings):
+        warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
     material = material_of(study, progress)
     directory.mkdir(parents=True, exist_ok=True)
     run = _Run.of(case, settings, material, study)
