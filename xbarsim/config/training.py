@@ -35,6 +35,12 @@ class Training(Table):
     examples: int | None = Field(
         None, ge=2, description="of the training part, evenly spread; all if absent"
     )
+    held_out: int = Field(
+        0,
+        ge=0,
+        description="of these, evenly spread, that are not trained on but scored before and after, on a "
+        "chip of their own",
+    )
     text: str | None = Field(
         None, min_length=1, description="of a decoder: the text that it is trained on"
     )
