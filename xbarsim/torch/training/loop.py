@@ -18,7 +18,7 @@ from torch import nn
 
 from xbarsim.base.array_types import Integers
 from xbarsim.base.errors import ConfigError, IdleSettingWarning, OutOfRangeError
-from xbarsim.base.files import replacing
+from xbarsim.base.files import check_empty, replacing
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.config.study import Study
 from xbarsim.config.training import Training, trains_images
@@ -34,6 +34,7 @@ from xbarsim.torch.conversion import convert
 from xbarsim.torch.known_models import known_structure
 from xbarsim.torch.training.checkpoints import load_state, save_checkpoint, save_state
 from xbarsim.torch.training.chips import TrainingChips, check_in_situ
+from xbarsim.torch.training.foreign_words import without_foreign_words
 from xbarsim.torch.training.material import (
     LanguageMaterial,
     Material,
@@ -114,10 +115,7 @@ def train_study(
     """
     directory = Path(directory)
     state_file = directory / STATE
-    if not resume and directory.exists() and any(directory.iterdir()):
-        raise ConfigError(
-            f"{directory} is not empty; give another --out, or --resume to go on with it"
-        )
+    check_empty(directory, resume=resume)
     _, case = study.cases()[0]
     settings = study.training or Training()
     if trains_images(settings):
@@ -380,7 +378,8 @@ def _add_lora(material: Material, settings: Training) -> None:
         lora_dropout=0.0,
         target_modules=targets,
     )
-    adapted = peft.get_peft_model(network, config)
+    with without_foreign_words():
+        adapted = peft.get_peft_model(network, config)
     if isinstance(material, LanguageMaterial):
         material.model = adapted
     else:
