@@ -97,3 +97,16 @@ def test_cells_that_do_not_respond_are_trained_around(images, tmp_path):
     assert found["trained in place, 11 % stuck"][0] > 50
     held_out = lines_of("trained_in_place.py", tmp_path, images, 1, "search")
     assert sum(name.startswith("held out") for name in held_out) == 12 + 2 + 4
+
+
+@pytest.mark.long
+def test_raised_rows_and_dummies_are_cases_of_a_study(images, tmp_path):
+    """Twenty cases of a run, half a minute: what they do to one layer is in tests/arrays."""
+    found = lines_of("correction_as_study.py", tmp_path, images, 100, 30)
+    assert len(found) == 20
+    for ohm in ("0", "2"):
+        plain = found[f"gain none, {ohm} ohm, none"]
+        for way in ("rows", "columns", "both"):
+            corrected = found[f"gain none, {ohm} ohm, {way}"]
+            assert corrected[0] > plain[0] + 3  # dB, of the hidden layer
+        assert found[f"gain none, {ohm} ohm, rows"][3] > plain[3]

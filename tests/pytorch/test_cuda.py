@@ -1,6 +1,6 @@
 """Models on a GPU: products with the bits of the host, its gradients, training there, traces of it.
 
-Every test also runs on the host, where it compares the host with itself.
+`pytest -m long` runs them on the host too, where they compare it with itself.
 """
 
 import copy
@@ -20,6 +20,7 @@ from xbarsim.config.training import Training  # noqa: E402
 from xbarsim.torch import convert, set_ranges, to_trace  # noqa: E402
 from xbarsim.torch.training.chips import TrainingChips  # noqa: E402
 
+CPU = pytest.param("cpu", marks=pytest.mark.long)
 CUDA = pytest.param(
     "cuda",
     marks=pytest.mark.skipif(
@@ -34,7 +35,7 @@ REAL = {"mapping": TILES, "wires": WIRES}
 SMOOTH = REAL | {"effects": {"converters": False, "read_noise": False}}
 
 
-@pytest.fixture(params=["cpu", CUDA])
+@pytest.fixture(params=[CPU, CUDA])
 def device(request, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     return request.param
