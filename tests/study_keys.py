@@ -64,6 +64,7 @@ MODES = {
         "read_noise": {"correlation": "process"},
     },
     "serial": SERIAL,
+    "binary": {"mapping": {"encoding": "binary", "sign": "offset"}},
     "geometry": {"wires": {"geometry": {"half_pitch_nm": 20.0}}},
     "given": {
         "wires": {
@@ -121,6 +122,7 @@ CHANGES = {
     "mapping.bit_lines": ("plain", 8),
     "mapping.encoding": ("plain", "slices"),
     "mapping.sign": ("serial", "offset"),
+    "mapping.array": ("binary", "twin"),
     "mapping.subtraction": ("plain", "digital"),
     "mapping.placement": ("plain", "neighbour"),
     "mapping.weight_bits": ("serial", 4),

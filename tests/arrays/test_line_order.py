@@ -1,13 +1,16 @@
 """Inputs and outputs in an order of their own; binary cells in parallel at a crosspoint."""
 
+import itertools
+
 import numpy as np
 import pytest
 from reference import dense_transfer
 
 from xbarsim import AnalogMatrix, load_device
 from xbarsim.arrays.in_situ.crosspoints import shares_of
+from xbarsim.arrays.in_situ.defect_map import defects_of_outputs
 from xbarsim.arrays.in_situ.layout import layout_of
-from xbarsim.arrays.in_situ.line_order import LineOrder, defects_of_outputs
+from xbarsim.arrays.in_situ.line_order import LineOrder
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.arrays import Mapping
 from xbarsim.devices.streams import Streams
@@ -55,10 +58,10 @@ def test_an_order_changes_nothing_where_lines_are_alike(order, placement):
 def test_large_weights_lie_next_to_the_sense_amplifiers_and_the_drivers():
     order = LineOrder.of(
         WEIGHT,
+        np.ones(10),
         Mapping(**SMALL, row_order="magnitude", column_order="magnitude"),
         load_device("ideal"),
-        seed=0,
-        index=0,
+        Streams(0, 0),
     )
     of_inputs = (WEIGHT**2).sum(axis=0)
     largest = set(np.argsort(-of_inputs)[:2])
@@ -99,8 +102,8 @@ def test_small_outputs_lie_on_the_bit_lines_with_defects(tmp_path):
     device = load_device(path)
     mapping = Mapping(word_lines=4, bit_lines=4, column_order="defects")
     layout = layout_of(10, 6, mapping)
-    order = LineOrder.of(WEIGHT, mapping, device, seed=3, index=0)
-    defects = defects_of_outputs(layout, device, Streams(3, 0))
+    order = LineOrder.of(WEIGHT, np.ones(10), mapping, device, Streams(3, 0))
+    defects = defects_of_outputs(layout, mapping, device, Streams(3, 0))
     assert defects.max() > defects.min()
     size = (WEIGHT**2).sum(axis=1)[order.outputs]
     best = np.argsort(defects, kind="stable")
@@ -115,10 +118,11 @@ def test_the_defects_are_those_that_the_write_finds(tmp_path):
     ones = {"clip": "maximum", "scale": "matrix", "bit_lines": 8}
     tiles = matrix(ones, device=path, effects=effects).conductances  # (3, 1, 2, 4, 8)
     wanted = matrix(ones, device=path, effects=QUIET).conductances
-    layout = layout_of(10, 6, Mapping(word_lines=4, bit_lines=8))
+    mapping = Mapping(word_lines=4, bit_lines=8)
+    layout = layout_of(10, 6, mapping)
     differs = tiles != wanted
     moved = differs[:, 0, :, :, :6].sum(axis=(0, 1, 2))
-    defects = defects_of_outputs(layout, device, Streams(3, 0))
+    defects = defects_of_outputs(layout, mapping, device, Streams(3, 0))
     assert (defects >= moved - 2 * 2).all()  # two rows of the last block are not used
     assert np.corrcoef(defects, moved)[0, 1] > 0.8
 
@@ -139,6 +143,48 @@ def test_outputs_that_matter_are_spared_on_average(tmp_path):
         errors.append(of_seed)
     plain, ordered = np.mean(errors, axis=0)
     assert ordered < 0.7 * plain
+
+
+@pytest.mark.parametrize("placement", ["twin", "neighbour"])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        {"clip": "maximum"},
+        {"encoding": "slices", "weight_bits": 5, "clip": "maximum"},
+        {"encoding": "slices", "weight_bits": 5, "clip": "maximum", "crosspoint": "weighted"},
+        {"encoding": "binary", "sign": "offset"},
+    ],
+    ids=["amplitude", "slices", "weighted", "binary"],
+)
+def test_outputs_are_assigned_as_the_best_of_all_orders(tmp_path, placement, encoding):
+    """Against every order, each written and multiplied: one input at a time, as they are
+    independent."""
+    path = tmp_path / "defects.toml"
+    path.write_text(DEFECTIVE.replace("bit_line_off_rate = 0.25", "on_rate = 0.06"))
+    weight = RNG.standard_normal((4, 7)) * np.array([[0.2], [1.0], [3.0], [0.5]])
+    one_by_one = np.diag(np.geomspace(0.1, 5.0, 7))
+    lines = {"word_lines": 4, "bit_lines": 8, "placement": placement, "gain": "none"}
+
+    def error(order, **keys):
+        study = {
+            "device": {"name": str(path)},
+            "mapping": lines | encoding | keys,
+            "effects": {"wires": False, "converters": False, "read_noise": False},
+        }
+        of_order = AnalogMatrix(weight[order], study, samples=one_by_one, seed=5)
+        exact = AnalogMatrix(
+            weight[order],
+            study | {"effects": study["effects"] | {"programming": False}},
+            samples=one_by_one,
+            seed=5,
+        )
+        difference = of_order.multiply(one_by_one).output - exact.multiply(one_by_one).output
+        return float((difference**2).sum())
+
+    of_all = [error(list(order)) for order in itertools.permutations(range(4))]
+    assert max(of_all) > 1.5 * min(of_all)
+    found = error([0, 1, 2, 3], column_order="assigned")
+    assert found == pytest.approx(min(of_all), rel=1e-4, abs=1e-6 * max(of_all))
 
 
 def test_crosspoints_of_exact_cells_hold_the_digits_of_one_cell():
@@ -184,3 +230,6 @@ def test_what_does_not_go_together_is_refused():
         matrix({"crosspoint": "weighted", "encoding": "slices", "compensation": "wires"})
     with pytest.raises(ConfigError, match="follows the stuck cells"):
         matrix({"column_order": "defects", "conductances": "somewhere"})
+    with pytest.raises(ConfigError, match="one line an input"):
+        signs = {"encoding": "binary", "sign": "offset", "array": "twin"}
+        matrix(signs | {"column_order": "assigned"})

@@ -65,6 +65,7 @@ NEVER_IDLE = {
     "dac.scaling",
     "mapping.crosspoint",  # the modes have no slices of one bit: see the test below
     "mapping.scale_shift",
+    "mapping.array",  # without binary weights it is refused; with them: see the test below
     "mapping.sign",
     # without a device that ages: below; a fit without a time of use is refused
     "correction.fitted_s",
@@ -186,6 +187,30 @@ def test_weighted_crosspoints_need_digits_of_several_bits(place):
         found = idle_of(study_of(place, mapping=mapping, dac=serial))
         named = any(sentence.startswith("mapping.crosspoint = ") for sentence in found)
         assert named == says_so
+
+
+SIGNS = {"encoding": "binary", "sign": "offset"}
+
+
+def test_binary_weights_choose_no_clip_and_need_weights_for_an_array(place):
+    clips = study_of(place, mapping=SIGNS | {"clip": "quantile", "clip_quantile": 0.9})
+    found = idle_of(clips)
+    assert [sentence.split(" = ")[0] for sentence in found] == [
+        "mapping.clip",
+        "mapping.clip_quantile",
+    ]
+    counted = study_of(place, mapping=SIGNS | {"array": "twin"}, **COUNTING)
+    assert any(sentence.startswith("mapping.array = ") for sentence in idle_of(counted))
+
+
+@pytest.mark.parametrize("encoding", ["binary", "ternary"])
+def test_activations_are_not_written_as_signs(place, encoding):
+    attention = {"products": {"attention": "in_situ"}}
+    study = study_of(place, mapping={"encoding": encoding}, **attention)
+    with pytest.raises(ConfigError, match="keeps their signs alone"):
+        idle_of(study)
+    layer = [{"match": "*.attention_*", "mapping": {"encoding": "amplitude"}}]
+    idle_of(study_of(place, mapping={"encoding": encoding}, layer=layer, **attention))
 
 
 IDLE = {

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.correction import mean_squares
+from xbarsim.arrays.in_situ.input_lines import InputLines, check_signs, with_lines
 from xbarsim.arrays.in_situ.line_order import LineOrder, ordered
 from xbarsim.arrays.in_situ.matrix import Array
 from xbarsim.arrays.in_situ.programmed import (
@@ -35,6 +36,7 @@ from xbarsim.config.study import Study, load_study, validate
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.presets import load_device
 from xbarsim.devices.programmed import Programmed
+from xbarsim.devices.streams import Streams
 
 # Keys of a study that say something about one matrix; the others need a model or are not in-situ.
 KEYS = (
@@ -141,20 +143,28 @@ class AnalogMatrix:
         moment = mean_squares(samples)
         device = load_device(chosen.device.name)
         at_fit = fitted_device(device, chosen)
-        self._order = LineOrder.of(
-            weight, chosen.mapping, at_fit, seed=chosen.seed, index=_whole("index", index)
-        )
+        streams = Streams(chosen.seed, _whole("index", index))
+        self._order = LineOrder.of(weight, moment, chosen.mapping, at_fit, streams)
         if self._order is not None:
             weight = self._order.of_weight(weight)
             samples = self._order.of_inputs(samples)
             moment = moment[self._order.inputs]
+        of_arrays = InSituSettings.of(chosen)
+        check_signs(weight, of_arrays, name)
+        self._shape = weight.shape
+        self._lines = InputLines.of(weight, samples, of_arrays, of_arrays.read_voltage(at_fit))
+        if self._lines is not None:
+            of_arrays = self._lines.of_settings(of_arrays)
+            weight = self._lines.of_weight(weight)
+            samples = self._lines.of_inputs(samples)
+            moment = mean_squares(samples)
         with one_blas_thread():
             plan = plan_matrix(
                 name=name,
                 index=_whole("index", index),
                 weight=weight,
                 moment=moment,
-                settings=InSituSettings.of(chosen),
+                settings=of_arrays,
                 device=at_fit,
                 seed=chosen.seed,
                 shift=ScaleShift.of(weight, samples, chosen.mapping.scale_shift),
@@ -184,11 +194,16 @@ class AnalogMatrix:
         with one_blas_thread():
             programmed = solve_matrix(plan, cells)
             if fitted is None or at_fit is None:
-                self._array = ordered(with_ranges(programmed, samples), self._order)
+                array = with_ranges(programmed, samples)
+                self._array = self._of_inputs(array, programmed)
                 return
             rescaling = rescaling_of(plan, fitted, programmed, at_fit)
             later = used_later(with_ranges(fitted, samples), programmed, rescaling)
-            self._array = ordered(later, self._order)
+            self._array = self._of_inputs(later, programmed)
+
+    def _of_inputs(self, array: Array, programmed: ProgrammedMatrix) -> Array:
+        """An array of word lines as one of inputs and outputs in their own order."""
+        return ordered(with_lines(array, self._lines, programmed), self._order)
 
     @property
     def study(self) -> Study:
@@ -203,7 +218,7 @@ class AnalogMatrix:
     @property
     def shape(self) -> tuple[int, int]:
         """(outputs, inputs)"""
-        return self._plan.layout.outputs, self._plan.layout.inputs
+        return self._shape
 
     @property
     def conductances(self) -> Floats:
@@ -268,6 +283,8 @@ class AnalogMatrix:
         changed = type(self).__new__(type(self))
         changed._study = self._study
         changed._order = self._order
+        changed._lines = self._lines
+        changed._shape = self._shape
         changed._set(self._plan, cells, self._samples)
         return changed
 

@@ -50,7 +50,8 @@ class InSituSettings:
         """Those of cells that hold keys and values, whose reads are independent draws."""
         settings = cls.of(study)
         independent = settings.read_noise.model_copy(update={"correlation": "independent"})
-        return replace(settings, read_noise=independent)
+        mapping = settings.mapping.model_copy(update={"array": "single"})
+        return replace(settings, read_noise=independent, mapping=mapping)
 
     @property
     def solved_wires(self) -> Wires | None:

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from xbarsim.arrays.in_situ.layout import layout_of
+from xbarsim.arrays.in_situ.crosspoints import cells_per_crosspoint
+from xbarsim.arrays.in_situ.layout import layout_of, lines_per_input
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import NANO
 from xbarsim.chips.files.in_situ import InSituFile
@@ -31,7 +32,7 @@ def unit_product(chip: InSituFile) -> UnitProduct | None:
     weights = organisation.arrays_per_unit
     if chip.mapping.placement == "twin":
         weights = organisation.arrays_per_unit // chip.planes
-    inputs = chip.mapping.word_lines
+    inputs = chip.mapping.word_lines // lines_per_input(chip.mapping)
     outputs = weights * layout_of(1, 1, chip.mapping).outputs_per_tile
     if not outputs:
         return None
@@ -62,7 +63,7 @@ def linear_cost(chip: InSituFile, inputs: int, outputs: int, replication: int = 
     organisation = chip.organisation
     layout = layout_of(inputs, outputs, chip.mapping)
     conversions = chip.phases * layout.row_blocks * chip.conversions_per_output * outputs
-    drives = chip.phases * layout.tiles_per_row_block * inputs
+    drives = chip.phases * layout.tiles_per_row_block * layout.inputs
     per_tile = organisation.arrays_per_unit * organisation.units_per_tile
     tiles = -(-layout.tiles // per_tile)
     spread = -(-layout.tiles_per_row_block // per_tile)
@@ -193,11 +194,14 @@ class InSituLowering(Lowering[InSituFile]):
         return Plan(
             copies=self.copies,
             chips=size.chips,
-            utilisation=weights * chip.planes / held,
+            utilisation=weights * chip.planes * lines_per_input(chip.mapping) / held,
             replication=size.replication,
             jobs=self.jobs,
             stages=self.ports(stages, chip.input_bits, self.tokens),
-            programming_pulses=weights * chip.planes * chip.cell.write_pulses * size.replication,
+            programming_pulses=weights
+            * chip.written_per_weight
+            * chip.cell.write_pulses
+            * size.replication,
             notes=tuple(self.notes),
             cache=self.cache(self.place, chip.input_bits),
         )
@@ -365,7 +369,8 @@ class InSituLowering(Lowering[InSituFile]):
             if step.role is Role.ATTENTION_CONTEXT:
                 rows = 1
         bits = values * chip.input_bits
-        pulses = values * chip.planes * chip.cell.write_pulses
+        cells = chip.planes * cells_per_crosspoint(chip.mapping)
+        pulses = values * cells * chip.cell.write_pulses
         moved = chip.moved(buffer=2 * bits, bus=bits, router=bits * chip.organisation.hops)
         pace = chip.by_role["cell-write"].component.pace
         time = sequences * rows * chip.cell.write_pulses * pace
@@ -394,7 +399,7 @@ class InSituLowering(Lowering[InSituFile]):
         pace = chip.by_role["cell-write"].component.pace
         writing = chip.mapping.word_lines * chip.cell.write_pulses * pace
         time = max(writing, bits / chip.rate("dram"))
-        pulses = weights * chip.planes * chip.cell.write_pulses
+        pulses = weights * chip.written_per_weight * chip.cell.write_pulses
         return Stage(
             name=reload_name(step),
             layer=step.layer,

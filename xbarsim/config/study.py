@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from xbarsim.base.arguments import shown
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.toml_files import Content, Presets, describe
+from xbarsim.config.array_checks import check_arrays
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
 from xbarsim.config.budget import Budget
 from xbarsim.config.converters import check_converters
@@ -336,12 +337,12 @@ def validate(content: Content, where: str) -> Study:
     except ValidationError as error:
         raise ConfigError(f"{where}: " + describe(error, Study)) from None
     study.wires.resistances()
-    _check_arrays(study, where)
+    check_arrays(study.mapping, study.dac, study.adc, study.effects, where)
     check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
     check_correction(study.correction, study.device, study.mapping, where)
     _check_functions(study.functions, where)
     _check_run(study.run, where)
-    check_training(study.training, study.mapping.compensation, where)
+    check_training(study.training, study.mapping, where)
     return study
 
 
@@ -352,61 +353,6 @@ def _check_run(run: Run, where: str) -> None:
             f"{where}: run.chips_half_width = {run.chips_half_width:g} ends a case after {FEWEST_CHIPS} "
             f"chips or more, but run.chips = {run.chips}; allowed: {FEWEST_CHIPS + 1} chips or more, "
             "the most that are simulated"
-        )
-
-
-def _check_arrays(study: Study, where: str) -> None:
-    """Refuse keys of mapping and converters that do not go together."""
-    mapping = study.mapping
-    dac = study.dac
-    if mapping.sign == "offset" and mapping.encoding != "slices":
-        raise ConfigError(f'{where}: mapping.sign = "offset" needs mapping.encoding = "slices"')
-    _check_cells(mapping, where)
-    if dac.encoding == "bit_serial" and dac.bits == "ideal":
-        raise ConfigError(
-            f'{where}: dac.encoding = "bit_serial" needs a number of dac.bits, not "ideal"'
-        )
-    if dac.encoding == "bit_serial" and dac.bits == 1:
-        raise ConfigError(
-            f"{where}: dac.bits = 1 is a sign without a digit for dac.encoding = "
-            '"bit_serial"; allowed: 2 or more bits, or another encoding'
-        )
-    counts_units = mapping.encoding == "slices" and dac.encoding == "bit_serial"
-    if study.adc.range == "unit" and not counts_units:
-        raise ConfigError(
-            f'{where}: adc.range = "unit" counts unit currents, which only encoding = '
-            '"slices" with dac.encoding = "bit_serial" has'
-        )
-    if study.adc.range == "unit" and study.effects.with_adc and not study.effects.with_dac:
-        raise ConfigError(
-            f'{where}: adc.range = "unit" counts the currents of digits, which effects.without = '
-            '["dac"] takes away; leave out "adc" too, or choose another adc.range'
-        )
-    if study.adc.range == "unit" and mapping.compensation != "none":
-        raise ConfigError(
-            f'{where}: adc.range = "unit" counts unit currents, which mapping.compensation = '
-            f'"{mapping.compensation}" scales per output; allowed: another adc.range, or '
-            'mapping.compensation = "none"'
-        )
-
-
-def _check_cells(mapping: Mapping, where: str) -> None:
-    """Refuse what binary cells in parallel, and stuck cells that are known, do not go with."""
-    if mapping.crosspoint == "weighted":
-        if mapping.encoding != "slices":
-            raise ConfigError(
-                f'{where}: mapping.crosspoint = "weighted" holds digits; allowed with '
-                'mapping.encoding = "slices"'
-            )
-        if mapping.compensation != "none" or mapping.conductances is not None:
-            raise ConfigError(
-                f'{where}: mapping.crosspoint = "weighted" is of cells that are on or off, which '
-                "mapping.compensation and mapping.conductances set in between; remove one of them"
-            )
-    if mapping.column_order == "defects" and mapping.conductances is not None:
-        raise ConfigError(
-            f'{where}: mapping.column_order = "defects" follows the stuck cells of the device, and '
-            "mapping.conductances names measured ones; remove one of them"
         )
 
 

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from xbarsim.base.errors import ConfigError
+from xbarsim.config.arrays import Mapping
 from xbarsim.config.tables import Table
 
 
@@ -67,7 +68,7 @@ class Training(Table):
     )
 
 
-def check_training(training: Training | None, compensation: str, where: str) -> None:
+def check_training(training: Training | None, mapping: Mapping, where: str) -> None:
     """Refuse keys that do not go together.
 
     Raises
@@ -82,8 +83,17 @@ def check_training(training: Training | None, compensation: str, where: str) -> 
             f"training.wires_every = {training.wires_every}; what is gone on with begins with an exact "
             f"solve: {training.wires_every} or {2 * training.wires_every}, for example"
         )
-    if training.hardware_aware and compensation != "none":
+    if not training.hardware_aware:
+        return
+    if mapping.compensation != "none":
         raise ConfigError(
-            f'{where}: mapping.compensation = "{compensation}" solves wires before every write, which '
+            f'{where}: mapping.compensation = "{mapping.compensation}" solves wires before every write, which '
             'training cannot afford in every step; train with "none"'
+        )
+    lines = (mapping.row_order, mapping.column_order, mapping.array)
+    if lines != ("none", "none", "single"):
+        raise ConfigError(
+            f"{where}: weights are trained in their own order and on one word line an input; allowed with "
+            'training.hardware_aware: mapping.row_order = "none", column_order = "none" and array = '
+            '"single"'
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from xbarsim.arrays.digital_scale import ScaleShift
 from xbarsim.arrays.in_situ.correction import mean_squares
+from xbarsim.arrays.in_situ.input_lines import InputLines, check_signs, with_lines
 from xbarsim.arrays.in_situ.kept_arrays import KeptArrays, kept_directory
 from xbarsim.arrays.in_situ.layout import layout_of
 from xbarsim.arrays.in_situ.line_order import LineOrder, ordered
@@ -29,6 +30,7 @@ from xbarsim.base.progress import Progress, silent
 from xbarsim.base.units import GIGA
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
+from xbarsim.devices.streams import Streams
 from xbarsim.hardware import functions
 from xbarsim.hardware.attention import CountedAttention, WrittenAttention
 from xbarsim.hardware.causal_counted import CausalCountedAttention
@@ -258,7 +260,7 @@ class _Builder:
         inputs = self.design.held_out.inputs
         uses = self.graph.uses(step)
         order = self.order(step)
-        plan = self.plan(step)
+        plan = self.plan_in_order(step, order)
         at_fit = fitted_device(self.design.device, settings)
         kept = KeptArrays(
             kept_directory(),
@@ -279,13 +281,18 @@ class _Builder:
             samples = inputs[use.name]
             if order is not None:
                 samples = order.of_inputs(samples)
+            lines = self.lines(step, samples)
+            if lines is not None:
+                of_use = dataclasses.replace(of_use, settings=lines.of_settings(of_use.settings))
+                samples = lines.of_inputs(samples)
             array = with_ranges(of_use, samples, any_batch=self.graph.causal)
             rescaling = None
             if later is not None:
                 array = later.of(array)
                 rescaling = later.rescaling
             placed = self.shelf.place(without_targets(array))
-            found[use.name] = InSituMatrix(use, settings, ordered(placed, order), rescaling)
+            of_inputs = with_lines(placed, lines, of_use)
+            found[use.name] = InSituMatrix(use, settings, ordered(of_inputs, order), rescaling)
         return found
 
     def order(self, step: Step) -> LineOrder | None:
@@ -294,17 +301,34 @@ class _Builder:
         weight, _ = self.design.model.matrix(step.name)
         return LineOrder.of(
             weight,
+            mean_squares(self.samples(step)),
             settings.mapping,
             self.design.device.in_study(settings),
-            seed=self.seed,
-            index=self.index[step.name],
+            Streams(self.seed, self.index[step.name]),
         )
+
+    def samples(self, step: Step) -> Singles:
+        """Sample inputs of a matrix in all its uses."""
+        inputs = self.design.held_out.inputs
+        uses = self.graph.uses(step)
+        if len(uses) == 1:
+            return inputs[step.name]
+        return np.concatenate([inputs[use.name] for use in uses])
+
+    def lines(self, step: Step, samples: Singles) -> InputLines | None:
+        """The two word lines of an input, None where it drives one; samples in their order."""
+        of_arrays = InSituSettings.of(self.design.settings[step.name])
+        weight, _ = self.design.model.matrix(step.name)
+        return InputLines.of(weight, samples, of_arrays, of_arrays.read_voltage(self.design.device))
 
     def plan(self, step: Step) -> MatrixPlan:
         """A matrix mapped onto tiles, or onto those whose conductances the study names."""
+        return self.plan_in_order(step, self.order(step))
+
+    def plan_in_order(self, step: Step, order: LineOrder | None) -> MatrixPlan:
+        """The same with inputs and outputs in an order that is known."""
         settings = self.design.settings[step.name]
         weight, _ = self.design.model.matrix(step.name)
-        order = self.order(step)
         if order is not None:
             weight = order.of_weight(weight)
         device = self.design.device.in_study(settings)
@@ -312,13 +336,14 @@ class _Builder:
         of_arrays = InSituSettings.of(settings)
         if settings.mapping.conductances is not None:
             return measured_plan(step.name, index, weight, of_arrays, device, self.seed)
-        inputs = self.design.held_out.inputs
-        samples = inputs[step.name]
-        uses = self.graph.uses(step)
-        if len(uses) > 1:
-            samples = np.concatenate([inputs[use.name] for use in uses])
+        samples = self.samples(step)
         if order is not None:
             samples = order.of_inputs(samples)
+        check_signs(weight, of_arrays, step.name)
+        lines = self.lines(step, samples)
+        if lines is not None:
+            weight = lines.of_weight(weight)
+            samples = lines.of_inputs(samples)
         plan = plan_matrix(
             name=step.name,
             index=index,

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from xbarsim.arrays.in_situ.encoding import has_signs
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware.idle_rules import Rule, rules_of
 from xbarsim.hardware.place import Place
-from xbarsim.models.graph import Graph
+from xbarsim.models.graph import Graph, Kind
 
 NEAREST = 3  # names that are proposed in the place of one that matches nothing
 
@@ -87,6 +88,14 @@ def refuse(case: CasePlaces) -> None:
                 f"case {case.name!r}: [[layer]] match = {entry.match!r} matches no matrix, product "
                 f"or function of the model; names are such as {', '.join(near)}, with * for any "
                 "part"
+            )
+    for place in case.places:
+        if place.in_situ and place.step.kind is Kind.PRODUCT and has_signs(place.study.mapping):
+            raise ConfigError(
+                f"case {case.name!r}: {place.step.name} writes activations into cells, and "
+                f'mapping.encoding = "{place.study.mapping.encoding}" keeps their signs alone; '
+                f"allowed: another encoding by a [[layer]] table that matches {place.step.name!r}, "
+                'or products.attention = "digital"'
             )
     device = case.places[0].device
     stated = case.study.device

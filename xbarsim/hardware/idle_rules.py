@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from xbarsim.arrays.in_situ.converters import converters_differ
+from xbarsim.arrays.in_situ.defect_map import maps_defects
+from xbarsim.arrays.in_situ.encoding import has_signs
 from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.wires import Wires
 from xbarsim.devices.conditions import FOLLOWS, Effect
@@ -212,10 +214,11 @@ RULES = {
     "device.write": Rule("a device whose writes differ, and their effects", _depends_on_the_write),
     "mapping.row_order": WEIGHTS,
     "mapping.column_order": Rule(
-        'weights on in-situ arrays, and for "defects" a device with [stuck], and its effect',
+        'weights on in-situ arrays, and for "defects" and "assigned" a device with [stuck], and its '
+        "effect",
         lambda place: (
             WEIGHTS.holds(place)
-            and (place.study.mapping.column_order != "defects" or place.acts(Effect.STUCK))
+            and (not maps_defects(place.study.mapping) or place.acts(Effect.STUCK))
         ),
     ),
     "mapping.crosspoint": Rule(
@@ -230,12 +233,20 @@ RULES = {
     "mapping.bits_per_cell": Rule(
         'mapping.encoding = "slices"', lambda place: place.study.mapping.encoding == "slices"
     ),
-    "mapping.clip": MAPPED,
+    "mapping.clip": Rule(
+        f'{MAPPED.needs}, and mapping.encoding = "amplitude" or "slices"',
+        lambda place: _maps_weights(place) and not has_signs(place.study.mapping),
+    ),
+    "mapping.array": WEIGHTS,
     "mapping.scale": MAPPED,
     "mapping.unused": MAPPED,
     "mapping.clip_quantile": Rule(
         'mapping.clip = "quantile"',
-        lambda place: _maps_weights(place) and place.study.mapping.clip == "quantile",
+        lambda place: (
+            _maps_weights(place)
+            and place.study.mapping.clip == "quantile"
+            and not has_signs(place.study.mapping)
+        ),
     ),
     "mapping.conductances": Rule(
         "weights on in-situ arrays",

@@ -15,6 +15,7 @@ from xbarsim.arrays.counting.operands import Counted, SwitchOperand
 from xbarsim.arrays.digital_scale import DigitalScale, ScaleShift
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins
+from xbarsim.arrays.in_situ.crosspoints import cells_per_crosspoint
 from xbarsim.arrays.in_situ.matrix import Array, Product
 from xbarsim.arrays.in_situ.rescaling import Rescaling
 from xbarsim.base.array_types import AnyArray, Integers, Singles
@@ -51,16 +52,17 @@ class InSituMatrix:
         worst = int(np.argmin(programmed.attenuation_mean))
         place = layout.place_of(worst)
         shift = programmed.shift
+        crosspoints = layout.tiles * layout.word_lines * layout.bit_lines
         description = MatrixDescription(
             kind=self.step.kind,
             role=self.step.role,
             layer=self.step.layer,
             adc_bits=bits.adc,
             dac_bits=bits.dac,
-            inputs=layout.inputs,
+            inputs=self.step.inputs,
             outputs=layout.outputs,
             tiles=layout.tiles,
-            cells=layout.tiles * layout.word_lines * layout.bit_lines,
+            cells=crosspoints * cells_per_crosspoint(self.settings.mapping),
             stuck_on=counts.stuck_on,
             stuck_off=counts.stuck_off,
             clipped_weights=programmed.encoded.clipped,

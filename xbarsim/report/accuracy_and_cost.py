@@ -24,7 +24,7 @@ from xbarsim.tasks.language_files import LanguageKind
 
 # what a trace and an in-situ chip must agree on for the accuracy to be that of the chip
 SHARED = {
-    "mapping": ("word_lines", "bit_lines", "encoding", "sign", "placement"),
+    "mapping": ("word_lines", "bit_lines", "encoding", "sign", "array", "placement"),
     "dac": ("bits", "encoding", "polarity", "read_time_ns"),
     "adc": ("bits",),
 }

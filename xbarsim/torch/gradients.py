@@ -12,6 +12,8 @@ import numpy as np
 
 from xbarsim.arrays.digital_scale import DigitalScale
 from xbarsim.arrays.in_situ.input_coder import InputCoder
+from xbarsim.arrays.in_situ.input_lines import TwoLineArray
+from xbarsim.arrays.in_situ.line_order import OrderedArray
 from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray
 from xbarsim.arrays.in_situ.programmed import fold
 from xbarsim.base.array_types import Booleans, Floats, Singles
@@ -21,6 +23,10 @@ def achieved_matrix(array: Array) -> Singles:
     """(outputs, inputs): what inputs are multiplied with on average, wires, gains and scales
     included.
     """
+    if isinstance(array, OrderedArray):
+        return array.order.back_of_weight(achieved_matrix(array.array))
+    if isinstance(array, TwoLineArray):
+        return array.lines.back_of_weight(achieved_matrix(array.array))
     shift = array.scale.shift
     if isinstance(array, IdealArray):
         found: Singles = array.folded

@@ -1,9 +1,9 @@
 """Weights to conductances and back.
 
 A weight is held by one or several cells, its *planes*: `slices` digits of its magnitude (one analog
-level with the `amplitude` encoding), each a differential pair (sign `pair`) or a single cell (sign
-`offset`).  Arrays are in the order (slice, sign, input, output); the two signs of a pair are
-(positive, negative).
+level with the `amplitude` encoding, one cell that is on or off with `binary` and `ternary`), each a
+differential pair (sign `pair`) or a single cell (sign `offset`).  Arrays are in the order (slice,
+sign, input, output); the two signs of a pair are (positive, negative).
 
 A matrix of `inputs` rows is cut into row blocks of at most `word_lines` rows.  The cells of a row
 block lie on tiles of word_lines x bit_lines cells: `twin` placement gives every plane tiles of its
@@ -75,6 +75,8 @@ def encode(weight: AnyFloats, clip: Floats, mapping: Mapping, device: DeviceMode
     """
     if mapping.encoding == "amplitude":
         return _amplitudes(weight, clip, device)
+    if has_signs(mapping):
+        return _signs(weight, clip, mapping, device)
     return _digits(weight, clip, mapping, device)
 
 
@@ -91,6 +93,28 @@ def _amplitudes(weight: AnyFloats, clip: Floats, device: DeviceModel) -> Encoded
         offset=np.zeros_like(clip) - low * value.sum(axis=(0, 1)),
         clip=clip,
         clipped=clipped,
+        step=window,
+    )
+
+
+def _signs(weight: AnyFloats, clip: Floats, mapping: Mapping, device: DeviceModel) -> Encoded:
+    """Cells that are on or off; a single one is on for a positive weight and off for a negative."""
+    low = device.conductance_min
+    window = device.conductance_max - low
+    held = hold(weight, clip, mapping)
+    on = (held > 0)[None, None]
+    value = (2 * clip / window)[None, None]
+    offset = -clip
+    if mapping.sign == "pair":
+        on = np.stack([held > 0, held < 0])[None]
+        value = np.stack([clip, -clip])[None] / window
+        offset = np.zeros_like(clip)
+    return Encoded(
+        target=np.where(on, device.conductance_max, low),
+        value=value,
+        offset=offset - low * value.sum(axis=(0, 1)),
+        clip=clip,
+        clipped=0,
         step=window,
     )
 
@@ -127,6 +151,11 @@ def _digits(weight: AnyFloats, clip: Floats, mapping: Mapping, device: DeviceMod
     )
 
 
+def has_signs(mapping: Mapping) -> bool:
+    """Whether weights are signs, or 0, times one scale."""
+    return mapping.encoding in ("binary", "ternary")
+
+
 def highest_code(mapping: Mapping) -> int:
     """Largest code of a sliced weight."""
     return int(2 ** (mapping.weight_bits - 1) - 1)
@@ -140,12 +169,18 @@ def _unsigned(code: Integers, mapping: Mapping) -> Integers:
 
 
 def hold(weight: AnyFloats, clip: Floats, mapping: Mapping) -> Floats:
-    """Weights (inputs, outputs) as the encoding can state them: clipped and, with `slices`,
-    rounded.
+    """Weights (inputs, outputs) as the encoding can state them: clipped, and rounded to codes of
+    `slices`, or to signs.
     """
     clipped: Floats = np.clip(weight, -clip, clip)
     if mapping.encoding == "amplitude":
         return clipped
+    if mapping.encoding == "binary":
+        signs: Floats = np.sign(weight) * clip
+        return signs
+    if mapping.encoding == "ternary":
+        nearest: Floats = np.rint(clipped / clip) * clip
+        return nearest
     highest = highest_code(mapping)
     rounded: Floats = np.rint(clipped * (highest / clip)) * (clip / highest)
     return rounded

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xbarsim.arrays.in_situ.encoding import encode, highest_code, hold
+from xbarsim.arrays.in_situ.encoding import encode, has_signs, highest_code, hold
 from xbarsim.arrays.in_situ.error_left import expected_share
 from xbarsim.base.array_types import AnyFloats, Floats
 from xbarsim.config.arrays import Mapping
@@ -16,6 +16,7 @@ from xbarsim.kernels.arrays.mapping import clip_errors
 
 # Candidates of the `mse` criterion.
 CLIP_QUANTILES = 1 - np.append(np.geomspace(0.1, 1e-4, 13), 0.0)
+TERNARY_THRESHOLD = 0.7  # of the mean of |weight| (Li et al., Ternary weight networks, 2016)
 VARIANCE_STEPS = 1024  # of a weight from 0 to full scale; its variance is interpolated
 OUTPUTS_AT_ONCE = 64
 
@@ -33,6 +34,8 @@ def choose_clip(weight: AnyFloats, moment: Floats, mapping: Mapping, device: Dev
     product by 0.03 dB or less here, at O(inputs) the cost.  Where the mean error of a write depends
     on its target, held_ij and value are those after `reached`.
     """
+    if has_signs(mapping):
+        return scale_of_signs(weight, mapping)
     candidates = _candidates(weight, mapping)
     if mapping.clip != "mse":
         stated: Floats = candidates[0]
@@ -46,6 +49,30 @@ def choose_clip(weight: AnyFloats, moment: Floats, mapping: Mapping, device: Dev
     best = np.argmin(errors, axis=0)
     chosen: Floats = candidates[best, np.arange(weight.shape[1])]
     return chosen
+
+
+def scale_of_signs(weight: AnyFloats, mapping: Mapping) -> Floats:
+    """(outputs,) what the signs of weights (inputs, outputs) are times: the mean magnitude of the
+    weights of an output, or of all with `scale = "matrix"`; with `ternary` of those above
+    TERNARY_THRESHOLD of it.  Weights that have two values, or these and 0, are met exactly.
+    """
+    magnitude = np.abs(np.asarray(weight, np.float64))
+    if mapping.scale == "matrix":
+        of_matrix = _mean_of_signs(magnitude.reshape(-1, 1), mapping)
+        repeated: Floats = np.repeat(of_matrix, weight.shape[1])
+        return repeated
+    return _mean_of_signs(magnitude, mapping)
+
+
+def _mean_of_signs(magnitude: Floats, mapping: Mapping) -> Floats:
+    """(n,) of magnitudes (values, n); 1 where all are 0."""
+    kept = magnitude > 0
+    if mapping.encoding == "ternary":
+        kept = magnitude > TERNARY_THRESHOLD * magnitude.mean(axis=0)
+    count = kept.sum(axis=0)
+    total = np.where(kept, magnitude, 0.0).sum(axis=0)
+    mean: Floats = np.divide(total, count, out=np.ones(len(total)), where=count > 0)
+    return mean
 
 
 def _candidates(weight: AnyFloats, mapping: Mapping) -> Floats:

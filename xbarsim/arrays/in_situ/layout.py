@@ -14,10 +14,10 @@ from xbarsim.config.arrays import Mapping
 
 
 def slices(mapping: Mapping) -> int:
-    """Digits of one weight: one with `amplitude`, else as many as its magnitude (or unsigned value)
-    has.
+    """Digits of one weight: with `slices` as many as its magnitude (or unsigned value) has, else
+    one.
     """
-    if mapping.encoding == "amplitude":
+    if mapping.encoding != "slices":
         return 1
     bits = mapping.weight_bits - (mapping.sign == "pair")
     return -(-bits // mapping.bits_per_cell)
@@ -142,11 +142,21 @@ class Layout:
         return of_outputs[:, : self.outputs, :rows]
 
 
+def lines_per_input(mapping: Mapping) -> int:
+    """Word lines that an input drives."""
+    return 1 if mapping.array == "single" else 2
+
+
 def layout_of(inputs: int, outputs: int, mapping: Mapping) -> Layout:
     """Layout of a matrix of this shape under a mapping; errors as of `Layout`."""
+    return layout_of_lines(inputs * lines_per_input(mapping), outputs, mapping)
+
+
+def layout_of_lines(lines: int, outputs: int, mapping: Mapping) -> Layout:
+    """The same of a matrix whose inputs are those of single word lines."""
     signs = 2 if mapping.sign == "pair" else 1
     return Layout(
-        inputs=inputs,
+        inputs=lines,
         outputs=outputs,
         planes=slices(mapping) * signs,
         word_lines=mapping.word_lines,

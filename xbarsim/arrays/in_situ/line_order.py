@@ -15,8 +15,9 @@ from xbarsim.arrays.digital_scale import DigitalScale
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins
 from xbarsim.arrays.in_situ.converters import ConverterErrors
+from xbarsim.arrays.in_situ.defect_map import costs_of_places, defects_of_outputs, least_cost
 from xbarsim.arrays.in_situ.input_coder import InputCoder
-from xbarsim.arrays.in_situ.layout import Layout, layout_of
+from xbarsim.arrays.in_situ.layout import Layout, layout_of, lines_per_input
 from xbarsim.arrays.in_situ.matrix import Array, Product
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
 from xbarsim.base.array_types import AnyFloats, Booleans, Floats, Integers, Singles
@@ -34,11 +35,17 @@ class LineOrder:
 
     @classmethod
     def of(
-        cls, weight: AnyFloats, mapping: Mapping, device: DeviceModel, seed: int, index: int
+        cls,
+        weight: AnyFloats,
+        moment: Floats,
+        mapping: Mapping,
+        device: DeviceModel,
+        streams: Streams,
     ) -> LineOrder | None:
         """That of a matrix (outputs, inputs); None where inputs and outputs lie in their own order.
 
-        device : with the effects of the study;  seed, index : name its stuck cells
+        moment : (inputs,), mean square of each input
+        device : with the effects of the study;  streams : name its stuck cells
         """
         if mapping.row_order == "none" and mapping.column_order == "none":
             return None
@@ -48,17 +55,27 @@ class LineOrder:
         rows = np.arange(inputs)
         columns = np.arange(outputs)
         if mapping.row_order == "magnitude":
-            rows = _largest_first(square.sum(axis=0), _to_sense(layout))
+            to_sense = _to_sense(layout)[:: lines_per_input(mapping)]
+            rows = _largest_first(square.sum(axis=0), to_sense)
         if mapping.column_order == "magnitude":
             columns = _largest_first(square.sum(axis=1), columns % layout.outputs_per_tile)
         if mapping.column_order == "defects":
-            defects = defects_of_outputs(layout, device, Streams(seed, index))
+            defects = defects_of_outputs(layout, mapping, device, streams)
             columns = _largest_first(square.sum(axis=1), defects)
+        if mapping.column_order == "assigned":
+            cost = costs_of_places(weight[:, rows], moment[rows], mapping, device, streams)
+            columns = least_cost(cost)
         return cls(rows, columns)
 
     def of_weight(self, weight: AnyFloats) -> AnyFloats:
         """A matrix (outputs, inputs) as it lies on the array."""
         found: AnyFloats = weight[np.ix_(self.outputs, self.inputs)]
+        return found
+
+    def back_of_weight(self, weight: Singles) -> Singles:
+        """A matrix (outputs, inputs) of the lines in its own order."""
+        found = np.empty_like(weight)
+        found[np.ix_(self.outputs, self.inputs)] = weight
         return found
 
     def of_inputs(self, x: Singles) -> Singles:
@@ -83,19 +100,6 @@ def _largest_first(size: Floats, cost: Integers) -> Integers:
     order = np.empty(len(places), np.int64)
     order[places] = np.argsort(-size, kind="stable")
     return order
-
-
-def defects_of_outputs(layout: Layout, device: DeviceModel, streams: Streams) -> Integers:
-    """(outputs,) stuck cells of every place of an output, over all row blocks and planes."""
-    total = np.zeros(layout.outputs, np.int64)
-    shape = (layout.tiles_per_row_block, layout.word_lines, layout.bit_lines)
-    for block in range(layout.row_blocks):
-        rows = layout.rows(block)
-        of_block = streams.beyond(block * layout.tiles_per_row_block)
-        stuck = device.stuck_cells(shape, of_block).mask.astype(np.float64)
-        planes = layout.from_tiles(stuck.transpose(0, 2, 1), rows.stop - rows.start)
-        total += planes.sum(axis=(0, 2)).astype(np.int64)
-    return total
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from xbarsim.arrays.in_situ.compensation import compensate
 from xbarsim.arrays.in_situ.crosspoints import program_crosspoints
 from xbarsim.arrays.in_situ.encoding import Encoded, encode
 from xbarsim.arrays.in_situ.full_scale import choose_clip
-from xbarsim.arrays.in_situ.layout import Layout, layout_of, subtracts_currents
+from xbarsim.arrays.in_situ.layout import Layout, layout_of_lines, subtracts_currents
 from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
 from xbarsim.arrays.in_situ.processes import CellNoise, LineProcesses, TokenTimes
 from xbarsim.arrays.in_situ.rewriting import RowBlock
@@ -305,7 +305,9 @@ def plan_matrix(
     seed: int,
     shift: ScaleShift | None = None,
 ) -> MatrixPlan:
-    """Map a weight onto tiles; arguments and errors as of `program_matrix`."""
+    """Map a weight onto tiles; arguments and errors as of `program_matrix`.  Inputs are those of word
+    lines, see `input_lines`.
+    """
     if weight.ndim != 2:
         raise ShapeError(f"weights of {name} must be a matrix (out, in), got shape {weight.shape}")
     if not np.isfinite(weight).all():
@@ -320,7 +322,7 @@ def plan_matrix(
         moment = moment / divisor**2
     inputs, outputs = by_input.shape
     clip = choose_clip(by_input, moment, mapping, device)
-    layout = layout_of(inputs, outputs, mapping)
+    layout = layout_of_lines(inputs, outputs, mapping)
     encoded = encode(by_input, clip, mapping, device)
     return MatrixPlan(
         name=name,

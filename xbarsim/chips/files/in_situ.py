@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from xbarsim.arrays.digital_scale import DigitalScale, ScaleShift
+from xbarsim.arrays.in_situ.crosspoints import cells_per_crosspoint
+from xbarsim.arrays.in_situ.layout import lines_per_input
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import MICROSIEMENS, NANO
 from xbarsim.chips.components import cell_read_energy
@@ -96,10 +98,15 @@ class InSituFile(Circuits):
         """Cells per weight."""
         mapping = self.mapping
         signs = 2 if mapping.sign == "pair" else 1
-        if mapping.encoding == "amplitude":
+        if mapping.encoding != "slices":
             return signs
         magnitude_bits = mapping.weight_bits - (mapping.sign == "pair")
         return -(-magnitude_bits // mapping.bits_per_cell) * signs
+
+    @property
+    def written_per_weight(self) -> int:
+        """Cells that are written for a weight: on every word line of an input, and of a crosspoint."""
+        return self.planes * lines_per_input(self.mapping) * cells_per_crosspoint(self.mapping)
 
     @property
     def conversions_per_output(self) -> int:
@@ -135,6 +142,7 @@ class InSituFile(Circuits):
 
     @property
     def cells_per_unit(self) -> int:
+        """Crosspoints: a digit each, in one cell or in several."""
         return self.mapping.word_lines * self.mapping.bit_lines * self.organisation.arrays_per_unit
 
     @property
@@ -147,7 +155,7 @@ class InSituFile(Circuits):
             "dac": word_lines,
             "sample-hold": bit_lines,
             "array": organisation.arrays_per_unit,
-            "cell": word_lines * self.mapping.bit_lines,
+            "cell": word_lines * self.mapping.bit_lines * cells_per_crosspoint(self.mapping),
         }
 
     def prices(self) -> dict[str, float]:
@@ -186,8 +194,8 @@ class InSituFile(Circuits):
             )
         if "ideal" in (self.dac.bits, self.adc.bits):
             yield "dac.bits and adc.bits must be numbers: an ideal converter has no price"
-        if self.mapping.sign == "offset" and self.mapping.encoding != "slices":
-            yield 'mapping.sign = "offset" needs mapping.encoding = "slices"'
+        if self.mapping.sign == "offset" and self.mapping.encoding not in ("slices", "binary"):
+            yield 'mapping.sign = "offset" needs mapping.encoding = "slices" or "binary"'
         yield from self._other_bits("adc", self.adc.bits, "adc.bits")
         yield from self._other_bits("dac", self.driven_bits, "the bits that a phase drives")
         needed = "array" if self.cell.read_energy == "component" else "cell"

@@ -119,6 +119,9 @@ def _weights(study: Study) -> str:
         cells = "a pair of cells"
     if mapping.encoding == "amplitude":
         return f"{cells}, one analog level each"
+    if mapping.encoding != "slices":
+        array = "" if mapping.array == "single" else f", {mapping.array} arrays"
+        return f"{cells}, {mapping.encoding} weights{array}"
     return f"{cells}, {mapping.weight_bits} bits in slices of {mapping.bits_per_cell}"
 
 

@@ -50,7 +50,7 @@ class TrainingChips:
         ------
         ConfigError : settings that do not go together
         """
-        check_training(settings, analog.study.mapping.compensation, "[training]")
+        check_training(settings, analog.study.mapping, "[training]")
         self.analog = analog
         self.settings = settings
         self.calibration = list(calibration)
