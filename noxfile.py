@@ -18,6 +18,7 @@ KERNEL_TESTS = (
     "tests/circuit/test_circuit.py",
     "tests/circuit/test_cells.py",
     "tests/circuit/test_sensitivity.py",
+    "tests/kernels/test_cell_pulses.py",
     "tests/kernels/test_error_sums.py",
     "tests/kernels/test_row_products.py",
     "tests/kernels/test_wire_resistivity.py",

@@ -15,6 +15,7 @@ import tomli_w
 from page_blocks import blocks_of
 from tiny import make_tiny_place
 from tiny_decoders import make_tiny_decoder
+from tiny_images import tiny_images
 
 import xbarsim
 from xbarsim.circuit.crossbar import Crossbar
@@ -44,6 +45,7 @@ SHORTER = {
     "sweep": ["--set", "task.limit=4"],
     "budget": ["--evaluations", "8", "--layers", "none", "--effects", "wires", "--effects", "adc"],
     "memory": ["--columns", "16"],
+    "train": ["--set", "task.name=images.npz", "--set", "training.examples=60"],
 }
 
 
@@ -263,6 +265,19 @@ def device_files() -> Names:
     }
 
 
+def small_images() -> Names:
+    """Grey images in the place of MNIST, and trains of pulses that were measured."""
+    images, classes = tiny_images(150)
+    test = np.arange(150) % 3 == 0
+    np.savez("images.npz", images=images[..., 0], labels=classes, test=test)
+    rng = np.random.default_rng(0)
+    up = np.linspace(5, 60, 150) + 0.2 * rng.standard_normal(150)
+    columns = np.stack([up, up[::-1]], axis=1)
+    np.savetxt("pulses.csv", columns, delimiter=",", header="up (uS),down (uS)", comments="")
+    small = {"task": {"name": "images.npz"}, "training": {"examples": 60}}
+    return {"xbarsim": xbarsim, "small": small}
+
+
 PLACES = {
     "README.md": readme,
     "calibration.md": measured_files,
@@ -272,6 +287,7 @@ PLACES = {
     "converters.md": converter_files,
     "decoders.md": decoder_files,
     "devices.md": device_files,
+    "in-situ.md": small_images,
     "report.md": results_of_all_kinds,
     "sweeps.md": swept_study,
 }

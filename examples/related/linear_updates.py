@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 import xbarsim
+from xbarsim.config.image_training import Rule
 from xbarsim.tasks.image_files import load_image_task
-from xbarsim.training.in_situ import InSituNetwork, Pulsing, Rule
+from xbarsim.training.in_situ import InSituNetwork, Pulsing
 from xbarsim.training.pulsed_cells import Divider, Heat, PulseLaw
 
 DEVICE = """

@@ -98,6 +98,15 @@ def relaxed(rng, target, time):
     return np.maximum(target + mean + deviation, 0)
 
 
+def pulsed(rng, target, time):
+    """Pulses of 1 µS, 30 % of it noise, from 1 µS until a cell is within 1 µS."""
+    cells = np.ones(COUNT)
+    while (off := np.abs(cells - target) > 1).any():
+        step = 1 + 0.3 * rng.standard_normal(np.count_nonzero(off))
+        cells[off] += np.sign(target - cells[off]) * step
+    return cells
+
+
 def two_states(rng, cells, ratio):
     """Cells half of the time in a low state, `ratio` of the high one; their mean is the cell."""
     high = cells * 2 / (1 + ratio)
@@ -157,6 +166,7 @@ PRESETS = {
     "rram-binary": Statement((10.0 / 17, 10.0), (10.0 / 17, 10.0), exact, binary_read),
     "rram-levy-b": Statement((1.0, 40.0), (1.0, 20.0)),
     "rram-levy-c": Statement((1.0, 40.0), (5.0, 20.0, 40.0), relaxed, times=(1.0, 1e3, 1e5)),
+    "rram-pulses": Statement((1.0, 100.0), (1.0, 20.0, 100.0), pulsed),
     "rram-telegraph": Statement((1.0, 40.0), (1.0, 10.0, 40.0), wan_written, telegraph_read),
     "rram-wan2022": Statement(
         (1.0, 40.0), (1.0, 10.0, 40.0), wan_written, times=(1.0, np.sqrt(DAY), DAY)
@@ -217,10 +227,17 @@ def test_windows_are_those_of_the_source(name):
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"rram-levy-b"}))
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"rram-levy-b", "rram-pulses"}))
 def test_no_cell_is_stuck_where_no_source_says_so(name):
     model = load_device(name)
     assert model.file.stuck is None
+
+
+def test_a_tenth_of_the_pulsed_cells_is_stuck_half_of_it_on():
+    cells = load_device("rram-pulses").program(np.full((5, 100, 100), 30e-6), 4)
+    for ends, count in ((1e-6, cells.counts.stuck_off), (100e-6, cells.counts.stuck_on)):
+        assert stats.binomtest(count, 50_000, 0.05).pvalue > LEVEL
+        assert np.count_nonzero(np.isclose(cells.conductance, ends)) == count
 
 
 def test_whole_bit_lines_of_levy_b_are_stuck_on():

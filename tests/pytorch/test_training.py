@@ -197,7 +197,7 @@ def test_what_is_trained_is_an_ordinary_checkpoint(place, tmp_path):
     model = load_network(found).model
     assert model.config.labels == ("0", "1") and model.config.pooling == "pooler"
     log = json.loads((tmp_path / "out" / "training.json").read_text())
-    assert len(log["loss"]) == 6 and log["hardware_aware"]
+    assert len(log["loss"]) == 6 and log["settings"]["hardware_aware"]
     again = load_study(tmp_path / "out" / "study.toml")
     scale = again.for_layer("layer.0.query").dac.input_full_scale
     assert scale is not None and scale > 0
@@ -307,7 +307,10 @@ def test_the_loss_is_named_with_its_step(place, tmp_path, monkeypatch):
     "change, words",
     [
         ({"text": "some.txt"}, "training.text = 'some.txt' is for decoders"),
-        ({"batch_examples": 50}, "18 training examples, fewer than training.batch_examples = 50"),
+        (
+            {"batch_examples": 50},
+            "has 18 training examples to train on, fewer than training.batch_examples = 50",
+        ),
     ],
 )
 def test_what_cannot_be_trained(place, tmp_path, change, words):

@@ -6,8 +6,9 @@ from tiny_images import tiny_images
 
 from xbarsim import load_device
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
+from xbarsim.config.image_training import Rule
 from xbarsim.kernels.devices.variability import pulse_step
-from xbarsim.training.in_situ import InSituNetwork, Pulsing, Rule
+from xbarsim.training.in_situ import InSituNetwork, Pulsing
 from xbarsim.training.pulsed_cells import DOWN, UP, Divider, Heat, PulsedCells, PulseLaw
 
 DEVICE = """

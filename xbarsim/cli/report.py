@@ -18,7 +18,7 @@ def report(
     traces: Annotated[
         list[Path],
         typer.Argument(
-            help="Traces of `xbarsim run`, or one directory of `xbarsim budget` or `sweep`."
+            help="Traces of `xbarsim run`, or one directory of `xbarsim budget`, `sweep` or `train`."
         ),
     ],
     against: Annotated[
@@ -75,12 +75,18 @@ def report(
       xbarsim report runs/mine.h5 --against adc.bits --picture bits.png
       xbarsim report runs/default.h5 --chip isaac --chip differential
       xbarsim report sweeps/mine
+      xbarsim report trained
     """
     from xbarsim.base.files import refuse_overwriting
     from xbarsim.report import accuracy_and_cost
 
     if page is not None:
         _check_page(page, [*traces, *(chip or ())], picture)
+    if exists(traces[0] / "training.json"):
+        others = {"--against": against, "--out": out, "--picture": picture, "--chip": chip}
+        _check_training(traces, [option for option, given in others.items() if given])
+        _report_training(traces[0], page, as_json)
+        return
     if exists(traces[0] / "sweep.json"):
         _report_directory(traces, against, out, picture, page, as_json)
         return
@@ -132,6 +138,43 @@ def _report_directory(
         from xbarsim.report.page import pages
 
         print_written(pages.write_page(pages.page_of_directory(traces[0]), page))
+
+
+# ---------------------------------------------------------------- training
+
+
+def _check_training(traces: Sequence[Path], other: Sequence[str]) -> None:
+    """Refuse what a training cannot show."""
+    if len(traces) > 1:
+        raise typer.BadParameter(
+            f"{traces[0]} is a directory of `xbarsim train`; allowed: one by itself"
+        )
+    if other:
+        raise typer.BadParameter(
+            f"{traces[0]} is a directory of `xbarsim train`, which has none; run its study.toml, and "
+            "report the trace",
+            param_hint=other[0],
+        )
+
+
+def _report_training(directory: Path, page: Path | None, as_json: bool) -> None:
+    """Print what was trained and how it went, and write a page of it."""
+    from xbarsim.report import training_text
+    from xbarsim.studies.training_record import RECORD, read_record
+
+    record = read_record(directory / RECORD)
+    if as_json:
+        print_json(training_text.to_json(record))
+    else:
+        alarm = training_text.alarm(record)
+        if alarm is not None:
+            print(f"INCOMPLETE: {alarm}")
+        print(printable("\n".join(training_text.lines(record))))
+        print(printable(f"run it      xbarsim run {directory / 'study.toml'}"))
+    if page is not None:
+        from xbarsim.report.page import pages
+
+        print_written(pages.write_page(pages.page_of_training(record, directory), page))
 
 
 # ---------------------------------------------------------------- pages

@@ -1,7 +1,7 @@
 """`xbarsim train`: a checkpoint on the chips of a study, or a small network of images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from xbarsim.cli.commands import say_interrupted
 from xbarsim.cli.console import print_json, progress, say
 from xbarsim.cli.exit_codes import ExitCode
 from xbarsim.cli.study_options import Settings
+
+if TYPE_CHECKING:
+    from xbarsim.config.study import Study
 
 
 def train(
@@ -58,14 +61,16 @@ def train(
 ) -> None:
     """Train the model of a study on its chips, or a small network of images.
 
-    A study: its checkpoint is fine-tuned by PyTorch, every step on another simulated
-    chip; DIRECTORY/model is an ordinary checkpoint, which `xbarsim run
-    DIRECTORY/study.toml` evaluates. A config.json: a multilayer perceptron or a
-    convolutional network, in NumPy, in floating point.
+    A study of text: its checkpoint is fine-tuned by PyTorch, every step on another
+    simulated chip. A study of images states training.method: backpropagation,
+    in-situ (pulses to the cells of an array) or defect-aware (around stuck cells),
+    in NumPy. DIRECTORY/model is the result, which `xbarsim run DIRECTORY/study.toml`
+    evaluates. A config.json: a network of images in floating point, without a study.
 
     \b
     Examples:
       xbarsim train mine.toml --out trained
+      xbarsim train in-situ --out pulsed
       xbarsim train config.json mnist --out mine --epochs 3
     """
     images = {
@@ -123,16 +128,36 @@ def _train_images(
 def _train_study(study: str, settings: list[str], out: Path, resume: bool, as_json: bool) -> None:
     from xbarsim import config
     from xbarsim.config.settings_text import settings_of_texts
-    from xbarsim.torch.training.loop import train_study
+    from xbarsim.config.training import trains_images
 
     loaded = config.load_study(study, settings_of_texts(settings))
+    train_it = _train_network if trains_images(loaded.training) else _fine_tune
     try:
-        trained = train_study(loaded, out, resume=resume, progress=progress, say=say)
+        train_it(loaded, out, resume, as_json)
     except KeyboardInterrupt:
         say_interrupted([f"--resume goes on from the state in {out}, if there is one"])
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _fine_tune(study: "Study", out: Path, resume: bool, as_json: bool) -> None:
+    """An encoder or a decoder, by PyTorch."""
+    from xbarsim.torch.training.loop import train_study
+
+    trained = train_study(study, out, resume=resume, progress=progress, say=say)
     if as_json:
         print_json(trained.as_dict())
         return
     print(f"{trained.model}: {trained.steps:,} steps, loss {trained.loss:.4f} at last")
+    print(f"run it: xbarsim run {trained.study}")
+
+
+def _train_network(study: "Study", out: Path, resume: bool, as_json: bool) -> None:
+    """A network of images, in NumPy."""
+    from xbarsim.training.study import train_image_study
+
+    trained = train_image_study(study, out, resume=resume, progress=progress, say=say)
+    if as_json:
+        print_json(trained.as_dict())
+        return
+    print("\n".join(trained.lines()))
     print(f"run it: xbarsim run {trained.study}")

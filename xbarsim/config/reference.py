@@ -223,7 +223,9 @@ def full_text(name_or_path: str | Path) -> str:
             (form,) = tables_of(field.annotation)
             of_table = _table_lines(name, form, facts, content.get(name, {}))
             if field.default is None and name not in content:  # an empty table would say something
-                of_table = [line.replace(f"[{name}]", f"#[{name}]") for line in of_table]
+                of_table = [
+                    f"#{line}" if line.startswith(f"[{name}") else line for line in of_table
+                ]
             lines += of_table
     return "\n".join(lines) + "\n"
 

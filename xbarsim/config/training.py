@@ -1,15 +1,24 @@
-"""The table `[training]` of a study: how `xbarsim train` fine-tunes its model."""
+"""The table `[training]` of a study: how `xbarsim train` trains its model."""
 
 from pydantic import Field
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.arrays import Mapping
+from xbarsim.config.image_training import Defects, ImageTraining, Method, Pulses
 from xbarsim.config.tables import Table
 
 
 class Training(Table):
-    """How a model is trained on chips of the study, each step another one."""
+    """How a model is trained: encoders and decoders by PyTorch on chips of the study, each step
+    another one; networks of images in NumPy.
+    """
 
+    method: Method = Field(
+        Method.FINE_TUNING,
+        strict=False,
+        description="fine-tuning of an encoder or a decoder by PyTorch; or of a network of images in floating "
+        "point, in the array by pulses, or around the stuck cells of a chip",
+    )
     hardware_aware: bool = Field(
         True, description="whether passes go through chips of the study, or float32: plain training"
     )
@@ -25,6 +34,12 @@ class Training(Table):
     gradient_norm: float = Field(1.0, gt=0, description="longest gradient; a longer one is cut")
     examples: int | None = Field(
         None, ge=2, description="of the training part, evenly spread; all if absent"
+    )
+    held_out: int = Field(
+        0,
+        ge=0,
+        description="of these, evenly spread, that are not trained on but scored before and after, on a "
+        "chip of their own",
     )
     text: str | None = Field(
         None, min_length=1, description="of a decoder: the text that it is trained on"
@@ -66,6 +81,16 @@ class Training(Table):
     save_every: int = Field(
         100, ge=1, description="steps between states that --resume goes on from"
     )
+    images: ImageTraining = Field(
+        ImageTraining(), description="networks of images: what is trained, and how long"
+    )
+    pulses: Pulses = Field(Pulses(), description="of `in-situ`: how cells are moved")
+    defects: Defects = Field(Defects(), description="of `defect-aware`: what columns know")
+
+
+def trains_images(training: Training | None) -> bool:
+    """Whether it is a network of images that is trained."""
+    return training is not None and training.method is not Method.FINE_TUNING
 
 
 def check_training(training: Training | None, mapping: Mapping, where: str) -> None:
@@ -75,7 +100,7 @@ def check_training(training: Training | None, mapping: Mapping, where: str) -> N
     ------
     ConfigError
     """
-    if training is None:
+    if training is None or training.method is not Method.FINE_TUNING:
         return
     if training.hardware_aware and training.save_every % training.wires_every:
         raise ConfigError(

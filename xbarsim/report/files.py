@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xbarsim.base.files import replacing
+from xbarsim.report import training_text
 from xbarsim.report.steps import FunctionSummary, MatrixSummary, ProductSummary, StepSummary
 from xbarsim.report.summary import CaseSummary, PathSummary, Summary
 from xbarsim.studies.scores import Estimate, TokenFigures
@@ -160,6 +161,8 @@ def to_json(summary: Summary) -> Content:
         "idle_settings": summary.idle_settings,
         "damage": summary.damage,
     }
+    if summary.training is not None:
+        content["training"] = training_text.to_json(summary.training)
     found: Content = _plain(content)
     return found
 

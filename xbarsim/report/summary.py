@@ -40,6 +40,7 @@ from xbarsim.studies.trace_layout import (
     arrays_of,
     columns_of,
 )
+from xbarsim.studies.training_record import TrainingRecord, record_of
 from xbarsim.tasks import metrics
 
 BROKEN = (
@@ -132,6 +133,13 @@ class Summary:
     def idle_settings(self) -> tuple[str, ...]:
         """Sentences on settings of the study that had no effect."""
         return tuple(self.run.idle_settings.splitlines())
+
+    @property
+    def training(self) -> TrainingRecord | None:
+        """How `xbarsim train` made the model; None of another one."""
+        if self.run.training is None:
+            return None
+        return record_of(self.run.training, f"the training of {self.path}")
 
 
 def named_paths(summary: Summary) -> list[tuple[str, PathSummary]]:

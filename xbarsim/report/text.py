@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from xbarsim.base.units import engineering
 from xbarsim.models.graph import Role
+from xbarsim.report import training_text
 from xbarsim.report.case_places import table_of
 from xbarsim.report.converter_text import converter_lines, drift_lines
 from xbarsim.report.metric_form import MetricForm, form_of
@@ -24,6 +25,8 @@ def render(summary: Summary) -> str:
             lines += ["", _which(first.name, len(summary.cases))]
         lines += ["", *_layer_grid(first), *_products(first), *_operations(first)]
         lines += ["", *_hardware(first)]
+    if summary.training is not None:
+        lines += ["", "training", *training_text.lines(summary.training), ""]
     lines.append(f"trace  {summary.path}")
     return "\n".join(lines)
 

@@ -34,6 +34,7 @@ from xbarsim.studies.pieces import Case, LocalPieces, Pieces, PiecesOf
 from xbarsim.studies.prepare_language import idle_task_settings
 from xbarsim.studies.trace_layout import RunAttributes, Sources
 from xbarsim.studies.trace_writer import TraceWriter
+from xbarsim.studies.training_record import record_beside
 from xbarsim.studies.unfinished import (
     Journal,
     created_of,
@@ -232,6 +233,7 @@ def run_attributes(study: Study, work: Work, idle_settings: Iterable[str]) -> Ru
         truncated_sentences=task.truncated,
         notes="\n".join(task.notes),
         idle_settings="\n".join(idle_settings),
+        training=record_beside(work.directory),
     )
 
 

@@ -259,6 +259,7 @@ class RunAttributes:
 
     heads : of the model's attention, None where an older trace does not say it
     notes, idle_settings : a line each
+    training : JSON of how `xbarsim train` made the model, None of another one
     """
 
     software_version: str
@@ -278,6 +279,7 @@ class RunAttributes:
     heads: int | None = None
     notes: str = ""
     idle_settings: str = ""
+    training: str | None = None
     version: int = VERSION
 
 

@@ -21,9 +21,13 @@ FREE, ON, OFF = 0, 1, 2
 class DefectMap:
     """State of the cells of a matrix: (2, outputs, inputs), positive and negative ones, of `FREE`, `ON`
     and `OFF`.
+
+    on, off : where stuck cells sit in the window, 0 at its low end and 1 at the high one
     """
 
     state: Integers
+    on: float = 1.0
+    off: float = 0.0
 
     def __post_init__(self) -> None:
         if self.state.ndim != 3 or len(self.state) != 2:
@@ -47,6 +51,11 @@ class DefectMap:
         return cls(np.select([drawn < on, drawn < on + off], [ON, OFF], FREE))
 
     @property
+    def share(self) -> float:
+        """Of the cells that are stuck."""
+        return float(np.mean(self.state != FREE))
+
+    @property
     def of_columns(self) -> Integers:
         """(outputs,) stuck cells of every column."""
         found: Integers = np.count_nonzero(self.state, axis=(0, 2))
@@ -57,14 +66,16 @@ class DefectMap:
         signs, outputs, inputs = self.state.shape
         cells = self.state.transpose(1, 0, 2).reshape(outputs, -1)
         elsewhere = rng.permuted(cells, axis=1)
-        return DefectMap(elsewhere.reshape(outputs, signs, inputs).transpose(1, 0, 2))
+        state = elsewhere.reshape(outputs, signs, inputs).transpose(1, 0, 2)
+        return DefectMap(state, self.on, self.off)
 
     def applied(self, weight: Singles, full_scale: float) -> Singles:
         """What a matrix (outputs, inputs) becomes on these cells; weights beyond the full scale are
         held there."""
         share = np.clip(weight / full_scale, -1, 1)
         parts = np.stack([np.maximum(share, 0), np.maximum(-share, 0)])
-        parts = np.where(self.state == ON, 1, np.where(self.state == OFF, 0, parts))
+        parts = np.where(self.state == ON, self.on, parts)
+        parts = np.where(self.state == OFF, self.off, parts)
         found: Singles = (full_scale * (parts[0] - parts[1])).astype(np.float32)
         return found
 
@@ -73,7 +84,9 @@ class DefectMap:
 class DefectAware:
     """The weights of a network on cells with defects, see `gradients.WeightForm`.
 
-    maps, full_scales : of every matrix
+    maps : of every matrix
+    full_scales : of every matrix, or the most that it may be where `by_largest`: then that is the
+        largest weight as it is, if it is less
     synapse_aware, neuron_aware : (outputs,) of every matrix, which columns know what
     """
 
@@ -82,11 +95,14 @@ class DefectAware:
     synapse_aware: Mapping[str, Booleans]
     neuron_aware: Mapping[str, Booleans]
     rng: np.random.Generator
+    by_largest: bool = False
 
     def __call__(self, name: str, weight: Singles) -> Singles:
         """The weights that multiply in training."""
         known = self.maps[name]
         scale = self.full_scales[name]
+        if self.by_largest:
+            scale = min(scale, float(np.abs(weight).max()))
         found = np.clip(weight, -scale, scale)
         exact = self.synapse_aware[name]
         found[exact] = known.applied(weight, scale)[exact]

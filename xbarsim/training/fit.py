@@ -8,7 +8,7 @@ import numpy as np
 
 from xbarsim.base.array_types import Bytes, Integers, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
-from xbarsim.base.progress import Progress, silent
+from xbarsim.base.progress import Done, Progress, silent
 from xbarsim.models.image_checkpoint import network_of
 from xbarsim.models.image_config import BatchNorm, Convolution, Dense, ImageConfig, image_config
 from xbarsim.models.image_network import ImageNetwork, normalised
@@ -113,6 +113,46 @@ class Adam:
             tensors[name] = (tensors[name] - change).astype(np.float32)
 
 
+class Fit:
+    """A network on its way through training.
+
+    tensors : as they are;  optimiser, rng : what must be kept to go on;  losses : mean of every epoch
+    """
+
+    def __init__(
+        self,
+        config: ImageConfig,
+        schedule: Schedule,
+        images: int,
+        form: WeightForm | None = None,
+        tensors: Mapping[str, Singles] | None = None,
+    ) -> None:
+        """images : that it will see in an epoch; others as of `train`"""
+        self.config = config
+        self.form = Rounded(config.file.weights) if form is None else form
+        if tensors is None:
+            tensors = initial_tensors(config, schedule.seed)
+        self.tensors = dict(tensors)
+        self.batch = schedule.batch
+        batches = -(-images // schedule.batch)
+        self.optimiser = Adam(schedule.rate, max(batches * schedule.epochs, 1))
+        self.rng = np.random.default_rng([schedule.seed, 1])
+        self.losses: list[float] = []
+
+    def epoch(self, images: Singles, classes: Integers, done: Done) -> None:
+        """Show every normalised image once."""
+        total = 0.0
+        for chosen in _batches(self.rng, len(images), self.batch):
+            one = Pass(self.config, self.tensors, self.form)
+            loss, gradient = cross_entropy(one.forward(images[chosen]), classes[chosen])
+            one.back(gradient)
+            self.tensors |= one.statistics
+            self.optimiser.step(self.tensors, one.gradients)
+            total += loss * len(chosen)
+            done(len(chosen))
+        self.losses.append(total / len(images))
+
+
 def train(
     content: Mapping[str, Any],
     pixels: Bytes,
@@ -149,27 +189,12 @@ def train(
             f"classes from {classes.min()} to {classes.max()}; the network has outputs 0 to "
             f"{config.hidden - 1}"
         )
-    if form is None:
-        form = Rounded(config.file.weights)
-    kept = dict(tensors) if tensors is not None else initial_tensors(config, schedule.seed)
+    fit = Fit(config, schedule, len(pixels), form, tensors)
     images = normalised(config, pixels)
-    batches = -(-len(images) // schedule.batch)
-    optimiser = Adam(schedule.rate, max(batches * schedule.epochs, 1))
-    rng = np.random.default_rng([schedule.seed, 1])
     done = progress("training", schedule.epochs * len(images))
-    losses = []
     for _ in range(schedule.epochs):
-        total = 0.0
-        for chosen in _batches(rng, len(images), schedule.batch):
-            one = Pass(config, kept, form)
-            loss, gradient = cross_entropy(one.forward(images[chosen]), classes[chosen])
-            one.back(gradient)
-            kept |= one.statistics
-            optimiser.step(kept, one.gradients)
-            total += loss * len(chosen)
-            done(len(chosen))
-        losses.append(total / len(images))
-    return Trained(dict(content), kept, tuple(losses))
+        fit.epoch(images, classes, done)
+    return Trained(dict(content), fit.tensors, tuple(fit.losses))
 
 
 def _batches(rng: np.random.Generator, images: int, size: int) -> Iterator[Integers]:

@@ -7,33 +7,18 @@ anywhere.  What a rule asks for becomes pulses, and what pulses do is the cells'
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
 
-from xbarsim.base.array_types import Bytes, Floats, Integers
+from xbarsim.base.array_types import AnyArray, Floats, Integers
 from xbarsim.base.errors import OutOfRangeError, ShapeError
-from xbarsim.base.progress import Progress, silent
+from xbarsim.base.progress import Done, Progress, silent
+from xbarsim.config.image_training import Rule
 from xbarsim.devices.model import DeviceModel
 from xbarsim.training.gradients import cross_entropy
 from xbarsim.training.pulsed_cells import Divider, Heat, PulsedCells, PulseLaw
 
 GREY_LEVELS = 255
-
-
-class Rule(StrEnum):
-    """How gradients become pulses.
-
-    counted : every cell gets the pulses that its own gradient asks for, in whole numbers, what is left
-        over by chance; the array is written line by line
-    outer_product : trains of `train` random pulses on both lines of a cell, which it gets where they
-        meet (Gokmen & Vlasov, Front. Neurosci. 10, 333, 2016): all cells at once, image by image
-    manhattan : one pulse to every cell, in the direction of the sign of its gradient
-    """
-
-    COUNTED = "counted"
-    OUTER_PRODUCT = "outer_product"
-    MANHATTAN = "manhattan"
 
 
 @dataclass(frozen=True)
@@ -43,6 +28,8 @@ class Pulsing:
     rate : of gradient descent;  train : pulses of a line per image, of outer products
     least : of Manhattan's rule, share of the largest gradient of a layer below which a cell rests
     most : pulses of a cell per update
+    weight_range : weight of a pair whose cells are at opposite ends of the window, times the root of
+        the layer's inputs
     """
 
     rule: Rule = Rule.COUNTED
@@ -52,30 +39,36 @@ class Pulsing:
     train: int = 10
     least: float = 0.0
     most: int = 20
+    weight_range: float = 8.0
     seed: int = 0
     heat: Heat | None = None
     divider: Divider | None = None
     half_select: float = 0.0
 
     def __post_init__(self) -> None:
-        allowed = self.rate > 0 and min(self.batch, self.train, self.most) >= 1
+        allowed = (
+            min(self.rate, self.weight_range) > 0 and min(self.batch, self.train, self.most) >= 1
+        )
         if not allowed or self.epochs < 0 or not 0 <= self.least < 1:
             raise OutOfRangeError(
                 f"rate = {self.rate:g}, batch = {self.batch}, epochs = {self.epochs}, train = "
-                f"{self.train}, least = {self.least:g}, most = {self.most}; allowed are a rate above 0, "
-                "0 or more epochs, 1 or more of the others, a share below 1"
+                f"{self.train}, least = {self.least:g}, most = {self.most}, weight_range = "
+                f"{self.weight_range:g}; allowed are a rate and a range above 0, 0 or more epochs, 1 or "
+                "more of the others, a share below 1"
             )
 
 
 @dataclass(frozen=True)
 class Wear:
-    """What training took: pulses of all cells, most of one cell, cells that no pulse moves.
+    """What training took: pulses of all cells, mean and most of one cell, cells that no pulse moves.
 
+    heating_pulses : beside these
     energy : joule of the pulses, None where the device states none
     """
 
     pulses: int
     heating_pulses: int
+    pulses_per_cell: float
     most_of_a_cell: int
     cells: int
     not_responding: int
@@ -97,12 +90,12 @@ class Layer:
         seed: tuple[int, int],
     ) -> None:
         law = PulseLaw.of(device)
-        rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(seed)  # of all of its cells
         shape = (2, inputs + 1, outputs)
-        self.weight_of_window = 4 / np.sqrt(inputs)
+        self.weight_of_window = pulsing.weight_range / np.sqrt(inputs)
         start = np.full(shape, (law.low + law.high) / 2)
         spread = 1 / np.sqrt(inputs) / self.weight_of_window * (law.high - law.low) / np.sqrt(2)
-        start += spread * rng.standard_normal(shape)
+        start += spread * self.rng.standard_normal(shape)
         programmed = np.clip(start, law.low, law.high)
         stuck = device.stuck_cells(shape, seed[0] * 100 + seed[1])
         self.cells = [
@@ -110,7 +103,7 @@ class Layer:
                 law=law,
                 conductance=np.where(stuck.mask[sign], stuck.conductance[sign], programmed[sign]),
                 responds=~stuck.mask[sign],
-                rng=rng,
+                rng=self.rng,
                 write=device.file.write,
                 second_state=pulsing.heat,
                 divider=pulsing.divider,
@@ -140,15 +133,28 @@ class Layer:
 
 @dataclass
 class InSituNetwork:
-    """A perceptron of `sizes` (inputs, hidden, ..., classes) on cells of a device, ReLU between."""
+    """A perceptron of `sizes` (inputs, hidden, ..., classes) on cells of a device, ReLU between.
+
+    divisor : of what it reads before it enters the first layer
+    rng : of the order of images and of what rules leave to chance
+    """
 
     layers: list[Layer]
     pulsing: Pulsing
+    divisor: float = GREY_LEVELS
     losses: list[float] = field(default_factory=list)
+    rng: np.random.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng([self.pulsing.seed, 7])
 
     @classmethod
     def of(
-        cls, sizes: tuple[int, ...], device: DeviceModel, pulsing: Pulsing = Pulsing()
+        cls,
+        sizes: tuple[int, ...],
+        device: DeviceModel,
+        pulsing: Pulsing = Pulsing(),
+        divisor: float = GREY_LEVELS,
     ) -> "InSituNetwork":
         """A network that is not trained.
 
@@ -162,51 +168,63 @@ class InSituNetwork:
             Layer(inputs, outputs, device, pulsing, (pulsing.seed, number))
             for number, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False))
         ]
-        return cls(layers, pulsing)
+        return cls(layers, pulsing, divisor)
 
-    def values(self, pixels: Bytes) -> Floats:
-        """(n, classes) of images of grey values (n, inputs)."""
-        return self._forward(pixels / GREY_LEVELS)[-1]
+    def values(self, inputs: AnyArray) -> Floats:
+        """(n, classes) of images (n, inputs): grey values, if nothing else was said of the divisor."""
+        return self._forward(inputs / self.divisor)[-1]
 
-    def classes_of(self, pixels: Bytes) -> Integers:
-        """(n,) of images of grey values."""
-        found: Integers = self.values(pixels).argmax(axis=1)
+    def classes_of(self, inputs: AnyArray) -> Integers:
+        """(n,) of images."""
+        found: Integers = self.values(inputs).argmax(axis=1)
         return found
 
-    def train(self, pixels: Bytes, classes: Integers, progress: Progress = silent) -> None:
-        """Train by pulses on images (n, inputs) of grey values, `pulsing.epochs` times.
+    def train(self, inputs: AnyArray, classes: Integers, progress: Progress = silent) -> None:
+        """Train by pulses on images (n, inputs), `pulsing.epochs` times.
 
         Raises
         ------
         ShapeError : images of another size, or not one class for each
         """
-        inputs = len(self.layers[0].weight) - 1
-        if pixels.shape != (len(classes), inputs):
-            raise ShapeError(
-                f"images have shape {pixels.shape} with {len(classes)} classes; the network reads "
-                f"{inputs} grey values"
-            )
-        rng = np.random.default_rng([self.pulsing.seed, 7])
-        done = progress("training in the array", self.pulsing.epochs * len(pixels))
+        done = progress("training in the array", self.pulsing.epochs * len(inputs))
         for _ in range(self.pulsing.epochs):
-            total = 0.0
-            for chosen in _batches(rng, len(pixels), self.pulsing.batch):
-                total += len(chosen) * self._update(
-                    pixels[chosen] / GREY_LEVELS, classes[chosen], rng
-                )
-                done(len(chosen))
-            self.losses.append(total / len(pixels))
+            self.epoch(inputs, classes, done)
+
+    def epoch(self, inputs: AnyArray, classes: Integers, done: Done) -> float:
+        """Train on every image once; returns the mean loss, which `losses` keeps.
+
+        Raises
+        ------
+        ShapeError : as of `train`
+        """
+        read = len(self.layers[0].weight) - 1
+        if inputs.shape != (len(classes), read):
+            raise ShapeError(
+                f"images have shape {inputs.shape} with {len(classes)} classes; the network reads "
+                f"{read} grey values"
+            )
+        total = 0.0
+        for chosen in _batches(self.rng, len(inputs), self.pulsing.batch):
+            images = inputs[chosen] / self.divisor
+            total += len(chosen) * self._update(images, classes[chosen])
+            done(len(chosen))
+        loss = total / len(inputs)
+        self.losses.append(loss)
+        return loss
 
     @property
     def wear(self) -> Wear:
         """Of all cells so far."""
         cells = [one for layer in self.layers for one in layer.cells]
         energies = [one.energy for one in cells if one.energy is not None]
+        pulses = sum(int(one.pulses.sum()) for one in cells)
+        count = sum(one.pulses.size for one in cells)
         return Wear(
-            pulses=sum(int(one.pulses.sum()) for one in cells),
+            pulses=pulses,
+            pulses_per_cell=pulses / count,
             heating_pulses=sum(one.heating_pulses for one in cells),
             most_of_a_cell=max(int(one.pulses.max()) for one in cells),
-            cells=sum(one.pulses.size for one in cells),
+            cells=count,
             not_responding=sum(int(np.count_nonzero(~one.responds)) for one in cells),
             energy=sum(energies) if energies else None,
         )
@@ -220,7 +238,7 @@ class InSituNetwork:
             outputs.append(x if is_last else np.maximum(x, 0))
         return outputs
 
-    def _update(self, images: Floats, classes: Integers, rng: np.random.Generator) -> float:
+    def _update(self, images: Floats, classes: Integers) -> float:
         """One batch; returns its loss."""
         outputs = self._forward(images)
         loss, by_values = cross_entropy(outputs[-1].astype(np.float32), classes)
@@ -232,24 +250,23 @@ class InSituNetwork:
             back = error @ self.layers[number].weight[:-1].T
             error = back * (inputs > 0)
         for layer, (inputs, error) in zip(reversed(self.layers), wanted, strict=True):
-            layer.pulse(self._counts(layer, inputs, error, rng))
+            layer.pulse(self._counts(layer, inputs, error))
         return loss
 
-    def _counts(
-        self, layer: Layer, inputs: Floats, error: Floats, rng: np.random.Generator
-    ) -> Integers:
+    def _counts(self, layer: Layer, inputs: Floats, error: Floats) -> Integers:
         """Pulses (inputs + 1, outputs) that a rule asks for."""
         pulsing = self.pulsing
         weight_of_pulse = 2 * layer.scale * layer.cells[0].typical_step  # both cells of a pair
         if pulsing.rule is Rule.OUTER_PRODUCT:
-            counts = _coincidences(inputs, -pulsing.rate * error / weight_of_pulse, pulsing, rng)
+            wanted = -pulsing.rate * error / weight_of_pulse
+            counts = _coincidences(inputs, wanted, pulsing, self.rng)
         else:
             gradient = inputs.T @ error
             if pulsing.rule is Rule.MANHATTAN:
                 moves = np.abs(gradient) > pulsing.least * np.abs(gradient).max()
                 return np.where(moves, -np.sign(gradient), 0).astype(np.int64)
             wanted = -pulsing.rate * gradient / weight_of_pulse
-            counts = np.floor(wanted + rng.random(wanted.shape)).astype(np.int64)
+            counts = np.floor(wanted + self.rng.random(wanted.shape)).astype(np.int64)
         return np.clip(counts, -pulsing.most, pulsing.most)
 
 

@@ -15,8 +15,9 @@ from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError
 from xbarsim.base.units import MICROSIEMENS, NANO, PICO
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.write_tables import Write, WriteVerify
+from xbarsim.kernels.training.cell_pulses import DOWN, UP, pulse_cells
 
-UP, DOWN = 0, 1
+SIGNS = {UP: 1, DOWN: -1}
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,13 @@ class Divider:
                 "voltages above 0 V"
             )
 
+    def ohm(self, way: int) -> float:
+        """Of the path of pulses up or down."""
+        return self.down_ohm if way == DOWN else self.up_ohm
+
     def share(self, way: int, conductance: Floats, middle: float) -> Floats:
         """Voltage over cells, of that over one at the middle of the window (S)."""
-        ohm = self.down_ohm if way == DOWN else self.up_ohm
+        ohm = self.ohm(way)
         found: Floats = (1 + middle * ohm) / (1 + conductance * ohm)
         return found
 
@@ -86,9 +91,11 @@ class Divider:
 
     def energy_factor(self, way: int, conductance: Floats, middle: float) -> Floats:
         """What becomes of the energy of pulses, resistor included."""
-        ohm = self.down_ohm if way == DOWN else self.up_ohm
-        found: Floats = (1 + middle * ohm) * self.share(way, conductance, middle)
+        found: Floats = (1 + middle * self.ohm(way)) * self.share(way, conductance, middle)
         return found
+
+
+NO_DIVIDER = Divider(up_ohm=0.0, down_ohm=0.0, voltage_v=1.0, slope_v=1.0)
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,7 @@ class PulsedCells:
 
     conductance : S;  responds : False of cells that no pulse moves
     half_select : share of its step by which a pulse disturbs the other cells of its lines
-    heat : of every cell, where `second_state` is given
+    heat : of every cell, which matters where `second_state` is given
     pulses : per cell, for its wear;  energy : joule, None where the device states none
     """
 
@@ -219,64 +226,77 @@ class PulsedCells:
             )
         if self.second_state is not None and self.second_state.heating_pulse:
             self._heat_up(counts != 0)
-        left = np.abs(counts)
-        for way, wanted in ((UP, counts > 0), (DOWN, counts < 0)):
-            for number in range(int(left[wanted].max(initial=0))):
-                self._pulse(way, wanted & (left > number))
+        for way, sign in SIGNS.items():
+            self._train(way, np.flatnonzero(sign * counts > 0), counts)
         if self.half_select:
             self._disturb(counts)
         if self.second_state is not None:
             self.heat *= self.second_state.kept
 
-    def _pulse(self, way: int, chosen: Booleans) -> None:
-        """One pulse to some of the cells."""
-        g = self.conductance[chosen]
-        step = self._step(way, chosen)
-        noise = 1 + self.law.sigma * self.rng.standard_normal(len(g))
-        sign = 1 if way == UP else -1
-        moved = np.clip(g + sign * step * noise, self.law.low, self.law.high)
-        self.conductance[chosen] = np.where(self.responds[chosen], moved, g)
-        self.pulses[chosen] += 1
-        self._count_energy(g, way)
-        if self.second_state is not None:
-            self.heat[chosen] += 1
+    def _train(self, way: int, cells: Integers, counts: Integers) -> None:
+        """The pulses of one direction, to the cells of these numbers."""
+        of_cells = np.abs(counts.ravel()[cells])
+        total = int(of_cells.sum())
+        if not total:
+            return
+        law = self.law
+        divider = self.divider or NO_DIVIDER
+        drawn = pulse_cells(
+            self.conductance.ravel(),
+            heat=self.heat.ravel(),
+            pulses=self.pulses.ravel(),
+            responds=self.responds.ravel(),
+            cells=cells,
+            counts=of_cells,
+            normals=self.rng.standard_normal(total),
+            way=way,
+            low=law.low,
+            high=law.high,
+            step=law.step[way],
+            nonlinearity=law.nonlinearity[way],
+            falling=law.falling[way],
+            sigma=law.sigma,
+            gain=0.0 if self.second_state is None else self.second_state.gain,
+            ohm=divider.ohm(way),
+            volts=divider.voltage_v,
+            slope=divider.slope_v,
+        )
+        self._count_energy(total, drawn)
 
-    def _step(self, way: int, chosen: Booleans) -> Floats:
-        """Mean siemens of the next pulse of some of the cells."""
-        g = self.conductance[chosen]
-        step = self.law.mean_step(way, g)
+    def _steps(self, way: int) -> Floats:
+        """Mean siemens of the next pulse of every cell."""
+        step = self.law.mean_step(way, self.conductance)
         if self.second_state is not None:
-            step = step * np.exp(self.second_state.gain * self.heat[chosen])
+            step = step * np.exp(self.second_state.gain * self.heat)
         if self.divider is not None:
-            step = step * self.divider.factor(way, g, self.law.middle)
+            step = step * self.divider.factor(way, self.conductance, self.law.middle)
         return step
 
     def _heat_up(self, chosen: Booleans) -> None:
         """Cells that are to be written are brought to the heat of one pulse."""
         self.heat[chosen] = np.maximum(self.heat[chosen], 1)
-        self.heating_pulses += int(np.count_nonzero(chosen))
-        self._count_energy(self.conductance[chosen], UP)
+        count = int(np.count_nonzero(chosen))
+        self.heating_pulses += count
+        drawn = self.conductance[chosen]
+        if self.divider is not None:
+            drawn = drawn * self.divider.energy_factor(UP, drawn, self.law.middle)
+        self._count_energy(count, float(drawn.sum()))
 
     def _disturb(self, counts: Integers) -> None:
         """What pulses on other cells of its lines add up to, by the mean step."""
-        everywhere = np.ones(counts.shape, bool)
-        for way, sign in ((UP, 1), (DOWN, -1)):
+        for way, sign in SIGNS.items():
             those = np.where(sign * counts > 0, np.abs(counts), 0)
             beside = those.sum(axis=0)[None, :] + those.sum(axis=1)[:, None] - 2 * those
-            step = self._step(way, everywhere).reshape(counts.shape)
-            change = sign * self.half_select * beside * step
+            change = sign * self.half_select * beside * self._steps(way)
             moved = np.clip(self.conductance + change, self.law.low, self.law.high)
             self.conductance = np.where(self.responds, moved, self.conductance)
 
-    def _count_energy(self, conductance: Floats, way: int) -> None:
-        """Of one pulse to cells of these conductances."""
+    def _count_energy(self, pulses: int, drawn: float) -> None:
+        """Of so many pulses to cells that together draw `drawn` siemens at the pulse's voltage."""
         if self.write is None or self.energy is None:
             return
         if self.write.pulse_energy_pj is not None:
-            self.energy += len(conductance) * self.write.pulse_energy_pj * PICO
+            self.energy += pulses * self.write.pulse_energy_pj * PICO
             return
         volts = self.write.pulse_voltage_v or 0.0
-        drawn = conductance
-        if self.divider is not None:
-            drawn = drawn * self.divider.energy_factor(way, conductance, self.law.middle)
-        self.energy += volts**2 * float(drawn.sum()) * self.write.pulse_time_ns * NANO
+        self.energy += volts**2 * drawn * self.write.pulse_time_ns * NANO

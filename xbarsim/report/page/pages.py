@@ -15,8 +15,10 @@ from xbarsim.report.page.document import document_of
 from xbarsim.report.page.run_part import run_part
 from xbarsim.report.page.run_record import RunRecord
 from xbarsim.report.page.sweep_part import sweep_part
+from xbarsim.report.page.training_section import training_part
 from xbarsim.report.sweep_table import open_study
 from xbarsim.studies.sweep_directory import open_directory
+from xbarsim.studies.training_record import TrainingRecord
 
 
 def page_of_runs(records: Sequence[RunRecord], against: str | None = None) -> Page:
@@ -44,6 +46,12 @@ def page_of_directory(directory: str | Path) -> Page:
         part = sweep_part(open_study(directory), opened.study)
     else:
         part = budget_part(open_budget(directory), opened.study)
+    return Page(part.title, (part,), __version__)
+
+
+def page_of_training(record: TrainingRecord, directory: Path) -> Page:
+    """A directory of `xbarsim train`."""
+    part = training_part(record, directory)
     return Page(part.title, (part,), __version__)
 
 

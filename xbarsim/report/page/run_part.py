@@ -11,6 +11,7 @@ from xbarsim.report.page import (
     remarks,
     tile_section,
     token_section,
+    training_section,
 )
 from xbarsim.report.page.contents import Block, Fold, Part, Points, Section
 from xbarsim.report.page.metric_words import capital, last_name, words_of
@@ -46,6 +47,7 @@ def run_part(record: RunRecord, against: str | None = None) -> Part:
             Section("Wires", tile_section.wires(record)),
             Section("Cells and converters", hardware),
             Section("Energy and area", cost_section.blocks(record.cases, record.rows)),
+            Section("How the model was trained", training_section.blocks(summary.training)),
             Section("What was run, and how to repeat it", origin_section.blocks(record)),
         ),
     )

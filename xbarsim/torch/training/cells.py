@@ -2,7 +2,7 @@
 
 A solve of the wires of all tiles takes longer than a step of training.  Between two of them the
 transfer matrix follows the conductances to first order: what a cell adds reaches its bit line
-attenuated as its signal was at the last solve.
+attenuated as its signal was at the last solve.  Without wires it is the conductances themselves.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xbarsim.arrays.in_situ.encoding import encode
-from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray
+from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray, without_targets
 from xbarsim.arrays.in_situ.programmed import (
     MatrixPlan,
     ProgrammedMatrix,
@@ -47,14 +47,14 @@ class SolvedBlock:
 class TrainedMatrix:
     """A matrix at its last exact solve.
 
-    plan : of that time;  array : with the ranges and gains fitted then
-    blocks : of the cells that are used
+    plan : of that time, without weights and targets;  array : with the ranges and gains fitted then
+    blocks : of the cells that are used; None where wires have no resistance
     drop_connect : share of cells that are stuck low in a step
     """
 
     plan: MatrixPlan
     array: Array
-    blocks: tuple[SolvedBlock, ...]
+    blocks: tuple[SolvedBlock | None, ...]
     drop_connect: float
 
     @classmethod
@@ -88,7 +88,7 @@ class TrainedMatrix:
             fitted = solve_matrix(then, map(then.program, range(layout.row_blocks)))
             rescaling = rescaling_of(plan, fitted, used, at_fit)
             array = used_later(with_ranges(fitted, samples, any_batch=any_batch), used, rescaling)
-        return cls(plan, array, tuple(blocks), drop_connect)
+        return cls(_without_targets(plan), without_targets(array), tuple(blocks), drop_connect)
 
     def written(self, weight: Singles, seed: int) -> Array:
         """The array with other weights (outputs, inputs), written with errors that `seed` names."""
@@ -96,8 +96,12 @@ class TrainedMatrix:
         transfer = []
         for number, block in enumerate(self.blocks):
             cells = _dropped(plan, number, plan.program(number), self.drop_connect)
-            change = _planes(plan, number, cells) - block.conductance
-            change *= block.passed
+            planes = _planes(plan, number, cells)
+            if block is None:
+                whole = planes - plan.reference if plan.reference else planes
+                transfer.append(conversions_of(plan, whole, np.subtract))
+                continue
+            change = (planes - block.conductance) * block.passed
             moved = conversions_of(plan, change, np.subtract)
             transfer.append(self.array.programmed.transfer[number] + moved)
         return _with_transfer(self.array, tuple(transfer))
@@ -113,9 +117,12 @@ class TrainedMatrix:
 
     @property
     def sensitivity(self) -> Singles:
-        """(outputs, inputs): change of the achieved matrix with each weight, of its own cells."""
-        gain = self.array.gain.astype(np.float32)[:, None]
-        passed = [block.passed.mean(axis=0) for block in self.blocks]
+        """(outputs, inputs): change of the achieved matrix with each weight, of its own cells;
+        (outputs, 1) without wires."""
+        gain: Singles = self.array.gain.astype(np.float32)[:, None]
+        passed = [block.passed.mean(axis=0) for block in self.blocks if block is not None]
+        if len(passed) < len(self.blocks):
+            return gain
         found: Singles = gain * np.concatenate(passed, axis=1)
         return found
 
@@ -127,8 +134,17 @@ def _planes(plan: MatrixPlan, block: int, cells: Programmed) -> Floats:
     return plan.layout.from_tiles(by_line, rows.stop - rows.start)
 
 
-def _block(plan: MatrixPlan, number: int, cells: Programmed, row: TileRow) -> SolvedBlock:
+def _without_targets(plan: MatrixPlan) -> MatrixPlan:
+    """A plan that other weights are given in every step."""
+    slices, signs, inputs, outputs = plan.encoded.target.shape
+    encoded = dataclasses.replace(plan.encoded, target=np.zeros((slices, signs, 0, outputs)))
+    return dataclasses.replace(plan, weight=np.zeros((0, inputs)), encoded=encoded)
+
+
+def _block(plan: MatrixPlan, number: int, cells: Programmed, row: TileRow) -> SolvedBlock | None:
     conductance = _planes(plan, number, cells)
+    if np.array_equal(conductance, row.transfer):
+        return None
     passed = np.divide(
         row.transfer, conductance, out=np.ones(conductance.shape), where=conductance > 0
     )

@@ -24,6 +24,7 @@ from xbarsim.torch.products import MatrixProducts
 from xbarsim.torch.training.cells import TrainedMatrix, with_full_scale
 
 TRAINING = 6  # first of the names of the seeds of steps
+HELD_OUT = 9  # of the seed of the chip that held-out examples are scored on
 
 
 class TrainingChips:
@@ -80,18 +81,27 @@ class TrainingChips:
 
     def seed_of(self, step: int) -> int:
         """Of the chip of a step; always the same one without `redraw`."""
-        number = step if self.settings.redraw else 0
-        key = np.random.SeedSequence(self.analog.seed, spawn_key=(TRAINING, number))
+        return self._seed(TRAINING, step if self.settings.redraw else 0)
+
+    def _seed(self, *names: int) -> int:
+        key = np.random.SeedSequence(self.analog.seed, spawn_key=names)
         return int(key.generate_state(1)[0])
 
     def begin(self, step: int) -> None:
         """Write the weights as they are now to the chip of a step, before its pass."""
         with worker_threads() as pool:
             if step % self.settings.wires_every == 0 or not self.matrices:
-                self._solve(step, pool)
+                self._solve(self.seed_of(step), pool)
             else:
-                self._write(step, pool)
+                self._write(self.seed_of(step), pool)
         self.analog.rewind(step * self.settings.batch_examples)
+
+    def write_held_out(self) -> None:
+        """Write the weights as they are now to a chip that no step is taken on, its wires solved
+        exactly."""
+        with worker_threads() as pool:
+            self._solve(self._seed(HELD_OUT), pool)
+        self.analog.rewind()
 
     def after_update(self) -> None:
         """Hold weights within their bounds after an update."""
@@ -106,13 +116,12 @@ class TrainingChips:
                     bound = limit * float(weight.std())
                     weight.clamp_(-bound, bound)
 
-    def _solve(self, step: int, pool: Executor) -> None:
+    def _solve(self, seed: int, pool: Executor) -> None:
         """All wires exactly, and ranges and gains of the weights as they are."""
         analog = self.analog
         held_out = analog.listen_to(self.calibration)
         analog.state_full_scales(self.learned_ranges)
         design = analog.design_of(held_out)
-        seed = self.seed_of(step)
         plans = matrix_plans(design, seed)
         causal = analog.structure.graph.causal
 
@@ -129,10 +138,9 @@ class TrainingChips:
         arrays = {name: matrix.array for name, matrix in self.matrices.items()}
         self._use(design, arrays, seed)
 
-    def _write(self, step: int, pool: Executor) -> None:
+    def _write(self, seed: int, pool: Executor) -> None:
         """All cells anew, the wires to first order."""
         analog = self.analog
-        seed = self.seed_of(step)
         weights: dict[str, Singles] = {
             name: analog.network.matrix(name)[0] for name in self.matrices
         }

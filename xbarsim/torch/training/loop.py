@@ -22,18 +22,27 @@ from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.config.study import Study
 from xbarsim.config.training import Training
 from xbarsim.models.checkpoint import file_hashes
+from xbarsim.studies.training_record import (
+    RECORD,
+    HeldOutScore,
+    HeldOutScores,
+    TrainingRecord,
+)
 from xbarsim.torch.conversion import convert
 from xbarsim.torch.known_models import known_structure
 from xbarsim.torch.training.checkpoints import load_state, save_checkpoint, save_state
 from xbarsim.torch.training.chips import TrainingChips, check_in_situ
-from xbarsim.torch.training.material import LanguageMaterial, Material, material_of
+from xbarsim.torch.training.material import (
+    LanguageMaterial,
+    Material,
+    inputs_of,
+    material_of,
+)
+from xbarsim.torch.training.scoring import parted, score
 
 STATE = "state.pt"
-LOG = "training.json"
 MODEL = "model"
 STUDY = "study.toml"
-
-LAST = 20  # steps whose mean loss is stated
 
 # First names of random numbers of training, beside those of chips.
 ORDER, DROPOUT = 7, 8
@@ -44,21 +53,31 @@ class Trained:
     """What training left.
 
     model : directory of the checkpoint;  study : the file that runs it
-    loss : mean of the last steps
+    record : what was trained, and how it went
     """
 
     model: Path
     study: Path
-    steps: int
-    loss: float
+    record: TrainingRecord
 
-    def as_dict(self) -> dict[str, str | int | float]:
+    @property
+    def steps(self) -> int:
+        return self.record.steps
+
+    @property
+    def loss(self) -> float | None:
+        """Mean of the last steps."""
+        return self.record.last_loss
+
+    def as_dict(self) -> dict[str, Any]:
         """For JSON."""
+        held_out = self.record.held_out
         return {
             "model": str(self.model),
             "study": str(self.study),
             "steps": self.steps,
             "loss": self.loss,
+            "held_out": None if held_out is None else held_out.model_dump(mode="json"),
         }
 
 
@@ -107,6 +126,7 @@ def train_study(
         say(f"going on after step {run.step} of {settings.steps}")
     elif resume:
         say(f"no state in {directory}: training starts anew")
+    run.score_before()
     done = progress("steps of training", settings.steps)
     done(run.step)
     while run.step < settings.steps:
@@ -114,12 +134,15 @@ def train_study(
         done(1)
         if run.step % settings.save_every == 0 or run.step == settings.steps:
             save_state(state_file, run.state())
-            _write(directory / LOG, json.dumps(run.log(), indent=1) + "\n")
+            _write(directory / RECORD, run.record(study).text())
+    run.score_after()
+    record = run.record(study)
     place = directory / MODEL
     save_checkpoint(material, place)
+    for where in (directory, place):
+        _write(where / RECORD, record.text())
     _write(directory / STUDY, _study_of(study, place, run.full_scales()))
-    last = run.losses[-LAST:]
-    return Trained(place, directory / STUDY, run.step, sum(last) / len(last))
+    return Trained(place, directory / STUDY, record)
 
 
 def _write(path: Path, text: str) -> None:
@@ -134,20 +157,26 @@ class _Run:
     step : updates done
     chips : None of plain training
     passing : the model, through the chips or in float32
+    trained, held_out : numbers of examples
     """
 
     settings: Training
     material: Material
     fingerprint: str
-    seed: int
+    case: Study
+    trained: Integers
+    held_out: Integers
     passing: nn.Module
     chips: TrainingChips | None
     optimizer: torch.optim.Optimizer
     step: int = 0
     losses: list[float] = field(default_factory=list)
+    before: HeldOutScore | None = None
+    after: HeldOutScore | None = None
 
     @classmethod
     def of(cls, case: Study, settings: Training, material: Material, study: Study) -> _Run:
+        trained, held_out = parted(material, settings)
         model: nn.Module = material.model
         if settings.lora_rank is not None:
             _add_lora(material, settings)
@@ -165,7 +194,9 @@ class _Run:
             settings=settings,
             material=material,
             fingerprint=hashlib.sha256(named.encode()).hexdigest(),
-            seed=case.seed,
+            case=case,
+            trained=trained,
+            held_out=held_out,
             passing=passing,
             chips=chips,
             optimizer=_optimizer(passing, settings),
@@ -182,11 +213,10 @@ class _Run:
         """
         if self.chips is not None:
             self.chips.begin(self.step)
-        torch.manual_seed(_seed(self.seed, DROPOUT, self.step))
+        torch.manual_seed(_seed(self.case.seed, DROPOUT, self.step))
         self.passing.train()
         batch = self.material.batch(self._numbers())
-        inputs = {key: value for key, value in batch.items() if key != "labels"}
-        loss = self.material.loss(self.passing(**inputs), batch)
+        loss = self.material.loss(self.passing(**inputs_of(batch)), batch)
         value = float(loss.detach())
         if not math.isfinite(value):
             kept = f"; {state_file} holds the last state" if state_file.exists() else ""
@@ -209,11 +239,23 @@ class _Run:
     def _numbers(self) -> Integers:
         """Examples of the step: all of them in a random order, then in another one."""
         size = self.settings.batch_examples
-        per_epoch = len(self.material) // size
+        per_epoch = len(self.trained) // size
         epoch, place = divmod(self.step, per_epoch)
-        order = np.random.default_rng(_seed(self.seed, ORDER, epoch))
-        numbers: Integers = order.permutation(len(self.material))
+        order = np.random.default_rng(_seed(self.case.seed, ORDER, epoch))
+        numbers: Integers = self.trained[order.permutation(len(self.trained))]
         return numbers[place * size : (place + 1) * size]
+
+    # ---------------------------------------------------------------- examples that are held out
+
+    def score_before(self) -> None:
+        """Before the first step; of a run that goes on it is known."""
+        if len(self.held_out) and self.before is None:
+            self.before = score(self.passing, self.material, self.held_out, self.chips)
+
+    def score_after(self) -> None:
+        """After the last step."""
+        if len(self.held_out):
+            self.after = score(self.passing, self.material, self.held_out, self.chips)
 
     # ---------------------------------------------------------------- states
 
@@ -222,6 +264,7 @@ class _Run:
             "fingerprint": self.fingerprint,
             "step": self.step,
             "losses": self.losses,
+            "before": None if self.before is None else self.before.model_dump(),
             "weights": {name: value.detach() for name, value in self._trained().items()},
             "optimizer": self.optimizer.state_dict(),
         }
@@ -229,6 +272,8 @@ class _Run:
     def restore(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.losses = list(state["losses"])
+        if state["before"] is not None:
+            self.before = HeldOutScore(**state["before"])
         with torch.no_grad():
             for name, parameter in self._trained().items():
                 parameter.copy_(state["weights"][name])
@@ -245,13 +290,27 @@ class _Run:
         """{matrix: learned full scale of its inputs}."""
         return {} if self.chips is None else self.chips.learned_ranges
 
-    def log(self) -> dict[str, Any]:
-        return {
-            "steps": self.step,
-            "hardware_aware": self.settings.hardware_aware,
-            "trained_parameters": sum(p.numel() for p in self._trained().values()),
-            "loss": self.losses,
-        }
+    def record(self, study: Study) -> TrainingRecord:
+        """What was done so far."""
+        held_out = None
+        if self.before is not None:
+            held_out = HeldOutScores(
+                examples=len(self.held_out), before=self.before, after=self.after
+            )
+        return TrainingRecord(
+            model=study.model.name,
+            source=self.material.source,
+            is_text=self.material.is_text,
+            examples=len(self.trained),
+            steps=self.step,
+            seed=self.case.seed,
+            device=self.case.device.name,
+            trained_parameters=sum(p.numel() for p in self._trained().values()),
+            settings=self.settings,
+            study=study.to_toml(),
+            held_out=held_out,
+            loss=tuple(self.losses),
+        )
 
 
 def _seed(seed: int, *names: int) -> int:

@@ -41,11 +41,15 @@ class Material(Protocol):
 
     model : whose passes are trained;  directory : of the checkpoint that it comes from
     calibration : batches of held-out examples
+    source : the task or the text, as the study names it;  unit : what an example of it is
     """
 
     model: nn.Module
     directory: Path
     calibration: list[Batch]
+    source: str
+    unit: str
+    is_text: bool
 
     def __len__(self) -> int:
         """Examples."""
@@ -55,6 +59,9 @@ class Material(Protocol):
 
     def loss(self, output: Any, batch: Batch) -> torch.Tensor:
         """Of what the model gives for a batch."""
+
+    def right(self, output: Any, batch: Batch) -> int | None:
+        """Examples of a batch whose class the model finds; None of a text."""
 
 
 def material_of(study: Study, progress: Progress) -> Material:
@@ -69,6 +76,11 @@ def material_of(study: Study, progress: Progress) -> Material:
     if is_decoder(directory):
         return _language(study, settings, directory, progress)
     return _sentences(study, settings, directory, progress)
+
+
+def inputs_of(batch: Batch) -> Batch:
+    """What a model is given of a batch."""
+    return {key: value for key, value in batch.items() if key != "labels"}
 
 
 def padded(sequences: Sequence[Integers]) -> Batch:
@@ -130,6 +142,9 @@ class SentenceMaterial:
     tokens: Sequence[Integers]
     labels: Integers
     classes: tuple[str, ...]
+    source: str
+    unit: str = "training examples"
+    is_text: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -140,6 +155,9 @@ class SentenceMaterial:
 
     def loss(self, output: Any, batch: Batch) -> torch.Tensor:
         return nn.functional.cross_entropy(output, batch["labels"])
+
+    def right(self, output: Any, batch: Batch) -> int:
+        return int((output.argmax(dim=-1) == batch["labels"]).sum())
 
 
 def _sentences(
@@ -168,11 +186,6 @@ def _sentences(
             f"a classifier of it is trained on {' or '.join(POOLINGS[:2])}: set task.pooling"
         )
     training = prepared.task.training().limited(settings.examples)
-    if len(training) < settings.batch_examples:
-        raise TaskError(
-            f"task {prepared.task.name!r} has {len(training)} training examples, fewer than "
-            f"training.batch_examples = {settings.batch_examples}"
-        )
     network = transformers.AutoModel.from_pretrained(
         directory, dtype=torch.float32, local_files_only=True
     )
@@ -194,6 +207,7 @@ def _sentences(
         tokens=tokenize(load_tokenizer(directory), training.texts(), length),
         labels=np.asarray(training.targets, np.int64),
         classes=prepared.task.classes,
+        source=prepared.task.name,
     )
 
 
@@ -211,6 +225,9 @@ class LanguageMaterial:
     directory: Path
     calibration: list[Batch]
     windows: Integers
+    source: str
+    unit: str
+    is_text: bool = True
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -223,6 +240,9 @@ class LanguageMaterial:
         logits = output.logits[:, :-1]
         wanted = batch["input_ids"][:, 1:]
         return nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), wanted.reshape(-1))
+
+    def right(self, output: Any, batch: Batch) -> None:
+        return None
 
 
 def _language(
@@ -247,15 +267,12 @@ def _language(
     count = len(ids) // settings.window
     if settings.examples is not None:
         count = min(count, settings.examples)
-    if count < settings.batch_examples:
-        raise TaskError(
-            f"{settings.text} has {count} windows of {settings.window} tokens, fewer than "
-            f"training.batch_examples = {settings.batch_examples}"
-        )
     windows = np.asarray(ids[: count * settings.window], np.int64).reshape(count, settings.window)
     return LanguageMaterial(
         model=torch_decoder(model, directory),
         directory=directory,
         calibration=_in_batches(prepared.calibration),
         windows=windows,
+        source=settings.text,
+        unit=f"windows of {settings.window} tokens",
     )

@@ -1,0 +1,1 @@
+"""Kernels of training: cells that are moved by pulses."""

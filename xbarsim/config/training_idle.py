@@ -1,0 +1,68 @@
+"""Keys of `[training]` that the method of a study does not ask for."""
+
+from typing import Any
+
+from xbarsim.config.image_training import Method, Pulses, Rule
+from xbarsim.config.training import Training
+
+OF_IMAGES = ("images", "pulses", "defects")
+OF_EVERY_METHOD = ("method", "examples")
+
+
+def idle_training_keys(training: Training) -> list[str]:
+    """Sentences on keys that a training states and that its method does not ask for."""
+    sentences = []
+    for path, value in _stated(training.model_dump(exclude_unset=True, mode="json")).items():
+        needs = _needs(training, path)
+        if needs:
+            sentences.append(f"training.{path} = {value!r} has no effect: it needs {needs}")
+    return sentences
+
+
+def _stated(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{path: value} of nested tables."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            found |= _stated(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+def _needs(training: Training, path: str) -> str:
+    """What a key needs to have an effect and does not have, "" of one that has it."""
+    table, _, key = path.partition(".")
+    method = training.method
+    if table in OF_EVERY_METHOD:
+        return ""
+    if table not in OF_IMAGES:
+        return "" if method is Method.FINE_TUNING else 'training.method = "fine-tuning"'
+    if table == "images" and method is Method.FINE_TUNING:
+        return "another training.method, of a network of images"
+    if table == "pulses" and method is not Method.IN_SITU:
+        return 'training.method = "in-situ"'
+    if table == "defects" and method is not Method.DEFECT_AWARE:
+        return 'training.method = "defect-aware"'
+    if path == "images.pooling" and training.images.hidden is None:
+        return "training.images.hidden"
+    if table == "pulses":
+        return _needs_of_pulses(training.pulses, key)
+    if path == "defects.synapse_aware_columns" and training.defects.aware in ("neuron", "none"):
+        return 'training.defects.aware = "mixed" or "synapse"'
+    return ""
+
+
+def _needs_of_pulses(pulses: Pulses, key: str) -> str:
+    if key == "train" and pulses.rule is not Rule.OUTER_PRODUCT:
+        return 'training.pulses.rule = "outer_product"'
+    if key == "least" and pulses.rule is not Rule.MANHATTAN:
+        return 'training.pulses.rule = "manhattan"'
+    if key == "most" and pulses.rule is Rule.MANHATTAN:
+        return "a training.pulses.rule with more than one pulse of a cell"
+    if key.startswith("heat.") and key != "heat.gain" and not pulses.heat.gain:
+        return "a training.pulses.heat.gain other than 0"
+    divider = pulses.divider
+    if key in ("divider.voltage_v", "divider.slope_v") and not divider.up_ohm + divider.down_ohm:
+        return "a resistor of training.pulses.divider"
+    return ""

@@ -1,0 +1,96 @@
+"""How the model of a run was trained, and the page of a directory of `xbarsim train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xbarsim.report import training_text
+from xbarsim.report.page import charts
+from xbarsim.report.page.contents import (
+    Block,
+    Card,
+    Command,
+    Facts,
+    Fold,
+    Listing,
+    Part,
+    Plot,
+    Section,
+    Sheet,
+)
+from xbarsim.report.page.metric_words import capital, last_name
+from xbarsim.studies.training_record import AT_AN_END, TrainingRecord
+
+
+def blocks(record: TrainingRecord | None) -> list[Block]:
+    """What was trained on which chips, and the loss of every step; nothing of another model."""
+    if record is None:
+        return []
+    rows = tuple((capital(name), text) for name, text in training_text.facts(record))
+    found: list[Block] = [Facts(rows)]
+    if record.loss:
+        found.append(_loss(record))
+    found.append(
+        Fold("The study that it was trained by", (Listing("training.toml", record.study),))
+    )
+    return found
+
+
+def _loss(record: TrainingRecord) -> Plot:
+    steps = list(range(1, len(record.loss) + 1))
+    series = [
+        charts.Series(name="of a step", x=steps, y=record.loss),
+        charts.Series(name=f"mean of {AT_AN_END} steps", x=steps, y=_running(record.loss)),
+    ]
+    return Plot(
+        key="training-loss",
+        title="Loss of every step",
+        caption="Cross-entropy of the examples of a step, on its own chip where training is aware of hardware.",
+        figure=charts.lines(series, charts.Axes("step", "loss"), digits=4),
+        sheet=Sheet(("step", "loss"), tuple(zip(steps, record.loss, strict=True))),
+        height=360,
+    )
+
+
+def _running(losses: tuple[float, ...]) -> list[float]:
+    """Mean of each step and those before it, at most AT_AN_END."""
+    found = []
+    for step in range(1, len(losses) + 1):
+        last = losses[max(step - AT_AN_END, 0) : step]
+        found.append(sum(last) / len(last))
+    return found
+
+
+def training_part(record: TrainingRecord, directory: Path) -> Part:
+    """A directory of `xbarsim train`, finished or not."""
+    alarm = training_text.alarm(record)
+    cards = [Card("steps", f"{record.steps:,}", f"of {record.settings.steps:,}")]
+    if record.last_loss is not None:
+        cards.append(Card("loss at last", f"{record.last_loss:.4f}", "mean of the last steps"))
+    return Part(
+        title=f"Training of {last_name(record.model)}",
+        subtitle=f"on {last_name(record.source)}, device {record.device}",
+        verdict=(_verdict(record),),
+        cards=tuple(cards),
+        alarms=() if alarm is None else (alarm,),
+        sections=(
+            Section("Training", blocks(record)),
+            Section("What to do with it", _next(directory)),
+        ),
+    )
+
+
+def _verdict(record: TrainingRecord) -> str:
+    held_out = dict(training_text.facts(record)).get("held out")
+    if held_out is not None:
+        return f"Held out {held_out}."
+    return dict(training_text.facts(record)).get("loss", "no step is done yet").capitalize() + "."
+
+
+def _next(directory: Path) -> list[Block]:
+    return [
+        Command(
+            f"xbarsim run {directory / 'study.toml'}", "What was trained, on chips of its study:"
+        ),
+        Command(f"xbarsim report {directory} --json", "Every figure of this page as JSON:"),
+    ]
