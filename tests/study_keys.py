@@ -87,6 +87,11 @@ MODES = {
         "device": {"name": "FULL", "time_s": 1e5},
         "correction": {"fitted_s": 10.0, "rescaling": "global", "reference": "column"},
     },
+    "lossy": {
+        "wires": {"source_resistance_ohm": 500.0},
+        "dac": {"polarity": "two_phase"},
+        "correction": {"columns": "dummy"},
+    },
     "uneven": {"adc": {"steps": "sar", "element_spread": 0.2}},
     "quantile": {
         "mapping": {"clip": "quantile"},
@@ -191,6 +196,10 @@ CHANGES = {
     "correction.reference": ("used later", "column"),
     "correction.reference_us": ("reference", 5.0),
     "correction.reads": ("used later", 100),
+    "correction.rows": ("lossy", "raised"),
+    "correction.columns": ("lossy", "none"),
+    "correction.dummy_us": ("lossy", 5.0),
+    "correction.dummy_place": ("lossy", "middle"),
     "products.weights": ("plain", "computation"),
     "products.attention": ("plain", "in_situ"),
     "computation.mode": ("counting", "direct"),

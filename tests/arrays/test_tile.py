@@ -7,7 +7,8 @@ from reference import dense_transfer
 
 from xbarsim import Crossbar
 from xbarsim.arrays.in_situ.layout import Layout
-from xbarsim.arrays.in_situ.tiles import attenuation, attenuation_map, solve_wires
+from xbarsim.arrays.in_situ.tile_wires import solve_wires
+from xbarsim.arrays.in_situ.tiles import attenuation, attenuation_map
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.circuit.wires import wire_segments
 from xbarsim.config.study import validate

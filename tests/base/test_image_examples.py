@@ -91,3 +91,16 @@ def test_networks_with_faults(images, tmp_path):
     for what in ("half on", "all off"):
         name = f"CNN, 10 % stuck, {what}"
         assert found[f"{name}, with the map"][0] >= found[f"{name}, unaware"][0] - 10
+
+
+@pytest.mark.long
+def test_raised_rows_and_dummies_are_cases_of_a_study(images, tmp_path):
+    """Twenty cases of a run, half a minute: what they do to one layer is in tests/arrays."""
+    found = lines_of("correction_as_study.py", tmp_path, images, 100, 30)
+    assert len(found) == 20
+    for ohm in ("0", "2"):
+        plain = found[f"gain none, {ohm} ohm, none"]
+        for way in ("rows", "columns", "both"):
+            corrected = found[f"gain none, {ohm} ohm, {way}"]
+            assert corrected[0] > plain[0] + 3  # dB, of the hidden layer
+        assert found[f"gain none, {ohm} ohm, rows"][3] > plain[3]

@@ -372,3 +372,51 @@ def test_a_missed_tolerance_carries_the_last_iterate():
         xb.solve(np.ones(60), tolerance=1e-30)
     assert 0 < caught.value.residual < 1e-14 and caught.value.iterate.output_current.shape == (60,)
     assert caught.value.iterations > 0
+
+
+@pytest.mark.parametrize("sections", [1, 2, 4])
+def test_lines_in_sections_are_the_dense_circuit_of_their_drivers(sections):
+    """As docs/circuit.md builds them of lines with open cells, against stamps of the sections."""
+    rng = np.random.default_rng(3)
+    m, n = 5, 8
+    width = n // sections
+    cells = rng.uniform(5e-6, 9e-5, (m, n))
+    volts = rng.uniform(0.05, 0.2, m)
+    wire, feed, source, sense = 7.0, 31.0, 50.0, 20.0
+    apart = np.zeros((m * sections, n))
+    along = np.full((m * sections, n), wire)
+    down = np.zeros((m * sections, n))
+    down[sections - 1 :: sections] = wire
+    for s in range(sections):
+        own = slice(s * width, (s + 1) * width)
+        apart[s::sections, own] = cells[:, own]
+        along[s::sections, : own.start] = 0.0
+        along[s::sections, own.start] = feed
+    star = Crossbar(apart, along, down, source_resistance=source, sense_resistance=sense)
+    found = star.solve(np.repeat(volts, sections)).output_current
+
+    word = np.arange(m * n).reshape(m, n)
+    bit = word + m * n
+    nodal = np.zeros((2 * m * n, 2 * m * n))
+    given = np.zeros(2 * m * n)
+
+    def join(first, second, siemens):
+        nodal[first, first] += siemens
+        nodal[second, second] += siemens
+        nodal[first, second] -= siemens
+        nodal[second, first] -= siemens
+
+    for i in range(m):
+        for j in range(n):
+            join(word[i, j], bit[i, j], cells[i, j])
+            if j % width:
+                join(word[i, j], word[i, j - 1], 1 / wire)
+            else:  # a driver of its own
+                nodal[word[i, j], word[i, j]] += 1 / (feed + source)
+                given[word[i, j]] += volts[i] / (feed + source)
+            if i + 1 < m:
+                join(bit[i, j], bit[i + 1, j], 1 / wire)
+            else:
+                nodal[bit[i, j], bit[i, j]] += 1 / (wire + sense)
+    nodes = np.linalg.solve(nodal, given)
+    np.testing.assert_allclose(found, nodes[bit[-1]] / (wire + sense), rtol=1e-9, atol=0)

@@ -236,20 +236,6 @@ def test_reads_are_new_until_they_are_counted_again():
     assert not torch.equal(first, second)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_tensors_on_a_gpu_give_what_those_on_the_host_give():
-    model, inputs = vit()
-    study = STUDY | {"products": {"attention": "in_situ"}}
-    host = convert(model.eval(), study, inputs)
-    card = convert(model.cuda(), study, inputs.cuda())
-    with torch.no_grad():
-        expected = host(inputs).logits
-    found = card(inputs.cuda()).logits
-    torch.testing.assert_close(found.detach().cpu(), expected, rtol=0.05, atol=0.01)
-    found.sum().backward()
-    assert all(p.grad.is_cuda for p in card.model.parameters() if p.grad is not None)
-
-
 def test_chips_differ_by_their_number():
     model, inputs = wave()
     chips = [convert(model.eval(), STUDY, inputs, chip=number) for number in (0, 0, 1)]

@@ -1,5 +1,7 @@
 """Products of a PyTorch model are those of `xbarsim run`, bit by bit."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tiny import make_tiny_bert
@@ -11,12 +13,15 @@ want_pytorch()
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
+from xbarsim.base import fetch  # noqa: E402
+from xbarsim.base.errors import FetchError  # noqa: E402
 from xbarsim.base.workers import one_blas_thread, worker_threads  # noqa: E402
 from xbarsim.hardware.build import Design, build_chip  # noqa: E402
 from xbarsim.hardware.hook import HardwareHook  # noqa: E402
 from xbarsim.hardware.matrices import InSituMatrix  # noqa: E402
 from xbarsim.models.architectures import load_network  # noqa: E402
 from xbarsim.torch import convert  # noqa: E402
+from xbarsim.torch.training.decoders import torch_decoder  # noqa: E402
 
 TILES = {"word_lines": 16, "bit_lines": 16}
 UNITS = {name: {"unit": "table"} for name in ("softmax", "gelu", "layer_norm")}
@@ -78,7 +83,7 @@ def chain(request, tmp_path_factory):
     return analog, network, chip
 
 
-def recorded(analog):
+def recorded(analog, inputs=None):
     """What every product of a pass was asked and answered, {step: (operands, answer)}."""
     matrices = {}
     for forward in analog._matrices:
@@ -89,7 +94,7 @@ def recorded(analog):
         products[step] = Recorded(products[step])
     analog.rewind()
     with torch.no_grad():
-        output = analog(**batch())
+        output = analog(**(inputs or batch()))
     for forward in analog._matrices:
         for product in forward.products.values():
             product.matrix = product.matrix.inner
@@ -154,6 +159,58 @@ def test_what_lies_between_agrees(chain):
             total += ours.size
     print(f"{differ} of {total} codes of converters differ ({differ / max(total, 1):.2%})")
     assert differ <= 0.01 * total
+
+
+@pytest.mark.long
+@pytest.mark.real
+def test_smollm2_has_the_same_bits():
+    """Its first and its last layer on tiles with wires and in-situ attention, 48 tokens; the rest is
+    the framework's, so that the last states differ by its rounding."""
+    name = "smollm2-135m-instruct"
+    try:
+        fetch.fetch(name)
+    except FetchError as error:
+        pytest.skip(f"{name} cannot be fetched: {error}")
+    pytest.importorskip("gguf", reason="gguf is not installed: pip install 'xbarsim[gguf]'")
+    study = {"wires": {"node": "32nm", "pitch": "2F"}, "products": {"attention": "in_situ"}}
+    directory = fetch.locate(name, "model")
+    network = load_network(directory).model
+    model = torch_decoder(network, directory).eval()
+    ids = torch.randint(5, 4000, (2, 24), generator=torch.Generator().manual_seed(1))
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    between = [f"layer.{number}.*" for number in range(1, 29)]
+    analog = convert(model, study, inputs, exclude=between, in_place=True)
+    design = Design.of(network, analog.study, analog.device_model, analog.held_out)
+    design = dataclasses.replace(design, settings=analog.design.settings)
+    with worker_threads(1) as pool:
+        chip = build_chip(design, analog.seed, pool)
+    _, calls = recorded(analog, inputs)
+    assert {step.partition(".")[2].partition(".")[0] for step in chip.matrices} == {"0", "29"}
+    assert set(calls) == {*chip.matrices, *chip.products} and len(chip.matrices) == 14
+    with one_blas_thread():
+        for step, (operands, answer) in calls.items():
+            if step in chip.matrices:
+                again = chip.matrices[step].multiply(*operands).output
+                assert (again == answer.output).all(), step
+            else:
+                again, _ = chip.products[step].multiply(*operands)
+                assert (again == answer[0]).all(), step
+    mask = np.ones(ids.shape, bool)
+    reference = network.forward(ids.numpy(), mask)
+    on_chip = network.forward(ids.numpy(), mask, HardwareHook(chip))
+    analog.rewind()
+    with torch.no_grad():
+        own = states(analog.digital(**inputs, output_hidden_states=True))
+        own_on_chip = states(analog(**inputs, output_hidden_states=True))
+    largest = np.abs(reference).max()
+    between = np.abs(own - reference).max() / largest
+    error = np.sqrt(np.mean((on_chip - reference) ** 2))
+    differs = np.sqrt(np.mean((own_on_chip - on_chip) ** 2)) / error
+    print(
+        f"float32 states differ by {between:.1e} of the largest; those of the chips by {differs:.1e} of its error"
+    )
+    assert between <= 1e-5
+    assert differs <= 0.1
 
 
 def states(output):

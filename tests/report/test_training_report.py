@@ -116,7 +116,7 @@ def test_a_directory_of_train(tmp_path):
     check_page(reader, raw)
     assert reader.cards["steps"] == ("45", "of 45")
     assert reader.cards["loss at last"][0] == f"{sum(raw['loss'][-20:]) / 20:.4f}"
-    assert "accuracy 81.25" in reader.verdict[0]
+    assert "accuracy 81.25" in reader.verdict[0] and reader.verdict[0].startswith("Held out: 40")
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +191,43 @@ def test_what_a_training_does_not_have(tmp_path):
     message = str(report(tmp_path / "other", code=1).exception)
     assert "training.json is no record of `xbarsim train` (model: Field required)" in message
     assert "\n" not in message
+
+
+def test_a_network_of_images(tmp_path):
+    score = {"metric": "accuracy", "value": 0.8125, "low": 0.75, "high": 0.875, "n": 1600}
+    wear = {
+        "pulses": 123456,
+        "heating_pulses": 12,
+        "pulses_per_cell": 3.25,
+        "most_of_a_cell": 40,
+        "not_responding": 7,
+        "cells": 9000,
+        "energy": 2.5e-6,
+    }
+    raw = {
+        "model": "trained/model",
+        "study": "trained/study.toml",
+        "method": "in-situ",
+        "images": 5000,
+        "loss": [1.5, 0.75, 0.625],
+        "accuracy": score,
+        "accuracy_unaware": score | {"value": 0.5},
+        "wear": wear,
+        "something": 1,
+    }
+    (tmp_path / "training.json").write_text(json.dumps(raw))
+    text = report(tmp_path).stdout
+    assert row(text, "trained on") == "5,000 images, 3 epochs"
+    assert row(text, "loss") == "1.5000 in the first epoch, 0.6250 in the last"
+    assert row(text, "accuracy") == "81.25 (75.00 to 87.50) of 1,600 others"
+    assert row(text, "unaware") == "50.00 (75.00 to 87.50) of 1,600 others"
+    assert row(text, "wear") == (
+        "123,456 pulses, 12 that heat; 3.2 of a cell on average, 40 at most; 7 of 9,000 cells do not "
+        "respond; 2.5 µJ"
+    )
+    found = json.loads(report(tmp_path, "--json", "--html", tmp_path / "page.html").stdout)
+    assert found["loss"] == raw["loss"] and found["wear"] == wear and found["accuracy"] == score
+    page = PageReader(tmp_path / "page.html")
+    (losses,) = page.plots["training-loss"]["data"]
+    assert losses["y"] == raw["loss"] and losses["x"] == [1, 2, 3]
+    assert page.cards["accuracy"] == ("81.25", "95 %: 75.00 to 87.50")

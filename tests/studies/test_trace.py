@@ -124,6 +124,18 @@ OF_OTHER_STUDIES = {  # of inputs, see tests/hardware/test_decoders_on_chips.py
             "rewritten_cells",
         )
     ),
+    *(
+        f"cases/<case>/<chip>/layers/<matrix> {name}"  # see tests/hardware/test_beside_arrays.py
+        for name in (
+            "mapped_cells",
+            "map_pulses",
+            "map_energy",
+            "dummy_cells",
+            "dummy_conversions",
+            "dummy_multiplications",
+            "raised_drivers",
+        )
+    ),
     "cases/<case>/<chip>/layers/<matrix> rescaling_mean",
     "cases/<case>/<chip>/layers/<matrix> rescaling_std",
     "cases/<case>/<chip>/layers/<matrix> reference_tile_reads",

@@ -51,7 +51,8 @@ class InSituSettings:
         settings = cls.of(study)
         independent = settings.read_noise.model_copy(update={"correlation": "independent"})
         mapping = settings.mapping.model_copy(update={"array": "single"})
-        return replace(settings, read_noise=independent, mapping=mapping)
+        correction = settings.correction.model_copy(update={"rows": "none", "columns": "none"})
+        return replace(settings, read_noise=independent, mapping=mapping, correction=correction)
 
     @property
     def solved_wires(self) -> Wires | None:

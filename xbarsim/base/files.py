@@ -86,3 +86,20 @@ def refuse_overwriting(
 def _is_same(one: Path, other: Path) -> bool:
     """Whether two paths lead to one file, hard links included."""
     return one.exists() and one.samefile(other)
+
+
+def check_empty(directory: Path, *, resume: bool) -> None:
+    """Refuse a directory with something in it, unless it is gone on with, and what is none.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise ConfigError(f"{directory} is a file; give --out a directory")
+    if not resume and any(directory.iterdir()):
+        raise ConfigError(
+            f"{directory} is not empty; give another --out, or --resume to go on with it"
+        )

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from xbarsim.arrays.in_situ.crosspoints import cells_per_crosspoint
-from xbarsim.arrays.in_situ.layout import layout_of, lines_per_input
+from xbarsim.arrays.in_situ.layout import Layout, layout_of, lines_per_input
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import NANO
 from xbarsim.chips.files.in_situ import InSituFile
@@ -52,6 +52,14 @@ def unit_product(chip: InSituFile) -> UnitProduct | None:
     )
 
 
+def _dummy_conversions(chip: InSituFile, layout: Layout) -> int:
+    """Of dummy columns, for one vector: those of twin arrays whose lines are subtracted share one."""
+    if not chip.organisation.dummy_columns:
+        return 0
+    kinds = chip.conversions_per_output if layout.placement == "twin" else 1
+    return chip.phases * layout.row_blocks * layout.column_blocks * kinds
+
+
 def linear_cost(chip: InSituFile, inputs: int, outputs: int, replication: int = 1) -> Cost:
     """Cost of one vector through a matrix (inputs, outputs) of an in-situ chip, in its arrays and
     its tiles' digital part.
@@ -62,7 +70,9 @@ def linear_cost(chip: InSituFile, inputs: int, outputs: int, replication: int = 
     """
     organisation = chip.organisation
     layout = layout_of(inputs, outputs, chip.mapping)
-    conversions = chip.phases * layout.row_blocks * chip.conversions_per_output * outputs
+    codes = chip.phases * layout.row_blocks * chip.conversions_per_output * outputs
+    dummies = _dummy_conversions(chip, layout)
+    conversions = codes + dummies
     drives = chip.phases * layout.tiles_per_row_block * layout.inputs
     per_tile = organisation.arrays_per_unit * organisation.units_per_tile
     tiles = -(-layout.tiles // per_tile)
@@ -74,7 +84,7 @@ def linear_cost(chip: InSituFile, inputs: int, outputs: int, replication: int = 
     counts: dict[str, float] = {
         "adc": conversions,
         "sample-hold": conversions,
-        "shift-add": conversions,
+        "shift-add": codes,
         "output-register": conversions,
         "dac": drives,
         "input-register": drives * bits_per_drive,
@@ -86,8 +96,11 @@ def linear_cost(chip: InSituFile, inputs: int, outputs: int, replication: int = 
     scales = chip.scale_of(inputs).events(outputs)
     if scales.comparisons:
         counts["scale-compare"] = scales.comparisons
-    if scales.multiplications:
-        counts["scale-multiply"] = scales.multiplications
+    multiplications = scales.multiplications
+    if dummies:
+        multiplications += codes
+    if multiplications:
+        counts["scale-multiply"] = multiplications
     bits: dict[str, float] = {
         "buffer": 2 * bits_in + bits_out,
         "bus": bits_in + results * RESULT_BITS,

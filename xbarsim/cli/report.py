@@ -160,9 +160,9 @@ def _check_training(traces: Sequence[Path], other: Sequence[str]) -> None:
 def _report_training(directory: Path, page: Path | None, as_json: bool) -> None:
     """Print what was trained and how it went, and write a page of it."""
     from xbarsim.report import training_text
-    from xbarsim.studies.training_record import RECORD, read_record
+    from xbarsim.studies.training_record import RECORD, read_any_record
 
-    record = read_record(directory / RECORD)
+    record = read_any_record(directory / RECORD)
     if as_json:
         print_json(training_text.to_json(record))
     else:

@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from xbarsim.base.errors import ConfigError
-from xbarsim.config.arrays import Device, Mapping
+from xbarsim.config.arrays import Dac, Device, Mapping
+from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.tables import Table
 
 
@@ -37,10 +38,76 @@ class Correction(Table):
         1, ge=1, le=1_000_000, description="reads of the reference that are averaged, each time"
     )
 
+    rows: Literal["none", "raised"] = Field(
+        "none",
+        description="amplifiers of word-line drivers, each of a fixed gain that restores the voltage which typical "
+        "inputs lose in wires.source_resistance_ohm",
+    )
+    columns: Literal["none", "dummy"] = Field(
+        "none",
+        description="one more bit line of every tile, of equal cells: what its current lacks of what the inputs ask for "
+        "scales all codes of the tile, anew in every read",
+    )
+    dummy_us: float | None = Field(
+        None,
+        gt=0,
+        description="target of the cells of dummy columns; the mean of the matrix's if absent",
+    )
+    dummy_place: Literal["end", "middle"] = Field(
+        "end", description="of dummy columns: behind all bit lines of the tile, or amid them"
+    )
+
+    @property
+    def corrects_losses(self) -> bool:
+        """Whether something beside the tiles makes up for losses in wires, drivers and sense nodes."""
+        return self.rows != "none" or self.columns != "none"
+
     @property
     def reads_lines(self) -> bool:
         """Whether all bit lines are read to follow drift."""
         return self.rescaling != "none" and self.reference == "lines"
+
+
+def check_losses(
+    correction: Correction,
+    mapping: Mapping,
+    dac: Dac,
+    read_noise: ReadNoise,
+    with_dac: bool,
+    where: str,
+) -> None:
+    """Refuse what dummy columns and raised rows do not go with;  with_dac : whether inputs have codes
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not correction.corrects_losses:
+        return
+    if mapping.compensation != "none":
+        raise ConfigError(
+            f'{where}: mapping.compensation = "{mapping.compensation}" chooses targets for the '
+            "losses that correction.rows and correction.columns make up for; remove one of them"
+        )
+    if read_noise.wires == "adjoint":
+        raise ConfigError(
+            f'{where}: read_noise.wires = "adjoint" knows neither raised rows nor dummy columns; allowed '
+            'with correction.rows and correction.columns: "attenuation"'
+        )
+    if correction.columns == "none":
+        return
+    if mapping.sign != "pair":
+        raise ConfigError(
+            f'{where}: correction.columns = "dummy" scales codes whose low state cancels; allowed with '
+            'mapping.sign = "pair"'
+        )
+    digits = dac.encoding == "bit_serial" and dac.digit_bits == 1 and with_dac
+    if dac.polarity != "two_phase" and not digits:
+        raise ConfigError(
+            f'{where}: correction.columns = "dummy" divides by the current of a dummy column, where '
+            'voltages of both signs may cancel; allowed: dac.polarity = "two_phase", or '
+            'dac.encoding = "bit_serial" of dac.digit_bits = 1'
+        )
 
 
 def check_correction(correction: Correction, device: Device, mapping: Mapping, where: str) -> None:

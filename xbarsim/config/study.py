@@ -23,7 +23,7 @@ from xbarsim.config.array_checks import check_arrays
 from xbarsim.config.arrays import Adc, Dac, Device, Effects, Mapping
 from xbarsim.config.budget import Budget
 from xbarsim.config.converters import check_converters
-from xbarsim.config.correction import Correction, check_correction
+from xbarsim.config.correction import Correction, check_correction, check_losses
 from xbarsim.config.functions import Functions, LayerNorm, Softmax
 from xbarsim.config.read_noise import ReadNoise
 from xbarsim.config.sweep import Sweep
@@ -340,6 +340,14 @@ def validate(content: Content, where: str) -> Study:
     check_arrays(study.mapping, study.dac, study.adc, study.effects, where)
     check_converters(study.mapping, study.dac, study.adc, study.effects.with_dac, where)
     check_correction(study.correction, study.device, study.mapping, where)
+    check_losses(
+        study.correction,
+        study.mapping,
+        study.dac,
+        study.read_noise,
+        with_dac=study.effects.with_dac,
+        where=where,
+    )
     _check_functions(study.functions, where)
     _check_run(study.run, where)
     check_training(study.training, study.mapping, where)

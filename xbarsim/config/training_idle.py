@@ -7,6 +7,14 @@ from xbarsim.config.training import Training
 
 OF_IMAGES = ("images", "pulses", "defects")
 OF_EVERY_METHOD = ("method", "examples")
+OF_CHIPS = (
+    "clip_deviations",
+    "drop_connect",
+    "learn_ranges",
+    "range_learning_rate",
+    "redraw",
+    "wires_every",
+)
 
 
 def idle_training_keys(training: Training) -> list[str]:
@@ -37,7 +45,9 @@ def _needs(training: Training, path: str) -> str:
     if table in OF_EVERY_METHOD:
         return ""
     if table not in OF_IMAGES:
-        return "" if method is Method.FINE_TUNING else 'training.method = "fine-tuning"'
+        if method is not Method.FINE_TUNING:
+            return 'training.method = "fine-tuning"'
+        return _needs_of_fine_tuning(training, path)
     if table == "images" and method is Method.FINE_TUNING:
         return "another training.method, of a network of images"
     if table == "pulses" and method is not Method.IN_SITU:
@@ -50,6 +60,18 @@ def _needs(training: Training, path: str) -> str:
         return _needs_of_pulses(training.pulses, key)
     if path == "defects.synapse_aware_columns" and training.defects.aware in ("neuron", "none"):
         return 'training.defects.aware = "mixed" or "synapse"'
+    return ""
+
+
+def _needs_of_fine_tuning(training: Training, key: str) -> str:
+    if key in OF_CHIPS and not training.hardware_aware:
+        return "training.hardware_aware = true"
+    if key == "range_learning_rate" and not training.learn_ranges:
+        return "training.learn_ranges = true"
+    if key == "lora_alpha" and training.lora_rank is None:
+        return "training.lora_rank"
+    if key == "window" and training.text is None:
+        return "training.text, of a decoder"
     return ""
 
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.errors import OutOfRangeError
+from xbarsim.base.units import PICO
 from xbarsim.config.study import Study
 from xbarsim.devices import ageing, read_noise, writing
 from xbarsim.devices.conditions import Conditions, effects_on, known_effects
@@ -140,6 +141,15 @@ class DeviceModel(Conditions):
     def write_bias(self, target: ArrayLike) -> Floats:
         """Mean error in S of the write itself, element by element of `target` (S)."""
         return writing.write_bias(self, target)
+
+    @property
+    def pulse_energy(self) -> float | None:
+        """Joule of a pulse that writes, None where the device states none that all pulses have."""
+        write = self.file.write
+        if write is None or write.pulse_energy_pj is None:
+            return None
+        joules: float = write.pulse_energy_pj * PICO
+        return joules
 
     def programming_bias(self, target: ArrayLike) -> Floats:
         """Mean deviation in S of the conductance that is read from `target` (S): of the write and

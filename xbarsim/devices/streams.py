@@ -12,6 +12,7 @@ READ_BACK = 30  # of cells that were written, to write some again
 # Of what stands beside the tiles: converters, and what is read to follow drift.
 CONVERTERS = 20
 REFERENCE = 21
+DUMMY = 22
 
 
 @dataclasses.dataclass(frozen=True)

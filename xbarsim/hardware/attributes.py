@@ -33,6 +33,12 @@ class MatrixAttributes(ProductAttributes):
     rescaling_mean, rescaling_std : of the scales that follow drift, None without
     reference_... : what reading their reference once takes, and the joule that it draws from the
         word lines
+    mapped_cells, map_pulses, map_energy : cells that were tested one by one for the places of outputs,
+        pulses and joule of the test; None without a map of defects, map_energy also of a device that
+        states no pulse of one energy
+    dummy_cells, dummy_conversions, dummy_multiplications : of dummy columns, and what they add to a row
+        of inputs; None without
+    raised_drivers : word-line drivers with an amplifier, None without
     rows_per_image : rows of inputs of an image, None of one row per token
     shares : the matrix whose tiles it uses and that counts them, None of tiles of its own
     """
@@ -70,5 +76,12 @@ class MatrixAttributes(ProductAttributes):
     reference_adc_conversions: int | None = None
     reference_dac_drives: int | None = None
     reference_array_energy: float | None = None
+    mapped_cells: int | None = None
+    map_pulses: int | None = None
+    map_energy: float | None = None
+    dummy_cells: int | None = None
+    dummy_conversions: int | None = None
+    dummy_multiplications: int | None = None
+    raised_drivers: int | None = None
     rows_per_image: int | None = None
     shares: str | None = None

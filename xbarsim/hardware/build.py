@@ -292,7 +292,13 @@ class _Builder:
                 rescaling = later.rescaling
             placed = self.shelf.place(without_targets(array))
             of_inputs = with_lines(placed, lines, of_use)
-            found[use.name] = InSituMatrix(use, settings, ordered(of_inputs, order), rescaling)
+            found[use.name] = InSituMatrix(
+                step=use,
+                settings=settings,
+                array=ordered(of_inputs, order),
+                rescaling=rescaling,
+                pulse_energy=self.design.device.pulse_energy,
+            )
         return found
 
     def order(self, step: Step) -> LineOrder | None:

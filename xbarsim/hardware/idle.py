@@ -14,7 +14,8 @@ from xbarsim.arrays.in_situ.encoding import has_signs
 from xbarsim.base.errors import ConfigError
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
-from xbarsim.hardware.idle_rules import Rule, rules_of
+from xbarsim.hardware.idle_conditions import Rule
+from xbarsim.hardware.idle_rules import rules_of
 from xbarsim.hardware.place import Place
 from xbarsim.models.graph import Graph, Kind
 

@@ -1,143 +1,47 @@
 """When a step of a model asks for a setting of a study."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-
 from xbarsim.arrays.in_situ.converters import converters_differ
 from xbarsim.arrays.in_situ.defect_map import maps_defects
 from xbarsim.arrays.in_situ.encoding import has_signs
-from xbarsim.circuit.wires import have_resistance
 from xbarsim.config.wires import Wires
 from xbarsim.devices.conditions import FOLLOWS, Effect
-from xbarsim.hardware.place import FUNCTIONS, FunctionTable, Place
+from xbarsim.hardware.idle_conditions import (
+    Rule,
+    averages_reads,
+    depends_on_the_write,
+    depends_on_time,
+    follows_inputs,
+    has_read_noise,
+    has_slow_noise,
+    has_weights_behind_wires,
+    holds_weights,
+    is_behind_wires,
+    leaves_out,
+    maps_weights,
+    multiplies_telegraph_noise,
+    raises_rows,
+    rewrites,
+    solves_rows,
+    switches,
+)
+from xbarsim.hardware.place import FUNCTIONS, FunctionTable
 from xbarsim.models.graph import Kind, Role
 
-
-@dataclass(frozen=True)
-class Rule:
-    """When a step asks for a key or a table; `needs` completes "it needs ..."."""
-
-    needs: str
-    holds: Callable[[Place], bool]
-
-
-def _depends_on_time(place: Place) -> bool:
-    if place.table("relaxation") is not None or place.table("drift") is not None:
-        return True
-    flicker = place.table("flicker")
-    if flicker is not None and flicker.frequency_low_hz is None:
-        return True
-    programming = place.table("programming")
-    if programming is None:
-        return False
-    return any(entry.time_s is not None for entry in programming.sigma)
-
-
-def _depends_on_the_write(place: Place) -> bool:
-    for effect in ("programming", "relaxation", "drift"):
-        if place.table(effect) is not None:
-            return True
-    spread = place.table("spread")
-    if spread is not None and spread.cycle_to_cycle_relative_sigma > 0:
-        return True
-    verified = place.device.file.write_verify is not None and not place.measured
-    return verified and place.programmed and place.on("programming")
-
-
-def _switches(place: Place, effect: str) -> bool:
-    """Whether a switch that is on has a table, or resistors of computation crossbars, to act on."""
-    counted = effect in ("spread", "stuck", "telegraph") and place.counts
-    own = getattr(place.study.effects, effect)
-    return own is not True or counted or place.table(effect) is not None
-
-
-def _multiplies_telegraph_noise(place: Place) -> bool:
-    if place.counts:
-        return place.on("telegraph")
-    return place.table("telegraph") is not None
-
-
-def _leaves_out(place: Place) -> bool:
-    """Whether the step would have one of the effects that are left out."""
-    study = place.study
-    whole = study.effects.model_copy(update={"without": ()})
-    with_all = replace(place, study=study.model_copy(update={"effects": whole}))
-    return any(with_all.acts(switch) for switch in study.effects.without)
-
-
-def _has_read_noise(place: Place) -> bool:
-    white = place.table("read_noise")
-    if white is not None and white.relative_sigma > 0:
-        return True
-    return _has_slow_noise(place)
-
-
-def _has_slow_noise(place: Place) -> bool:
-    return place.table("flicker") is not None or place.table("telegraph") is not None
-
-
-def _follows_inputs(place: Place) -> bool:
-    """Whether inputs become codes whose full scale may follow them."""
-    if place.step.kind is Kind.MATRIX:
-        return place.hardware != "digital"
-    return place.in_situ and not place.step.causal
-
-
-def _solves_rows(place: Place) -> bool:
-    return place.segment and place.study.memory.access != "transistor"
-
-
-def _maps_weights(place: Place) -> bool:
-    """Whether targets of weights are chosen, and not those of files."""
-    return place.in_situ and not place.measured
-
-
-def _holds_weights(place: Place) -> bool:
-    return place.in_situ and place.step.kind is Kind.MATRIX
-
-
-def _has_weights_behind_wires(place: Place) -> bool:
-    is_weight = place.step.kind is Kind.MATRIX and not place.measured
-    return is_weight and _is_behind_wires(place)
-
-
-def _is_behind_wires(place: Place) -> bool:
-    return place.in_situ and place.study.effects.with_wires and have_resistance(place.study.wires)
-
-
-def _measures(place: Place) -> bool:
-    """Whether cells of weights are read back and written again."""
-    matrix = _maps_weights(place) and place.step.kind is Kind.MATRIX
-    return matrix and place.study.mapping.compensation == "measured"
-
-
-def _rewrites(place: Place) -> bool:
-    """Whether they have errors that are measured."""
-    effects = (Effect.SPREAD, Effect.RELAXATION, Effect.DRIFT, Effect.STUCK)
-    errs = place.acts(Effect.PROGRAMMING) or any(map(place.acts, effects))
-    return _measures(place) and (errs or _has_weights_behind_wires(place))
-
-
-def _averages_reads(place: Place) -> bool:
-    noise = place.table("read_noise")
-    return _rewrites(place) and noise is not None and noise.relative_sigma > 0
-
-
-MAPPED = Rule("operands whose conductances are not those of mapping.conductances", _maps_weights)
+MAPPED = Rule("operands whose conductances are not those of mapping.conductances", maps_weights)
 WEIGHTS = Rule(
     "weights on in-situ arrays whose conductances are not those of mapping.conductances",
-    lambda place: _maps_weights(place) and place.step.kind is Kind.MATRIX,
+    lambda place: maps_weights(place) and place.step.kind is Kind.MATRIX,
 )
 IN_SITU = Rule("products on in-situ arrays", lambda place: place.in_situ)
 DAC = Rule('converters and dac.bits other than "ideal"', lambda place: place.has_dac)
 ADC = Rule('converters and adc.bits other than "ideal"', lambda place: place.has_adc)
 SCALES = Rule(
     "weights on arrays or crossbars, or attention that is not causal on in-situ arrays",
-    _follows_inputs,
+    follows_inputs,
 )
 REMEMBERED = Rule(
     "weights on in-situ arrays whose cells have 1/f or telegraph noise",
-    lambda place: place.in_situ and place.step.kind is Kind.MATRIX and _has_slow_noise(place),
+    lambda place: place.in_situ and place.step.kind is Kind.MATRIX and has_slow_noise(place),
 )
 PROCESS = Rule(
     'read_noise.correlation = "process"',
@@ -145,7 +49,7 @@ PROCESS = Rule(
 )
 NOISE_BEHIND_WIRES = Rule(
     "read noise of cells on in-situ arrays, and effects.wires with wires that have resistance",
-    lambda place: place.in_situ and place.has_wires and _has_read_noise(place),
+    lambda place: place.in_situ and place.has_wires and has_read_noise(place),
 )
 SEGMENT_BY_NODE = Rule(
     "a resistance that is not given by itself",
@@ -165,11 +69,15 @@ FITTED_ADC = Rule(
 )
 AGEING_WEIGHTS = Rule(
     "weights on in-situ arrays of a device whose tables depend on time, and their effects",
-    lambda place: _holds_weights(place) and _depends_on_time(place),
+    lambda place: holds_weights(place) and depends_on_time(place),
 )
 RESCALED = Rule(
     'a correction.rescaling other than "none"',
     lambda place: AGEING_WEIGHTS.holds(place) and place.study.correction.rescaling != "none",
+)
+DUMMIES = Rule(
+    'correction.columns = "dummy" of weights on in-situ arrays',
+    lambda place: holds_weights(place) and place.study.correction.columns == "dummy",
 )
 SEGMENT = Rule('memory.errors = "segment"', lambda place: place.segment)
 TRANSISTOR = Rule(
@@ -201,7 +109,7 @@ RULES = {
     "memory": Rule('products.weights = "computation"', lambda place: place.stored),
     # Keys that need more than their table does.
     "device.time_s": Rule(
-        "a device whose tables depend on time, and their effects", _depends_on_time
+        "a device whose tables depend on time, and their effects", depends_on_time
     ),
     "device.temperature_k": Rule(
         "a device with [temperature], and its effect",
@@ -211,7 +119,7 @@ RULES = {
         "a device with [read_disturb], and its effect",
         lambda place: place.table("read_disturb") is not None,
     ),
-    "device.write": Rule("a device whose writes differ, and their effects", _depends_on_the_write),
+    "device.write": Rule("a device whose writes differ, and their effects", depends_on_the_write),
     "mapping.row_order": WEIGHTS,
     "mapping.column_order": Rule(
         'weights on in-situ arrays, and for "defects" and "assigned" a device with [stuck], and its '
@@ -235,7 +143,7 @@ RULES = {
     ),
     "mapping.clip": Rule(
         f'{MAPPED.needs}, and mapping.encoding = "amplitude" or "slices"',
-        lambda place: _maps_weights(place) and not has_signs(place.study.mapping),
+        lambda place: maps_weights(place) and not has_signs(place.study.mapping),
     ),
     "mapping.array": WEIGHTS,
     "mapping.scale": MAPPED,
@@ -243,7 +151,7 @@ RULES = {
     "mapping.clip_quantile": Rule(
         'mapping.clip = "quantile"',
         lambda place: (
-            _maps_weights(place)
+            maps_weights(place)
             and place.study.mapping.clip == "quantile"
             and not has_signs(place.study.mapping)
         ),
@@ -259,26 +167,26 @@ RULES = {
     "mapping.compensation": Rule(
         "weights on in-situ arrays, and effects.wires with wires that have resistance, or "
         '"measured" and cells that err',
-        lambda place: _has_weights_behind_wires(place) or _rewrites(place),
+        lambda place: has_weights_behind_wires(place) or rewrites(place),
     ),
     "mapping.compensation_solves": Rule(
         'a mapping.compensation other than "none", and wires that have resistance',
         lambda place: (
-            place.study.mapping.compensation != "none" and _has_weights_behind_wires(place)
+            place.study.mapping.compensation != "none" and has_weights_behind_wires(place)
         ),
     ),
     "mapping.compensation_rounds": Rule(
-        'mapping.compensation = "measured", and cells that err', _rewrites
+        'mapping.compensation = "measured", and cells that err', rewrites
     ),
     "mapping.compensation_reads": Rule(
-        'mapping.compensation = "measured", and white read noise', _averages_reads
+        'mapping.compensation = "measured", and white read noise', averages_reads
     ),
     "wires.node": Rule(
         "a resistance that neither a key nor wires.geometry gives",
         lambda place: _node_is_used(place.study.wires),
     ),
     "wires.precision": Rule(
-        "in-situ arrays, and effects.wires with wires that have resistance", _is_behind_wires
+        "in-situ arrays, and effects.wires with wires that have resistance", is_behind_wires
     ),
     "wires.pitch": SEGMENT_BY_NODE,
     "wires.geometry.half_pitch_nm": SEGMENT_BY_NODE,
@@ -375,15 +283,25 @@ RULES = {
     "correction.fitted_s": AGEING_WEIGHTS,
     "correction.rescaling": AGEING_WEIGHTS,
     "correction.reference": RESCALED,
+    "correction.rows": Rule(
+        "weights on in-situ arrays behind wires, and wires.source_resistance_ohm above 0",
+        raises_rows,
+    ),
+    "correction.columns": Rule("weights on in-situ arrays", holds_weights),
+    "correction.dummy_us": DUMMIES,
+    "correction.dummy_place": Rule(
+        f"{DUMMIES.needs}, and effects.wires with wires that have resistance",
+        lambda place: DUMMIES.holds(place) and is_behind_wires(place),
+    ),
     "correction.reads": RESCALED,
     "correction.reference_us": Rule(
         'correction.reference = "column" and a correction.rescaling',
         lambda place: RESCALED.holds(place) and place.study.correction.reference == "column",
     ),
-    "effects.without": Rule("a device or arrays that have the effect", _leaves_out),
+    "effects.without": Rule("a device or arrays that have the effect", leaves_out),
     "effects.telegraph_multiplier": Rule(
         "telegraph noise that is on",
-        _multiplies_telegraph_noise,
+        multiplies_telegraph_noise,
     ),
     "memory.cell_error_rate": Rule(
         'memory.errors = "stated"', lambda place: place.study.memory.errors == "stated"
@@ -391,8 +309,8 @@ RULES = {
     "memory.bits_per_cell": Rule(
         'memory.errors other than "none"', lambda place: place.study.memory.errors != "none"
     ),
-    "memory.bias": Rule('memory.errors = "segment" without transistors', _solves_rows),
-    "memory.lumped_rows": Rule('memory.errors = "segment" without transistors', _solves_rows),
+    "memory.bias": Rule('memory.errors = "segment" without transistors', solves_rows),
+    "memory.lumped_rows": Rule('memory.errors = "segment" without transistors', solves_rows),
     "memory.transistor_resistance_ohm": TRANSISTOR,
     "memory.transistor_overdrive_v": TRANSISTOR,
     "memory.selector_voltage_v": Rule(
@@ -424,7 +342,7 @@ RULES |= {
 
 def _rule_of_switch(effect: str) -> Rule:
     needs = "a device or crossbars that have this effect"
-    return Rule(needs, lambda place: _switches(place, effect))
+    return Rule(needs, lambda place: switches(place, effect))
 
 
 RULES |= {

@@ -16,6 +16,8 @@ from xbarsim.arrays.digital_scale import DigitalScale, ScaleShift
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins
 from xbarsim.arrays.in_situ.crosspoints import cells_per_crosspoint
+from xbarsim.arrays.in_situ.defect_map import TESTS_OF_A_CELL, maps_defects
+from xbarsim.arrays.in_situ.dummy_array import dummy_lines
 from xbarsim.arrays.in_situ.matrix import Array, Product
 from xbarsim.arrays.in_situ.rescaling import Rescaling
 from xbarsim.base.array_types import AnyArray, Integers, Singles
@@ -28,12 +30,16 @@ from xbarsim.models.int8 import LEVELS, codes
 
 @dataclass(frozen=True)
 class InSituMatrix:
-    """A weight matrix on programmed tiles."""
+    """A weight matrix on programmed tiles.
+
+    pulse_energy : joule of one pulse of the device, None where it states none
+    """
 
     step: Step
     settings: Study
     array: Array
     rescaling: Rescaling | None = None
+    pulse_energy: float | None = None
 
     @property
     def events_per_row(self) -> Events:
@@ -84,7 +90,39 @@ class InSituMatrix:
         )
         compensated = self._with_compensation(description)
         rescaled = self._with_rescaling(self._with_converters(compensated))
-        return rescaled.counted_once(self.step)
+        beside = self._with_defect_map(self._with_self_correction(rescaled))
+        return beside.counted_once(self.step)
+
+    def _with_defect_map(self, description: MatrixDescription) -> MatrixDescription:
+        """The description with what it took to know every stuck cell."""
+        if not maps_defects(self.settings.mapping):
+            return description
+        pulses = TESTS_OF_A_CELL * description.cells
+        return dataclasses.replace(
+            description,
+            mapped_cells=description.cells,
+            map_pulses=pulses,
+            map_energy=None if self.pulse_energy is None else pulses * self.pulse_energy,
+        )
+
+    def _with_self_correction(self, description: MatrixDescription) -> MatrixDescription:
+        """The description with raised rows and dummy columns."""
+        layout = self.array.programmed.layout
+        lines = layout.tiles * layout.word_lines
+        raised = None
+        if self.settings.correction.rows == "raised":
+            raised = lines
+        if self.settings.correction.columns == "none":
+            return dataclasses.replace(description, raised_drivers=raised)
+        phases = len(self.array.coder.phase_weight)
+        dummies = dummy_lines(self.array.programmed)
+        return dataclasses.replace(
+            description,
+            raised_drivers=raised,
+            dummy_cells=lines,
+            dummy_conversions=phases * sum(each.groups for each in dummies),
+            dummy_multiplications=phases * sum(each.group.size for each in dummies),
+        )
 
     def _with_compensation(self, description: MatrixDescription) -> MatrixDescription:
         """The description with what compensation made of the matrix."""

@@ -76,6 +76,11 @@ class MatrixDescription(MatrixAttributes, Description):
             reference_adc_conversions=None,
             reference_dac_drives=None,
             reference_array_energy=None,
+            mapped_cells=None,
+            map_pulses=None,
+            map_energy=None,
+            dummy_cells=None,
+            raised_drivers=None,
             shares=step.shares,
         )
 

@@ -215,6 +215,8 @@ def _in_situ_pairs(study: Study, chip: Any) -> list[Pair]:
         for name in names:
             key = f"{table_name}.{name}"
             pairs.append((key, getattr(simulated, name), getattr(described, name)))
+    columns = "dummy" if chip.organisation.dummy_columns else "none"
+    pairs.append(("correction.columns", study.correction.columns, columns))
     pairs.append(("products.attention", study.products.attention, "digital"))
     return pairs
 

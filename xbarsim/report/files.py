@@ -287,6 +287,10 @@ def _matrix(layer: MatrixSummary) -> Content:
         found["drift_scales"] = dataclasses.asdict(layer.drift_scales)
     if layer.read_noise_error is not None:
         found["read_noise_error"] = layer.read_noise_error
+    if layer.defect_map is not None:
+        found["defect_map"] = dataclasses.asdict(layer.defect_map)
+    if layer.self_correction is not None:
+        found["self_correction"] = dataclasses.asdict(layer.self_correction)
     if layer.converters is not None:
         found["converters"] = dataclasses.asdict(layer.converters)
     if layer.saturated_codes is not None:

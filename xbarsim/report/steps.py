@@ -196,6 +196,58 @@ class DriftScales:
         )
 
 
+@dataclass(frozen=True)
+class DefectMap:
+    """What it took to know the stuck cells of a matrix one by one.
+
+    energy : joule of the pulses, None where the device states none
+    """
+
+    cells: int
+    pulses: int
+    energy: float | None
+
+    @classmethod
+    def of(cls, attributes: MatrixAttributes) -> Self | None:
+        """None without a map."""
+        if attributes.mapped_cells is None:
+            return None
+        return cls(attributes.mapped_cells, attributes.map_pulses or 0, attributes.map_energy)
+
+
+@dataclass(frozen=True)
+class SelfCorrection:
+    """Raised rows and dummy columns of a matrix.
+
+    raised_drivers : with an amplifier;  dummy_cells : of dummy columns
+    conversions, multiplications : that dummy columns add to a row of inputs
+    joules : of these conversions, by the prices of the component library
+    """
+
+    raised_drivers: int
+    dummy_cells: int
+    conversions: int
+    multiplications: int
+    joules: float
+
+    @classmethod
+    def of(cls, attributes: MatrixAttributes) -> Self | None:
+        """None without either."""
+        conversions = attributes.dummy_conversions or 0
+        if attributes.raised_drivers is None and not conversions:
+            return None
+        joules = 0.0
+        if attributes.adc_bits:
+            joules = conversions * adc(attributes.adc_bits).energy
+        return cls(
+            raised_drivers=attributes.raised_drivers or 0,
+            dummy_cells=attributes.dummy_cells or 0,
+            conversions=conversions,
+            multiplications=attributes.dummy_multiplications or 0,
+            joules=joules,
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class MatrixSummary(StepSummary):
     """A matrix.
@@ -206,6 +258,7 @@ class MatrixSummary(StepSummary):
     saturated_codes : None where no codes are counted
     converters : None where they are ideal
     drift_scales : None where nothing follows drift
+    defect_map : None without;  self_correction : None without
     read_noise_error : of its worst tile, relative, of a standard deviation of read noise behind the
         wires; None where these are not asked about noise
     array_energy_per_token : joule that the drivers of its word lines deliver into cells and wires
@@ -225,6 +278,8 @@ class MatrixSummary(StepSummary):
     converters: Converters | None = None
     drift_scales: DriftScales | None = None
     read_noise_error: float | None = None
+    defect_map: DefectMap | None = None
+    self_correction: SelfCorrection | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +341,8 @@ def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixS
         saturated_codes=saturated,
         converters=Converters.of(attributes),
         drift_scales=DriftScales.of(attributes),
+        defect_map=DefectMap.of(attributes),
+        self_correction=SelfCorrection.of(attributes),
         read_noise_error=noise_error,
     )
 

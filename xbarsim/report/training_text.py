@@ -3,15 +3,26 @@
 import math
 from typing import Any
 
-from xbarsim.studies.training_record import AT_AN_END, HeldOutScore, TrainingRecord
+from xbarsim.base.units import engineering
+from xbarsim.studies.training_record import (
+    AT_AN_END,
+    HeldOutScore,
+    ImageTrainingRecord,
+    Score,
+    TrainingRecord,
+    Wear,
+)
 
 LARGEST_LOSS = 700.0  # whose perplexity is a float
 
+Record = TrainingRecord | ImageTrainingRecord
 Facts = tuple[tuple[str, str], ...]
 
 
-def facts(record: TrainingRecord) -> Facts:
+def facts(record: Record) -> Facts:
     """Names and what they are, for text and page."""
+    if isinstance(record, ImageTrainingRecord):
+        return _image_facts(record)
     found = [
         ("model", record.model),
         ("trained on", _material(record)),
@@ -36,15 +47,49 @@ def facts(record: TrainingRecord) -> Facts:
     return tuple(found)
 
 
-def lines(record: TrainingRecord) -> list[str]:
+def _image_facts(record: ImageTrainingRecord) -> Facts:
+    found = [
+        ("model", record.model),
+        ("method", record.method),
+        ("trained on", f"{record.images:,} images, {len(record.loss)} epochs"),
+    ]
+    if record.loss:
+        found.append(
+            ("loss", f"{record.loss[0]:.4f} in the first epoch, {record.loss[-1]:.4f} in the last")
+        )
+    found.append(("accuracy", _accuracy(record.accuracy)))
+    if record.accuracy_unaware is not None:
+        found.append(("unaware", _accuracy(record.accuracy_unaware)))
+    if record.wear is not None:
+        found.append(("wear", _wear(record.wear)))
+    return tuple(found)
+
+
+def _accuracy(score: Score) -> str:
+    interval = f"{100 * score.low:.2f} to {100 * score.high:.2f}"
+    return f"{100 * score.value:.2f} ({interval}) of {score.n:,} others"
+
+
+def _wear(wear: Wear) -> str:
+    found = f"{wear.pulses:,} pulses"
+    if wear.heating_pulses:
+        found += f", {wear.heating_pulses:,} that heat"
+    found += f"; {wear.pulses_per_cell:.1f} of a cell on average, {wear.most_of_a_cell:,} at most"
+    found += f"; {wear.not_responding:,} of {wear.cells:,} cells do not respond"
+    if wear.energy is not None:
+        found += f"; {engineering(wear.energy, 'J')}"
+    return found
+
+
+def lines(record: Record) -> list[str]:
     """The facts, a line each."""
     width = max(len(name) for name, _ in facts(record))
     return [f"{name:<{width}}  {text}" for name, text in facts(record)]
 
 
-def alarm(record: TrainingRecord) -> str | None:
+def alarm(record: Record) -> str | None:
     """What must be known before any figure is believed."""
-    if record.is_complete:
+    if isinstance(record, ImageTrainingRecord) or record.is_complete:
         return None
     return (
         f"Training was interrupted, or is under way: {record.steps:,} of {record.settings.steps:,} "
@@ -52,9 +97,11 @@ def alarm(record: TrainingRecord) -> str | None:
     )
 
 
-def to_json(record: TrainingRecord) -> dict[str, Any]:
+def to_json(record: Record) -> dict[str, Any]:
     """The record, and what its report derives."""
     found: dict[str, Any] = record.model_dump(mode="json")
+    if isinstance(record, ImageTrainingRecord):
+        return found
     return found | {
         "complete": record.is_complete,
         "chips": record.chips,

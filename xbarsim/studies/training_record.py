@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from xbarsim.base.errors import TraceError
 from xbarsim.base.given_files import printable
@@ -81,6 +81,47 @@ class TrainingRecord(Table):
         return json.dumps(self.model_dump(mode="json"), indent=1) + "\n"
 
 
+class Score(Table):
+    """Of images that are scored: a share, its 95 % interval, and how many."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class Wear(Table):
+    """Of cells that were trained in the array; energy : joule, None where it is not known."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    pulses: int
+    heating_pulses: int
+    pulses_per_cell: float
+    most_of_a_cell: int
+    not_responding: int
+    cells: int
+    energy: float | None = None
+
+
+class ImageTrainingRecord(Table):
+    """How a network of images was trained.
+
+    loss : of every epoch;  accuracy_unaware : on the same cells without knowing of defects
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    model: str
+    method: str
+    images: int
+    loss: tuple[float, ...]
+    accuracy: Score
+    accuracy_unaware: Score | None = None
+    wear: Wear | None = None
+
+
 def _mean(losses: tuple[float, ...]) -> float | None:
     if not losses:
         return None
@@ -112,11 +153,23 @@ def read_record(path: Path) -> TrainingRecord:
     ------
     TraceError : it cannot be read, or is none
     """
+    return record_of(_read(path), str(path))
+
+
+def read_any_record(path: Path) -> TrainingRecord | ImageTrainingRecord:
+    """The record of a file, of fine-tuning or of a network of images; errors as of `read_record`."""
+    text = _read(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        return ImageTrainingRecord.model_validate_json(text)
+    except ValidationError:
+        return record_of(text, str(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TraceError(f"{path} cannot be read: {error}") from None
-    return record_of(text, str(path))
 
 
 def record_beside(model: Path | None) -> str | None:

@@ -88,6 +88,13 @@ class Current:
     under_way: Pass | None = None
 
 
+def on_host(values: Any) -> Any:
+    """A tensor without its gradient on the host; anything else as it is."""
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu()
+    return values
+
+
 def array_of(tensor: torch.Tensor) -> Singles:
     """The numbers of a tensor, float32, on the host; a view where they are there already."""
     found: Singles = np.ascontiguousarray(tensor.detach().to("cpu", torch.float32).numpy())

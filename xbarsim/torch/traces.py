@@ -33,7 +33,7 @@ from xbarsim.studies.trace_layout import (
 from xbarsim.studies.trace_writer import TraceWriter
 from xbarsim.tasks.metrics import METRICS
 from xbarsim.torch.analog_model import AnalogModel
-from xbarsim.torch.passes import Cost
+from xbarsim.torch.passes import Cost, on_host
 
 METRIC = METRICS["labels"][0]
 
@@ -101,7 +101,7 @@ class _Batch:
             raise TaskError(
                 'a batch has no labels; give (inputs, labels), or a dictionary with "labels"'
             )
-        found = np.asarray(labels).astype(np.int64).reshape(-1)
+        found = np.asarray(on_host(labels)).astype(np.int64).reshape(-1)
         return cls(content, found)
 
 
@@ -198,7 +198,8 @@ def _logits(output: Any) -> Singles:
 def _tokens(batch: _Batch) -> Integers:
     """(n,) tokens of each example; 1 of what is no text."""
     if isinstance(batch.inputs, dict) and "attention_mask" in batch.inputs:
-        counts: Integers = np.asarray(batch.inputs["attention_mask"]).sum(axis=1).astype(np.int64)
+        mask = np.asarray(on_host(batch.inputs["attention_mask"]))
+        counts: Integers = mask.sum(axis=1).astype(np.int64)
         return counts
     return np.ones(len(batch.labels), np.int64)
 

@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 
 from xbarsim.base.errors import ConfigError, IdleSettingWarning
-from xbarsim.base.files import replacing
+from xbarsim.base.files import check_empty, replacing
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.base.units import engineering
 from xbarsim.base.workers import one_blas_thread
@@ -109,8 +109,7 @@ def train_image_study(
     CheckpointError, TaskError, FetchError, OutputError : what is read, fetched or written
     """
     place = Path(directory)
-    if not resume and place.exists() and any(place.iterdir()):
-        raise ConfigError(f"{place} is not empty; give another --out, or --resume to go on with it")
+    check_empty(place, resume=resume)
     training = study.training or Training()
     for sentence in idle_training_keys(training):
         warnings.warn(IdleSettingWarning(sentence), stacklevel=2)

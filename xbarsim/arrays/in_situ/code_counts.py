@@ -48,18 +48,23 @@ class CodeCounts:
 
 
 class CodeCounter:
-    """Counts the codes of one product."""
+    """Counts the codes of one product; none where there are no codes."""
 
-    def __init__(self, bins: CodeBins) -> None:
+    def __init__(self, bins: CodeBins | None) -> None:
         self.bins = bins
-        self._counts = np.zeros((LANES, bins.codes + 2), np.int64)
+        codes = 0 if bins is None else bins.codes
+        self._counts = np.zeros((LANES, codes + 2), np.int64)
 
     def add(self, codes: Singles) -> None:
         """Count codes (b, p, k) of `convert_accumulate`."""
+        if self.bins is None:
+            return
         count_codes(codes, np.float32(self.bins.lowest), self._counts)
 
-    def counts(self) -> CodeCounts:
+    def counts(self) -> CodeCounts | None:
         """What was counted."""
+        if self.bins is None:
+            return None
         total = self._counts.sum(axis=0)
         starts = np.arange(0, self.bins.codes, self.bins.codes_per_bin)
         return CodeCounts(np.add.reduceat(total[1:-1], starts), total[[0, -1]])

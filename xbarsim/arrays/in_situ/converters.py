@@ -13,6 +13,7 @@ import numpy as np
 
 from xbarsim.arrays.in_situ.layout import Layout, subtracts_currents
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
+from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Codes, Floats, Integers, Keys, Singles
 from xbarsim.base.units import MICRO
 from xbarsim.config.arrays import Adc
@@ -151,6 +152,32 @@ def _of_row_block(
         levels=levels.astype(np.float32),
         lowest=codes.lowest,
         converters=len(used),
+    )
+
+
+def errors_of_lines(
+    settings: InSituSettings, codes: CodeRange, streams: Streams, lsb: Singles
+) -> ConverterErrors | None:
+    """Converters of some lines, one for each, by the random streams of as many tiles; None if all
+    are ideal.
+    """
+    adc = settings.adc
+    if not (settings.effects.with_converter_errors and has_errors(adc)):
+        return None
+    drawn = draw_converters(adc, codes, streams, tiles=len(lsb), per_tile=1)
+    levels = _levels(adc, codes, drawn.levels)
+    table = np.arange(len(lsb)) if len(levels) > 1 else np.zeros(len(lsb))
+    noise = None
+    if adc.noise_ua or adc.noise_lsb:
+        noise = (adc.noise_ua * MICRO + adc.noise_lsb * lsb).astype(np.float32)
+    return ConverterErrors(
+        noise=noise,
+        factor=drawn.factor.astype(np.float32),
+        offset=drawn.offset.astype(np.float32),
+        table=table.astype(np.int32),
+        levels=levels.astype(np.float32),
+        lowest=codes.lowest,
+        converters=len(lsb),
     )
 
 

@@ -112,6 +112,18 @@ class ProductSums:
             total=total,
         )
 
+    @classmethod
+    def of_products(cls, wanted: AnyFloats, reached: Floats) -> Self:
+        """Of products (s, outputs) themselves, without the sum of the inputs."""
+        nothing = np.zeros(reached.shape[1])
+        return cls(
+            cross=(wanted * reached).mean(axis=0),
+            own=(reached**2).mean(axis=0),
+            right=nothing,
+            found=nothing,
+            total=0.0,
+        )
+
 
 def digital_correction(sums: ProductSums, mapping: Mapping) -> Correction:
     """Gains and weights of the sum of the inputs that bring the products nearest to the right ones.

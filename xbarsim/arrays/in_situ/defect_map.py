@@ -19,6 +19,8 @@ from xbarsim.config.arrays import Mapping
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.streams import Streams
 
+TESTS_OF_A_CELL = 2  # writes, high and low, and as many reads
+
 
 def maps_defects(mapping: Mapping) -> bool:
     """Whether the places of outputs follow stuck cells."""

@@ -62,10 +62,12 @@ class KeptArrays:
         """The programmed matrix of a plan: as it was kept, or programmed and solved now.
 
         A write that may warn of values outside the device's range is done each time, as is one
-        whose cells remember noise, which would take as much room again.
+        whose cells remember noise, which would take as much room again, and one with rows that are
+        raised or dummy columns.
         """
         remembers = plan.settings.read_noise.correlation == "process"
-        if not self.limit or remembers or plan.device.outside_range == "warn":
+        beside = plan.settings.correction.corrects_losses
+        if not self.limit or remembers or beside or plan.device.outside_range == "warn":
             return program(plan)
         path = self.directory / f"{key_of(plan)}.h5"
         kept = _read(path, plan)

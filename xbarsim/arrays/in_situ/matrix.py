@@ -10,6 +10,7 @@ all that is linear and one matrix: `IdealArray`.  With codes it is not: `Convert
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -219,6 +220,18 @@ class IdealArray:
 
 
 @dataclass(frozen=True)
+class ReadCurrents:
+    """Currents (rows * phases, k) A of some columns of a row block, before they are converted.
+
+    beyond : (rows * phases,), those of one bit that lie beyond their range
+    """
+
+    columns: slice
+    current: Singles
+    beyond: Integers
+
+
+@dataclass(frozen=True)
 class ConvertedArray:
     """A matrix whose currents are converted to codes.
 
@@ -244,7 +257,7 @@ class ConvertedArray:
     rescaling: tuple[Floats, ...] | None = None
 
     @property
-    def code_bins(self) -> CodeBins:
+    def code_bins(self) -> CodeBins | None:
         """Bins of the histogram of its codes."""
         return CodeBins(*self.codes)
 
@@ -332,15 +345,37 @@ class ConvertedArray:
         wanted: Booleans | None,
     ) -> Integers:
         """Convert the currents of one row block and add them to `output`; saturations (b,)."""
-        b, phases, m = drive.volts.shape
+        b, phases, _ = drive.volts.shape
+        inverse_lsb = self._inverse_lsb[drive.block]
+        value = self._code_value[drive.block]
+        lowest, highest = map(np.float32, self.codes)
+        saturations = np.zeros(b, np.int64)
+        for read in self._read(drive, rows, seed, wanted):
+            codes = read.current.reshape(b, phases, -1)
+            saturations += read.beyond.reshape(b, phases).sum(axis=1)
+            saturations += convert_accumulate(
+                codes,
+                first=read.columns.start,
+                inverse_lsb=inverse_lsb[read.columns],
+                weight=value[read.columns],
+                phase_weight=self.coder.phase_weight,
+                lowest=lowest,
+                highest=highest,
+                out=output,
+            )
+            counter.add(codes)
+        return saturations
+
+    def _read(
+        self, drive: Drive, rows: Integers, seed: int, wanted: Booleans | None
+    ) -> Iterator[ReadCurrents]:
+        """The currents of one row block as ideal converters see them, some columns at a time."""
+        phases, m = drive.volts.shape[1:]
         conversions = len(self.programmed.value)
         volts = drive.volts.reshape(-1, m)
         transfer = self.programmed.transfer[drive.block]
         inverse_lsb = self._inverse_lsb[drive.block]
-        value = self._code_value[drive.block]
-        lowest, highest = map(np.float32, self.codes)
-        one_bit = self.programmed.settings.adc.bits == 1 and lowest < 0
-        phase_weight = self.coder.phase_weight
+        one_bit = self.programmed.settings.adc.bits == 1 and self.codes[0] < 0
         noise = ReadNoise.of(self.programmed, drive, rows, seed)
         errors = None
         if self.errors is not None:
@@ -348,7 +383,6 @@ class ConvertedArray:
             conversion_keys = keys_of_phases(
                 self.programmed.index, rows, seed, drive.block, phases, CONVERSION
             ).reshape(-1)
-        saturations = np.zeros(b, np.int64)
         for first in range(0, len(transfer), CURRENT_COLUMNS):
             columns = slice(first, first + CURRENT_COLUMNS)
             current = multiply_rows(volts, transfer[columns])
@@ -359,22 +393,10 @@ class ConvertedArray:
             if wanted is not None:  # a line that is not converted saturates nothing
                 of_lines = np.tile(wanted, (1, conversions))[:, columns]
                 current *= np.repeat(of_lines, phases, axis=0)
+            beyond = np.zeros(len(volts), np.int64)
             if one_bit:
                 current, beyond = only_sign(current, np.float32(1) / inverse_lsb[columns])
-                saturations += beyond.reshape(b, phases).sum(axis=1)
-            codes = current.reshape(b, phases, -1)
-            saturations += convert_accumulate(
-                codes,
-                first=first,
-                inverse_lsb=inverse_lsb[columns],
-                weight=value[columns],
-                phase_weight=phase_weight,
-                lowest=lowest,
-                highest=highest,
-                out=output,
-            )
-            counter.add(codes)
-        return saturations
+            yield ReadCurrents(columns, current, beyond)
 
 
 def without_targets(array: Array) -> Array:

@@ -21,6 +21,7 @@ from xbarsim.arrays.in_situ.layout import Layout, layout_of_lines, subtracts_cur
 from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
 from xbarsim.arrays.in_situ.processes import CellNoise, LineProcesses, TokenTimes
 from xbarsim.arrays.in_situ.rewriting import RowBlock
+from xbarsim.arrays.in_situ.self_correction import BesideTiles, DummyColumns
 from xbarsim.arrays.in_situ.tiles import (
     LineCurrents,
     TileRow,
@@ -33,7 +34,7 @@ from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.programmed import Counts, Programmed
-from xbarsim.devices.streams import Streams
+from xbarsim.devices.streams import DUMMY, Streams
 from xbarsim.kernels.arrays.row_products import multiply_rows
 
 
@@ -47,6 +48,7 @@ class MatrixPlan:
     weight : (outputs, inputs), as given, times the divisors of `shift`
     shift : of scale from inputs into weights, None without
     cells : of a row block, where they were measured and are not written; cells_sha256 : of them
+    typical : (inputs,), root mean squares that rows are raised for, None where they are not
     """
 
     name: str
@@ -61,6 +63,7 @@ class MatrixPlan:
     periphery: Streams | None = None
     cells: Callable[[int], Programmed] | None = None
     cells_sha256: str = ""
+    typical: Floats | None = None
 
     @property
     def reference(self) -> float:
@@ -110,7 +113,28 @@ class MatrixPlan:
             self.settings,
             self.streams(block),
             rows=rows.stop - rows.start,
+            beside=self._beside(block),
         )
+
+    def _beside(self, block: int) -> BesideTiles | None:
+        """What makes up for losses beside the tiles of a row block, None without."""
+        if not self.settings.correction.corrects_losses:
+            return None
+        typical = None if self.typical is None else self.typical[self.layout.rows(block)]
+        return BesideTiles.of(
+            self.settings,
+            self.layout,
+            self.device,
+            typical=typical,
+            mean_target=float(self.encoded.target.mean()),
+            streams=Streams(self._dummy_seed, self.index, self.streams(block).first_tile),
+        )
+
+    @property
+    def _dummy_seed(self) -> int:
+        """Of the cells of dummy columns: not those of the matrix."""
+        key = np.random.SeedSequence(self.seed, spawn_key=(self.index, DUMMY))
+        return int(key.generate_state(1)[0])
 
 
 @dataclass(frozen=True)
@@ -133,6 +157,7 @@ class ProgrammedMatrix:
     counts : what happened in the write
     periphery : random streams of what stands beside the tiles, converters among it
     lines : currents of all bit lines of every row block, None where they are not asked for
+    dummies : of every row block, None without
     conductance_edges : (bins + 1,) S, of a histogram of the programmed cells that hold the matrix
     conductance_counts : (bins + 2,), the histogram, with what is below and above all edges
     shift : of scale from inputs into weights, None without
@@ -163,6 +188,7 @@ class ProgrammedMatrix:
     shift: ScaleShift | None = None
     compensated: Compensated | None = None
     lines: tuple[LineCurrents, ...] | None = None
+    dummies: tuple[DummyColumns, ...] | None = None
 
     @classmethod
     def of_plan(cls, plan: MatrixPlan, **solved: Any) -> Self:
@@ -334,6 +360,7 @@ def plan_matrix(
         encoded=compensate(encoded, layout, moment, settings, device),
         layout=layout,
         shift=shift,
+        typical=np.sqrt(moment) if settings.correction.rows == "raised" else None,
     )
 
 
@@ -375,12 +402,19 @@ def joined_matrix(plan: MatrixPlan, solved: Iterable[TileRow]) -> ProgrammedMatr
         conductance_edges=conductance_edges(plan.device),
         conductance_counts=np.sum([row.conductances for row in rows], axis=0),
         lines=_lines(rows),
+        dummies=_dummies(rows),
     )
 
 
 def _lines(rows: Iterable[TileRow]) -> tuple[LineCurrents, ...] | None:
     """Of every row block, None where they are not asked for."""
     found = tuple(row.lines for row in rows if row.lines is not None)
+    return found or None
+
+
+def _dummies(rows: Iterable[TileRow]) -> tuple[DummyColumns, ...] | None:
+    """Of every row block, None without."""
+    found = tuple(row.dummies for row in rows if row.dummies is not None)
     return found or None
 
 

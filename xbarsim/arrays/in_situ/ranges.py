@@ -10,6 +10,13 @@ from xbarsim.arrays.in_situ.correction import (
     digital_correction,
     second_moment,
 )
+from xbarsim.arrays.in_situ.dummy_array import (
+    DummyArray,
+    DummyLines,
+    DummyReads,
+    dummy_lines,
+    sample_products,
+)
 from xbarsim.arrays.in_situ.input_coder import RANGE_FRACTIONS, InputCoder
 from xbarsim.arrays.in_situ.layout import subtracts_currents
 from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray
@@ -58,6 +65,8 @@ def with_ranges(
         ideal=not settings.effects.with_dac,
         even=not settings.effects.with_converter_errors,
     )
+    if programmed.dummies is not None:
+        return _with_dummies(programmed, coder, scale, scaled.values)
     multiplied = scale.restored(scaled.values, scaled.scales)
     correction = _correction(programmed, achieved, multiplied, cross_terms)
     bits = settings.adc.bits
@@ -94,6 +103,61 @@ def with_ranges(
         ),
         constant=(-coder.shift * of_ones).astype(np.float32),
     )
+
+
+def _with_dummies(
+    programmed: ProgrammedMatrix, coder: InputCoder, scale: DigitalScale, samples: Singles
+) -> Array:
+    """The same of a matrix with dummy columns, from sample inputs (s, inputs) on their own scales."""
+    settings = programmed.settings
+    some = _some(samples)
+    held, _ = coder.hold(some)
+    volts = coder.phases(held)
+    gain = Correction.none(programmed.layout.outputs).gain
+    if settings.mapping.gain != "none":
+        found = sample_products(programmed, volts, coder.phase_weight)
+        wanted = some @ np.asarray(programmed.weight, np.float64).T
+        sums = ProductSums.of_products(wanted, found)
+        gain = digital_correction(sums, settings.mapping).gain
+    codes = (0, 0)
+    lsb = tuple(np.ones(programmed.value.shape, np.float32) for _ in programmed.transfer)
+    reads = None
+    errors = None
+    bits = settings.adc.bits
+    if settings.effects.with_adc and bits != "ideal":
+        codes = code_range(bits, signed=subtracts_currents(settings.mapping))
+        lsb = _lsb_of_row_blocks(programmed, coder, codes, samples)
+        errors = errors_of_row_blocks(programmed, codes, lsb)
+        reads = tuple(
+            _dummy_reads(programmed, block, lines, volts, codes)
+            for block, lines in enumerate(dummy_lines(programmed))
+        )
+    outputs = programmed.layout.outputs
+    return DummyArray(
+        programmed=programmed,
+        coder=coder,
+        scale=scale,
+        codes=codes,
+        gain=gain,
+        lsb=lsb,
+        errors=errors,
+        input_sum_weight=(programmed.input_sum * gain).astype(np.float32),
+        constant=np.zeros((len(scale.parts), outputs), np.float32),
+        reads=reads,
+    )
+
+
+def _dummy_reads(
+    programmed: ProgrammedMatrix,
+    block: int,
+    lines: DummyLines,
+    volts: Singles,
+    codes: tuple[int, int],
+) -> DummyReads:
+    """Converters whose highest code is the largest current of sample voltages (s, phases, inputs)."""
+    of_block = volts[:, :, programmed.layout.rows(block)]
+    current = of_block.reshape(-1, of_block.shape[2]) @ lines.transfer.T
+    return DummyReads.of(programmed, block, current.max(axis=0), (0, codes[1]))
 
 
 def _correction(
@@ -144,6 +208,11 @@ def _folded_variance(programmed: ProgrammedMatrix, correction: Correction) -> Si
     return (folded * correction.gain[:, None] ** 2).astype(np.float32)
 
 
+def _some(samples: Singles) -> Singles:
+    """Of the sample inputs, those that are multiplied to find currents."""
+    return samples[:: -(-len(samples) // ADC_SAMPLES)].astype(np.float32)
+
+
 def _lsb_of_row_blocks(
     programmed: ProgrammedMatrix,
     coder: InputCoder,
@@ -151,8 +220,7 @@ def _lsb_of_row_blocks(
     samples: Singles,
 ) -> tuple[Singles, ...]:
     """(conversions, outputs) ampere per code of every row block."""
-    some = samples[:: -(-len(samples) // ADC_SAMPLES)].astype(np.float32)
-    held, _ = coder.hold(some)
+    held, _ = coder.hold(_some(samples))
     volts = coder.phases(held)
     return tuple(
         _adc_lsb(programmed, coder, codes, transfer, volts[:, :, programmed.layout.rows(block)])

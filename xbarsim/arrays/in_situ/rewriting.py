@@ -15,7 +15,7 @@ import numpy as np
 from xbarsim.arrays.in_situ.encoding import Encoded
 from xbarsim.arrays.in_situ.error_left import share_left
 from xbarsim.arrays.in_situ.layout import Layout
-from xbarsim.arrays.in_situ.tiles import solve_wires
+from xbarsim.arrays.in_situ.tile_wires import solve_wires
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Booleans, Floats
 from xbarsim.base.units import NANO

@@ -7,17 +7,16 @@ import numpy as np
 from xbarsim.arrays.in_situ.layout import Layout
 from xbarsim.arrays.in_situ.line_noise import LineNoise, RowBlockNoise
 from xbarsim.arrays.in_situ.processes import CellNoise, LineProcesses
+from xbarsim.arrays.in_situ.self_correction import BesideTiles, DummyColumns
+from xbarsim.arrays.in_situ.tile_wires import solve_wires
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import AnyFloats, Floats, Integers, Singles
 from xbarsim.base.units import NANO
-from xbarsim.circuit.wires import wire_segments
-from xbarsim.config.wires import Wires
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.programmed import Counts, Programmed
 from xbarsim.devices.remembered import RememberedNoise
 from xbarsim.devices.streams import Streams
 from xbarsim.kernels.arrays.histograms import count_in_bins
-from xbarsim.kernels.circuit.transfer import transfer_matrix
 
 MAP_BLOCKS = 32  # of cells, to each side, of the map of a tile, at most
 MAP_LINES = 4  # of a block, at least: what leaks to single cells that hardly conduct is no IR drop
@@ -50,6 +49,7 @@ class TileRow:
     counts : what happened in the write, in all positions of the tiles
     conductances : (bins + 2,), see `count_conductances`
     lines : None where they are not asked for
+    dummies : None without
     """
 
     transfer: AnyFloats
@@ -65,6 +65,7 @@ class TileRow:
     counts: Counts
     conductances: Integers
     lines: LineCurrents | None = None
+    dummies: DummyColumns | None = None
 
     @property
     def variance_or_zero(self) -> AnyFloats:
@@ -103,11 +104,13 @@ def solve_row_block(
     settings: InSituSettings,
     streams: Streams,
     rows: int,
+    beside: BesideTiles | None = None,
 ) -> TileRow:
     """TileRow of Programmed cells (tiles, word_lines, bit_lines), of which `rows` word lines are
     driven.
 
     streams : which cells have telegraph noise
+    beside : what makes up for losses
     """
     conductance = cells.conductance.transpose(0, 2, 1)
     remembered = _remembered(cells, device, settings, streams)
@@ -120,7 +123,11 @@ def solve_row_block(
     variance = np.empty(conductance.shape) if noisy else None
     mean = np.empty(len(conductance))
     std = np.empty(len(conductance))
-    transfer, power = solve_wires(cells.conductance, settings.solved_wires)
+    dummies = None
+    if beside is None:
+        transfer, power = solve_wires(cells.conductance, settings.solved_wires)
+    else:
+        transfer, power, dummies = beside.solve(cells.conductance, settings.solved_wires, rows)
     for tile in range(len(conductance)):  # one by one they stay in cache
         one = slice(tile, tile + 1)
         passed, mean[one], std[one] = attenuation(transfer[one], conductance[one])
@@ -152,6 +159,7 @@ def solve_row_block(
         worst_tile=attenuation_map(transfer[worst], conductance[worst]),
         counts=cells.counts,
         conductances=count_conductances(layout.from_tiles(conductance, rows), device),
+        dummies=dummies,
     )
 
 
@@ -220,23 +228,3 @@ def _block_starts(lines: int) -> Integers:
     blocks = min(max(lines // MAP_LINES, 1), MAP_BLOCKS)
     starts: Integers = np.arange(blocks, dtype=np.int64) * lines // blocks
     return starts
-
-
-def solve_wires(conductance: Floats, wires: Wires | None) -> tuple[Floats, Floats]:
-    """Transfer matrices (t, n, m) A/V of tiles (t, m, n) S, and the power matrix (m, m) W/V² of all
-    of them together.
-
-    wires : None where they have no resistance
-    """
-    if wires is None:
-        return conductance.transpose(0, 2, 1), np.diag(conductance.sum(axis=(0, 2)))
-    tiles, m, n = conductance.shape
-    r_word, r_bit = wire_segments(wires, m, n)
-    precision = np.float32 if wires.precision == "single" else np.float64
-    transfer = np.empty((tiles, n, m))
-    power = np.zeros((m, m))
-    for t in range(tiles):
-        cells = conductance[t].astype(precision, copy=False)
-        transfer[t], drawn = transfer_matrix(cells, r_word, r_bit)
-        power += drawn
-    return transfer, power

@@ -34,6 +34,11 @@ class Organisation(Table):
     pipeline_cycles: int = Field(
         0, ge=0, description="read cycles that a token spends outside the arrays of a matrix"
     )
+    dummy_columns: bool = Field(
+        False,
+        description="one more bit line of every array, read with the others, whose current scales their "
+        "codes: correction.columns of a study",
+    )
     hops: float = Field(1.0, ge=0, description="routers that a value passes between two matrices")
 
 
@@ -109,6 +114,12 @@ class InSituFile(Circuits):
         return self.planes * lines_per_input(self.mapping) * cells_per_crosspoint(self.mapping)
 
     @property
+    def multiplies(self) -> bool:
+        """Whether something is multiplied by digital scales."""
+        scales = self.dac.scaling != "static" or self.mapping.scale_shift > 0
+        return scales or self.organisation.dummy_columns
+
+    @property
     def conversions_per_output(self) -> int:
         """ADC results per output, phase and row block."""
         mapping = self.mapping
@@ -150,12 +161,14 @@ class InSituFile(Circuits):
         organisation = self.organisation
         word_lines = organisation.arrays_per_unit * self.mapping.word_lines
         bit_lines = organisation.arrays_per_unit * self.mapping.bit_lines
+        dummies = organisation.arrays_per_unit if organisation.dummy_columns else 0
+        cells = word_lines * self.mapping.bit_lines * cells_per_crosspoint(self.mapping)
         return {
-            "adc": bit_lines / organisation.bit_lines_per_adc,
+            "adc": (bit_lines + dummies) / organisation.bit_lines_per_adc,
             "dac": word_lines,
-            "sample-hold": bit_lines,
+            "sample-hold": bit_lines + dummies,
             "array": organisation.arrays_per_unit,
-            "cell": word_lines * self.mapping.bit_lines * cells_per_crosspoint(self.mapping),
+            "cell": cells + dummies * self.mapping.word_lines,
         }
 
     def prices(self) -> dict[str, float]:
@@ -216,7 +229,7 @@ class InSituFile(Circuits):
                 "dac": True,
                 "shift-add": True,
                 "scale-compare": self.dac.scaling != "static",
-                "scale-multiply": self.dac.scaling != "static" or self.mapping.scale_shift > 0,
+                "scale-multiply": self.multiplies,
                 "link": True,
             },
         )

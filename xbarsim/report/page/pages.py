@@ -17,8 +17,8 @@ from xbarsim.report.page.run_record import RunRecord
 from xbarsim.report.page.sweep_part import sweep_part
 from xbarsim.report.page.training_section import training_part
 from xbarsim.report.sweep_table import open_study
+from xbarsim.report.training_text import Record
 from xbarsim.studies.sweep_directory import open_directory
-from xbarsim.studies.training_record import TrainingRecord
 
 
 def page_of_runs(records: Sequence[RunRecord], against: str | None = None) -> Page:
@@ -49,7 +49,7 @@ def page_of_directory(directory: str | Path) -> Page:
     return Page(part.title, (part,), __version__)
 
 
-def page_of_training(record: TrainingRecord, directory: Path) -> Page:
+def page_of_training(record: Record, directory: Path) -> Page:
     """A directory of `xbarsim train`."""
     part = training_part(record, directory)
     return Page(part.title, (part,), __version__)

@@ -13,6 +13,7 @@ from torch import nn
 from xbarsim.base.errors import ConfigError, OutputError
 from xbarsim.models.architectures import load_generator
 from xbarsim.models.encoder_families import ENCODER_FAMILIES
+from xbarsim.torch.training.foreign_words import without_foreign_words
 from xbarsim.torch.training.material import LanguageMaterial, Material, SentenceMaterial
 
 # Files of a checkpoint that say how sentences become tokens and vectors.
@@ -72,8 +73,9 @@ def _save_classifier(material: SentenceMaterial, directory: Path) -> None:
 
 
 def _save_decoder(material: LanguageMaterial, directory: Path) -> None:
-    merged = _merged(material.model)
-    merged.save_pretrained(directory)
+    with without_foreign_words():
+        merged = _merged(material.model)
+        merged.save_pretrained(directory)
     if material.directory.is_dir() and (material.directory / "tokenizer.json").is_file():
         _copy_beside(material.directory, directory)
     else:

@@ -64,10 +64,11 @@ class TrainingChips:
         they stay positive.
         """
         found = {}
+        device = next(self.analog.model.parameters()).device
         for name, matrix in self.analog.hardware.matrices.items():
             if isinstance(matrix, InSituMatrix):
                 value = math.log(matrix.array.coder.full_scale)
-                found[_key(name)] = nn.Parameter(torch.tensor(value))
+                found[_key(name)] = nn.Parameter(torch.tensor(value, device=device))
         self.analog.input_ranges = nn.ParameterDict(found)
 
     @property

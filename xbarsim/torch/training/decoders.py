@@ -14,6 +14,7 @@ from xbarsim.base.errors import ConfigError
 from xbarsim.models.decoder import DecoderConfig, DecoderModel
 from xbarsim.models.families import FAMILIES
 from xbarsim.models.rotary import Rotary
+from xbarsim.torch.training.foreign_words import without_foreign_words
 
 
 def torch_decoder(model: DecoderModel, directory: Path) -> nn.Module:
@@ -24,9 +25,10 @@ def torch_decoder(model: DecoderModel, directory: Path) -> nn.Module:
     ConfigError : a GGUF file of another architecture
     """
     if directory.is_dir() and (directory / "config.json").is_file():
-        found: nn.Module = transformers.AutoModelForCausalLM.from_pretrained(
-            directory, dtype=torch.float32, local_files_only=True
-        )
+        with without_foreign_words():
+            found: nn.Module = transformers.AutoModelForCausalLM.from_pretrained(
+                directory, dtype=torch.float32, local_files_only=True
+            )
         return found
     if model.config.architecture != "llama":
         raise ConfigError(

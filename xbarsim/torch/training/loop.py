@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +17,12 @@ import torch
 from torch import nn
 
 from xbarsim.base.array_types import Integers
-from xbarsim.base.errors import ConfigError, OutOfRangeError
-from xbarsim.base.files import replacing
+from xbarsim.base.errors import ConfigError, IdleSettingWarning, OutOfRangeError
+from xbarsim.base.files import check_empty, replacing
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.config.study import Study
 from xbarsim.config.training import Training
+from xbarsim.config.training_idle import idle_training_keys
 from xbarsim.models.checkpoint import file_hashes
 from xbarsim.studies.training_record import (
     RECORD,
@@ -32,6 +34,7 @@ from xbarsim.torch.conversion import convert
 from xbarsim.torch.known_models import known_structure
 from xbarsim.torch.training.checkpoints import load_state, save_checkpoint, save_state
 from xbarsim.torch.training.chips import TrainingChips, check_in_situ
+from xbarsim.torch.training.foreign_words import without_foreign_words
 from xbarsim.torch.training.material import (
     LanguageMaterial,
     Material,
@@ -112,12 +115,11 @@ def train_study(
     """
     directory = Path(directory)
     state_file = directory / STATE
-    if not resume and directory.exists() and any(directory.iterdir()):
-        raise ConfigError(
-            f"{directory} is not empty; give another --out, or --resume to go on with it"
-        )
+    check_empty(directory, resume=resume)
     _, case = study.cases()[0]
     settings = study.training or Training()
+    for sentence in idle_training_keys(settings):
+        warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
     material = material_of(study, progress)
     directory.mkdir(parents=True, exist_ok=True)
     run = _Run.of(case, settings, material, study)
@@ -371,7 +373,8 @@ def _add_lora(material: Material, settings: Training) -> None:
         lora_dropout=0.0,
         target_modules=targets,
     )
-    adapted = peft.get_peft_model(network, config)
+    with without_foreign_words():
+        adapted = peft.get_peft_model(network, config)
     if isinstance(material, LanguageMaterial):
         material.model = adapted
     else:

@@ -29,6 +29,7 @@ from xbarsim.studies.prepare import prepare
 from xbarsim.studies.prepare_language import load_text_or_questions, prepare_language
 from xbarsim.tasks.language_files import Text
 from xbarsim.torch.training.decoders import torch_decoder
+from xbarsim.torch.training.foreign_words import without_foreign_words
 
 Batch = dict[str, torch.Tensor]
 CALIBRATION_BATCH = 16  # examples
@@ -186,9 +187,10 @@ def _sentences(
             f"a classifier of it is trained on {' or '.join(POOLINGS[:2])}: set task.pooling"
         )
     training = prepared.task.training().limited(settings.examples)
-    network = transformers.AutoModel.from_pretrained(
-        directory, dtype=torch.float32, local_files_only=True
-    )
+    with without_foreign_words():
+        network = transformers.AutoModel.from_pretrained(
+            directory, dtype=torch.float32, local_files_only=True
+        )
     classifier = SentenceClassifier(
         network,
         classes=len(head.weight),
