@@ -7,10 +7,12 @@ import pytest
 import tomli_w
 from chip_cases import edited
 from tiny_images import PERCEPTRON, write_images
+from typer.testing import CliRunner
 
 from xbarsim.base.errors import ConfigError
 from xbarsim.chips.load import load_chip
 from xbarsim.chips.lowering_in_situ import linear_cost
+from xbarsim.cli import app as cli
 from xbarsim.config.study import load_study
 from xbarsim.models.image_checkpoint import load_image_network, save_image_network
 from xbarsim.report.array_text import defect_lines, self_correction_lines
@@ -135,6 +137,17 @@ def test_a_report_says_what_stands_beside_arrays(trace):
     assert first["joules"] > 0
     assert cases["mapped"]["layers"][0]["defect_map"]["cells"] == 10 * CELLS
     assert "self_correction" not in cases["plain"]["layers"][0]
+
+
+def test_a_page_says_how_weights_lie(trace, tmp_path):
+    page = tmp_path / "page.html"
+    ended = CliRunner().invoke(cli.app, ["report", str(trace.path), "--html", str(page)])
+    assert ended.exit_code == 0, ended.output
+    text = page.read_text()
+    assert "bit lines by stuck cells, assigned" in text
+    assert "rows raised, dummy columns" in text
+    assert "each in as many binary cells in parallel" in text
+    assert "binary weights, twin arrays" in text
 
 
 SCALES = {"role": "scale-multiply", "level": "tile", "component": "multiply-16b-40nm", "count": 2}

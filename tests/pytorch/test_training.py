@@ -15,7 +15,7 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from xbarsim import load_network, load_study, read_trace, run_study, summarise  # noqa: E402
-from xbarsim.base.errors import ConfigError, OutOfRangeError, TaskError  # noqa: E402
+from xbarsim.base.errors import ConfigError, IdleSettingWarning, OutOfRangeError, TaskError  # noqa: E402
 from xbarsim.config.training import Training  # noqa: E402
 from xbarsim.torch import convert  # noqa: E402
 from xbarsim.torch.gradients import achieved_matrix  # noqa: E402
@@ -307,6 +307,7 @@ def test_the_loss_is_named_with_its_step(place, tmp_path, monkeypatch):
     "change, words",
     [
         ({"text": "some.txt"}, "training.text = 'some.txt' is for decoders"),
+        ({"method": "in-situ"}, "trains networks of images without PyTorch"),
         (
             {"batch_examples": 50},
             "has 18 training examples to train on, fewer than training.batch_examples = 50",
@@ -316,6 +317,13 @@ def test_the_loss_is_named_with_its_step(place, tmp_path, monkeypatch):
 def test_what_cannot_be_trained(place, tmp_path, change, words):
     with pytest.raises((ConfigError, TaskError), match=words):
         train_study(study_of(place, FAST | change), tmp_path / "out")
+
+
+def test_keys_of_images_have_no_effect_on_sentences(place, tmp_path):
+    study = study_of(place, FAST | {"images": {"epochs": 3}, "batch_examples": 50})
+    with pytest.warns(IdleSettingWarning, match="it needs another training.method"):
+        with pytest.raises(TaskError, match="fewer than"):
+            train_study(study, tmp_path / "out")
 
 
 def test_weights_on_counting_crossbars_are_not_trained(place, tmp_path):

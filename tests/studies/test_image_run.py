@@ -101,6 +101,9 @@ def test_a_report_speaks_of_images(traces):
     text = render(summary)
     assert "24 images, head network" in text
     assert "per inference" in text
+    assert "images rows of inputs an image, on so many tiles: layer.0.convolution 36 on 2, " in text
+    partitioned = render(summarise(traces["sub_image"]))
+    assert "tiles: layer.0.convolution 9 on 2, " in partitioned
     found = to_json(summary)
     assert found["examples"] == 24
     chip = summary.cases[1]

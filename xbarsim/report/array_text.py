@@ -6,6 +6,18 @@ from xbarsim.base.units import engineering
 from xbarsim.report.steps import MatrixSummary
 
 
+def convolution_lines(layers: Sequence[MatrixSummary]) -> list[str]:
+    """Rows of inputs and tiles of every convolution."""
+    found = [
+        f"{layer.name} {layer.rows_per_image:,} on {layer.programming.tiles:,}"
+        for layer in layers
+        if layer.rows_per_image is not None
+    ]
+    if not found:
+        return []
+    return ["images rows of inputs an image, on so many tiles: " + ", ".join(found)]
+
+
 def defect_lines(layers: Sequence[MatrixSummary]) -> list[str]:
     """What the map of stuck cells took."""
     maps = [layer.defect_map for layer in layers if layer.defect_map is not None]

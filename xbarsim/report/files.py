@@ -287,6 +287,8 @@ def _matrix(layer: MatrixSummary) -> Content:
         found["drift_scales"] = dataclasses.asdict(layer.drift_scales)
     if layer.read_noise_error is not None:
         found["read_noise_error"] = layer.read_noise_error
+    if layer.rows_per_image is not None:
+        found["rows_per_image"] = layer.rows_per_image
     if layer.defect_map is not None:
         found["defect_map"] = dataclasses.asdict(layer.defect_map)
     if layer.self_correction is not None:

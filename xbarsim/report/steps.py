@@ -259,6 +259,7 @@ class MatrixSummary(StepSummary):
     converters : None where they are ideal
     drift_scales : None where nothing follows drift
     defect_map : None without;  self_correction : None without
+    rows_per_image : rows of inputs of an image in a convolution, None of one row
     read_noise_error : of its worst tile, relative, of a standard deviation of read noise behind the
         wires; None where these are not asked about noise
     array_energy_per_token : joule that the drivers of its word lines deliver into cells and wires
@@ -280,6 +281,7 @@ class MatrixSummary(StepSummary):
     read_noise_error: float | None = None
     defect_map: DefectMap | None = None
     self_correction: SelfCorrection | None = None
+    rows_per_image: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,6 +345,7 @@ def matrix_summary(name: str, matrix: TracedMatrix, tokens: Integers) -> MatrixS
         drift_scales=DriftScales.of(attributes),
         defect_map=DefectMap.of(attributes),
         self_correction=SelfCorrection.of(attributes),
+        rows_per_image=attributes.rows_per_image,
         read_noise_error=noise_error,
     )
 

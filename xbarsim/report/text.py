@@ -6,7 +6,7 @@ from typing import TypeVar
 from xbarsim.base.units import engineering
 from xbarsim.models.graph import Role
 from xbarsim.report import training_text
-from xbarsim.report.array_text import defect_lines, self_correction_lines
+from xbarsim.report.array_text import convolution_lines, defect_lines, self_correction_lines
 from xbarsim.report.case_places import table_of
 from xbarsim.report.converter_text import converter_lines, drift_lines
 from xbarsim.report.metric_form import MetricForm, form_of
@@ -216,6 +216,7 @@ def _hardware(case: CaseSummary) -> list[str]:
     return [
         _tiles(case.layers),
         *_writing(case.layers),
+        *convolution_lines(case.layers),
         *defect_lines(case.layers),
         *_compensation(case.layers),
         *self_correction_lines(case.layers),

@@ -117,7 +117,9 @@ class _Steps:
     @classmethod
     def of(cls, module: nn.Module, query: torch.Tensor) -> _Steps:
         placed: PlacedAttention | None = getattr(module, _PLACED, None)
-        under_way = None if placed is None else placed.current.under_way
+        under_way = None
+        if placed is not None:
+            under_way = placed.current.under_way
         shape = (query.shape[0], query.shape[2])
         mask = np.ones(shape, bool)
         if under_way is not None and under_way.mask is not None:

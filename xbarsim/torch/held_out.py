@@ -68,4 +68,6 @@ def _once(found: Singles, inputs: dict[str, Singles]) -> Singles:
     if not inputs:
         return found
     last = inputs[next(reversed(inputs))]
-    return last if np.array_equal(last, found) else found
+    if np.array_equal(last, found):
+        return last
+    return found

@@ -99,6 +99,7 @@ def _facts_of(study: Study, record: RunRecord) -> dict[str, str]:
         "read": _time(study),
         "tile": f"{mapping.word_lines} × {mapping.bit_lines} cells",
         "weights": _weights(study),
+        **_lines(study),
         "DAC": _bits(study.dac.bits, is_on=study.effects.with_dac),
         "ADC": _bits(study.adc.bits, is_on=study.effects.with_adc),
         **attention,
@@ -122,7 +123,32 @@ def _weights(study: Study) -> str:
     if mapping.encoding != "slices":
         array = "" if mapping.array == "single" else f", {mapping.array} arrays"
         return f"{cells}, {mapping.encoding} weights{array}"
-    return f"{cells}, {mapping.weight_bits} bits in slices of {mapping.bits_per_cell}"
+    text = f"{cells}, {mapping.weight_bits} bits in slices of {mapping.bits_per_cell}"
+    if mapping.crosspoint == "weighted":
+        text += ", each in as many binary cells in parallel"
+    return text
+
+
+def _lines(study: Study) -> dict[str, str]:
+    """What a study states of lines and of what stands beside them; nothing of defaults."""
+    found = {}
+    mapping = study.mapping
+    orders = {"word lines": mapping.row_order, "bit lines": mapping.column_order}
+    chosen = [f"{lines} by {way}" for lines, way in orders.items() if way != "none"]
+    if chosen:
+        found["places of lines"] = ", ".join(chosen).replace(
+            "by assigned", "by stuck cells, assigned"
+        )
+    beside = []
+    if study.correction.rows == "raised":
+        beside.append("rows raised")
+    if study.correction.columns == "dummy":
+        beside.append("dummy columns")
+    if beside:
+        found["losses made up for"] = ", ".join(beside)
+    if study.model.convolution == "sub_image":
+        found["convolutions"] = f"sub-images of at most {study.model.sub_image_rows} inputs"
+    return found
 
 
 def _wires(study: Study) -> str:

@@ -98,8 +98,7 @@ class TrainedMatrix:
             cells = _dropped(plan, number, plan.program(number), self.drop_connect)
             planes = _planes(plan, number, cells)
             if block is None:
-                whole = planes - plan.reference if plan.reference else planes
-                transfer.append(conversions_of(plan, whole, np.subtract))
+                transfer.append(conversions_of(plan, planes - plan.reference, np.subtract))
                 continue
             change = (planes - block.conductance) * block.passed
             moved = conversions_of(plan, change, np.subtract)

@@ -82,7 +82,9 @@ class TrainingChips:
 
     def seed_of(self, step: int) -> int:
         """Of the chip of a step; always the same one without `redraw`."""
-        return self._seed(TRAINING, step if self.settings.redraw else 0)
+        if not self.settings.redraw:
+            step = 0
+        return self._seed(TRAINING, step)
 
     def _seed(self, *names: int) -> int:
         key = np.random.SeedSequence(self.analog.seed, spawn_key=names)

@@ -21,7 +21,7 @@ from xbarsim.base.errors import ConfigError, IdleSettingWarning, OutOfRangeError
 from xbarsim.base.files import check_empty, replacing
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.config.study import Study
-from xbarsim.config.training import Training
+from xbarsim.config.training import Training, trains_images
 from xbarsim.config.training_idle import idle_training_keys
 from xbarsim.models.checkpoint import file_hashes
 from xbarsim.studies.training_record import (
@@ -74,13 +74,13 @@ class Trained:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        held_out = self.record.held_out
+        record = self.record.model_dump(mode="json")
         return {
             "model": str(self.model),
             "study": str(self.study),
             "steps": self.steps,
             "loss": self.loss,
-            "held_out": None if held_out is None else held_out.model_dump(mode="json"),
+            "held_out": record["held_out"],
         }
 
 
@@ -118,6 +118,11 @@ def train_study(
     check_empty(directory, resume=resume)
     _, case = study.cases()[0]
     settings = study.training or Training()
+    if trains_images(settings):
+        raise ConfigError(
+            f'training.method = "{settings.method}" trains networks of images without PyTorch: '
+            "xbarsim train, or xbarsim.training.study.train_image_study"
+        )
     for sentence in idle_training_keys(settings):
         warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
     material = material_of(study, progress)
@@ -262,11 +267,14 @@ class _Run:
     # ---------------------------------------------------------------- states
 
     def state(self) -> dict[str, Any]:
+        before: dict[str, Any] = {}
+        if self.before is not None:
+            before = self.before.model_dump()
         return {
             "fingerprint": self.fingerprint,
             "step": self.step,
             "losses": self.losses,
-            "before": None if self.before is None else self.before.model_dump(),
+            "before": before,
             "weights": {name: value.detach() for name, value in self._trained().items()},
             "optimizer": self.optimizer.state_dict(),
         }
@@ -274,7 +282,7 @@ class _Run:
     def restore(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.losses = list(state["losses"])
-        if state["before"] is not None:
+        if state["before"]:
             self.before = HeldOutScore(**state["before"])
         with torch.no_grad():
             for name, parameter in self._trained().items():
@@ -290,7 +298,9 @@ class _Run:
 
     def full_scales(self) -> dict[str, float]:
         """{matrix: learned full scale of its inputs}."""
-        return {} if self.chips is None else self.chips.learned_ranges
+        if self.chips is None:
+            return {}
+        return self.chips.learned_ranges
 
     def record(self, study: Study) -> TrainingRecord:
         """What was done so far."""

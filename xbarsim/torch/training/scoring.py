@@ -46,14 +46,14 @@ def score(
         chips.write_held_out()
     passing.eval()
     loss = 0.0
-    right: int | None = 0
+    right = 0
     with torch.no_grad():
         for start in range(0, len(numbers), SCORED_TOGETHER):
             some = numbers[start : start + SCORED_TOGETHER]
             batch = material.batch(some)
             output = passing(**inputs_of(batch))
             loss += float(material.loss(output, batch)) * len(some)
-            found = material.right(output, batch)
-            right = None if right is None or found is None else right + found
-    accuracy = None if right is None else right / len(numbers)
-    return HeldOutScore(loss=loss / len(numbers), accuracy=accuracy)
+            right += material.right(output, batch)
+    if material.is_text:
+        return HeldOutScore(loss=loss / len(numbers))
+    return HeldOutScore(loss=loss / len(numbers), accuracy=right / len(numbers))
