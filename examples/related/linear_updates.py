@@ -11,41 +11,15 @@ most even, in both paths or in that of pulses down alone.
 """
 
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
+from pulsed_device import pulsed_device
 
-import xbarsim
 from xbarsim.config.image_training import Rule
 from xbarsim.tasks.image_files import load_image_task
 from xbarsim.training.in_situ import InSituNetwork, Pulsing
 from xbarsim.training.pulsed_cells import Divider, Heat, PulseLaw
 
-DEVICE = """
-description = "pulses of a parameter"
-[read]
-voltage_v = 0.1
-source = "a parameter of this example"
-[conductance]
-minimum_us = 1.0
-maximum_us = 100.0
-valid_range_us = [1.0, 100.0]
-source = "a parameter of this example"
-[write]
-pulse_voltage_v = 1.5
-pulse_time_ns = 100.0
-source = "a parameter of this example"
-[write_verify]
-step_up_us = {up}
-step_down_us = {down}
-nonlinearity_up = {of_up}
-nonlinearity_down = {of_down}
-step_relative_sigma = 0.3
-tolerance_us = 1.0
-maximum_pulses = 1000
-source = "a parameter of this example"
-"""
 task = load_image_task(sys.argv[1] if len(sys.argv) > 1 else "mnist").split()
 training = task.training().limited(int(sys.argv[2]) if len(sys.argv) > 2 else 4000)
 seeds = range(int(sys.argv[3]) if len(sys.argv) > 3 else 3)
@@ -57,7 +31,8 @@ SIZES = (PIXELS.shape[1], 32, len(task.classes))
 
 def accuracy(device, seed: int, **pulsing) -> tuple[float, float]:
     """Percent of the images for testing, and millijoule of the pulses."""
-    network = InSituNetwork.of(SIZES, device, Pulsing(epochs=2, seed=seed, **pulsing))
+    stated = Pulsing(epochs=2, seed=seed, weight_range=4.0, **pulsing)
+    network = InSituNetwork.of(SIZES, device, stated)
     network.train(PIXELS, training.targets)
     right = np.mean(network.classes_of(TESTED) == tested.targets)
     return 100 * right, 1e3 * network.wear.energy
@@ -69,14 +44,14 @@ def say(name: str, device, **pulsing) -> None:
     print(f"{name}: {found[:, 0].mean():.2f} +- {spread[0]:.2f}, {found[:, 1].mean():.4f} mJ")
 
 
-def device_of(place: Path, of_up: float, of_down: float):
+def device_of(of_up: float, of_down: float):
     """A device whose steps at the middle of the window are all 1 uS."""
-    text = DEVICE.format(
-        up=np.exp(of_up / 2), down=np.exp(of_down / 2), of_up=of_up, of_down=of_down
+    return pulsed_device(
+        up_us=np.exp(of_up / 2),
+        down_us=np.exp(of_down / 2),
+        nonlinearity_up=of_up,
+        nonlinearity_down=of_down,
     )
-    path = place / "cell.toml"
-    path.write_text(text)
-    return xbarsim.load_device(path)
 
 
 def unevenness(device, divider: Divider | None) -> float:
@@ -101,19 +76,17 @@ def most_even(device, has_up: bool) -> Divider:
     return min(dividers, key=lambda divider: unevenness(device, divider))
 
 
-with tempfile.TemporaryDirectory() as name:
-    place = Path(name)
-    for value in (0.0, 1.0, 2.0, 4.0):
-        say(f"nonlinearity {value:g} both ways", device_of(place, value, value))
-    for rule in (Rule.OUTER_PRODUCT, Rule.MANHATTAN):
-        say(f"{rule.value}, linear", device_of(place, 0.0, 0.0), rule=rule)
-    # A cell that conducts takes more power: pulses up accelerate, pulses down fade.  Or both fade.
-    for cell, of_up, has_up in (("accelerating", -3.0, True), ("fading", 3.0, False)):
-        device = device_of(place, of_up, 3.0)
-        divider = most_even(device, has_up)
-        for what, one in (("without", None), ("with", divider)):
-            print(f"unevenness of steps, {cell} cell {what} divider: {unevenness(device, one):.2f}")
-            say(f"{cell} cell {what} divider", device, divider=one)
-    for what, pulse in (("history", False), ("heating pulse", True)):
-        heat = Heat(gain=0.7, decay_s=1e-6, interval_s=1e-6, heating_pulse=pulse)
-        say(f"heat by {what}", device_of(place, 1.0, 1.0), heat=heat)
+for value in (0.0, 1.0, 2.0, 4.0):
+    say(f"nonlinearity {value:g} both ways", device_of(value, value))
+for rule in (Rule.OUTER_PRODUCT, Rule.MANHATTAN):
+    say(f"{rule.value}, linear", device_of(0.0, 0.0), rule=rule)
+# A cell that conducts takes more power: pulses up accelerate, pulses down fade.  Or both fade.
+for cell, of_up, has_up in (("accelerating", -3.0, True), ("fading", 3.0, False)):
+    device = device_of(of_up, 3.0)
+    divider = most_even(device, has_up)
+    for what, one in (("without", None), ("with", divider)):
+        print(f"unevenness of steps, {cell} cell {what} divider: {unevenness(device, one):.2f}")
+        say(f"{cell} cell {what} divider", device, divider=one)
+for what, pulse in (("history", False), ("heating pulse", True)):
+    heat = Heat(gain=0.7, decay_s=1e-6, interval_s=1e-6, heating_pulse=pulse)
+    say(f"heat by {what}", device_of(1.0, 1.0), heat=heat)

@@ -87,10 +87,16 @@ def test_cells_in_parallel_need_fewer_conversions(tmp_path):
 
 def test_networks_with_faults(images, tmp_path):
     found = lines_of("mnist_with_faults.py", tmp_path, images, 100, 1)
-    assert found["trained in place, 11 % stuck"][0] > 50
     for what in ("half on", "all off"):
         name = f"CNN, 10 % stuck, {what}"
         assert found[f"{name}, with the map"][0] >= found[f"{name}, unaware"][0] - 10
+
+
+def test_cells_that_do_not_respond_are_trained_around(images, tmp_path):
+    found = lines_of("trained_in_place.py", tmp_path, images, 1)
+    assert found["trained in place, 11 % stuck"][0] > 50
+    held_out = lines_of("trained_in_place.py", tmp_path, images, 1, "search")
+    assert sum(name.startswith("held out") for name in held_out) == 12 + 2 + 4
 
 
 @pytest.mark.long

@@ -5,11 +5,9 @@ import pytest
 from tiny_images import PERCEPTRON, tiny_images
 
 from xbarsim.base.errors import OutOfRangeError, ShapeError
+from xbarsim.kernels.training.stuck_cells import FREE, OFF, ON
 from xbarsim.models.image_checkpoint import network_of
 from xbarsim.training.defects import (
-    FREE,
-    OFF,
-    ON,
     DefectAware,
     DefectMap,
     chosen_columns,
@@ -44,6 +42,10 @@ def test_rates_and_records_of_columns():
     for kind in (ON, OFF):
         of_one = np.count_nonzero(one.state == kind, axis=(0, 2))
         np.testing.assert_array_equal(of_one, np.count_nonzero(other.state == kind, axis=(0, 2)))
+    drawn = np.random.default_rng(1)
+    many = np.mean([one.shuffled(drawn).state[:, 7] != FREE for _ in range(2000)], axis=0)
+    share = one.of_columns[7] / 1000  # wherever in the column; 1,000 places
+    np.testing.assert_allclose(many, share, atol=5 * np.sqrt(share / 2000))
     order = columns_by_defects({"m": one})
     counts = [one.of_columns[column] for _, column in order]
     assert counts == sorted(counts, reverse=True)

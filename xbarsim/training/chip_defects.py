@@ -9,10 +9,11 @@ from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.streams import Streams
 from xbarsim.devices.writing import stuck_conductances
+from xbarsim.kernels.training.stuck_cells import FREE, OFF, ON
 from xbarsim.models.graph import Step
 from xbarsim.models.image_checkpoint import network_of
 from xbarsim.models.image_config import BatchNorm, Convolution, Dense
-from xbarsim.training.defects import FREE, OFF, ON, DefectMap
+from xbarsim.training.defects import DefectMap
 from xbarsim.training.fit import initial_tensors
 from xbarsim.training.image_material import ImageMaterial
 

@@ -13,8 +13,7 @@ import numpy as np
 
 from xbarsim.base.array_types import Booleans, Floats, Integers, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
-
-FREE, ON, OFF = 0, 1, 2
+from xbarsim.kernels.training.stuck_cells import FREE, OFF, ON, scatter, stuck_weights
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,25 @@ class DefectMap:
 
     def shuffled(self, rng: np.random.Generator) -> "DefectMap":
         """As many of each kind in every column, elsewhere."""
-        signs, outputs, inputs = self.state.shape
-        cells = self.state.transpose(1, 0, 2).reshape(outputs, -1)
-        elsewhere = rng.permuted(cells, axis=1)
-        state = elsewhere.reshape(outputs, signs, inputs).transpose(1, 0, 2)
+        on = np.count_nonzero(self.state == ON, axis=(0, 2))
+        off = np.count_nonzero(self.state == OFF, axis=(0, 2))
+        state = np.empty(self.state.shape, np.int64)
+        places = np.empty(2 * self.state.shape[2], np.int64)
+        scatter(on, off, rng.random(int((on + off).sum())), places, state)
         return DefectMap(state, self.on, self.off)
 
     def applied(self, weight: Singles, full_scale: float) -> Singles:
         """What a matrix (outputs, inputs) becomes on these cells; weights beyond the full scale are
         held there."""
-        share = np.clip(weight / full_scale, -1, 1)
-        parts = np.stack([np.maximum(share, 0), np.maximum(-share, 0)])
-        parts = np.where(self.state == ON, self.on, parts)
-        parts = np.where(self.state == OFF, self.off, parts)
-        found: Singles = (full_scale * (parts[0] - parts[1])).astype(np.float32)
+        found = np.empty(weight.shape, np.float32)
+        stuck_weights(
+            np.ascontiguousarray(weight, np.float32),
+            np.ascontiguousarray(self.state),
+            scale=full_scale,
+            on=self.on,
+            off=self.off,
+            found=found,
+        )
         return found
 
 

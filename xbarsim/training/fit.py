@@ -9,6 +9,7 @@ import numpy as np
 from xbarsim.base.array_types import Bytes, Integers, Singles
 from xbarsim.base.errors import OutOfRangeError, ShapeError
 from xbarsim.base.progress import Done, Progress, silent
+from xbarsim.kernels.training.adam import adam_step
 from xbarsim.models.image_checkpoint import network_of
 from xbarsim.models.image_config import BatchNorm, Convolution, Dense, ImageConfig, image_config
 from xbarsim.models.image_network import ImageNetwork, normalised
@@ -97,20 +98,26 @@ class Adam:
 
     def step(self, tensors: dict[str, Singles], gradients: Mapping[str, Singles]) -> None:
         """Change the tensors that have a gradient."""
-        rate = self.rate * 0.5 * (1 + np.cos(np.pi * self.done / self.steps))
+        rate = float(self.rate * 0.5 * (1 + np.cos(np.pi * self.done / self.steps)))
         self.done += 1
         for name, gradient in gradients.items():
-            zero = np.zeros_like(gradient)
-            first = self.first.get(name, zero)
-            second = self.second.get(name, zero)
-            first = FIRST_MOMENT * first + (1 - FIRST_MOMENT) * gradient
-            second = SECOND_MOMENT * second + (1 - SECOND_MOMENT) * gradient**2
-            self.first[name] = first
-            self.second[name] = second
-            unbiased_first = first / (1 - FIRST_MOMENT**self.done)
-            unbiased_second = second / (1 - SECOND_MOMENT**self.done)
-            change = rate * unbiased_first / (np.sqrt(unbiased_second) + SMALLEST)
-            tensors[name] = (tensors[name] - change).astype(np.float32)
+            flat = np.ascontiguousarray(gradient, np.float32).ravel()
+            if name not in self.first:
+                self.first[name] = np.zeros(gradient.shape, np.float32)
+                self.second[name] = np.zeros(gradient.shape, np.float32)
+            changed = adam_step(
+                np.ascontiguousarray(tensors[name]).ravel(),
+                flat,
+                self.first[name].ravel(),
+                self.second[name].ravel(),
+                rate=rate,
+                keep_first=FIRST_MOMENT,
+                keep_second=SECOND_MOMENT,
+                least=SMALLEST,
+                bias_first=1 - FIRST_MOMENT**self.done,
+                bias_second=1 - SECOND_MOMENT**self.done,
+            )
+            tensors[name] = changed.reshape(gradient.shape)
 
 
 class Fit:

@@ -21,7 +21,7 @@ from xbarsim.base.errors import ConfigError, IdleSettingWarning, OutOfRangeError
 from xbarsim.base.files import check_empty, replacing
 from xbarsim.base.progress import Progress, silent, unsaid
 from xbarsim.config.study import Study
-from xbarsim.config.training import Training
+from xbarsim.config.training import Training, trains_images
 from xbarsim.config.training_idle import idle_training_keys
 from xbarsim.models.checkpoint import file_hashes
 from xbarsim.studies.training_record import (
@@ -118,6 +118,11 @@ def train_study(
     check_empty(directory, resume=resume)
     _, case = study.cases()[0]
     settings = study.training or Training()
+    if trains_images(settings):
+        raise ConfigError(
+            f'training.method = "{settings.method}" trains networks of images without PyTorch: '
+            "xbarsim train, or xbarsim.training.study.train_image_study"
+        )
     for sentence in idle_training_keys(settings):
         warnings.warn(IdleSettingWarning(sentence), stacklevel=2)
     material = material_of(study, progress)
