@@ -65,6 +65,27 @@ def test_between_solves_the_matrix_follows_to_first_order():
     assert left < 0.2 * change
 
 
+def test_other_errors_of_the_write_follow_to_first_order():
+    """Another chip, some of whose cells hardly conduct while a little leaks to their lines: what the
+    first order leaves is far smaller than what one chip differs from another by."""
+    study = {"device": {"name": "rram-wan2022"}, "mapping": TILES | {"clip": "maximum"}}
+    analog, chips = chips_of(study)
+    found = []
+    for step, is_solved in [(1, True), (0, True), (1, False)]:
+        if is_solved:
+            chips.matrices = {}
+        chips.begin(step)
+        array = analog.hardware.matrices[""].array
+        found.append(matrix_of(analog) / array.gain[:, None])
+    exact, other, first_order = found
+    change = np.sqrt(((other - exact) ** 2).mean())
+    left = np.sqrt(((first_order - exact) ** 2).mean())
+    assert left < 0.1 * change
+    shares = chips.matrices[""].blocks[0].passed
+    assert 0 < shares.min() and shares.max() <= 1
+    assert chips.matrices[""].sensitivity.max() < 2
+
+
 def test_without_wires_they_are_exact():
     study = {"effects": {"wires": False}, "device": {"name": "rram-wan2022"}}
     analog, chips = chips_of(study | {"mapping": TILES | {"clip": "maximum"}})

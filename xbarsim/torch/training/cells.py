@@ -11,6 +11,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from xbarsim.arrays.in_situ.encoding import encode
 from xbarsim.arrays.in_situ.matrix import Array, ConvertedArray, IdealArray, without_targets
@@ -29,6 +30,7 @@ from xbarsim.config.study import Study
 from xbarsim.devices.programmed import Programmed
 from xbarsim.devices.streams import Streams
 
+NEIGHBOURS = 15  # cells along a bit line whose signals are attenuated about the same
 DROPPED = 40  # purpose of a random stream: cells that are stuck low in a step
 
 
@@ -144,10 +146,22 @@ def _block(plan: MatrixPlan, number: int, cells: Programmed, row: TileRow) -> So
     conductance = _planes(plan, number, cells)
     if np.array_equal(conductance, row.transfer):
         return None
-    passed = np.divide(
-        row.transfer, conductance, out=np.ones(conductance.shape), where=conductance > 0
-    )
+    passed = _passed(np.asarray(row.transfer, np.float64), conductance)
     return SolvedBlock(conductance.astype(np.float32), passed.astype(np.float32))
+
+
+def _passed(transfer: Floats, conductance: Floats) -> Floats:
+    """(planes, outputs, rows): share of the signal of a cell that arrives.
+
+    It changes slowly along a bit line, and is that of a cell and its neighbours together: a cell that
+    hardly conducts passes less than what leaks to its line by other ways, which its own ratio would
+    take for a share of thousands.
+    """
+    arrives = uniform_filter1d(transfer, NEIGHBOURS, axis=2, mode="nearest")
+    whole = uniform_filter1d(conductance, NEIGHBOURS, axis=2, mode="nearest")
+    share = np.divide(arrives, whole, out=np.ones(whole.shape), where=whole > 0)
+    found: Floats = np.clip(share, 0.0, 1.0)
+    return found
 
 
 def _dropped(plan: MatrixPlan, block: int, cells: Programmed, share: float) -> Programmed:
