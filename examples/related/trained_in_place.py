@@ -21,17 +21,20 @@ from xbarsim.tasks.image_files import load_image_task
 from xbarsim.training.in_situ import InSituNetwork, Pulsing
 
 HIDDEN = 54
-STUCK = 0.11
+STUCK = 0.11  # of the cells, half of them at each end
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the paper leaves open; as of `Pulsing`."""
+    """What the paper leaves open, as of `Pulsing`; where the search starts."""
 
     weight_range: float = 12.0
     rate: float = 0.5
     batch: int = 50
     epochs: int = 12
+
+
+FOUND = Setting(weight_range=12.0, rate=1.0, batch=100, epochs=25)  # by the search, of 2 seeds
 
 
 def of_8_by_8(task):
@@ -100,5 +103,5 @@ if sys.argv[3:] == ["search"]:
     sys.exit()
 others = of_8_by_8(task.held_out()), task.held_out().targets
 for stuck in (0.0, STUCK):
-    found = [accuracy(material, others, Setting(), seed, stuck) for seed in seeds]
+    found = [accuracy(material, others, FOUND, seed, stuck) for seed in seeds]
     print(f"trained in place, {100 * stuck:g} % stuck: {mean_and_error(found)}")

@@ -209,9 +209,12 @@ def test_dummies_are_cells_and_reads_with_errors_of_their_own(tmp_path):
         first.conductances, matrix({}, small, effects=effects, **tables).conductances
     )
     noisy = matrix({"columns": "dummy"}, WHOLE, effects=effects | {"read_noise": True}, **tables)
-    one = np.repeat(np.abs(X[-1:]), 4000, axis=0)
+    (own,) = noisy.array.programmed.dummies
+    # 5 % of every cell, which arrives as its signal does
+    np.testing.assert_allclose(own.variance, (0.05 * own.transfer) ** 2, rtol=1e-4)
     lines = noisy.array._dummies[0]
-    volts = one[:1] * noisy.array.coder.read_voltage / noisy.array.coder.full_scale
+    one = np.abs(X[-1:])
+    volts = one * noisy.array.coder.read_voltage / noisy.array.coder.full_scale
     rows = np.column_stack([np.arange(4000), np.zeros(4000, int)])
     reads = noisy.array._scales(0, np.repeat(volts.astype(np.float32), 8000, axis=0), rows, 3)[:, 0]
     mean = (volts @ lines.transfer.T)[0, 0]

@@ -57,7 +57,7 @@ def test_a_model_on_chips_with_errors(study):
     assert abs(np.array(many.wrong_weights) - expected).max() < 5 * np.sqrt(expected)
     assert len(set(many.wrong_weights)) > 1  # every chip has errors of its own
     values = np.array(many.values)
-    mean, low, high = many.interval
+    mean, low, high = many.interval("accuracy")
     assert mean == values.mean() and high - mean == pytest.approx(
         4.3027 * values.std(ddof=1) / 3**0.5, rel=1e-4
     )

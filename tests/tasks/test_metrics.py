@@ -189,8 +189,31 @@ def test_a_change_of_a_correlation_is_the_jackknife_of_the_difference():
 def test_the_interval_over_chips_is_students():
     values = [0.7, 0.74, 0.71, 0.77]
     expected = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
-    np.testing.assert_allclose(metrics.over_chips(values), expected, rtol=1e-12)
-    assert metrics.over_chips([0.7]) == (None, None)
+    np.testing.assert_allclose(metrics.over_chips(values, "accuracy"), expected, rtol=1e-12)
+    assert metrics.over_chips([0.7], "accuracy") == (None, None)
+
+
+def test_the_interval_over_chips_stays_within_the_metric():
+    low, high = metrics.over_chips([0.99, 0.9], "accuracy")
+    assert 0 < low < 0.9 and high == 1
+    assert metrics.over_chips([-0.9, 0.9], "pearson") == (-1, 1)
+    values = [4502.0, 11000.0, 20000.0]
+    half = stats.t.ppf(0.975, 2) * stats.sem(values)
+    mean = np.mean(values)
+    expected = mean * np.exp([-half / mean, half / mean])
+    np.testing.assert_allclose(metrics.over_chips(values, "perplexity"), expected, rtol=1e-12)
+    low, high = metrics.over_chips([1e3, 1e9], "perplexity")
+    assert 0 < low and np.isfinite(high)
+
+
+def test_the_interval_of_a_perplexity_over_chips_holds_as_often_as_it_says():
+    rng = np.random.default_rng(8)
+    spread = 0.4
+    held = 0
+    for _ in range(2000):
+        low, high = metrics.over_chips(20 * np.exp(spread * rng.standard_normal(5)), "perplexity")
+        held += low <= 20 * np.exp(spread**2 / 2) <= high
+    assert 0.92 < held / 2000 < 0.97
 
 
 # ---------------------------------------------------------------- coverage

@@ -33,6 +33,21 @@ def test_weights_on_stuck_cells_by_hand():
     np.testing.assert_allclose(DefectMap(state).applied(8 * weight, 1.0)[0, 0], 1.0)
 
 
+def test_the_full_scale_of_a_study_is_the_largest_weight():
+    """As mapping.clip = "maximum" chooses it; held at a limit where it is more."""
+    state = np.full((2, 1, 3), FREE)
+    state[0, 0, 1] = ON
+    maps = {"m": DefectMap(state, on=0.8, off=0.1)}
+    every = {"m": np.array([True])}
+    nothing = {"m": np.array([False])}
+    rng = np.random.default_rng(0)
+    form = DefectAware(maps, {"m": 2.0}, every, nothing, rng, by_largest=True)
+    small = np.array([[0.5, 0.1, -0.2]], np.float32)
+    np.testing.assert_allclose(form("m", small), [[0.5, 0.4, -0.2]], rtol=1e-6)
+    large = np.array([[0.5, 0.1, -4.0]], np.float32)
+    np.testing.assert_allclose(form("m", large), [[0.5, 1.6, -2.0]], rtol=1e-6)
+
+
 def test_rates_and_records_of_columns():
     one = DefectMap.random(40, 500, 0.06, 0.04, seed=0)
     assert np.mean(one.state == ON) == pytest.approx(0.06, rel=0.05)

@@ -289,7 +289,7 @@ def _case(trace: Trace, scorer: Scorer, name: str, case: Case) -> CaseSummary:
     chips = _evaluated(scorer, case)
     found = [scorer.metric(chip) for chip in chips]
     values = tuple(metric.value for metric in found)
-    chips_low, chips_high = metrics.over_chips(values)
+    chips_low, chips_high = metrics.over_chips(values, trace.run.metric)
     done = chips[0].done
     examples = int(done.sum())
     tokens = np.tile(trace.examples.tokens[done], len(chips))

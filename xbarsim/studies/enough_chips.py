@@ -11,14 +11,14 @@ from pathlib import Path
 from xbarsim.config.study import FEWEST_CHIPS
 from xbarsim.studies.scores import scorer_of
 from xbarsim.studies.trace_reader import read_trace
-from xbarsim.tasks.metrics import over_chips
+from xbarsim.tasks.metrics import student_interval
 
 
 def is_narrow(values: Sequence[float], half_width: float) -> bool:
     """Whether the 95 % interval of the mean of these values reaches at most so far to each side."""
     if len(values) < FEWEST_CHIPS:
         return False
-    low, high = over_chips(values)
+    low, high = student_interval(values)
     return low is not None and high is not None and high - low <= 2 * half_width
 
 

@@ -53,12 +53,11 @@ class Row:
     values: tuple[float, ...] = ()
     wrong_weights: tuple[int, ...] = ()
 
-    @property
-    def interval(self) -> tuple[float, float | None, float | None]:
-        """(mean, low, high) of the metric over chips, see `metrics.over_chips`; of a single chip
-        both bounds are None.
+    def interval(self, metric: str) -> tuple[float, float | None, float | None]:
+        """(mean, low, high) of the values of a metric over chips, see `metrics.over_chips`; of a single
+        chip both bounds are None.
         """
-        low, high = over_chips(self.values)
+        low, high = over_chips(self.values, metric)
         return float(np.mean(self.values)), low, high
 
 
@@ -201,7 +200,7 @@ def render(report: Report) -> str:
     if report.metric:
         header += f"{report.metric + ' x 100':>16}   {'95 % over chips':<18}{'wrong weights':>14}"
     lines = [header]
-    lines += [_line(row) for row in report.rows]
+    lines += [_line(row, report.metric) for row in report.rows]
     if report.metric and report.reference is not None:
         lines.append(
             f"without errors: {report.metric} x 100 = {100 * report.reference:.2f} on "
@@ -217,8 +216,9 @@ def as_json(report: Report) -> dict[str, Any]:
     rows = []
     for row in report.rows:
         facts = dataclasses.asdict(row)
-        if row.values:
-            facts["metric"], facts["metric_low"], facts["metric_high"] = row.interval
+        if row.values and report.metric is not None:
+            interval = row.interval(report.metric)
+            facts["metric"], facts["metric_low"], facts["metric_high"] = interval
         rows.append(facts)
     return {
         "rows": rows,
@@ -229,14 +229,14 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, metric: str | None) -> str:
     line = f"{row.columns or 'stated':>8}"
     line += f"{_rate(row.mean, row.mean_error):>20}"
     line += f"{_rate(row.worst_place, row.worst_place_error):>20}"
     line += f"{_rate(row.worst_data, row.worst_data_error):>20}"
-    if not row.values:
+    if not row.values or metric is None:
         return line
-    mean, low, high = row.interval
+    mean, low, high = row.interval(metric)
     bounds = "-"
     if low is not None and high is not None:
         bounds = interval_x100(low, high)

@@ -8,7 +8,8 @@ Spearman, Pearson                 delete-one jackknife of Fisher's z with Studen
 change of accuracy                Bonett and Price, J. Educ. Behav. Stat. 37 (2012) 479
 change of F1, Matthews            as above, of the pairs of predictions
 change of Spearman, Pearson       delete-one jackknife of the difference with Student's t
-over chips                        Student's t of the chips' values
+over chips                        Student's t of the chips' values, within the metric's bounds; of a
+                                  perplexity of the logarithm of their mean
 ================================  ==================================================================
 
 A bootstrap that draws the examples alone has no width where every prediction is right or where no
@@ -34,6 +35,17 @@ METRICS: dict[str, tuple[str, ...]] = {
 }
 Predictions = Floats | Singles | Integers  # scores of pairs, or class indices
 Interval = tuple[float, float]
+# Least and largest value of a metric; an unbounded one is above 0.
+BOUNDS: dict[str, Interval] = {
+    "accuracy": (0.0, 1.0),
+    "accuracy_normalised": (0.0, 1.0),
+    "f1": (0.0, 1.0),
+    "matthews": (-1.0, 1.0),
+    "spearman": (-1.0, 1.0),
+    "pearson": (-1.0, 1.0),
+}
+UNBOUNDED = ("perplexity",)
+LARGEST_EXPONENT = 300.0  # so that an interval stays a number
 NORMAL_975 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 DRAWS_AT_ONCE = 100  # rows of a resampled or shortened data set in memory
 
@@ -116,12 +128,30 @@ def change(
     return Metric(metric, float(value), low, high, len(task))
 
 
-def over_chips(values: Sequence[float]) -> Interval | tuple[None, None]:
-    """95 % interval of the mean of a metric over chips by Student's t; (None, None) of one chip."""
+def student_interval(values: Sequence[float]) -> Interval | tuple[None, None]:
+    """95 % interval of the mean of normal values by Student's t; (None, None) of one value."""
     if len(values) < 2:
         return None, None
     half = student(len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
     return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
+def over_chips(values: Sequence[float], metric: str) -> Interval | tuple[None, None]:
+    """95 % interval of the mean of a metric over chips; (None, None) of one chip.
+
+    By Student's t, and not beyond what the metric can be.  Of a perplexity, which has no upper end, the
+    interval is that of the logarithm of the mean, to first order: the half width of Student's t,
+    relative to the mean, multiplies and divides it.
+    """
+    low, high = student_interval(values)
+    if low is None or high is None:
+        return None, None
+    if metric in UNBOUNDED:
+        mean = float(np.mean(values))
+        factor = float(np.exp(min((high - low) / 2 / mean, LARGEST_EXPONENT)))
+        return mean / factor, mean * factor
+    least, most = BOUNDS[metric]
+    return max(low, least), min(high, most)
 
 
 # ---------------------------------------------------------------- values

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from xbarsim.report.plots.figure import new_figure, save
 
 if TYPE_CHECKING:
@@ -48,9 +50,10 @@ def _draw_metric(report: Report, axes: Axes) -> None:
     if not ran or report.reference is None:
         return
     rates = [max(row.mean, 1e-9) for row in ran]
-    middle = [100 * row.interval[0] for row in ran]
-    half = [100 * _half_width(row) for row in ran]
-    axes.errorbar(rates, middle, half, marker="o", markersize=3, capsize=3, linewidth=1)
+    metric = str(report.metric)
+    middle = [100 * row.interval(metric)[0] for row in ran]
+    to_the_ends = 100 * np.array([_to_the_ends(row, metric) for row in ran]).T
+    axes.errorbar(rates, middle, to_the_ends, marker="o", markersize=3, capsize=3, linewidth=1)
     axes.axhline(100 * report.reference, color="0.5", linewidth=0.8, label="no errors")
     axes.set_xscale("log")
     axes.set(
@@ -60,7 +63,9 @@ def _draw_metric(report: Report, axes: Axes) -> None:
     axes.legend(fontsize=8)
 
 
-def _half_width(row: Row) -> float:
-    """Half of the interval of a row; 0 of a single chip, which has none."""
-    mean, _, high = row.interval
-    return 0.0 if high is None else float(high - mean)
+def _to_the_ends(row: Row, metric: str) -> tuple[float, float]:
+    """From the mean of a row to both ends of its interval; 0 of a single chip, which has none."""
+    mean, low, high = row.interval(metric)
+    if low is None or high is None:
+        return 0.0, 0.0
+    return mean - low, high - mean
