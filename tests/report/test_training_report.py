@@ -108,7 +108,9 @@ def check_page(page, raw):
 
 def test_a_directory_of_train(tmp_path):
     raw = written(tmp_path / "trained", record_of())
-    check_figures(report(tmp_path / "trained").stdout, raw)
+    text = report(tmp_path / "trained").stdout
+    check_figures(text, raw)
+    assert text.endswith(f"run it: xbarsim run {tmp_path / 'trained' / 'study.toml'}\n")
     page = tmp_path / "page.html"
     found = json.loads(report(tmp_path / "trained", "--json", "--html", page).stdout)
     check_json(found, raw)
@@ -178,6 +180,7 @@ def test_training_that_is_under_way(tmp_path):
     assert text.startswith(
         "INCOMPLETE: Training was interrupted, or is under way: 10 of 45 steps are done."
     )
+    assert f"go on: xbarsim train STUDY --out {tmp_path / 'trained'} --resume" in text
     assert row(text, "loss").startswith(f"{sum(LOSSES[:10]) / 10:.4f} in the first 10 steps")
 
 

@@ -170,7 +170,8 @@ def _report_training(directory: Path, page: Path | None, as_json: bool) -> None:
         if alarm is not None:
             print(f"INCOMPLETE: {alarm}")
         print(printable("\n".join(training_text.lines(record))))
-        print(printable(f"run it      xbarsim run {directory / 'study.toml'}"))
+        command, purpose = training_text.next_command(record, directory)
+        print(printable(f"{purpose}: {command}"))
     if page is not None:
         from xbarsim.report.page import pages
 

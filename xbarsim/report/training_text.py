@@ -1,6 +1,8 @@
 """What `xbarsim train` did to a model, in words and as JSON."""
 
 import math
+import shlex
+from pathlib import Path
 from typing import Any
 
 from xbarsim.base.units import engineering
@@ -95,6 +97,14 @@ def alarm(record: Record) -> str | None:
         f"Training was interrupted, or is under way: {record.steps:,} of {record.settings.steps:,} "
         "steps are done."
     )
+
+
+def next_command(record: Record, directory: Path) -> tuple[str, str]:
+    """(command line, what it does) of what to do with a directory."""
+    if isinstance(record, ImageTrainingRecord) or record.is_complete:
+        return shlex.join(["xbarsim", "run", str(directory / "study.toml")]), "run it"
+    words = ["xbarsim", "train", "STUDY", "--out", str(directory), "--resume"]
+    return shlex.join(words), "go on"
 
 
 def to_json(record: Record) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from xbarsim.report import training_text
@@ -82,7 +83,7 @@ def training_part(record: Record, directory: Path) -> Part:
         alarms=() if alarm is None else (alarm,),
         sections=(
             Section("Training", blocks(record)),
-            Section("What to do with it", _next(directory)),
+            Section("What to do with it", _next(record, directory)),
         ),
     )
 
@@ -113,10 +114,10 @@ def _verdict(record: Record) -> str:
     return "No step is done yet."
 
 
-def _next(directory: Path) -> list[Block]:
+def _next(record: Record, directory: Path) -> list[Block]:
+    command, purpose = training_text.next_command(record, directory)
+    again = shlex.join(["xbarsim", "report", str(directory), "--json"])
     return [
-        Command(
-            f"xbarsim run {directory / 'study.toml'}", "What was trained, on chips of its study:"
-        ),
-        Command(f"xbarsim report {directory} --json", "Every figure of this page as JSON:"),
+        Command(command, f"{capital(purpose)}:"),
+        Command(again, "Every figure of this page as JSON:"),
     ]
