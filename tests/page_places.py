@@ -20,8 +20,10 @@ from tiny_images import tiny_images
 import xbarsim
 from xbarsim.circuit.crossbar import Crossbar
 from xbarsim.config.study import load_study
+from xbarsim.config.training import Training
 from xbarsim.devices.presets import device_text, load_device
 from xbarsim.studies.run import run_study
+from xbarsim.studies.training_record import TrainingRecord
 
 Names = dict[str, object]
 DOCS = Path(__file__).parents[1] / "docs"
@@ -112,8 +114,23 @@ def with_a_trace() -> Names:
 
 
 def results_of_all_kinds() -> Names:
-    """Runs, a sweep and an error budget that were made before."""
+    """Runs, a sweep, an error budget and a training that were made before."""
     with_a_trace()
+    training = TrainingRecord(
+        model="model",
+        source="task.tsv",
+        is_text=False,
+        examples=4,
+        steps=2,
+        seed=1,
+        device="rram-wan2022",
+        trained_parameters=100,
+        settings=Training(steps=2),
+        study=Path("mine.toml").read_text(),
+        loss=(0.75, 0.5),
+    )
+    Path("trained").mkdir()
+    Path("trained/training.json").write_text(training.text())
     for name in ("default", "a", "b"):
         copyfile("runs/mine.h5", f"runs/{name}.h5")
     tables = {"sweep": {"adc.bits": [4]}, "budget": {"effects": ["wires"], "layers": "none"}}
