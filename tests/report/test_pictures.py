@@ -80,11 +80,11 @@ def test_attenuation_is_what_a_unit_voltage_gives(drawn, solved):
 
 def test_memory_in_table_and_picture(drawn):
     rows = [
-        memory_errors.Row(64, 1e-20, 2e-6, 3e-5, values=(0.6, 0.8), wrong_weights=(10, 31)),
+        memory_errors.Row(64, 1e-20, 2e-6, 3e-5, values=(0.69, 0.71), wrong_weights=(10, 31)),
         memory_errors.Row(None, 1e-4, 1e-4, None, values=(0.5,), wrong_weights=(7,)),
     ]
     report = memory_errors.Report(rows, "accuracy", 0.9, 40, ("a note",))
-    half = 12.706204736 * 0.1  # t of one degree, 0.2 / 2 its error
+    half = 12.706204736 * 0.01  # t of one degree, 0.02 / 2 its error
     text = memory_errors.render(report).splitlines()
     assert (
         text[0].split()

@@ -113,6 +113,7 @@ OF_OTHER_STUDIES = {  # of inputs, see tests/hardware/test_decoders_on_chips.py
     "cases/<case>/<chip>/layers/<matrix> unshifted_inputs",
     "cases/<case>/<chip>/layers/<matrix> converters",
     "cases/<case>/<chip>/layers/<matrix> missing_codes",
+    "/ training",  # see tests/report/test_training_report.py
     "cases/<case>/<chip>/layers/<matrix> rows_per_image",  # see test_image_run.py
     *(
         f"cases/<case>/<chip>/layers/<matrix> {name}"  # see tests/hardware/test_matrices.py

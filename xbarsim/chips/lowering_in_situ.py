@@ -3,8 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from xbarsim.arrays.in_situ.crosspoints import cells_per_crosspoint
-from xbarsim.arrays.in_situ.layout import Layout, layout_of, lines_per_input
+from xbarsim.arrays.in_situ.layout import (
+    Layout,
+    cells_per_crosspoint,
+    layout_of,
+    lines_per_input,
+)
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import NANO
 from xbarsim.chips.files.in_situ import InSituFile

@@ -15,9 +15,9 @@ from xbarsim.arrays.counting.operands import Counted, SwitchOperand
 from xbarsim.arrays.digital_scale import DigitalScale, ScaleShift
 from xbarsim.arrays.events import Events
 from xbarsim.arrays.in_situ.code_counts import CodeBins
-from xbarsim.arrays.in_situ.crosspoints import cells_per_crosspoint
 from xbarsim.arrays.in_situ.defect_map import TESTS_OF_A_CELL, maps_defects
 from xbarsim.arrays.in_situ.dummy_array import dummy_lines
+from xbarsim.arrays.in_situ.layout import cells_per_crosspoint
 from xbarsim.arrays.in_situ.matrix import Array, Product
 from xbarsim.arrays.in_situ.rescaling import Rescaling
 from xbarsim.base.array_types import AnyArray, Integers, Singles

@@ -13,15 +13,9 @@ from xbarsim.arrays.in_situ.layout import Layout
 from xbarsim.arrays.in_situ.tiles import program_cells
 from xbarsim.arrays.settings import InSituSettings
 from xbarsim.base.array_types import Floats
-from xbarsim.config.arrays import Mapping
 from xbarsim.devices.model import DeviceModel
 from xbarsim.devices.programmed import Counts, Programmed
 from xbarsim.devices.streams import Streams
-
-
-def cells_per_crosspoint(mapping: Mapping) -> int:
-    """Cells where two lines of a tile cross."""
-    return mapping.bits_per_cell if mapping.crosspoint == "weighted" else 1
 
 
 def shares_of(cells: int) -> Floats:

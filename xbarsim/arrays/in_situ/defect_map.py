@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from xbarsim.arrays.in_situ.crosspoints import cells_per_crosspoint, shares_of
+from xbarsim.arrays.in_situ.crosspoints import shares_of
 from xbarsim.arrays.in_situ.encoding import encode
 from xbarsim.arrays.in_situ.full_scale import choose_clip
-from xbarsim.arrays.in_situ.layout import Layout, layout_of
+from xbarsim.arrays.in_situ.layout import Layout, cells_per_crosspoint, layout_of
 from xbarsim.base.array_types import AnyFloats, Booleans, Floats, Integers
 from xbarsim.config.arrays import Mapping
 from xbarsim.devices.model import DeviceModel

@@ -18,10 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.arrays.digital_scale import DigitalScale
-from xbarsim.arrays.events import Events
-from xbarsim.arrays.in_situ.code_counts import CodeBins
-from xbarsim.arrays.in_situ.converters import ConverterErrors
+from xbarsim.arrays.in_situ.array_within import ArrayWithin
 from xbarsim.arrays.in_situ.input_coder import InputCoder
 from xbarsim.arrays.in_situ.matrix import Array, Product
 from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
@@ -110,43 +107,14 @@ class InputLines:
 
 
 @dataclass(frozen=True)
-class TwoLineArray:
+class TwoLineArray(ArrayWithin):
     """An array whose inputs drive two word lines each; see `matrix.Array`.
 
     array : of the lines;  known : (outputs,), see `InputLines.known`
     """
 
-    array: Array
     lines: InputLines
     known: Singles
-
-    @property
-    def programmed(self) -> ProgrammedMatrix:
-        return self.array.programmed
-
-    @property
-    def coder(self) -> InputCoder:
-        return self.array.coder
-
-    @property
-    def scale(self) -> DigitalScale:
-        return self.array.scale
-
-    @property
-    def gain(self) -> Floats:
-        return self.array.gain
-
-    @property
-    def code_bins(self) -> CodeBins | None:
-        return self.array.code_bins
-
-    @property
-    def errors(self) -> tuple[ConverterErrors, ...] | None:
-        return self.array.errors
-
-    @property
-    def events_per_row(self) -> Events:
-        return self.array.events_per_row
 
     def multiply(
         self, x: Singles, rows: Integers, seed: int, wanted: Booleans | None = None

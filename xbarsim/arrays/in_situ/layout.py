@@ -142,6 +142,11 @@ class Layout:
         return of_outputs[:, : self.outputs, :rows]
 
 
+def cells_per_crosspoint(mapping: Mapping) -> int:
+    """Cells where two lines of a tile cross."""
+    return mapping.bits_per_cell if mapping.crosspoint == "weighted" else 1
+
+
 def lines_per_input(mapping: Mapping) -> int:
     """Word lines that an input drives."""
     return 1 if mapping.array == "single" else 2

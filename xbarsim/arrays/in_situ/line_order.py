@@ -11,15 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xbarsim.arrays.digital_scale import DigitalScale
-from xbarsim.arrays.events import Events
-from xbarsim.arrays.in_situ.code_counts import CodeBins
-from xbarsim.arrays.in_situ.converters import ConverterErrors
+from xbarsim.arrays.in_situ.array_within import ArrayWithin
 from xbarsim.arrays.in_situ.defect_map import costs_of_places, defects_of_outputs, least_cost
-from xbarsim.arrays.in_situ.input_coder import InputCoder
 from xbarsim.arrays.in_situ.layout import Layout, layout_of, lines_per_input
 from xbarsim.arrays.in_situ.matrix import Array, Product
-from xbarsim.arrays.in_situ.programmed import ProgrammedMatrix
 from xbarsim.base.array_types import AnyFloats, Booleans, Floats, Integers, Singles
 from xbarsim.config.arrays import Mapping
 from xbarsim.devices.model import DeviceModel
@@ -103,39 +98,10 @@ def _largest_first(size: Floats, cost: Integers) -> Integers:
 
 
 @dataclass(frozen=True)
-class OrderedArray:
+class OrderedArray(ArrayWithin):
     """An array whose inputs and outputs lie in an order of their own; see `matrix.Array`."""
 
-    array: Array
     order: LineOrder
-
-    @property
-    def programmed(self) -> ProgrammedMatrix:
-        return self.array.programmed
-
-    @property
-    def coder(self) -> InputCoder:
-        return self.array.coder
-
-    @property
-    def scale(self) -> DigitalScale:
-        return self.array.scale
-
-    @property
-    def gain(self) -> Floats:
-        return self.array.gain
-
-    @property
-    def code_bins(self) -> CodeBins | None:
-        return self.array.code_bins
-
-    @property
-    def errors(self) -> tuple[ConverterErrors, ...] | None:
-        return self.array.errors
-
-    @property
-    def events_per_row(self) -> Events:
-        return self.array.events_per_row
 
     def multiply(
         self, x: Singles, rows: Integers, seed: int, wanted: Booleans | None = None

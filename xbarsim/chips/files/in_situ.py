@@ -6,8 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from xbarsim.arrays.digital_scale import DigitalScale, ScaleShift
-from xbarsim.arrays.in_situ.crosspoints import cells_per_crosspoint
-from xbarsim.arrays.in_situ.layout import lines_per_input
+from xbarsim.arrays.in_situ.layout import cells_per_crosspoint, lines_per_input
 from xbarsim.base.errors import ConfigError
 from xbarsim.base.units import MICROSIEMENS, NANO
 from xbarsim.chips.components import cell_read_energy
