@@ -12,6 +12,7 @@ from torch import nn  # noqa: E402
 from xbarsim.base.errors import ConfigError, OutOfRangeError, ShapeError, TaskError  # noqa: E402
 from xbarsim.torch import convert, set_ranges, to_trace  # noqa: E402
 
+SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24, "vocab_size": 9}
 STUDY = {"mapping": {"word_lines": 16, "bit_lines": 16}}
 X = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
 
@@ -89,13 +90,7 @@ def test_a_study_that_is_none():
 
 
 def test_a_configuration_of_another_model():
-    config = transformers.BertConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        vocab_size=9,
-    )
+    config = transformers.BertConfig(**SIZES, num_hidden_layers=2)
     model = transformers.BertModel(config)
     model.config.intermediate_size = 32
     ids = torch.ones(1, 3, dtype=torch.long)
@@ -107,13 +102,7 @@ def test_a_configuration_of_another_model():
 
 def test_attention_that_no_interface_reaches():
     study = STUDY | {"products": {"attention": "in_situ"}}
-    config = transformers.MPNetConfig(
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=24,
-        vocab_size=9,
-    )
+    config = transformers.MPNetConfig(**SIZES, num_hidden_layers=1)
     ids = torch.full((1, 3), 5)
     with pytest.raises(ConfigError, match="does not go through the attention interface"):
         convert(transformers.MPNetModel(config).eval(), study, ids)
@@ -121,13 +110,7 @@ def test_attention_that_no_interface_reaches():
 
 def test_padding_before_tokens():
     study = STUDY | {"products": {"attention": "in_situ"}}
-    config = transformers.BertConfig(
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=24,
-        vocab_size=9,
-    )
+    config = transformers.BertConfig(**SIZES, num_hidden_layers=1)
     ids = torch.full((1, 3), 5)
     analog = convert(transformers.BertModel(config).eval(), study, ids)
     with pytest.raises(ShapeError, match="padding stands before a token"):

@@ -3,7 +3,7 @@ all of them."""
 
 import difflib
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,17 @@ from pydantic.fields import FieldInfo
 SIMILAR = 0.6  # of difflib: share of letters that two names of one table have in common
 SIMILAR_ELSEWHERE = 0.75  # and of names with their tables
 SHOWN = 3  # places of a key that a message names
+
+
+def stated_keys(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{path: value} of the leaves of nested dictionaries."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            found |= stated_keys(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
 
 
 @dataclass(frozen=True)

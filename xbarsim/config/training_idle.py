@@ -1,7 +1,6 @@
 """Keys of `[training]` that the method of a study does not ask for."""
 
-from typing import Any
-
+from xbarsim.base.table_keys import stated_keys
 from xbarsim.config.image_training import Method, Pulses, Rule
 from xbarsim.config.training import Training
 
@@ -20,22 +19,11 @@ OF_CHIPS = (
 def idle_training_keys(training: Training) -> list[str]:
     """Sentences on keys that a training states and that its method does not ask for."""
     sentences = []
-    for path, value in _stated(training.model_dump(exclude_unset=True, mode="json")).items():
+    for path, value in stated_keys(training.model_dump(exclude_unset=True, mode="json")).items():
         needs = _needs(training, path)
         if needs:
             sentences.append(f"training.{path} = {value!r} has no effect: it needs {needs}")
     return sentences
-
-
-def _stated(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{path: value} of nested tables."""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            found |= _stated(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = value
-    return found
 
 
 def _needs(training: Training, path: str) -> str:

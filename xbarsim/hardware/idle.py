@@ -12,6 +12,7 @@ from typing import Any
 
 from xbarsim.arrays.in_situ.encoding import has_signs
 from xbarsim.base.errors import ConfigError
+from xbarsim.base.table_keys import stated_keys
 from xbarsim.config.study import Study
 from xbarsim.devices.model import DeviceModel
 from xbarsim.hardware.idle_conditions import Rule
@@ -51,17 +52,6 @@ class _Key:
     value: Any
     needs: str
     matters: bool = field(default=False)
-
-
-def stated_keys(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{path: value} of the leaves of nested dictionaries."""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, dict):
-            found |= stated_keys(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = value
-    return found
 
 
 def places(settings: Mapping[str, Study], device: DeviceModel, graph: Graph) -> list[Place]:

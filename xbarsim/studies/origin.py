@@ -12,8 +12,8 @@ import numpy as np
 
 from xbarsim import __version__
 from xbarsim.base.source_digest import source_digest
+from xbarsim.base.table_keys import stated_keys
 from xbarsim.config.study import Study
-from xbarsim.hardware.idle import stated_keys
 from xbarsim.studies.examples import Examples
 from xbarsim.studies.input_hashes import InputHashes
 from xbarsim.studies.readers import EncoderReader
